@@ -1,0 +1,47 @@
+# The portal's commands. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo start test check format clean
+help:
+	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/run: pyproject.toml constraints.txt
+	@echo "Making the environment in $(VENV) (about a minute the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run
+	@echo "Adding what tests and checks need"
+	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/run ## try the portal with a sandbox fleet (ONCE=1 ends after the first rollout)
+	@$(RUN) -m portal.sandbox.demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+
+start: $(VENV)/run ## run the portal for real on this machine, empty at first
+	@$(RUN) manage.py start $(if $(PORT),--port $(PORT))
+
+test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
+	$(RUN) -m pytest $(ARGS)
+	$(RUN) tests/services/with_postgres.py $(RUN) -m pytest -m database $(ARGS)
+
+check: $(VENV)/dev ## format, lint, types, import directions, templates, migrations, deployment settings
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/djlint --check --lint templates
+	$(RUN) tests/check_settings.py
+
+format: $(VENV)/dev ## put the code into its standard form
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/djlint --reformat templates
+
+clean: ## remove the environment and caches, never var/
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
