@@ -1,0 +1,76 @@
+"""System checks that refuse settings under which the portal would not be safe."""
+
+import stat
+from ipaddress import ip_network
+from pathlib import Path
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "testserver"}
+
+
+@register()
+def safe_settings(**_: object) -> list[CheckMessage]:
+    """Return one error for each setting that contradicts safe operation."""
+    problems: list[CheckMessage] = []
+    if not settings.HTTPS and not set(settings.ALLOWED_HOSTS) <= LOOPBACK:
+        problems.append(
+            Error(
+                "HTTPS is off, but the portal answers to other names than this machine's own.",
+                hint="Set HTTPS=True behind a TLS proxy, or leave ALLOWED_HOSTS to localhost.",
+                id="portal.E001",
+            )
+        )
+    if settings.HTTPS and not settings.ALLOWED_HOSTS:
+        problems.append(
+            Error(
+                "ALLOWED_HOSTS is empty.",
+                hint="Name the portal's host, e.g. portal.example.com.",
+                id="portal.E002",
+            )
+        )
+    if settings.HTTPS and (settings.SANDBOX or settings.ALLOW_LOOPBACK_TARGETS):
+        problems.append(
+            Error(
+                "The sandbox, or pushing to this machine itself, is switched on in production.",
+                hint="Remove SANDBOX and ALLOW_LOOPBACK_TARGETS from the environment.",
+                id="portal.E003",
+            )
+        )
+    return problems + _key_files() + _networks() + _key_lengths()
+
+
+def _key_files() -> list[CheckMessage]:
+    found = Path(settings.KEYS).glob("*") if Path(settings.KEYS).is_dir() else []
+    return [
+        Error(
+            f"The key file {path} can be read by other users of this machine.",
+            hint=f"chmod 600 {path}",
+            id="portal.E004",
+        )
+        for path in found
+        if path.is_file() and path.suffix != ".pub" and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+
+
+def _networks() -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    for text in settings.TARGET_NETWORKS:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            problems.append(Error(f"TARGET_NETWORKS: {error}", id="portal.E005"))
+    return problems
+
+
+def _key_lengths() -> list[CheckMessage]:
+    return [
+        Error(
+            f"{name} is too short to be a key.",
+            hint="Use at least 32 random characters: openssl rand -base64 32",
+            id="portal.E006",
+        )
+        for name in ("SECRET_KEY", "FINGERPRINT_KEY", "AUDIT_KEY")
+        if len(getattr(settings, name)) < 32
+    ]

@@ -1,0 +1,40 @@
+"""The one folder that a run writes to, and the key files in it that the first start generates."""
+
+import os
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+
+def folder(path: Path) -> Path:
+    """Make `path` if it is missing, readable by this user alone, and return it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def random_key() -> str:
+    """Return 256 random bits as URL-safe base64."""
+    return urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def key_file(path: Path, make: Callable[[], str] = random_key) -> str:
+    """Return the content of a key file; write what `make` returns, with mode 0600, if there is none.
+
+    Two processes that start at once agree: the file appears under its name only when it is complete, and
+    whoever comes second reads what the first one wrote.
+    """
+    if not path.exists():
+        folder(path.parent)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(make() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another process was first: its key counts
+        finally:
+            draft.unlink()
+    return path.read_text().strip()

@@ -1,0 +1,12 @@
+"""The web server's entry. It refuses to start on unsafe settings or a wrong key."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+application = get_wsgi_application()
+
+from portal.startup import refuse_unsafe_start  # noqa: E402  # needs the configured settings
+
+refuse_unsafe_start()
