@@ -1,0 +1,168 @@
+"""The audit trail: append-only events, each chained to the one before by a keyed hash."""
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection, models
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+FIRST = "0" * 64
+Details = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: a person at a request, a person at the command line, or a part of the portal."""
+
+    name: str
+    user: User | None = None
+    ip: str = ""
+    request_id: str = ""
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Self:
+        """Return the signed-in person behind a request."""
+        user = request.user
+        if not isinstance(user, User):
+            return cls(name="anonymous", ip=request.META["portal.client_ip"])
+        meta = request.META
+        return cls(user.get_username(), user, meta["portal.client_ip"], meta["portal.request_id"])
+
+
+class AuditEvent(models.Model):
+    """One line of history. Rows are only ever added; database triggers refuse everything else."""
+
+    seq = models.BigIntegerField(_("number"), primary_key=True)
+    at = models.DateTimeField(_("time"))
+    actor = models.ForeignKey(User, models.PROTECT, null=True, verbose_name=_("person"), related_name="+")
+    actor_name = models.CharField(_("who"), max_length=150)
+    ip = models.CharField(_("address"), max_length=45, blank=True)
+    action = models.CharField(_("action"), max_length=60)
+    target_type = models.CharField(_("kind"), max_length=60, blank=True)
+    target_id = models.CharField(_("id"), max_length=60, blank=True)
+    target_name = models.CharField(_("what"), max_length=250, blank=True)
+    details = models.JSONField(_("details"), default=dict)
+    request_id = models.CharField(_("request"), max_length=32, blank=True)
+    prev_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["-seq"]
+        default_permissions = ("view",)
+        permissions = [
+            ("view_all_events", "Can see everybody's events"),
+            ("export_events", "Can export events and verify the chain"),
+        ]
+        indexes = [
+            models.Index(fields=["at"], name="audit_by_time"),  # history: from, until
+            models.Index(fields=["action", "-seq"], name="audit_by_action"),  # history: one action
+            models.Index(fields=["actor", "-seq"], name="audit_by_actor"),  # history: own events
+            models.Index(
+                fields=["target_type", "target_id", "-seq"], name="audit_by_target"
+            ),  # an object's page
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.action}"
+
+    def digest(self) -> str:
+        """Return the keyed hash over this event and the hash of the one before."""
+        content = {
+            "seq": self.seq,
+            "at": self.at.astimezone(UTC).isoformat(),
+            "actor": self.actor_id,
+            "actor_name": self.actor_name,
+            "ip": self.ip,
+            "action": self.action,
+            "target": [self.target_type, self.target_id, self.target_name],
+            "details": self.details,
+            "request_id": self.request_id,
+            "prev_hash": self.prev_hash,
+        }
+        return seal(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True))
+
+
+class AuditHead(models.Model):
+    """The end of the chain: one row, locked while an event is added. Its seal shows a cut-off tail."""
+
+    seq = models.BigIntegerField()
+    hash = models.CharField(max_length=64)
+    seal = models.CharField(max_length=64)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
+
+    def expected_seal(self) -> str:
+        return seal(f"head|{self.seq}|{self.hash}")
+
+
+def seal(text: str) -> str:
+    """Return HMAC-SHA256 of `text` under the audit key, in hex."""
+    return hmac.new(settings.AUDIT_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def record(
+    action: str, *, actor: Actor, target: models.Model | None = None, details: Details | None = None
+) -> AuditEvent:
+    """Append one event, in the transaction of the change that it describes.
+
+    `action` is `noun.verb_past`; `details` hold plain JSON values and never a secret. The head row stays
+    locked until the transaction ends, which makes the numbers gapless: record last, and keep it short.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("an audit event is recorded in the transaction of the change it describes")
+    head = AuditHead.objects.select_for_update().get(pk=1)
+    event = AuditEvent(
+        seq=head.seq + 1,
+        at=timezone.now(),
+        actor=actor.user,
+        actor_name=actor.name[:150],
+        ip=actor.ip,
+        action=action,
+        request_id=actor.request_id,
+        details=details or {},
+        prev_hash=head.hash,
+    )
+    if target is not None:
+        event.target_type = str(target._meta.model_name)  # noqa: SLF001  # Django's documented API
+        event.target_id = str(target.pk)
+        event.target_name = str(target)[:250]
+    event.hash = event.digest()
+    event.save(force_insert=True)
+    head.seq, head.hash = event.seq, event.hash
+    head.seal = head.expected_seal()
+    head.save(update_fields=["seq", "hash", "seal"])
+    return event
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One place where the chain is broken."""
+
+    seq: int
+    problem: str
+
+
+@dataclass
+class Verification:
+    """What a verification of the whole chain saw."""
+
+    events: int = 0
+    head: str = ""
+    last_at: datetime | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_intact(self) -> bool:
+        return not self.findings

@@ -1,0 +1,76 @@
+"""What every request passes: an identity for the log, the session's absolute limit, no caching, refusals."""
+
+import time
+import uuid
+from collections.abc import Callable
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+
+from portal.audit.models import Actor, record
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+def client_ip(request: HttpRequest) -> str:
+    """Return the client's address: the peer, or the hop that the trusted proxies in front of us report."""
+    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+    if settings.TRUSTED_PROXY_HOPS and len(hops) >= settings.TRUSTED_PROXY_HOPS:
+        return str(hops[-settings.TRUSTED_PROXY_HOPS])[:45]
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def request_identity(get_response: GetResponse) -> GetResponse:
+    """Give each request an id, and keep the client's address, for the audit trail."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        request.META["portal.request_id"] = uuid.uuid4().hex[:16]
+        request.META["portal.client_ip"] = client_ip(request)
+        response = get_response(request)
+        response["X-Request-ID"] = request.META["portal.request_id"]
+        return response
+
+    return middleware
+
+
+def session_limit(get_response: GetResponse) -> GetResponse:
+    """End a session `SESSION_ABSOLUTE_SECONDS` after its login, however busy it is."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated:
+            started = request.session.setdefault("signed_in_at", time.time())
+            if time.time() - started > settings.SESSION_ABSOLUTE_SECONDS:
+                logout(request)
+        return get_response(request)
+
+    return middleware
+
+
+def no_store(get_response: GetResponse) -> GetResponse:
+    """Keep pages out of browser and proxy caches: they name credentials and hosts."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.setdefault("Cache-Control", "no-store")
+        return response
+
+    return middleware
+
+
+def refusals(get_response: GetResponse) -> GetResponse:
+    """Record every refused request of a signed-in person in the audit trail."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.status_code == 403 and request.user.is_authenticated:
+            with transaction.atomic():
+                record(
+                    "access.refused",
+                    actor=Actor.of(request),
+                    details={"method": request.method or "", "path": request.path[:200]},
+                )
+        return response
+
+    return middleware

@@ -1,0 +1,28 @@
+"""Which role may do what. Data; `sync_roles` brings Django's groups in step with it."""
+
+from typing import Final
+
+VIEW: Final = {
+    "instances.view_instance",
+    "instances.view_container",
+    "credentials.view_technicalaccount",
+    "rollouts.view_rollout",
+}
+
+ROLES: Final[dict[str, set[str]]] = {
+    "Admin": VIEW
+    | {
+        "instances.change_inventory",
+        "instances.approve_host_key",
+        "credentials.manage_account",
+        "credentials.enter_secret",
+        "rollouts.start_rollout",
+        "rollouts.retry_push",
+        "audit.view_auditevent",
+        "audit.view_all_events",
+        "audit.export_events",
+        "auth.change_user",
+    },
+    "Helpdesk": VIEW | {"rollouts.retry_push", "audit.view_auditevent"},
+    "Auditor": VIEW | {"audit.view_auditevent", "audit.view_all_events", "audit.export_events"},
+}
