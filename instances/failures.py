@@ -1,0 +1,246 @@
+"""Every way in which a push can fail: code, plain cause and next step. The one table of them."""
+
+from dataclasses import dataclass
+
+from django.db import models
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class Code(models.TextChoices):
+    """Outcome codes of pushes and attempts, stable for automation; their labels are headings for people."""
+
+    NAME_NOT_RESOLVED = "name_not_resolved", _("Host name not found")
+    ADDRESS_NOT_ALLOWED = "address_not_allowed", _("Address not allowed")
+    CONNECTION_REFUSED = "connection_refused", _("Connection refused")
+    HOST_UNREACHABLE = "host_unreachable", _("Host unreachable")
+    TIMED_OUT = "timed_out", _("No answer in time")
+    HOST_KEY_UNKNOWN = "host_key_unknown", _("Host key not approved")
+    HOST_KEY_CHANGED = "host_key_changed", _("Host key changed")
+    LOGIN_REFUSED = "login_refused", _("SSH login refused")
+    SSH_TOO_OLD = "ssh_too_old", _("SSH server too old")
+    CONNECTION_LOST = "connection_lost", _("Connection lost before anything was sent")
+    SCRIPT_NOT_RUN = "script_not_run", _("Remote shell did not run the script")
+    BECOME_REFUSED = "become_refused", _("Not allowed to become neolane")
+    WRONG_USER = "wrong_user", _("Logged in as the wrong user")
+    TOOLS_MISSING = "tools_missing", _("Basic tools missing on the container")
+    NLSERVER_NOT_FOUND = "nlserver_not_found", _("nlserver not found")
+    INSTANCE_NOT_FOUND = "instance_not_found", _("Instance is not on this container")
+    NOT_WRITABLE = "not_writable", _("Configuration cannot be written")
+    BUILD_UNKNOWN = "build_unknown", _("Campaign build not recognized")
+    BUILD_TOO_OLD = "build_too_old", _("Campaign build too old")
+    BUSY = "busy", _("Another change is running on the container")
+    NEWER_PUSH = "newer_push", _("A newer push was already made")
+    TOO_LATE = "too_late", _("The values came too late")
+    REFUSED_BY_NLSERVER = "refused_by_nlserver", _("Refused by nlserver")
+    NOT_APPLIED = "not_applied", _("Reported as done, but not in the file")
+    NOT_PROVEN = "not_proven", _("Reported as done, but the file did not change")
+    CHANGED_BY_OTHERS = "changed_by_others", _("Somebody else changed the account")
+    RELOAD_FAILED = "reload_failed", _("Written, but the reload failed")
+    RELOAD_NOT_CONFIRMED = "reload_not_confirmed", _("Written, but the reload is not confirmed")
+    NO_REPORT = "no_report", _("Sent, but no report came back")
+    INTERRUPTED = "interrupted", _("Interrupted again and again")
+    STOPPED_BY_LIMIT = "stopped_by_limit", _("nlserver took too long and was stopped")
+    SECRET_UNREADABLE = "secret_unreadable", _("Stored secret cannot be decrypted")
+    WORKER_LOST = "worker_lost", _("The portal's worker stopped in the middle")
+    PORTAL_ERROR = "portal_error", _("Error inside the portal")
+    NO_LONGER_WANTED = "no_longer_wanted", _("No longer wanted")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What one code means to a person who knows no SSH."""
+
+    cause: Promise
+    next_step: Promise
+    retries: bool = False
+    """Whether the portal tries again by itself: nothing was changed, and it may pass without a person."""
+
+
+EXPLANATIONS: dict[str, Explanation] = {
+    Code.NAME_NOT_RESOLVED: Explanation(
+        _("The container's host name has no address in DNS, or DNS did not answer. Nothing was changed."),
+        _("Ask an admin to check the address of this container. The portal tries again by itself."),
+        retries=True,
+    ),
+    Code.ADDRESS_NOT_ALLOWED: Explanation(
+        _(
+            "The container's name leads to an address that the portal must not contact (this machine itself, or "
+            "outside the allowed networks). Nothing was changed."
+        ),
+        _("Ask an admin to correct the address of the container, or the allowed networks in the settings."),
+    ),
+    Code.CONNECTION_REFUSED: Explanation(
+        _("The container is on, but nothing accepts SSH on its port. Nothing was changed."),
+        _("Ask the server team whether the SSH service is running. The portal tries again by itself."),
+        retries=True,
+    ),
+    Code.HOST_UNREACHABLE: Explanation(
+        _("There is no network path to the container. Nothing was changed."),
+        _(
+            "Ask the network team whether the portal may reach this container. The portal tries again by itself."
+        ),
+        retries=True,
+    ),
+    Code.TIMED_OUT: Explanation(
+        _(
+            "The container did not answer in time. It may be down, overloaded or behind a firewall. Nothing was changed."
+        ),
+        _("Check that the container is up. The portal tries again by itself; after that, retry it here."),
+        retries=True,
+    ),
+    Code.HOST_KEY_UNKNOWN: Explanation(
+        _("Nobody has confirmed yet that this SSH server is really the container. Nothing was changed."),
+        _("Ask an admin to scan the container's host key and approve it, then retry."),
+    ),
+    Code.HOST_KEY_CHANGED: Explanation(
+        _(
+            "The SSH server showed another host key than the approved one. The server may have been reinstalled, or "
+            "somebody may be impersonating it. Nothing was sent."
+        ),
+        _(
+            "Ask the server team whether the container was reinstalled. If so, an admin approves the new key; then retry."
+        ),
+    ),
+    Code.LOGIN_REFUSED: Explanation(
+        _("The container does not accept the portal's SSH key for its login user. Nothing was changed."),
+        _("Ask the server team to install the portal's public key (page SSH key) for that user, then retry."),
+    ),
+    Code.SSH_TOO_OLD: Explanation(
+        _("The SSH server offers only outdated encryption that the portal refuses. Nothing was changed."),
+        _("Ask the server team to update the SSH server of this container, then retry."),
+    ),
+    Code.CONNECTION_LOST: Explanation(
+        _("The connection broke before the values were sent. Nothing was changed."),
+        _("The portal tries again by itself. If it happens repeatedly, tell the network team."),
+        retries=True,
+    ),
+    Code.SCRIPT_NOT_RUN: Explanation(
+        _("The login worked, but the login shell did not run the portal's script. Nothing was changed."),
+        _("Ask the server team whether the login user has a normal shell (such as bash) on this container."),
+    ),
+    Code.BECOME_REFUSED: Explanation(
+        _("The login user may not act as neolane through sudo or su. Nothing was changed."),
+        _(
+            "Ask the server team for the sudo rule of the operator guide, or for a login as neolane; then retry."
+        ),
+    ),
+    Code.WRONG_USER: Explanation(
+        _("The script ran as another user than neolane. Nothing was changed."),
+        _("Ask an admin to correct the login user of this container, or how it becomes neolane."),
+    ),
+    Code.TOOLS_MISSING: Explanation(
+        _("Basic commands that the script needs are missing on the container. Nothing was changed."),
+        _("Give the details below to the server team; they show which commands are missing."),
+    ),
+    Code.NLSERVER_NOT_FOUND: Explanation(
+        _("There is no nlserver program below the install root. Nothing was changed."),
+        _(
+            "Ask an admin to check the install root of this container, and whether Campaign is installed there."
+        ),
+    ),
+    Code.INSTANCE_NOT_FOUND: Explanation(
+        _("The container has no configuration file for this instance. Nothing was changed."),
+        _("Ask an admin whether the instance is really installed on this container, and under this name."),
+    ),
+    Code.NOT_WRITABLE: Explanation(
+        _("neolane may not write the instance's configuration, or the disk is full. Nothing was changed."),
+        _("Ask the server team to check free disk space and the owner of the files named in the details."),
+    ),
+    Code.BUILD_UNKNOWN: Explanation(
+        _("nlserver did not say which build it is. Nothing was changed."),
+        _("Give the details below to the Campaign team: nlserver does not start properly on this container."),
+    ),
+    Code.BUILD_TOO_OLD: Explanation(
+        _(
+            "This Campaign build does not know OAuth accounts; they need 7.4.1 (build 9383) or later. Nothing was changed."
+        ),
+        _("The Campaign team has to upgrade this container to 7.4.1 or later; then retry."),
+    ),
+    Code.BUSY: Explanation(
+        _("Another change of this instance was still running on the container. Nothing was changed."),
+        _("Nothing to do: the portal tries again by itself."),
+        retries=True,
+    ),
+    Code.NEWER_PUSH: Explanation(
+        _("The container already carries a newer push of this instance, so this older one was refused."),
+        _("Look at the newest rollout of this account; this push needs nothing more."),
+    ),
+    Code.TOO_LATE: Explanation(
+        _("The portal was too slow to send the values, so the container refused them. Nothing was changed."),
+        _("Nothing to do: the portal tries again by itself."),
+        retries=True,
+    ),
+    Code.REFUSED_BY_NLSERVER: Explanation(
+        _("nlserver reported an error. Its own lines stand in the details."),
+        _("Give the details to the Campaign team. When the cause is mended, retry."),
+    ),
+    Code.NOT_APPLIED: Explanation(
+        _("nlserver reported success, but the configuration file does not show the account."),
+        _(
+            "Give the details to the Campaign team: another process may rewrite the file, or the disk may be full."
+        ),
+    ),
+    Code.NOT_PROVEN: Explanation(
+        _(
+            "nlserver reported success, but the configuration file is exactly as before. Unless the same secret had been "
+            "set by hand, the old secret is still in force."
+        ),
+        _("Retry once. If it stays, give the details to the Campaign team."),
+    ),
+    Code.CHANGED_BY_OTHERS: Explanation(
+        _("While the outcome was unclear, somebody else set another account in this instance."),
+        _("Find out who works on this container. If the portal's account is the right one, retry."),
+    ),
+    Code.RELOAD_FAILED: Explanation(
+        _(
+            "The account is in the file, but Campaign did not reload its configuration. It would start to count at the next restart."
+        ),
+        _("Retry, or ask the Campaign team to restart Campaign on this container."),
+    ),
+    Code.RELOAD_NOT_CONFIRMED: Explanation(
+        _("The account is in the file, but the connection broke before the reload was reported."),
+        _("Nothing to do: the portal pushes the same values again, which is harmless, and reloads."),
+        retries=True,
+    ),
+    Code.NO_REPORT: Explanation(
+        _(
+            "The values were sent, but the connection broke before the container reported. They may or may not be in force."
+        ),
+        _("Nothing to do: the portal looks at the container's file as soon as it can, and decides."),
+    ),
+    Code.INTERRUPTED: Explanation(
+        _(
+            "Each try broke off after the values were sent. The portal looked afterwards: the file was not changed."
+        ),
+        _("Tell the network team that connections to this container break. When that is mended, retry."),
+    ),
+    Code.STOPPED_BY_LIMIT: Explanation(
+        _(
+            "nlserver did not finish within its time limit and was stopped; the file does not show the account."
+        ),
+        _("The Campaign server may be overloaded or stuck. Tell the Campaign team; then retry."),
+    ),
+    Code.SECRET_UNREADABLE: Explanation(
+        _("The portal cannot decrypt the stored client secret with its present keys. Nothing was sent."),
+        _("Ask an admin: the key ring must be restored, or the client secret entered again."),
+    ),
+    Code.WORKER_LOST: Explanation(
+        _("The worker process of the portal ended before the values were sent. Nothing was changed."),
+        _("Nothing to do: the portal tries again by itself."),
+        retries=True,
+    ),
+    Code.PORTAL_ERROR: Explanation(
+        _("The portal itself made a mistake before the values were sent. Nothing was changed."),
+        _("Tell the people who run the portal; its log has the details. Then retry."),
+    ),
+    Code.NO_LONGER_WANTED: Explanation(
+        _("The account or its assignment changed, so this push is no longer wanted. Nothing was sent."),
+        _("Nothing to do here. Start a new rollout if the account should be pushed after all."),
+    ),
+}
+
+
+def explain(code: str) -> Explanation:
+    """Return cause and next step of a code; `KeyError` for a code that does not exist."""
+    return EXPLANATIONS[Code(code)]

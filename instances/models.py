@@ -1,0 +1,213 @@
+"""The inventory: instances, containers and the installations of one on the other."""
+
+import uuid
+from datetime import timedelta
+from typing import Self
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+MIN_OAUTH_BUILD = 9383  # Campaign 7.4.1
+
+
+class Instance(models.Model):
+    """A Campaign instance: like a virtual host, with its own database and `config-<name>.xml`."""
+
+    class Environment(models.TextChoices):
+        DEVELOPMENT = "development", _("Development")
+        STAGE = "stage", _("Stage")
+        PRODUCTION = "production", _("Production")
+
+    class Deployment(models.TextChoices):
+        ON_PREMISE = "on-premise", _("On-premise")
+        HYBRID = "hybrid", _("Hybrid")
+        HOSTED = "hosted", _("Hosted by Adobe")
+
+    class Role(models.TextChoices):
+        MKT = "MKT", _("Marketing (MKT)")
+        MID = "MID", _("Mid-sourcing (MID)")
+        RT = "RT", _("Message center (RT)")
+        EXEC = "EXEC", _("Execution (EXEC)")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=40, unique=True)
+    environment = models.CharField(
+        _("environment"), max_length=12, choices=Environment, default=Environment.PRODUCTION
+    )
+    deployment = models.CharField(
+        _("deployment"), max_length=12, choices=Deployment, default=Deployment.ON_PREMISE
+    )
+    role = models.CharField(_("role"), max_length=4, choices=Role, default=Role.MKT)
+    uses_triggers = models.BooleanField(_("uses Triggers"), default=False)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        permissions = [
+            ("change_inventory", "Can change instances, containers and installations"),
+            ("approve_host_key", "Can scan and approve host keys"),
+        ]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_pushable(self) -> bool:
+        """False where Adobe sets the account itself."""
+        return self.deployment != self.Deployment.HOSTED
+
+
+class ContainerQuerySet(models.QuerySet["Container"]):
+    def claim(self, pk: uuid.UUID, *, token: uuid.UUID, owner: str, lease: timedelta) -> bool:
+        """Take the container for one deliverer, by compare-and-set in database time. False: it is taken."""
+        free = Q(lease_token=None) | Q(lease_expires__lt=Now())
+        return bool(
+            self.filter(free, pk=pk).update(
+                lease_token=token, lease_expires=Now() + lease, lease_owner=owner[:100], rung=None
+            )
+        )
+
+    def renew(self, pk: uuid.UUID, *, token: uuid.UUID, lease: timedelta) -> bool:
+        """Extend a lease that is still held under `token`. False: it was lost; its holder may write nothing."""
+        return bool(self.filter(pk=pk, lease_token=token).update(lease_expires=Now() + lease))
+
+    def release(self, pk: uuid.UUID, *, token: uuid.UUID) -> bool:
+        """Give the container back. False: the lease was lost before."""
+        return bool(
+            self.filter(pk=pk, lease_token=token).update(lease_token=None, lease_expires=None, lease_owner="")
+        )
+
+    def abandoned(self) -> Self:
+        """Containers whose holder stopped renewing its lease."""
+        return self.filter(lease_expires__lt=Now()).exclude(lease_token=None)
+
+
+class Container(models.Model):
+    """A host on which instances are installed, reached by SSH. Adobe's word; not a Docker container."""
+
+    class Become(models.TextChoices):
+        NONE = "none", _("logs in as neolane")
+        SUDO = "sudo", _("sudo to neolane")
+        SU = "su", _("su to neolane (login as root)")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    address = models.CharField(_("address"), max_length=253)
+    port = models.PositiveIntegerField(
+        _("port"), default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
+    login = models.CharField(_("login"), max_length=32, default="neolane")
+    become = models.CharField(_("becomes neolane"), max_length=4, choices=Become, default=Become.NONE)
+    install_root = models.CharField(_("install root"), max_length=200, default="/usr/local/neolane")
+    is_enabled = models.BooleanField(_("on"), default=True)
+    created = models.DateTimeField(auto_now_add=True)
+    lease_token = models.UUIDField(null=True, editable=False)
+    lease_expires = models.DateTimeField(null=True, editable=False)
+    lease_owner = models.CharField(max_length=100, blank=True, editable=False)
+    rung = models.DateTimeField(null=True, editable=False)
+
+    objects = ContainerQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(fields=["address", "port"], name="instances_container_address_port"),
+            models.CheckConstraint(
+                condition=Q(port__gte=1, port__lte=65535), name="instances_container_port_range"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["lease_expires"], name="container_leased", condition=Q(lease_token__isnull=False)
+            ),  # the reconciler looks for abandoned leases
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HostKey(models.Model):
+    """One host key of a container: offered by the server, then approved by an admin, or revoked."""
+
+    class State(models.TextChoices):
+        OFFERED = "offered", _("Offered, not approved")
+        APPROVED = "approved", _("Approved")
+        REVOKED = "revoked", _("Revoked")
+
+    container = models.ForeignKey(Container, models.CASCADE, related_name="host_keys")
+    type = models.CharField(_("type"), max_length=40)
+    base64 = models.TextField(_("key"))
+    fingerprint = models.CharField(_("fingerprint"), max_length=60)
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.OFFERED)
+    seen = models.DateTimeField(_("seen"), auto_now=True)
+    approved = models.DateTimeField(_("approved"), null=True)
+    approved_by = models.CharField(_("approved by"), max_length=150, blank=True)
+
+    class Meta:
+        ordering = ["container", "state", "type"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["container", "fingerprint"], name="instances_hostkey_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.fingerprint}"
+
+    @property
+    def line(self) -> str:
+        """The key as OpenSSH writes it, without a host name."""
+        return f"{self.type} {self.base64}"
+
+
+class ExpectedHostKey(models.Model):
+    """A fingerprint that an admin gave in advance (inventory file); a scan that shows it approves it."""
+
+    container = models.OneToOneField(Container, models.CASCADE, related_name="expected_host_key")
+    fingerprint = models.CharField(max_length=60)
+    given_by = models.CharField(max_length=150)
+    given = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.fingerprint
+
+
+class Installation(models.Model):
+    """One instance on one container: the unit that receives a push, with what was last observed there."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="installations")
+    container = models.ForeignKey(Container, models.CASCADE, related_name="installations")
+    created = models.DateTimeField(auto_now_add=True)
+    observed = models.DateTimeField(_("observed"), null=True, editable=False)
+    observed_build = models.PositiveIntegerField(_("build"), null=True, editable=False)
+    observed_client_id = models.CharField(_("client ID"), max_length=200, blank=True, editable=False)
+    observed_account_id = models.CharField(
+        _("technical account ID"), max_length=200, blank=True, editable=False
+    )
+    observed_digest = models.CharField(
+        _("digest of the encrypted secret"), max_length=64, blank=True, editable=False
+    )
+    observed_jwt = models.BooleanField(_("JWT still present"), null=True, editable=False)
+
+    class Meta:
+        ordering = ["instance__name", "container__name"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["instance", "container"], name="instances_installation_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instance} on {self.container}"
+
+    @property
+    def needs_upgrade(self) -> bool:
+        """True where the observed build does not know OAuth accounts."""
+        return self.observed_build is not None and self.observed_build < MIN_OAUTH_BUILD
