@@ -1,0 +1,52 @@
+"""System checks of the key ring: a wrong or missing key stops the start, with a message."""
+
+from collections.abc import Sequence
+
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import DatabaseError
+
+from credentials.keyring import Binding, KeyringError, UnreadableSecret, keyring, token_key_id
+from credentials.models import ClientSecret
+
+
+@register()
+def usable_keyring(**_: object) -> list[CheckMessage]:
+    """Refuse a key ring that cannot be read."""
+    try:
+        keyring()
+    except KeyringError as error:
+        return [
+            Error(
+                str(error),
+                hint="Restore the key ring from its backup (KEYRING or KEYRING_FILE).",
+                id="credentials.E001",
+            )
+        ]
+    return []
+
+
+@register(Tags.database)
+def matching_keyring(databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
+    """Refuse a key ring that lacks a key which stored secrets need, or that does not decrypt them."""
+    if not databases:
+        return []
+    try:
+        ring = keyring()
+        newest_per_key = {
+            token_key_id(secret.ciphertext): secret for secret in ClientSecret.objects.order_by("entered")
+        }
+    except (KeyringError, DatabaseError):
+        return []  # reported by usable_keyring; or the tables do not exist before the first migration
+    problems: list[CheckMessage] = []
+    for needed, secret in newest_per_key.items():
+        try:
+            ring.decrypt(secret.ciphertext, Binding(str(secret.pk), secret.version, secret.client_id))
+        except UnreadableSecret as error:
+            problems.append(
+                Error(
+                    f"Stored secrets under key {needed or '?'} cannot be decrypted. {error}",
+                    hint="Restore the key ring that belongs to this database, then start again.",
+                    id="credentials.E002",
+                )
+            )
+    return problems

@@ -1,0 +1,117 @@
+"""Technical accounts, the versions of their client secrets, and which instance uses which account."""
+
+import uuid
+
+from django.contrib.auth.models import User
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from instances.models import Instance
+
+
+class TechnicalAccount(models.Model):
+    """An OAuth Server-to-Server credential of a project in the Adobe Developer Console."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        ACTIVE = "active", _("Active")
+        RETIRED = "retired", _("Retired")
+
+    class Way(models.TextChoices):
+        NEW = "new", _("New integration")
+        MIGRATION = "migration", _("Migration of an existing JWT integration")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.DRAFT)
+    way = models.CharField(_("way in"), max_length=10, choices=Way, default=Way.NEW)
+    organization_id = models.CharField(_("Organization ID"), max_length=200, blank=True)
+    client_id = models.CharField(_("Client ID"), max_length=200, blank=True)
+    technical_account_id = models.CharField(_("Technical account ID"), max_length=200, blank=True)
+    technical_account_email = models.CharField(_("technical account e-mail"), max_length=254, blank=True)
+    numeric_organization_id = models.CharField(max_length=40, blank=True)
+    credential_id = models.CharField(max_length=80, blank=True)
+    product = models.CharField(_("product"), max_length=80, blank=True)
+    product_profile = models.CharField(_("product profile"), max_length=120, blank=True)
+    project = models.CharField(_("project"), max_length=120, blank=True)
+    scopes = models.CharField(_("scopes"), max_length=1000, blank=True)
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+    created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["name"]
+        default_permissions = ("view",)
+        permissions = [
+            ("manage_account", "Can create, change, assign and retire technical accounts"),
+            ("enter_secret", "Can enter a client secret (nobody can read one)"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["client_id"],
+                condition=~Q(client_id="") & ~Q(state="retired"),
+                name="credentials_account_client_id_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def current_secret(self) -> "ClientSecret | None":
+        """The secret version that installations should hold, or None before one was entered."""
+        return self.secrets.filter(state=ClientSecret.State.CURRENT).first()
+
+
+class ClientSecret(models.Model):
+    """One version of an account's client secret. Stored encrypted; nobody can read it back.
+
+    The ciphertext is bound to this row, its version and the client id it was entered for.
+    """
+
+    class State(models.TextChoices):
+        CURRENT = "current", _("Current")
+        PREVIOUS = "previous", _("Previous")
+        REVOKED = "revoked", _("Revoked")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(TechnicalAccount, models.PROTECT, related_name="secrets")
+    version = models.PositiveIntegerField(_("version"))
+    client_id = models.CharField(_("Client ID"), max_length=200)
+    ciphertext = models.TextField()
+    fingerprint = models.CharField(_("fingerprint"), max_length=16)
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.CURRENT)
+    entered = models.DateTimeField(_("entered"), auto_now_add=True)
+    entered_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    entered_by_name = models.CharField(_("entered by"), max_length=150)
+    ims_verdict = models.CharField(_("IMS check"), max_length=20, blank=True)
+    ims_checked = models.DateTimeField(_("IMS checked"), null=True)
+
+    class Meta:
+        ordering = ["account", "-version"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["account", "version"], name="credentials_secret_version_once"),
+            models.UniqueConstraint(
+                fields=["account"], condition=Q(state="current"), name="credentials_secret_one_current"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} v{self.version} ({self.fingerprint})"
+
+
+class Assignment(models.Model):
+    """Which account an instance uses: one at most, since its file holds one."""
+
+    instance = models.OneToOneField(Instance, models.PROTECT, related_name="assignment")
+    account = models.ForeignKey(TechnicalAccount, models.PROTECT, related_name="assignments")
+    assigned = models.DateTimeField(auto_now=True)
+    assigned_by = models.CharField(max_length=150)
+
+    class Meta:
+        ordering = ["instance__name"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.instance} uses {self.account}"

@@ -1,0 +1,120 @@
+"""What people do with technical accounts: enter their values and secrets, assign and retire them."""
+
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from credentials.keyring import Binding, fingerprint, keyring
+from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from instances.models import Instance
+from portal.audit.models import Actor, record
+from portal.plaintext import Secret
+
+
+class AccountError(Exception):
+    """A person's verb on an account that the rules refuse; the text is for that person."""
+
+
+@sensitive_variables()
+@transaction.atomic
+def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tuple[ClientSecret, bool]:
+    """Store a secret as the account's new current version, encrypted at once.
+
+    Returns the version and whether it is new: entering the current secret again changes nothing. The former
+    current version becomes the previous one.
+    """
+    account = TechnicalAccount.objects.select_for_update().get(pk=account.pk)
+    name = fingerprint(secret, account.client_id)
+    current = account.current_secret
+    if current and current.fingerprint == name and current.client_id == account.client_id:
+        return current, False
+    account.secrets.filter(state=ClientSecret.State.CURRENT).update(state=ClientSecret.State.PREVIOUS)
+    latest: int = account.secrets.aggregate(latest=Max("version"))["latest"] or 0
+    version = ClientSecret(
+        account=account,
+        version=latest + 1,
+        client_id=account.client_id,
+        fingerprint=name,
+        entered_by=actor.user,
+        entered_by_name=actor.name,
+    )
+    version.ciphertext = keyring().encrypt(secret, binding(version))
+    version.save(force_insert=True)
+    record(
+        "client_secret.entered",
+        actor=actor,
+        target=account,
+        details={"version": version.version, "fingerprint": name},
+    )
+    return version, True
+
+
+def binding(secret: ClientSecret) -> Binding:
+    """Return what the ciphertext of this version is bound to."""
+    return Binding(str(secret.pk), secret.version, secret.client_id)
+
+
+@sensitive_variables()
+def reveal(secret: ClientSecret) -> Secret:
+    """Decrypt a version for a push or an IMS check; `UnreadableSecret` if that fails. Never for a person."""
+    return keyring().decrypt(secret.ciphertext, binding(secret))
+
+
+@transaction.atomic
+def record_ims_verdict(*, secret: ClientSecret, verdict: str, actor: Actor) -> None:
+    """Keep what Adobe IMS said about a version."""
+    secret.ims_verdict, secret.ims_checked = verdict, timezone.now()
+    secret.save(update_fields=["ims_verdict", "ims_checked"])
+    record(
+        "client_secret.checked",
+        actor=actor,
+        target=secret.account,
+        details={"version": secret.version, "fingerprint": secret.fingerprint, "verdict": verdict},
+    )
+
+
+@transaction.atomic
+def assign(*, account: TechnicalAccount, instances: Iterable[Instance], actor: Actor) -> None:
+    """Make instances use an account; `AccountError` where Adobe sets the account itself."""
+    for instance in instances:
+        if not instance.is_pushable:
+            raise AccountError(f"{instance} is hosted by Adobe, which sets its technical account itself.")
+        former = Assignment.objects.filter(instance=instance).select_related("account").first()
+        if former and former.account_id == account.pk:
+            continue
+        Assignment.objects.update_or_create(
+            instance=instance, defaults={"account": account, "assigned_by": actor.name}
+        )
+        record(
+            "account.assigned",
+            actor=actor,
+            target=account,
+            details={"instance": instance.name, "former_account": former.account.name if former else ""},
+        )
+
+
+@transaction.atomic
+def activate(*, account: TechnicalAccount, actor: Actor) -> None:
+    """Turn a complete draft into an active account."""
+    if account.state == TechnicalAccount.State.ACTIVE:
+        return
+    if account.state == TechnicalAccount.State.RETIRED or account.current_secret is None:
+        raise AccountError("Only a draft with its four values can become active.")
+    account.state = TechnicalAccount.State.ACTIVE
+    account.save(update_fields=["state"])
+    record("account.activated", actor=actor, target=account)
+
+
+@transaction.atomic
+def retire(*, account: TechnicalAccount, actor: Actor) -> None:
+    """Take an account out of use; its history stays. `AccountError` while instances still use it."""
+    if account.assignments.exists():
+        names = ", ".join(str(assignment.instance) for assignment in account.assignments.all()[:5])
+        raise AccountError(f"Still used by {names}. Assign another account to them first.")
+    account.state = TechnicalAccount.State.RETIRED
+    account.save(update_fields=["state"])
+    account.secrets.exclude(state=ClientSecret.State.REVOKED).update(state=ClientSecret.State.REVOKED)
+    record("account.retired", actor=actor, target=account)
