@@ -1,0 +1,42 @@
+// Conveniences only: every page works without this file.
+"use strict";
+
+/** Mark the check boxes of one table together: <input type="checkbox" data-check-all="name-of-the-boxes" hidden>. */
+function wireCheckAll(all) {
+  const boxes = () => [...all.closest("form").querySelectorAll(`input[name="${CSS.escape(all.dataset.checkAll)}"]:not(:disabled)`)];
+  const reflect = () => {
+    const checked = boxes().filter((box) => box.checked).length;
+    all.checked = checked > 0 && checked === boxes().length;
+    all.indeterminate = checked > 0 && !all.checked;
+  };
+  all.addEventListener("change", () => boxes().forEach((box) => (box.checked = all.checked)));
+  all.closest("form").addEventListener("change", reflect);
+  all.hidden = false;
+  reflect();
+}
+
+/** Copy a text: <button type="button" data-copy="id-of-the-element" data-copied="Copied" hidden>. */
+function wireCopy(button) {
+  const label = button.textContent;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim());
+    button.textContent = button.dataset.copied;
+    setTimeout(() => (button.textContent = label), 2000);
+  });
+  button.hidden = !navigator.clipboard;
+}
+
+/** Close an open menu of the top bar by Escape or by a click elsewhere. */
+function closeMenus(event) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (event.type === "keydown" ? event.key === "Escape" : !menu.contains(event.target)) {
+      menu.open = false;
+      if (event.type === "keydown") menu.querySelector("summary").focus();
+    }
+  }
+}
+
+document.querySelectorAll("[data-check-all]").forEach(wireCheckAll);
+document.querySelectorAll("[data-copy]").forEach(wireCopy);
+document.addEventListener("click", closeMenus);
+document.addEventListener("keydown", closeMenus);
