@@ -12,7 +12,7 @@ def protect(schema_editor: BaseDatabaseSchemaEditor, table: str, *, unless_open:
     """Refuse UPDATE and DELETE on `table`; with `unless_open`, only once that column is set."""
     update_when = f"WHEN (OLD.{unless_open} IS NOT NULL)" if unless_open else ""
     if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute(POSTGRES_FUNCTION)
+        schema_editor.execute(POSTGRES_FUNCTION, params=None)  # its % is no placeholder
         for event, level, when in (
             ("UPDATE", "ROW", update_when),
             ("DELETE", "ROW", ""),

@@ -1,0 +1,105 @@
+"""Fixtures for every test: fast hashing, three people, and append-only tables that a test may empty."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from django.db import connection
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.test import Client, TransactionTestCase
+from pytest_django.fixtures import Settings
+
+from portal.audit.append_only import protect, unprotect
+from portal.audit.models import FIRST, Actor, AuditHead, seal
+
+pytest_plugins = ["tests.services.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def _plain_settings(settings: Settings) -> None:
+    """Fast password hashes, and no manifest of static files."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    settings.ALLOW_LOOPBACK_TARGETS = True
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _flush_may_empty_append_only_tables() -> Iterator[None]:
+    """Let the flush after a transactional test empty the append-only tables, and lay the chain anew."""
+    original = TransactionTestCase._fixture_teardown
+
+    def teardown(self: TransactionTestCase) -> None:
+        with connection.schema_editor() as editor:
+            unprotect(editor, "audit_auditevent")
+            unprotect(editor, "rollouts_attempt")
+        original(self)
+        with connection.schema_editor() as editor:
+            _protect(editor)
+        AuditHead.objects.create(pk=1, seq=0, hash=FIRST, seal=seal(f"head|0|{FIRST}"))
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(TransactionTestCase, "_fixture_teardown", teardown)
+    yield
+    patch.undo()
+
+
+def _protect(editor: BaseDatabaseSchemaEditor) -> None:
+    protect(editor, "audit_auditevent")
+    protect(editor, "rollouts_attempt", unless_open="finished")
+
+
+@pytest.fixture
+def roles(db: None) -> None:
+    call_command("sync_roles", verbosity=0)
+
+
+def _person(name: str, role: str) -> User:
+    person = User.objects.create_user(name, password="a long enough password")
+    person.groups.add(Group.objects.get(name=role))
+    return person
+
+
+@pytest.fixture
+def admin(roles: None) -> User:
+    return _person("alice", "Admin")
+
+
+@pytest.fixture
+def helpdesk(roles: None) -> User:
+    return _person("henry", "Helpdesk")
+
+
+@pytest.fixture
+def auditor(roles: None) -> User:
+    return _person("astrid", "Auditor")
+
+
+@pytest.fixture
+def actor(admin: User) -> Actor:
+    """The admin, acting."""
+    return Actor(admin.username, admin)
+
+
+@pytest.fixture
+def as_admin(admin: User) -> Client:
+    return _client(admin)
+
+
+@pytest.fixture
+def as_helpdesk(helpdesk: User) -> Client:
+    return _client(helpdesk)
+
+
+@pytest.fixture
+def as_auditor(auditor: User) -> Client:
+    return _client(auditor)
+
+
+def _client(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client

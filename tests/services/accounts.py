@@ -1,0 +1,40 @@
+"""The accounts of a container, which .ci/users makes: neolane, and campaign that reaches it by sudo."""
+
+import os
+import pwd
+from pathlib import Path
+
+from tests.services.programs import require, require_that
+
+NEOLANE = "neolane"
+CAMPAIGN = "campaign"
+ROOT = "root"
+# .ci/users tells sudo to write what campaign does to this file.
+SUDO_LOG = Path("/var/log/sudo-portal-test.log")
+
+
+def require_accounts() -> None:
+    """Skip, or fail with REQUIRE_ALL=1, unless all three ways to become neolane exist here."""
+    require("sudo")
+    require_that(os.geteuid() == 0, "not root: cannot log in as neolane, campaign and root")
+    present = {entry.pw_name for entry in pwd.getpwall()}
+    for account in (NEOLANE, CAMPAIGN):
+        require_that(account in present, f"no user {account} here (made by .ci/users)")
+
+
+class SudoLog:
+    """What sudo has logged since this object was made, or the last `forget`; one line each, uncut."""
+
+    def __init__(self) -> None:
+        self._start = 0
+        self.forget()
+
+    def forget(self) -> None:
+        self._start = SUDO_LOG.stat().st_size if SUDO_LOG.exists() else 0
+
+    def text(self) -> str:
+        if not SUDO_LOG.exists():
+            return ""
+        with SUDO_LOG.open("rb") as log:
+            log.seek(self._start)
+            return log.read().decode(errors="replace")

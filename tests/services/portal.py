@@ -1,0 +1,85 @@
+"""The portal as its users run it: commands, worker and web server, each a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.services.processes import Process
+from tests.services.waiting import free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMMAND_SECONDS = 120
+
+
+class Portal:
+    """A portal of its own below `home`. `environment` replaces its settings."""
+
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
+        self.home = home
+        self.port = free_port()
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "HTTPS")},
+            "DJANGO_SETTINGS_MODULE": "portal.settings",
+            "PORTAL_HOME": str(home),
+            "DATABASE_URL": f"sqlite:///{home}/portal.sqlite3",
+            "SANDBOX": "True",
+            "ALLOW_LOOPBACK_TARGETS": "True",
+            "PUSH_COMMAND_LIMIT": "10",
+            "PUSH_RETRY_DELAYS": "1,1",
+            "RECONCILE_INTERVAL": "1",
+            **environment,
+        }
+
+    def manage(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
+        """Run a management command and return what it printed; fails unless it ends as expected."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        assert bool(done.returncode) == fails, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def prepare(self) -> None:
+        """Do what the first start does."""
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("sync_roles", "--verbosity", "0")
+        self.manage("collectstatic", "--noinput", "--verbosity", "0")
+
+    @property
+    def public_key(self) -> str:
+        return self.manage("portal_key").strip().splitlines()[-1]
+
+    def worker(self, name: str = "worker") -> Process:
+        """Start a Celery worker; use it as a context manager."""
+        command = [sys.executable, "-m", "celery", "-A", "portal", "worker", "--pool", "threads"]
+        command += ["--concurrency", "8", "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+        worker = Process(command, log=self.home / f"{name}.log", env=self.environment, cwd=ROOT)
+        worker.wait_for_line(r"celery@.* ready", within=60)
+        return worker
+
+    def web(self) -> Process:
+        """Start the web server at `url`; use it as a context manager."""
+        command = [sys.executable, "-m", "gunicorn", "portal.wsgi", "--bind", f"127.0.0.1:{self.port}"]
+        command += ["--worker-class", "gthread", "--threads", "8", "--no-control-socket"]
+        web = Process(command, log=self.home / "web.log", env=self.environment, cwd=ROOT)
+        web.wait_for_port(self.port, within=60)
+        return web
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def rollout(self, account: str, *, fails: bool = False) -> dict[tuple[str, str], tuple[str, str]]:
+        """Start a rollout, wait for it, and return (instance, container) -> (state, code)."""
+        printed = self.manage("rollout", account, "--wait", "90", "--json", fails=fails)
+        pushes = json.loads(printed)["pushes"]
+        return {(push["instance"], push["container"]): (push["state"], push["code"]) for push in pushes}

@@ -1,0 +1,13 @@
+"""The portal's own settings, in a folder of its own and without TLS."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_home = tempfile.mkdtemp(prefix="portal-tests-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+os.environ["PORTAL_HOME"] = _home
+os.environ["HTTPS"] = "False"
+
+from portal.settings import *  # noqa: E402, F403  # the environment comes first
