@@ -192,9 +192,7 @@ class Installation(models.Model):
     observed_account_id = models.CharField(
         _("technical account ID"), max_length=200, blank=True, editable=False
     )
-    observed_digest = models.CharField(
-        _("digest of the encrypted secret"), max_length=64, blank=True, editable=False
-    )
+    observed_digest = models.TextField(_("digest of the encrypted secret"), blank=True, editable=False)
     observed_jwt = models.BooleanField(_("JWT still present"), null=True, editable=False)
 
     class Meta:

@@ -1,0 +1,57 @@
+"""The right to deliver to one container: one holder at a time, and whoever lost it writes nothing."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from instances.models import Container
+
+
+class LeaseLost(Exception):
+    """Somebody else holds the container now; nothing may be written any more."""
+
+
+@dataclass
+class Lease:
+    """A claim on one container, renewed by every write that is made under it."""
+
+    container_id: uuid.UUID
+    owner: str
+    token: uuid.UUID = field(default_factory=uuid.uuid4)
+    renewed: float = field(default_factory=time.monotonic)
+
+    def take(self) -> bool:
+        """Claim the container. False: another holder has it."""
+        return Container.objects.claim(self.container_id, token=self.token, owner=self.owner, lease=_length())
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Run a transaction that commits only if the lease is still ours; `LeaseLost` otherwise.
+
+        The renewal locks the container's row, so nobody can take the lease before our commit.
+        """
+        with transaction.atomic():
+            if not Container.objects.renew(self.container_id, token=self.token, lease=_length()):
+                raise LeaseLost
+            yield
+        self.renewed = time.monotonic()
+
+    def tick(self) -> None:
+        """Renew if it is time; called about once a second while something remote is awaited."""
+        if time.monotonic() - self.renewed >= settings.PUSH_LEASE_RENEWAL:
+            with self.held():
+                pass
+
+    def release(self) -> None:
+        """Give the container back, if it is still ours."""
+        Container.objects.release(self.container_id, token=self.token)
+
+
+def _length() -> timedelta:
+    return timedelta(seconds=settings.PUSH_LEASE)

@@ -1,0 +1,221 @@
+"""Rollout, Push and Attempt: the delivery of one secret version to a set of installations."""
+
+import time
+import uuid
+from typing import Self
+
+from django.contrib.auth.models import User
+from django.db import models
+from django.db.models import Max, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from credentials.models import ClientSecret
+from instances.failures import Code, Explanation, explain
+from instances.models import Container, Installation
+
+
+class Rollout(models.Model):
+    """One decision to deliver one secret version. Its state is computed from its pushes."""
+
+    class Reason(models.TextChoices):
+        NEW = "new", _("New account")
+        ROTATION = "rotation", _("Rotation")
+        MIGRATION = "migration", _("Migration from JWT")
+        REPAIR = "repair", _("Repair")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    number = models.PositiveIntegerField(_("number"), unique=True)
+    fence = models.BigIntegerField(unique=True)
+    secret = models.ForeignKey(ClientSecret, models.PROTECT, related_name="rollouts")
+    reason = models.CharField(_("reason"), max_length=10, choices=Reason)
+    message = models.CharField(_("message"), max_length=250, blank=True)
+    requested = models.DateTimeField(_("requested"), auto_now_add=True)
+    requested_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    requested_by_name = models.CharField(_("requested by"), max_length=150)
+
+    class Meta:
+        ordering = ["-number"]
+        default_permissions = ("view",)
+        permissions = [
+            ("start_rollout", "Can start and cancel rollouts"),
+            ("retry_push", "Can retry a failed or unknown push"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.secret.account}"
+
+    @staticmethod
+    def next_fence() -> int:
+        """Return a number above every earlier one, also after the database was restored from a backup.
+
+        Milliseconds since 1970, or one more than the last: a restored portal, or a clock that was set back,
+        never hands out a number that containers have already seen.
+        """
+        last: int = Rollout.objects.aggregate(last=Max("fence"))["last"] or 0
+        return max(time.time_ns() // 1_000_000, last + 1)
+
+
+class PushQuerySet(models.QuerySet["Push"]):
+    def due(self) -> Self:
+        """Pushes to deliver now, and unknown ones to look at now, on containers that are on."""
+        return self.filter(
+            state__in=[Push.State.QUEUED, Push.State.UNKNOWN], due__lte=Now(), container__is_enabled=True
+        )
+
+    def open(self) -> Self:
+        return self.filter(state__in=Push.OPEN)
+
+    def needing_attention(self) -> Self:
+        """Failed and unknown pushes that nothing newer has replaced."""
+        return self.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN], replaced=False)
+
+    def move(self, pk: uuid.UUID, *, states: list[str], **values: object) -> bool:
+        """Change one push only if it is still in one of `states`. False: somebody else moved it."""
+        return bool(self.filter(pk=pk, state__in=states).update(**values))
+
+
+class Push(models.Model):
+    """One installation's delivery in a rollout: the unit of work."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("Running")
+        SUCCEEDED = "succeeded", _("Succeeded")
+        FAILED = "failed", _("Failed")
+        UNKNOWN = "unknown", _("Unknown")
+        CANCELLED = "cancelled", _("Cancelled")
+        SUPERSEDED = "superseded", _("Superseded")
+
+    OPEN = [State.QUEUED, State.RUNNING, State.UNKNOWN]
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    rollout = models.ForeignKey(Rollout, models.PROTECT, related_name="pushes")
+    installation = models.ForeignKey(Installation, models.PROTECT, related_name="pushes")
+    container = models.ForeignKey(Container, models.PROTECT, related_name="pushes")
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.QUEUED)
+    code = models.CharField(_("code"), max_length=30, choices=Code, blank=True)
+    due = models.DateTimeField(_("due"), db_default=Now())
+    tries = models.PositiveIntegerField(default=0)
+    cause = models.CharField(max_length=10, default="rollout")
+    cause_by = models.CharField(max_length=150, blank=True)
+    cause_message = models.CharField(max_length=250, blank=True)
+    is_written = models.BooleanField(_("in the file"), null=True)
+    replaced = models.BooleanField(default=False)
+    requested = models.DateTimeField(_("requested"), auto_now_add=True)
+    finished = models.DateTimeField(_("finished"), null=True)
+
+    objects = PushQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["installation__instance__name", "installation__container__name"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["rollout", "installation"], name="rollouts_push_once"),
+            # two `nlserver config` on one host must not race
+            models.UniqueConstraint(
+                fields=["container"], condition=Q(state="running"), name="rollouts_push_one_running"
+            ),
+            models.UniqueConstraint(
+                fields=["installation"], condition=Q(state="queued"), name="rollouts_push_one_queued"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["container", "due"], name="push_due", condition=Q(state__in=["queued", "unknown"])
+            ),  # deliver and reconcile: what is due
+            models.Index(
+                fields=["state", "-requested"],
+                name="push_attention",
+                condition=Q(state__in=["failed", "unknown"], replaced=False),
+            ),  # the helpdesk's page and the count in the top bar
+            models.Index(
+                fields=["installation", "-requested"], name="push_by_installation"
+            ),  # history, latest
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.installation} (rollout #{self.rollout.number})"
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """Cause and next step of the outcome code, for people."""
+        return explain(self.code) if self.code else None
+
+
+class Attempt(models.Model):
+    """One try of a push. The row is written before the connection opens; once finished it never changes."""
+
+    class Kind(models.TextChoices):
+        PUSH = "push", _("Push")
+        LOOK = "look", _("Look")
+
+    class Cause(models.TextChoices):
+        ROLLOUT = "rollout", _("Rollout")
+        RETRY = "retry", _("Retry by a person")
+        AUTOMATIC = "automatic", _("Automatic retry")
+        LOOK = "look", _("Unclear outcome")
+
+    class Stage(models.TextChoices):
+        CONNECTING = "connecting", _("Connecting")
+        PREPARING = "preparing", _("Preparing on the container")
+        COMMITTING = "committing", _("Sending the values")
+        REPORTING = "reporting", _("Reading the report")
+        DONE = "done", _("Done")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    push = models.ForeignKey(Push, models.PROTECT, related_name="attempts")
+    number = models.PositiveIntegerField(_("number"))
+    kind = models.CharField(_("kind"), max_length=4, choices=Kind, default=Kind.PUSH)
+    cause = models.CharField(_("cause"), max_length=10, choices=Cause)
+    caused_by = models.CharField(_("caused by"), max_length=150, blank=True)
+    message = models.CharField(_("message"), max_length=250, blank=True)
+    secret_version = models.PositiveIntegerField()
+    secret_fingerprint = models.CharField(max_length=16)
+    lease_token = models.UUIDField()
+    worker = models.CharField(_("worker"), max_length=100)
+    started = models.DateTimeField(_("started"), db_default=Now())
+    finished = models.DateTimeField(_("finished"), null=True)
+    seconds = models.FloatField(_("seconds"), null=True)
+    stage = models.CharField(_("stage reached"), max_length=10, choices=Stage, default=Stage.CONNECTING)
+    verdict = models.CharField(_("verdict"), max_length=10, choices=Push.State, blank=True)
+    code = models.CharField(_("code"), max_length=30, choices=Code, blank=True)
+    exit_codes = models.JSONField(_("exit codes"), default=dict)
+    output = models.TextField(_("output"), blank=True)
+    before_digest = models.TextField(blank=True)
+    after_digest = models.TextField(blank=True)
+    build = models.PositiveIntegerField(_("build"), null=True)
+    host_key = models.CharField(_("host key"), max_length=60, blank=True)
+    notes = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["push", "number"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["push", "number"], name="rollouts_attempt_number_once"),
+            models.UniqueConstraint(
+                fields=["push"], condition=Q(finished=None), name="rollouts_attempt_one_unfinished"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.push}"
+
+    @property
+    def explanation(self) -> Explanation | None:
+        return explain(self.code) if self.code else None
+
+
+class Duty(models.Model):
+    """A job that one worker at a time does, such as reconciling: who has it, until when, last done when."""
+
+    name = models.CharField(max_length=30, primary_key=True)
+    holder = models.UUIDField(null=True)
+    expires = models.DateTimeField(null=True)
+    done = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,73 @@
+"""Rings again for what is due, and picks up what a vanished worker left. It runs in every worker.
+
+Lost messages, an emptied queue and killed workers are ordinary events: whatever the database says is due,
+gets delivered. Two reconcilers at once do no harm; a duty row keeps them from doing the work twice.
+"""
+
+import logging
+import threading
+import uuid
+from datetime import timedelta
+
+from celery.signals import worker_ready, worker_shutting_down
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from credentials.rollouts import delivery
+from credentials.rollouts.models import Duty, Push
+from credentials.rollouts.tasks import ring
+from instances.models import Container
+
+logger = logging.getLogger(__name__)
+ME = uuid.uuid4()
+DUTY = "reconcile"
+AT_ONCE = 500
+
+
+def reconcile() -> int:
+    """Ring every container that has due pushes, or an abandoned lease, and no bell on its way.
+
+    Returns how many were rung. A bell counts as lost when nobody claimed its container for a while.
+    """
+    waiting = timedelta(seconds=max(settings.RECONCILE_INTERVAL * 2, 1))
+    silent = Q(rung=None) | Q(rung__lt=Now() - waiting)
+    free = Q(lease_token=None) | Q(lease_expires__lt=Now())
+    has_work = Q(pk__in=Push.objects.due().values("container"))
+    left_running = Q(pk__in=Push.objects.filter(state=Push.State.RUNNING).values("container"))
+    due = Container.objects.filter(silent & free & (has_work | left_running)).order_by("rung")
+    return ring(list(due.values_list("pk", flat=True)[:AT_ONCE]))
+
+
+def on_duty() -> bool:
+    """Take or keep the reconciler's duty; False while another worker has it."""
+    Duty.objects.get_or_create(name=DUTY)
+    mine_or_free = Q(holder=None) | Q(holder=ME) | Q(expires__lt=Now())
+    term = timedelta(seconds=settings.RECONCILE_INTERVAL * 2 + 5)
+    return bool(
+        Duty.objects.filter(mine_or_free, name=DUTY).update(holder=ME, expires=Now() + term, done=Now())
+    )
+
+
+def run(stop: threading.Event) -> None:
+    """Reconcile every `RECONCILE_INTERVAL` seconds until `stop` is set; survive a database that is away."""
+    while not stop.is_set():
+        try:
+            if on_duty():
+                reconcile()
+        except DatabaseError as error:
+            logger.warning("The reconciler found no database (%s); it tries again.", type(error).__name__)
+        finally:
+            close_old_connections()
+        stop.wait(settings.RECONCILE_INTERVAL)
+
+
+@worker_ready.connect
+def _start(**_: object) -> None:
+    threading.Thread(target=run, args=(delivery.stopping,), name="reconciler", daemon=True).start()
+
+
+@worker_shutting_down.connect
+def _stop(**_: object) -> None:
+    delivery.stopping.set()

@@ -1,0 +1,219 @@
+"""What people do with rollouts: start one, retry pushes, cancel what has not begun."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from django.db import transaction
+from django.db.models import F, Max, OuterRef, Subquery
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.rollouts.models import Duty, Push, Rollout
+from credentials.rollouts.tasks import ring_on_commit
+from instances.models import Container, Installation
+from portal.audit.models import Actor, record
+
+
+class RolloutError(Exception):
+    """A rollout that the rules refuse; the text is for the person who asked."""
+
+
+@transaction.atomic
+def start_rollout(
+    *,
+    secret: ClientSecret,
+    installations: Iterable[Installation],
+    reason: str,
+    actor: Actor,
+    message: str = "",
+) -> Rollout:
+    """Queue one push per installation and ring their containers once this transaction commits.
+
+    Older pushes of the same installations that have not ended are superseded. `RolloutError` names
+    everything that does not fit; then nothing was changed.
+    """
+    Duty.objects.get_or_create(name="start-rollout")
+    Duty.objects.select_for_update().get(name="start-rollout")  # one start at a time: numbers, fences, order
+    chosen = _current_rows(installations)
+    _refuse_unless_pushable(secret, chosen)
+    rollout = Rollout.objects.create(
+        number=(Rollout.objects.aggregate(last=Max("number"))["last"] or 0) + 1,
+        fence=Rollout.next_fence(),
+        secret=secret,
+        reason=reason,
+        message=message,
+        requested_by=actor.user,
+        requested_by_name=actor.name,
+    )
+    superseded = _supersede([installation.pk for installation in chosen])
+    Push.objects.bulk_create(
+        Push(
+            rollout=rollout, installation=installation, container=installation.container, cause_by=actor.name
+        )
+        for installation in chosen
+    )
+    record(
+        "rollout.requested",
+        actor=actor,
+        target=rollout,
+        details={
+            "account": secret.account.name,
+            "version": secret.version,
+            "fingerprint": secret.fingerprint,
+            "reason": reason,
+            "message": message,
+            "installations": len(chosen),
+            "superseded": superseded,
+        },
+    )
+    ring_on_commit({installation.container_id for installation in chosen})
+    return rollout
+
+
+def _current_rows(installations: Iterable[Installation]) -> list[Installation]:
+    ids = [installation.pk for installation in installations]
+    return list(Installation.objects.filter(pk__in=ids).select_related("instance", "container"))
+
+
+def _refuse_unless_pushable(secret: ClientSecret, installations: Sequence[Installation]) -> None:
+    if secret.state != ClientSecret.State.CURRENT:
+        raise RolloutError(_("Only the current secret of an account is pushed."))
+    if secret.account.state != TechnicalAccount.State.ACTIVE:
+        raise RolloutError(_("The technical account is not active."))
+    if not installations:
+        raise RolloutError(_("No installation was chosen."))
+    using = set(
+        Assignment.objects.filter(
+            account=secret.account, instance__in={i.instance_id for i in installations}
+        ).values_list("instance_id", flat=True)
+    )
+    for installation in installations:
+        if not installation.instance.is_pushable:
+            raise RolloutError(_("%s is hosted by Adobe and never pushed to.") % installation.instance)
+        if installation.instance_id not in using:
+            raise RolloutError(_("%s does not use this account.") % installation.instance)
+        if not installation.container.is_enabled:
+            raise RolloutError(
+                _("The container %s is switched off in the inventory.") % installation.container
+            )
+
+
+def _supersede(installation_ids: list[uuid.UUID]) -> int:
+    older = Push.objects.filter(installation__in=installation_ids)
+    older.filter(replaced=False).update(replaced=True)
+    return older.filter(state__in=[Push.State.QUEUED, Push.State.UNKNOWN]).update(
+        state=Push.State.SUPERSEDED, finished=Now()
+    )
+
+
+@dataclass
+class Retried:
+    """What a retry did: the pushes it set off, and why it left others alone."""
+
+    pushes: list[Push] = field(default_factory=list)
+    refused: list[tuple[Push, str]] = field(default_factory=list)
+
+
+@transaction.atomic
+def retry_pushes(*, push_ids: Iterable[uuid.UUID], actor: Actor, message: str = "") -> Retried:
+    """Try failed pushes again, and look at unknown ones now: same installation, same version, nothing wider.
+
+    A push that is neither, or no longer wanted, is left alone and named with the reason.
+    """
+    result = Retried()
+    pushes = Push.objects.filter(pk__in=list(push_ids)).select_related(
+        "rollout__secret__account", "installation__instance", "container", "installation__container"
+    )
+    for push in pushes.order_by("pk"):
+        reason = refusal(push) or _requeue(push, actor, message)
+        if reason:
+            result.refused.append((push, reason))
+        else:
+            result.pushes.append(push)
+    for push in result.pushes:
+        record(
+            "push.retried",
+            actor=actor,
+            target=push,
+            details={
+                "rollout": push.rollout.number,
+                "was": push.state,
+                "code": push.code,
+                "message": message,
+            },
+        )
+    ring_on_commit({push.container_id for push in result.pushes})
+    return result
+
+
+def refusal(push: Push) -> str:
+    """Return why this push cannot be retried, for the person who asks, or an empty string."""
+    if push.state not in (Push.State.FAILED, Push.State.UNKNOWN):
+        return _("It is neither failed nor unknown.")
+    if push.replaced:
+        return _("A newer rollout was started for this installation.")
+    if push.rollout.secret.state != ClientSecret.State.CURRENT:
+        return _("Its secret version is no longer the current one.")
+    if push.rollout.secret.account.state != TechnicalAccount.State.ACTIVE:
+        return _("The technical account is no longer active.")
+    if not push.container.is_enabled:
+        return _("The container is switched off in the inventory.")
+    if not push.installation.instance.is_pushable:
+        return _("The instance is hosted by Adobe and never pushed to.")
+    account_id = push.rollout.secret.account_id
+    if not Assignment.objects.filter(instance=push.installation.instance_id, account=account_id).exists():
+        return _("The instance uses another account now.")
+    return ""
+
+
+def _requeue(push: Push, actor: Actor, message: str) -> str:
+    """Set a push off again by compare-and-set; return why not, if somebody moved it meanwhile."""
+    values: dict[str, object] = {
+        "due": Now(),
+        "tries": 0,
+        "cause": "retry",
+        "cause_by": actor.name,
+        "cause_message": message,
+    }
+    if push.state == Push.State.FAILED:
+        values |= {"state": Push.State.QUEUED, "finished": None}
+    moved = Push.objects.move(push.pk, states=[push.state], **values)
+    return "" if moved else _("Somebody else has just retried it.")
+
+
+@transaction.atomic
+def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
+    """Cancel the pushes of a rollout that are still queued; return how many. What runs, ends by itself."""
+    cancelled = rollout.pushes.filter(state=Push.State.QUEUED).update(
+        state=Push.State.CANCELLED, finished=Now()
+    )
+    record("rollout.cancelled", actor=actor, target=rollout, details={"cancelled": cancelled})
+    return cancelled
+
+
+def held_versions(account: TechnicalAccount) -> dict[uuid.UUID, ClientSecret]:
+    """Return, per installation id, the secret version that its container holds as far as is proven.
+
+    Proven means: the newest push that succeeded there left the digest which was observed last.
+    """
+    newest = (
+        Push.objects.filter(installation=OuterRef("pk"), state=Push.State.SUCCEEDED)
+        .order_by("-rollout__fence")
+        .values("pk")[:1]
+    )
+    installations = Installation.objects.annotate(newest=Subquery(newest)).filter(
+        newest__isnull=False, instance__assignment__account=account
+    )
+    pushes = Push.objects.filter(pk__in=[i.newest for i in installations]).select_related("rollout__secret")
+    return {
+        push.installation_id: push.rollout.secret
+        for push in pushes.filter(attempts__after_digest=F("installation__observed_digest")).distinct()
+    }
+
+
+def containers_with_work() -> list[uuid.UUID]:
+    """Containers that have due pushes and no holder."""
+    due = Push.objects.due().filter(container__lease_token=None)
+    return list(Container.objects.filter(pk__in=due.values("container")).values_list("pk", flat=True))

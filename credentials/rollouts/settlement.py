@@ -1,0 +1,105 @@
+"""What an outcome makes of a push: ended, tried again later, or still to be looked at."""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
+
+from credentials.rollouts.models import Attempt, Push
+from instances.failures import Code, explain
+from instances.models import Container
+from portal.audit.models import Actor, record
+
+PORTAL = Actor("portal")
+SENT = (Attempt.Stage.COMMITTING, Attempt.Stage.REPORTING, Attempt.Stage.DONE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one attempt showed. `state` is a push state; queued means: send it again."""
+
+    state: str
+    code: str = ""
+    written: bool | None = None
+
+
+def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
+    """Move a running push on from `outcome`, in the caller's transaction, and return its new state.
+
+    `push` is the locked, fresh row. An end, and an unknown, are recorded in the audit trail.
+    """
+    values = _values(push, attempt, outcome)
+    if outcome.written is not None:
+        values["is_written"] = outcome.written
+    Push.objects.filter(pk=push.pk).update(**values)
+    state = str(values["state"])
+    if state not in (Push.State.QUEUED, push.state):
+        record(
+            f"push.{state}",
+            actor=PORTAL,
+            target=push,
+            details={
+                "rollout": push.rollout.number,
+                "code": str(values["code"]),
+                "attempt": attempt.number,
+                "version": attempt.secret_version,
+                "fingerprint": attempt.secret_fingerprint,
+            },
+        )
+    return state
+
+
+def _values(push: Push, attempt: Attempt, outcome: Outcome) -> dict[str, object]:
+    end: dict[str, object] = {"code": outcome.code, "finished": Now()}
+    if outcome.state == Push.State.SUCCEEDED:
+        return end | {"state": Push.State.SUCCEEDED}
+    if push.replaced:
+        return end | {"state": Push.State.SUPERSEDED}
+    if outcome.state == Push.State.UNKNOWN:
+        again: object = Now() if attempt.kind == Attempt.Kind.PUSH else _later(push)
+        return {"state": Push.State.UNKNOWN, "code": outcome.code, "due": again, "cause": "look"}
+    exhausted = push.tries > len(settings.PUSH_RETRY_DELAYS)
+    if outcome.state == Push.State.QUEUED and exhausted:
+        return end | {"state": Push.State.FAILED, "code": Code.INTERRUPTED}
+    if outcome.state == Push.State.QUEUED:
+        return {"state": Push.State.QUEUED, "code": outcome.code, "due": Now(), "cause": "automatic"}
+    if outcome.state == Push.State.FAILED and explain(outcome.code).retries and not exhausted:
+        return {"state": Push.State.QUEUED, "code": outcome.code, "due": _later(push), "cause": "automatic"}
+    return end | {"state": outcome.state}
+
+
+def _later(push: Push) -> object:
+    """Return when to try again, in database time, with jitter so that containers do not come in step."""
+    delays: list[int] = settings.PUSH_RETRY_DELAYS or [60]
+    delay = delays[min(push.tries, len(delays)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+    return Now() + timedelta(seconds=delay)
+
+
+def settle_abandoned(container: Container) -> int:
+    """Settle what a holder that vanished left running; the caller has just taken the container."""
+    count = 0
+    for push in Push.objects.select_for_update().filter(container=container, state=Push.State.RUNNING):
+        attempt = push.attempts.filter(finished=None).first()
+        if attempt is None:
+            Push.objects.filter(pk=push.pk).update(state=Push.State.QUEUED, due=Now())
+            continue
+        outcome = abandoned_outcome(attempt)
+        verdict = settle(push, attempt, outcome)
+        Attempt.objects.filter(pk=attempt.pk).update(finished=Now(), verdict=verdict, code=outcome.code)
+        count += 1
+    return count
+
+
+def abandoned_outcome(attempt: Attempt) -> Outcome:
+    """Return what is known of an attempt whose worker vanished: by its kind and the stage it reached."""
+    if attempt.kind == Attempt.Kind.LOOK or attempt.stage in SENT:
+        return Outcome(Push.State.UNKNOWN, Code.NO_REPORT)
+    return Outcome(Push.State.FAILED, Code.WORKER_LOST, written=None)
+
+
+def count_try(push: Push) -> None:
+    """Count one automatic try of a push."""
+    Push.objects.filter(pk=push.pk).update(tries=F("tries") + 1)

@@ -1,0 +1,33 @@
+"""The saved draft of a technical account: where its wizard stands. It holds no secret."""
+
+from django.contrib.auth.models import User
+from django.db import models
+
+from credentials.models import TechnicalAccount
+from instances.models import Installation
+
+
+class Draft(models.Model):
+    """What has been done so far for one account; any admin can go on with it on another day."""
+
+    account = models.OneToOneField(TechnicalAccount, models.CASCADE, related_name="draft")
+    step = models.CharField(max_length=20)
+    done = models.JSONField(default=list)
+    confirmed = models.JSONField(default=list)
+    cautions = models.JSONField(default=list)
+    installations = models.ManyToManyField(Installation, blank=True)
+    changed = models.DateTimeField(auto_now=True)
+    changed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    changed_by_name = models.CharField(max_length=150)
+
+    class Meta:
+        ordering = ["-changed"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"draft of {self.account}"
+
+    @property
+    def stamp(self) -> str:
+        """Names this state of the draft; a form with another one was opened before the last change."""
+        return self.changed.isoformat()
