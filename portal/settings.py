@@ -180,7 +180,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 
 # Celery is only the doorbell
 QUEUE = PORTAL_HOME / "queue"
-CELERY_BROKER_URL = env.str("BROKER_URL", default="filesystem://")
+CELERY_BROKER_URL = env.str("BROKER_URL", default="filesystem://localhost")
 if CELERY_BROKER_URL.startswith("filesystem:"):
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
         "data_folder_in": str(folder(QUEUE)),
@@ -228,7 +228,7 @@ CAMPAIGN_USER = env.str("CAMPAIGN_USER", default="neolane")
 # Pushes; all times in seconds
 PUSH_COMMAND_LIMIT = env.int("PUSH_COMMAND_LIMIT", default=60)
 PUSH_CONNECT_TIMEOUT = env.float("PUSH_CONNECT_TIMEOUT", default=10)
-PUSH_READY_TIMEOUT = env.float("PUSH_READY_TIMEOUT", default=40)
+PUSH_READY_TIMEOUT = env.float("PUSH_READY_TIMEOUT", default=60)
 PUSH_LEASE = env.int("PUSH_LEASE", default=120)
 PUSH_LEASE_RENEWAL = env.float("PUSH_LEASE_RENEWAL", default=20)
 PUSH_RETRY_DELAYS = env.list("PUSH_RETRY_DELAYS", cast=int, default=[15, 60, 300, 900])

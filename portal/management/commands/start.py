@@ -1,0 +1,68 @@
+"""`start`: the whole portal on one machine (web server and worker), as `make start` runs it."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from io import StringIO
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from portal.home import folder
+from portal.startup import refuse_unsafe_start
+from portal.supervisor import Program, Supervisor, wait_for_port
+
+
+def prepare() -> None:
+    """Bring database, roles, static files and the portal's SSH key up to date; safe to repeat."""
+    call_command("migrate", verbosity=0)
+    refuse_unsafe_start()
+    call_command("sync_roles", verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+    call_command("portal_key", stdout=StringIO())  # makes the SSH key if there is none
+
+
+def programs(address: str, port: int, *, threads: int) -> list[Program]:
+    """Return web server and worker as programs to supervise; their logs lie below PORTAL_HOME."""
+    logs = folder(Path(settings.PORTAL_HOME) / "logs")
+    environment = {**os.environ, "PORTAL_HOME": str(settings.PORTAL_HOME)}
+    web = [sys.executable, "-m", "gunicorn", "portal.wsgi", "--bind", f"{address}:{port}"]
+    web += ["--worker-class", "gthread", "--threads", "8", "--access-logfile", "-", "--no-control-socket"]
+    worker = [sys.executable, "-m", "celery", "-A", "portal", "worker", "--pool", "threads"]
+    worker += ["--concurrency", str(threads), "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    return [
+        Program("web server", web, logs / "web.log", environment),
+        Program("worker", worker, logs / "worker.log", environment),
+    ]
+
+
+class Command(BaseCommand):
+    help = (
+        "Run the portal on this machine: web server and worker, with everything it writes below PORTAL_HOME."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--address", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+        parser.add_argument("--port", type=int, default=8000, help="port to listen on (default 8000)")
+        parser.add_argument(
+            "--threads", type=int, default=16, help="containers pushed to at once (default 16)"
+        )
+
+    def handle(self, *args: str, address: str, port: int, threads: int, **options: object) -> None:
+        prepare()
+        call_command("create_admin", first_run=True)
+        supervisor = Supervisor(programs(address, port, threads=threads))
+        supervisor.start()
+        try:
+            wait_for_port(address, port, 60, supervisor.programs[0])
+            self.stdout.write(f"The portal runs at http://{address}:{port}/ (Ctrl-C ends it).")
+            self.stdout.write(f"Everything it writes lies below {settings.PORTAL_HOME}; back that folder up.")
+            self.stdout.flush()
+            supervisor.watch()
+        except RuntimeError as error:
+            raise CommandError(str(error)) from error
+        finally:
+            self.stdout.write("Stopping; a push that runs is allowed to end.")
+            supervisor.stop()

@@ -1,0 +1,161 @@
+"""`make demo`: the whole portal on a sandbox fleet, after one real rollout through Celery and SSH.
+
+    python -m portal.sandbox.demo [--once] [--port PORT] [--home FOLDER]
+
+Everything it writes lies below var/demo/, which each run makes anew. Nothing leaves the machine.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypedDict
+
+import django
+
+from portal.supervisor import Supervisor, wait_for_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ADDRESS = "127.0.0.1"
+USUAL_PORT = 8000
+
+
+class Facts(TypedDict):
+    """What the fleet's process writes when it is ready."""
+
+    inventory_csv: str
+    console_json: str
+    console_json_next: str
+    ims_url: str
+    expected: list[tuple[str, str, str, str]]
+
+
+def settle_environment(home: Path, port: int) -> None:
+    """Fix the settings of this process and its children: local, fast, and allowed to push to itself."""
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "portal.settings",
+        "PORTAL_HOME": str(home),
+        "HTTPS": "False",
+        "ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "CSRF_TRUSTED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+        "DATABASE_URL": f"sqlite:///{home / 'portal.sqlite3'}",
+        "BROKER_URL": "filesystem://localhost",
+        "SANDBOX": "True",
+        "ALLOW_LOOPBACK_TARGETS": "True",
+        "PUSH_COMMAND_LIMIT": "20",
+        "PUSH_RETRY_DELAYS": "1,2",
+        "RECONCILE_INTERVAL": "1",
+    }
+
+
+@contextmanager
+def fleet(home: Path, key_line: str) -> Iterator[Facts]:
+    """Run the sandbox fleet in a process of its own while the block runs; give its facts."""
+    folder = home / "sandbox"
+    folder.mkdir(parents=True)
+    key, ready = folder / "authorized_key", folder / "ready.json"
+    key.write_text(key_line + "\n")
+    command = [sys.executable, "-m", "portal.sandbox.fleet", str(folder / "fleet"), str(key), str(ready)]
+    with (folder / "fleet.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)  # noqa: S603  # our own program
+    try:
+        yield _facts(ready, process, folder / "fleet.log")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _facts(ready: Path, process: "subprocess.Popen[bytes]", log: Path) -> Facts:
+    deadline = time.monotonic() + 60
+    while not ready.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"The sandbox fleet did not start; see {log}")
+        time.sleep(0.1)
+    facts: Facts = json.loads(ready.read_text())
+    return facts
+
+
+def free_port() -> int:
+    """Return the usual port, or a free one where something else listens on it."""
+    with socket.socket() as probe:
+        if probe.connect_ex((ADDRESS, USUAL_PORT)):
+            return USUAL_PORT
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        return int(probe.getsockname()[1])
+
+
+def run(home: Path, port: int, *, once: bool) -> bool:
+    """Run the demo in settled Django; return whether every outcome was as planned."""
+    from instances import portal_key  # only now are there settings
+    from portal.management.commands.start import prepare, programs
+    from portal.sandbox import tour
+
+    say("Preparing database, keys and people")
+    prepare()
+    passwords = tour.people()
+    with fleet(home, portal_key.public_line()) as facts:
+        os.environ["IMS_BASE_URL"] = facts["ims_url"]
+        supervisor = Supervisor(programs(ADDRESS, port, threads=8))
+        supervisor.start()
+        try:
+            wait_for_port(ADDRESS, port, 60, supervisor.programs[0])
+            say("Filling the inventory from the sandbox fleet")
+            tour.stock(inventory_csv=facts["inventory_csv"], console_json=facts["console_json"])
+            expected = {(row[0], row[1]): (row[2], row[3]) for row in facts["expected"]}
+            say(f"Pushing a first account to {len(expected)} installations, through Celery and SSH")
+            rows: list[tour.Row] = []
+            for rows in tour.roll_out(expected):
+                say(f"  {sum(row.state in tour.ENDED for row in rows)} of {len(rows)} have ended")
+            say(f"\n{tour.table(rows)}\n")
+            is_as_planned = bool(rows) and all(row.is_as_expected for row in rows)
+            say("Every outcome is as planned." if is_as_planned else "NOT every outcome is as planned.")
+            if not once:
+                say_logins(port, passwords, tour.ROLES, facts)
+                supervisor.watch()
+        finally:
+            supervisor.stop()
+    return is_as_planned
+
+
+def say_logins(port: int, passwords: dict[str, str], roles: dict[str, str], facts: Facts) -> None:
+    say(f"\nThe portal runs at http://{ADDRESS}:{port}/\n")
+    for name, password in passwords.items():
+        say(f"  {roles[name]:<9}  login {name:<9}  password {password}")
+    say(f"\nFor the wizard, the console's Download JSON: {facts['console_json_next']}")
+    say("Ctrl-C ends the demo.")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201  # a command's output
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; return 0 if every outcome is as planned."""
+    parser = argparse.ArgumentParser(prog="make demo", description="Try the portal on a sandbox fleet.")
+    parser.add_argument("--once", action="store_true", help="end after the table of outcomes")
+    parser.add_argument(
+        "--port", type=int, default=0, help="port of the web server (default 8000, or a free one)"
+    )
+    parser.add_argument(
+        "--home", type=Path, default=ROOT / "var" / "demo", help="folder for all files, made anew"
+    )
+    options = parser.parse_args(arguments)
+    home, port = options.home.resolve(), options.port or free_port()
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True, mode=0o700)
+    settle_environment(home, port)
+    os.chdir(ROOT)
+    django.setup()
+    return 0 if run(home, port, once=options.once) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
