@@ -60,33 +60,33 @@ class Explanation:
 EXPLANATIONS: dict[str, Explanation] = {
     Code.NAME_NOT_RESOLVED: Explanation(
         _("The container's host name has no address in DNS, or DNS did not answer. Nothing was changed."),
-        _("Ask an admin to check the address of this container. The portal tries again by itself."),
+        _("Ask an admin to check the address of this container; then retry."),
         retries=True,
     ),
     Code.ADDRESS_NOT_ALLOWED: Explanation(
         _(
-            "The container's name leads to an address that the portal must not contact (this machine itself, or "
+            "The container's name leads to an address that the portal must not contact (this machine "
+            "itself, or "
             "outside the allowed networks). Nothing was changed."
         ),
         _("Ask an admin to correct the address of the container, or the allowed networks in the settings."),
     ),
     Code.CONNECTION_REFUSED: Explanation(
         _("The container is on, but nothing accepts SSH on its port. Nothing was changed."),
-        _("Ask the server team whether the SSH service is running. The portal tries again by itself."),
+        _("Ask the server team whether the SSH service is running; then retry."),
         retries=True,
     ),
     Code.HOST_UNREACHABLE: Explanation(
         _("There is no network path to the container. Nothing was changed."),
-        _(
-            "Ask the network team whether the portal may reach this container. The portal tries again by itself."
-        ),
+        _("Ask the network team whether the portal may reach this container; then retry."),
         retries=True,
     ),
     Code.TIMED_OUT: Explanation(
         _(
-            "The container did not answer in time. It may be down, overloaded or behind a firewall. Nothing was changed."
+            "The container did not answer in time. It may be down, overloaded or behind a firewall. "
+            "Nothing was changed."
         ),
-        _("Check that the container is up. The portal tries again by itself; after that, retry it here."),
+        _("Ask the server team whether the container is up and reachable; then retry."),
         retries=True,
     ),
     Code.HOST_KEY_UNKNOWN: Explanation(
@@ -95,11 +95,13 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.HOST_KEY_CHANGED: Explanation(
         _(
-            "The SSH server showed another host key than the approved one. The server may have been reinstalled, or "
+            "The SSH server showed another host key than the approved one. The server may have been "
+            "reinstalled, or "
             "somebody may be impersonating it. Nothing was sent."
         ),
         _(
-            "Ask the server team whether the container was reinstalled. If so, an admin approves the new key; then retry."
+            "Ask the server team whether the container was reinstalled. If so, an admin approves the "
+            "new key; then retry."
         ),
     ),
     Code.LOGIN_REFUSED: Explanation(
@@ -112,7 +114,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.CONNECTION_LOST: Explanation(
         _("The connection broke before the values were sent. Nothing was changed."),
-        _("The portal tries again by itself. If it happens repeatedly, tell the network team."),
+        _("If it happens again and again, tell the network team; then retry."),
         retries=True,
     ),
     Code.SCRIPT_NOT_RUN: Explanation(
@@ -122,7 +124,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.BECOME_REFUSED: Explanation(
         _("The login user may not act as neolane through sudo or su. Nothing was changed."),
         _(
-            "Ask the server team for the sudo rule of the operator guide, or for a login as neolane; then retry."
+            "Ask the server team for the sudo rule of the operator guide, or for a login as neolane; "
+            "then retry."
         ),
     ),
     Code.WRONG_USER: Explanation(
@@ -136,7 +139,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.NLSERVER_NOT_FOUND: Explanation(
         _("There is no nlserver program below the install root. Nothing was changed."),
         _(
-            "Ask an admin to check the install root of this container, and whether Campaign is installed there."
+            "Ask an admin to check the install root of this container, and whether Campaign is "
+            "installed there."
         ),
     ),
     Code.INSTANCE_NOT_FOUND: Explanation(
@@ -153,13 +157,14 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.BUILD_TOO_OLD: Explanation(
         _(
-            "This Campaign build does not know OAuth accounts; they need 7.4.1 (build 9383) or later. Nothing was changed."
+            "This Campaign build does not know OAuth accounts; they need 7.4.1 (build 9383) or later. "
+            "Nothing was changed."
         ),
         _("The Campaign team has to upgrade this container to 7.4.1 or later; then retry."),
     ),
     Code.BUSY: Explanation(
         _("Another change of this instance was still running on the container. Nothing was changed."),
-        _("Nothing to do: the portal tries again by itself."),
+        _("The portal tries again by itself a few times. If it has given up, retry."),
         retries=True,
     ),
     Code.NEWER_PUSH: Explanation(
@@ -168,7 +173,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.TOO_LATE: Explanation(
         _("The portal was too slow to send the values, so the container refused them. Nothing was changed."),
-        _("Nothing to do: the portal tries again by itself."),
+        _("The portal tries again by itself a few times. If it has given up, retry."),
         retries=True,
     ),
     Code.REFUSED_BY_NLSERVER: Explanation(
@@ -178,12 +183,14 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.NOT_APPLIED: Explanation(
         _("nlserver reported success, but the configuration file does not show the account."),
         _(
-            "Give the details to the Campaign team: another process may rewrite the file, or the disk may be full."
+            "Give the details to the Campaign team: another process may rewrite the file, or the disk "
+            "may be full."
         ),
     ),
     Code.NOT_PROVEN: Explanation(
         _(
-            "nlserver reported success, but the configuration file is exactly as before. Unless the same secret had been "
+            "nlserver reported success, but the configuration file is exactly as before. Unless the "
+            "same secret had been "
             "set by hand, the old secret is still in force."
         ),
         _("Retry once. If it stays, give the details to the Campaign team."),
@@ -194,30 +201,37 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.RELOAD_FAILED: Explanation(
         _(
-            "The account is in the file, but Campaign did not reload its configuration. It would start to count at the next restart."
+            "The account is in the file, but Campaign did not reload its configuration. It would start "
+            "to count at the next restart."
         ),
         _("Retry, or ask the Campaign team to restart Campaign on this container."),
     ),
     Code.RELOAD_NOT_CONFIRMED: Explanation(
         _("The account is in the file, but the connection broke before the reload was reported."),
-        _("Nothing to do: the portal pushes the same values again, which is harmless, and reloads."),
+        _(
+            "The portal pushes the same values again by itself, which is harmless, and reloads. If it "
+            "has given up, retry."
+        ),
         retries=True,
     ),
     Code.NO_REPORT: Explanation(
         _(
-            "The values were sent, but the connection broke before the container reported. They may or may not be in force."
+            "The values were sent, but the connection broke before the container reported. They may or "
+            "may not be in force."
         ),
         _("Nothing to do: the portal looks at the container's file as soon as it can, and decides."),
     ),
     Code.INTERRUPTED: Explanation(
         _(
-            "Each try broke off after the values were sent. The portal looked afterwards: the file was not changed."
+            "Each try broke off after the values were sent. The portal looked afterwards: the file was "
+            "not changed."
         ),
         _("Tell the network team that connections to this container break. When that is mended, retry."),
     ),
     Code.STOPPED_BY_LIMIT: Explanation(
         _(
-            "nlserver did not finish within its time limit and was stopped; the file does not show the account."
+            "nlserver did not finish within its time limit and was stopped; the file does not show the "
+            "account."
         ),
         _("The Campaign server may be overloaded or stuck. Tell the Campaign team; then retry."),
     ),
@@ -227,7 +241,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.WORKER_LOST: Explanation(
         _("The worker process of the portal ended before the values were sent. Nothing was changed."),
-        _("Nothing to do: the portal tries again by itself."),
+        _("The portal tries again by itself a few times. If it has given up, retry."),
         retries=True,
     ),
     Code.PORTAL_ERROR: Explanation(

@@ -11,3 +11,5 @@ os.environ["PORTAL_HOME"] = _home
 os.environ["HTTPS"] = "False"
 
 from portal.settings import *  # noqa: E402, F403  # the environment comes first
+
+STATIC_ROOT.mkdir(exist_ok=True)  # noqa: F405  # WhiteNoise warns of a missing folder, and warnings are errors

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.db.models import F, Max, OuterRef, Subquery
+from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Duty, Push, Rollout
 from credentials.rollouts.tasks import ring_on_commit
+from instances.failures import Code
 from instances.models import Container, Installation
 from portal.audit.models import Actor, record
 
@@ -196,10 +197,11 @@ def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
 def held_versions(account: TechnicalAccount) -> dict[uuid.UUID, ClientSecret]:
     """Return, per installation id, the secret version that its container holds as far as is proven.
 
-    Proven means: the newest push that succeeded there left the digest which was observed last.
+    Proven means: the newest push whose values were read back there left the digest which was observed last.
     """
+    read_back = Q(state=Push.State.SUCCEEDED) | Q(code__in=[Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED])
     newest = (
-        Push.objects.filter(installation=OuterRef("pk"), state=Push.State.SUCCEEDED)
+        Push.objects.filter(read_back, installation=OuterRef("pk"))
         .order_by("-rollout__fence")
         .values("pk")[:1]
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import django
+from django.conf import settings
 
 from portal.supervisor import Supervisor, wait_for_port
 
@@ -102,7 +103,7 @@ def run(home: Path, port: int, *, once: bool) -> bool:
     prepare()
     passwords = tour.people()
     with fleet(home, portal_key.public_line()) as facts:
-        os.environ["IMS_BASE_URL"] = facts["ims_url"]
+        os.environ["IMS_BASE_URL"] = settings.IMS_BASE_URL = facts["ims_url"]
         supervisor = Supervisor(programs(ADDRESS, port, threads=8))
         supervisor.start()
         try:

@@ -1,0 +1,162 @@
+"""Forms of the inventory: filters, instances, containers, installations, host keys and the import."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from instances.inventory_csv import (
+    clean_address,
+    clean_container_name,
+    clean_install_root,
+    clean_instance_name,
+    clean_login,
+)
+from instances.models import Container, Instance
+
+PASTE_LIMIT = 400_000  # characters; a form as a whole may have 1 MiB
+
+
+class InstanceFilter(forms.Form):
+    """What the list of instances is narrowed to."""
+
+    q = forms.CharField(label=_("Search"), required=False, max_length=100)
+    environment = forms.ChoiceField(
+        label=_("Environment"), required=False, choices=[("", _("Any")), *Instance.Environment.choices]
+    )
+    deployment = forms.ChoiceField(
+        label=_("Deployment"), required=False, choices=[("", _("Any")), *Instance.Deployment.choices]
+    )
+    role = forms.ChoiceField(
+        label=_("Role"), required=False, choices=[("", _("Any")), *Instance.Role.choices]
+    )
+
+
+class ContainerFilter(forms.Form):
+    """What the list of containers is narrowed to."""
+
+    q = forms.CharField(label=_("Search"), required=False, max_length=100)
+    host_key = forms.ChoiceField(
+        label=_("Host key"),
+        required=False,
+        choices=[
+            ("", _("Any")),
+            ("approved", _("Approved")),
+            ("changed", _("Changed")),
+            ("offered", _("Not approved")),
+            ("none", _("Not scanned")),
+        ],
+    )
+    switch = forms.ChoiceField(
+        label=_("On or off"), required=False, choices=[("", _("Any")), ("on", _("On")), ("off", _("Off"))]
+    )
+
+
+class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+    """A new or edited instance."""
+
+    class Meta:
+        model = Instance
+        fields = ["name", "environment", "deployment", "role", "uses_triggers"]
+        help_texts = {
+            "name": _("The name in config-<name>.xml, exactly as nlserver knows it."),
+            "deployment": _(
+                "On-premise, hybrid: you reach the servers. Hosted: Adobe sets the account itself."
+            ),
+            "uses_triggers": _("After a push, the portal also restarts pipelined of this instance."),
+        }
+
+    def clean_name(self) -> str:
+        return clean_instance_name(self.cleaned_data["name"])
+
+
+class ContainerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+    """A new or edited container."""
+
+    class Meta:
+        model = Container
+        fields = ["name", "address", "port", "login", "become", "install_root", "is_enabled"]
+        labels = {"become": _("How the login becomes neolane"), "is_enabled": _("Push to this container")}
+        help_texts = {
+            "name": _("How people call this server. Any short name."),
+            "address": _("Host name or IP address, without user name or port."),
+            "login": _("The account that the portal's SSH key opens."),
+            "install_root": _("The folder above nl6 or nl7."),
+            "is_enabled": _("While this is off, nothing is pushed to it, and what is queued waits."),
+        }
+        error_messages = {"name": {"unique": _("Another container has this name.")}}
+
+    def clean_name(self) -> str:
+        return clean_container_name(self.cleaned_data["name"])
+
+    def clean_address(self) -> str:
+        return clean_address(self.cleaned_data["address"], settings.ALLOW_LOOPBACK_TARGETS)
+
+    def clean_login(self) -> str:
+        return clean_login(self.cleaned_data["login"])
+
+    def clean_install_root(self) -> str:
+        return clean_install_root(self.cleaned_data["install_root"])
+
+    def clean(self) -> dict[str, Any]:  # Any: Django's own signature
+        cleaned = super().clean() or self.cleaned_data
+        if "address" in cleaned and "port" in cleaned:
+            others = Container.objects.exclude(pk=self.instance.pk)
+            taken = others.filter(address=cleaned["address"], port=cleaned["port"]).first()
+            if taken:
+                self.add_error("address", _("The container %s has this address and port.") % taken.name)
+        return cleaned
+
+
+class InstallationForm(forms.Form):
+    """On which container an instance is installed, by the container's name."""
+
+    container = forms.CharField(label=_("Container"), max_length=80)
+
+    def clean_container(self) -> Container:
+        name: str = self.cleaned_data["container"]
+        container = Container.objects.filter(name=name).first()
+        if container is None:
+            raise ValidationError(_("There is no container with this name. Add it first, under Containers."))
+        return container
+
+
+class HostKeyApproval(forms.Form):
+    """The admin's word that the fingerprint was compared."""
+
+    compared = forms.BooleanField(
+        label=_("I compared this fingerprint with the server team, or on the server itself."),
+        error_messages={"required": _("Compare the fingerprint first, and tick the box beside it.")},
+    )
+
+
+class ImportForm(forms.Form):
+    """An inventory file, uploaded or pasted."""
+
+    file = forms.FileField(
+        label=_("CSV file"),
+        required=False,
+        help_text=_("UTF-8, up to 20 MB and 100,000 rows; separated by commas, semicolons or tabs."),
+    )
+    text = forms.CharField(
+        label=_("or paste the rows here, with the line of column names"),
+        required=False,
+        strip=False,
+        max_length=PASTE_LIMIT,
+        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
+    )
+
+    def clean(self) -> dict[str, Any]:  # Any: Django's own signature
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors and bool(cleaned.get("file")) == bool(cleaned.get("text", "").strip()):
+            raise ValidationError(_("Choose a file or paste the rows: one of the two."))
+        return cleaned
+
+    def data_bytes(self) -> bytes:
+        """Return what came, as it came; call it on a valid form."""
+        if self.cleaned_data["file"]:
+            data: bytes = self.cleaned_data["file"].read()
+            return data
+        return str(self.cleaned_data["text"]).encode()

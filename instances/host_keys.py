@@ -1,0 +1,161 @@
+"""Host keys: scanned or offered, approved by an admin, revoked. Nothing is trusted because it was seen.
+
+A key that was revoked once is never approved by a machine again, only by a person.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from instances import policy, ssh
+from instances.models import Container, ContainerQuerySet, ExpectedHostKey, HostKey
+from portal.audit.models import Actor, record
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a scan brought: the keys that the server showed, and the one that was expected and so approved."""
+
+    keys: tuple[HostKey, ...]
+    approved: HostKey | None
+    is_expected_missing: bool
+
+
+def approved_lines(container: Container) -> tuple[str, ...]:
+    """Return the pinned keys, each `<type> <base64>`; empty where nothing was approved yet."""
+    return tuple(key.line for key in container.host_keys.filter(state=HostKey.State.APPROVED))
+
+
+def scan_container(*, container: Container, actor: Actor) -> Scan:
+    """Ask the container's SSH server for its host keys, logging in nowhere, and store them as offered.
+
+    Takes about 12 seconds at most. Raises an `ssh.SSHError` if the server cannot be reached; then nothing is
+    stored. A key whose fingerprint an admin gave beforehand is approved; every other one waits for a person.
+    """
+    shown = ssh.scan(
+        container.address,
+        container.port,
+        policy=policy.address_policy(),
+        deadlines=policy.scan_deadlines(),
+        tick=policy.ends_after(policy.SCAN_SECONDS),
+    )
+    return store_scan(container=container, shown=shown, actor=actor)
+
+
+@transaction.atomic
+def store_scan(*, container: Container, shown: Iterable[ssh.HostKey], actor: Actor) -> Scan:
+    """Keep what a scan saw, and approve the expected key if it is among it."""
+    _lock(container)
+    keys = [_seen(container, key.type, key.base64, key.fingerprint) for key in shown]
+    HostKey.objects.filter(pk__in=[key.pk for key in keys]).update(seen=timezone.now())
+    expected = ExpectedHostKey.objects.filter(container=container).first()
+    match = next((key for key in keys if expected and key.fingerprint == expected.fingerprint), None)
+    record(
+        "host_key.scanned",
+        actor=actor,
+        target=container,
+        details={"address": _address(container), "shown": [str(key) for key in keys]},
+    )
+    approved = None
+    if match and expected and match.state == HostKey.State.OFFERED:
+        approved = approve_host_key(key=match, actor=actor, expected_by=expected.given_by)
+    return Scan(tuple(keys), approved, is_expected_missing=expected is not None and match is None)
+
+
+@transaction.atomic
+def approve_host_key(*, key: HostKey, actor: Actor, expected_by: str = "") -> HostKey:
+    """Trust a key from now on. What it replaces is revoked: the keys of its type, and those shown no more.
+
+    `expected_by` names who gave its fingerprint in advance. Approving an approved key changes nothing.
+    """
+    _lock(key.container)
+    key = HostKey.objects.select_related("container").get(pk=key.pk)
+    if key.state == HostKey.State.APPROVED:
+        return key
+    others = key.container.host_keys.filter(state=HostKey.State.APPROVED)
+    replaced = list(others.filter(Q(type=key.type) | Q(seen__lt=key.seen)))
+    HostKey.objects.filter(pk__in=[other.pk for other in replaced]).update(state=HostKey.State.REVOKED)
+    key.state, key.approved, key.approved_by = HostKey.State.APPROVED, timezone.now(), actor.name
+    key.save(update_fields=["state", "approved", "approved_by"])
+    record(
+        "host_key.approved",
+        actor=actor,
+        target=key.container,
+        details={
+            "key": str(key),
+            "address": _address(key.container),
+            "revoked": [str(other) for other in replaced],
+            "expected_by": expected_by,
+        },
+    )
+    return key
+
+
+@transaction.atomic
+def revoke_host_key(*, key: HostKey, actor: Actor) -> None:
+    """Trust a key no longer, or reject one that was only offered. Only a person can approve it again."""
+    _lock(key.container)
+    key.refresh_from_db()
+    if key.state == HostKey.State.REVOKED:
+        return
+    was, key.state = key.state, HostKey.State.REVOKED
+    key.save(update_fields=["state"])
+    record("host_key.revoked", actor=actor, target=key.container, details={"key": str(key), "was": was})
+
+
+@transaction.atomic
+def note_offered(*, container: Container, type: str, base64: str, fingerprint: str) -> HostKey:  # noqa: A002  # the key's own word
+    """Keep a key that the server showed instead of an approved one, for an admin to judge."""
+    _lock(container)
+    is_new = not container.host_keys.filter(fingerprint=fingerprint).exists()
+    key = _seen(container, type, base64, fingerprint)
+    key.save(update_fields=["seen"])
+    if is_new:
+        record(
+            "host_key.offered",
+            actor=Actor("portal"),
+            target=container,
+            details={"key": str(key), "address": _address(container)},
+        )
+    return key
+
+
+def with_host_key_state(containers: ContainerQuerySet) -> QuerySet[Container]:
+    """Add `host_key_state` to each container: approved, changed, offered, or an empty string.
+
+    Changed: the server showed another key in the place of an approved one, and nobody has decided on it yet.
+    """
+    keys = HostKey.objects.filter(container=OuterRef("pk"))
+    approved = keys.filter(state=HostKey.State.APPROVED)
+    offered = keys.filter(state=HostKey.State.OFFERED)
+    beside = HostKey.objects.filter(container=OuterRef("container"), state=HostKey.State.APPROVED)
+    same_type = Exists(beside.filter(type=OuterRef("type")))
+    instead = Q(same_type) | ~Q(Exists(beside.filter(seen__gte=OuterRef("seen"))))
+    return containers.annotate(
+        host_key_state=Case(
+            When(Exists(approved) & Exists(offered.filter(instead)), then=Value("changed")),
+            When(Exists(approved), then=Value("approved")),
+            When(Exists(offered), then=Value("offered")),
+            default=Value(""),
+            output_field=CharField(),
+        )
+    )
+
+
+def _seen(container: Container, key_type: str, base64: str, fingerprint: str) -> HostKey:
+    key, _created = HostKey.objects.get_or_create(
+        container=container, fingerprint=fingerprint, defaults={"type": key_type, "base64": base64}
+    )
+    return key
+
+
+def _lock(container: Container) -> None:
+    """Decisions about one container's keys come one after another."""
+    Container.objects.select_for_update().get(pk=container.pk)
+
+
+def _address(container: Container) -> str:
+    return f"{container.address}:{container.port}"

@@ -1,0 +1,91 @@
+"""What people do with the inventory, one thing at a time. Importing a file: `instances.inventory_import`."""
+
+from collections.abc import Iterable
+
+from django.db import IntegrityError, models, transaction
+from django.db.models import ProtectedError
+from django.utils.translation import gettext as _
+
+from instances.models import Container, Installation, Instance
+from portal.audit.models import Actor, record
+
+INSTANCE_FIELDS = ("name", "environment", "deployment", "role", "uses_triggers")
+CONTAINER_FIELDS = ("name", "address", "port", "login", "become", "install_root", "is_enabled")
+Differences = dict[str, list[object]]
+
+
+class InventoryError(Exception):
+    """A change of the inventory that the rules refuse; the text is for the person who asked."""
+
+
+def values(row: models.Model, fields: Iterable[str]) -> dict[str, object]:
+    """Return the named fields of a row as plain values."""
+    return {name: getattr(row, name) for name in fields}
+
+
+def differences(before: dict[str, object], after: dict[str, object]) -> Differences:
+    """Return the fields that differ, each with its former and its present value."""
+    return {name: [before[name], after[name]] for name in after if before[name] != after[name]}
+
+
+@transaction.atomic
+def save_instance(*, instance: Instance, actor: Actor) -> Instance:
+    """Store a new or edited instance; `InventoryError` if another one took its name meanwhile."""
+    _save(instance, "instance", INSTANCE_FIELDS, actor)
+    return instance
+
+
+@transaction.atomic
+def save_container(*, container: Container, actor: Actor) -> Container:
+    """Store a new or edited container, never its lease; `InventoryError` if name or address are taken.
+
+    Its host keys stay as they are: another server behind a new address shows as changed, and is blocked.
+    """
+    _save(container, "container", CONTAINER_FIELDS, actor)
+    return container
+
+
+def switch_container(*, container: Container, is_enabled: bool, actor: Actor) -> None:
+    """Switch a container on or off. Off: nothing is pushed to it, and what is queued waits."""
+    container.is_enabled = is_enabled
+    save_container(container=container, actor=actor)
+
+
+def _save(row: Instance | Container, noun: str, fields: tuple[str, ...], actor: Actor) -> None:
+    former = type(row).objects.filter(pk=row.pk).first()
+    try:
+        with transaction.atomic():
+            row.save(update_fields=fields if former else None, force_insert=former is None)
+    except IntegrityError:
+        raise InventoryError(_("Somebody else has just saved the same name or address.")) from None
+    if former is None:
+        record(f"{noun}.created", actor=actor, target=row, details=values(row, fields))
+    elif changes := differences(values(former, fields), values(row, fields)):
+        record(f"{noun}.changed", actor=actor, target=row, details={"changes": changes})
+
+
+@transaction.atomic
+def add_installation(*, instance: Instance, container: Container, actor: Actor) -> Installation:
+    """Say that an instance is installed on a container; `InventoryError` if that is known already."""
+    installation, is_new = Installation.objects.get_or_create(instance=instance, container=container)
+    if not is_new:
+        raise InventoryError(
+            _("%(instance)s is already listed on %(container)s.")
+            % {"instance": instance.name, "container": container.name}
+        )
+    record("installation.added", actor=actor, target=installation)
+    return installation
+
+
+@transaction.atomic
+def remove_installation(*, installation: Installation, actor: Actor) -> None:
+    """Take an installation off the list; `InventoryError` if something was ever pushed to it."""
+    name, pk = str(installation), installation.pk
+    try:
+        installation.delete()
+    except ProtectedError:
+        raise InventoryError(
+            _("%s has pushes in its history, and history is kept, so it cannot be removed.") % name
+        ) from None
+    installation.pk = pk
+    record("installation.removed", actor=actor, target=installation)

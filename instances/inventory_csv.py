@@ -1,0 +1,538 @@
+"""Reads an inventory file (CSV) and says, by row and column, what is wrong with it. Pure: knows no models.
+
+The `clean_...` functions are the rules of single fields; the forms use the same ones.
+"""
+
+import base64
+import binascii
+import csv
+import difflib
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+
+from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+REQUIRED = ("instance", "container", "address")
+COLUMNS = (
+    *REQUIRED,
+    "port",
+    "login",
+    "become",
+    "install_root",
+    "environment",
+    "deployment",
+    "role",
+    "uses_triggers",
+    "host_key",
+)
+BECOME = ("none", "sudo", "su")
+ENVIRONMENT = ("development", "stage", "production")
+DEPLOYMENT = ("on-premise", "hybrid", "hosted")
+ROLE = ("MKT", "MID", "RT", "EXEC")
+
+MAX_BYTES = 20 * 1024 * 1024
+MAX_ROWS = 100_000
+MAX_COLUMNS = 50
+MAX_CELL = 300
+MAX_LISTED = 200
+
+_INSTANCE_FACTS = ("environment", "deployment", "role", "uses_triggers")
+_CONTAINER_FACTS = ("container", "address", "port", "login", "become", "install_root", "host_key")
+
+_INSTANCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+)
+_NUMERIC_NAME = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+_LOOPBACK_NAME = re.compile(r"(?:.+\.)?localhost|localhost\.localdomain|ip6-(?:localhost|loopback)")
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
+_LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}")
+_INSTALL_ROOT = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+")
+_PORT = re.compile(r"[0-9]{1,5}")
+_FINGERPRINT = re.compile(r"sha256:([A-Za-z0-9+/]{43})=?", re.IGNORECASE)
+_YES = frozenset(("yes", "y", "true", "1", "on", "x", "oui", "o", "vrai"))
+_NO = frozenset(("no", "n", "false", "0", "off", "non", "faux"))
+_OTHER_WORDS = {
+    "dev": "development",
+    "staging": "stage",
+    "prod": "production",
+    "onprem": "on-premise",
+    "onpremises": "on-premise",
+    "managedservices": "hosted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One installation, as its row says it. None or an empty text: nothing is said, keep what is stored."""
+
+    number: int
+    """The row in a spreadsheet; the line of column names is 1."""
+    instance: str
+    container: str = ""
+    address: str | None = None
+    port: int | None = None
+    login: str | None = None
+    become: str | None = None
+    install_root: str | None = None
+    environment: str | None = None
+    deployment: str | None = None
+    role: str | None = None
+    uses_triggers: bool | None = None
+    host_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """Where something is wrong (row 0: the whole file; an empty column: the whole row) and why."""
+
+    row_number: int
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ParsedInventory:
+    """What a file says. With errors it must not be imported: `rows` has only those without any."""
+
+    rows: tuple[Row, ...]
+    errors: tuple[RowError, ...]
+    unlisted_errors: int = 0
+    """How many errors there are beyond the listed ones."""
+
+
+def parse(data: bytes, *, allow_loopback: bool = False) -> ParsedInventory:
+    """Read a CSV file (UTF-8, the names of the columns in its first row; at most MAX_BYTES and MAX_ROWS).
+
+    `allow_loopback` lets addresses of this machine pass: for tests and the sandbox.
+    """
+    report = _Report()
+    rows: list[Row] = []
+    try:
+        records = _records(_decode(data))
+        rows = _Reader(_header(records, report), report, allow_loopback).read(records)
+    except _Unreadable as unreadable:
+        report.add(unreadable.row_number, "", unreadable.reason)
+    _Consistency(report).check(rows)
+    listed = tuple(sorted(report.listed, key=lambda error: error.row_number))
+    good = tuple(row for row in rows if row.number not in report.wrong_rows)
+    return ParsedInventory(good, listed, report.count - len(listed))
+
+
+def clean_instance_name(value: str) -> str:
+    """Return the name of an instance as nlserver knows it (`config-<name>.xml`)."""
+    name = value.strip()
+    if name.casefold() == "default":
+        raise ValidationError(
+            _("“default” is not an instance, but nlserver's template: name the instance itself.")
+        )
+    if not _INSTANCE_NAME.fullmatch(name):
+        raise ValidationError(
+            _("Use 1 to 40 letters without accents, digits, - and _, beginning with a letter or digit.")
+        )
+    return name
+
+
+def clean_container_name(value: str) -> str:
+    """Return our name of a container."""
+    name = value.strip()
+    if not _CONTAINER_NAME.fullmatch(name):
+        raise ValidationError(
+            _("Use 1 to 80 letters without accents, digits, dots, - and _, beginning with a letter or digit.")
+        )
+    return name
+
+
+def clean_address(value: str, allow_loopback: bool = False) -> str:
+    """Return a host name (lower case) or an IP address (shortest form) of another machine.
+
+    This judges the text alone; what a name resolves to is judged again before each connection.
+    """
+    text = value.strip()
+    for sign, mistake in _ADDRESS_MISTAKES.items():
+        if sign in text or (sign == "^-" and text.startswith("-")):
+            raise ValidationError(mistake)
+    ip = _ip(text)
+    if ip:
+        return _clean_ip(ip, allow_loopback)
+    if ":" in text:
+        raise ValidationError(_("Give the host name or IP address alone: the port has its own field."))
+    return _clean_host_name(text.removesuffix(".").lower(), allow_loopback)
+
+
+_ADDRESS_MISTAKES = {
+    "^-": gettext_lazy("A host name cannot begin with “-”, which would be an option of a command."),
+    "://": gettext_lazy("Give the host name alone, without “://” and what follows the name: this is a URL."),
+    "@": gettext_lazy("Give the host name alone: the login before “@” has its own field."),
+    "/": gettext_lazy("Give one host name or IP address: “/” belongs to neither."),
+    "%": gettext_lazy("Give the IP address without the network interface after “%”."),
+}
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return ip_address(bare)
+    except ValueError:
+        return None
+
+
+def _clean_ip(ip: IPv4Address | IPv6Address, allow_loopback: bool) -> str:
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+        raise ValidationError(_("Write this address as an IPv4 address: %s") % ip.ipv4_mapped)
+    if ip.is_loopback and allow_loopback:
+        return str(ip)
+    if ip.is_loopback or ip.is_unspecified or (isinstance(ip, IPv4Address) and ip in _THIS_NETWORK):
+        raise ValidationError(_LOOPBACK)
+    if ip.is_multicast or ip.is_link_local or ip.is_reserved:
+        raise ValidationError(_("This is not the address of one server (multicast, link-local or reserved)."))
+    return str(ip)
+
+
+_LOOPBACK = gettext_lazy("This is the portal's own machine: give the address of the container.")
+
+
+def _clean_host_name(name: str, allow_loopback: bool) -> str:
+    if not name.isascii():
+        raise ValidationError(_("Write a name with accented or foreign letters in its xn-- form."))
+    if not _HOST_NAME.fullmatch(name):
+        raise ValidationError(_("This is not a host name or IP address."))
+    if _NUMERIC_NAME.fullmatch(name):
+        # Resolvers read 127.1, 2130706433 and 0x7f000001 as addresses.
+        raise ValidationError(_("This looks like an IP address but is none: write its four numbers."))
+    if _LOOPBACK_NAME.fullmatch(name) and not allow_loopback:
+        raise ValidationError(_LOOPBACK)
+    return name
+
+
+def clean_port(value: str | int) -> int:
+    """Return a TCP port, 1 to 65535."""
+    text = str(value).strip()
+    port = int(text) if _PORT.fullmatch(text) else 0
+    if not 1 <= port <= 65535:
+        raise ValidationError(_("A port is a whole number from 1 to 65535."))
+    return port
+
+
+def clean_login(value: str) -> str:
+    """Return the name of a user on the container."""
+    login = value.strip()
+    if not _LOGIN.fullmatch(login):
+        raise ValidationError(
+            _("Use 1 to 32 letters without accents, digits, dots, - and _, beginning with a letter or _.")
+        )
+    return login
+
+
+def clean_install_root(value: str) -> str:
+    """Return an absolute path, without a final slash and without anything that a shell could misread."""
+    root = value.strip().rstrip("/")
+    if len(root) > 200 or not _INSTALL_ROOT.fullmatch(root):
+        raise ValidationError(
+            _("Give the full path of the folder above nl6 or nl7, such as /usr/local/neolane.")
+        )
+    return root
+
+
+def clean_choice(value: str, choices: Sequence[str]) -> str:
+    """Return the choice that is meant, whatever its letter case, blanks, hyphens and underscores."""
+    wanted = _squeeze(value)
+    wanted = _squeeze(_OTHER_WORDS.get(wanted, wanted))
+    for choice in choices:
+        if _squeeze(choice) == wanted:
+            return choice
+    raise ValidationError(_("Use one of: %s.") % ", ".join(choices))
+
+
+def clean_yes_no(value: str) -> bool:
+    """Return a yes or no, in English or French."""
+    word = value.strip().casefold()
+    if word not in _YES | _NO:
+        raise ValidationError(_("Use yes or no."))
+    return word in _YES
+
+
+def clean_host_key_fingerprint(value: str) -> str:
+    """Return a SHA-256 fingerprint as `ssh-keygen -l` prints it: `SHA256:` and 43 characters of base64."""
+    text = value.strip()
+    if text[:4].casefold() == "md5:" or re.fullmatch(r"(?:[0-9A-Fa-f]{2}:){15}[0-9A-Fa-f]{2}", text):
+        raise ValidationError(
+            _("This is an MD5 fingerprint: give the one that begins with SHA256: (ssh-keygen -l).")
+        )
+    match = _FINGERPRINT.fullmatch(text)
+    if not match or not _is_base64(match[1] + "="):
+        raise ValidationError(
+            _("A fingerprint is SHA256: followed by 43 characters, as ssh-keygen -l prints it.")
+        )
+    return f"SHA256:{match[1]}"
+
+
+def _is_base64(text: str) -> bool:
+    # The last character carries two unused bits: only one writing is the right one.
+    try:
+        return base64.b64encode(base64.b64decode(text, validate=True)).decode() == text
+    except binascii.Error:
+        return False
+
+
+def _squeeze(text: str) -> str:
+    return re.sub(r"[\s_-]+", "", text.casefold())
+
+
+class _Unreadable(Exception):
+    """The file cannot be read on from `row_number`."""
+
+    def __init__(self, row_number: int, reason: str | Promise) -> None:
+        super().__init__(reason)
+        self.row_number = row_number
+        self.reason = str(reason)
+
+
+@dataclass
+class _Report:
+    listed: list[RowError] = field(default_factory=list)
+    wrong_rows: set[int] = field(default_factory=set)
+    count: int = 0
+
+    def add(self, row_number: int, column: str, reason: str) -> None:
+        self.count += 1
+        self.wrong_rows.add(row_number)
+        if len(self.listed) < MAX_LISTED:
+            self.listed.append(RowError(row_number, column, reason))
+
+
+def _decode(data: bytes) -> str:
+    if len(data) > MAX_BYTES:
+        raise _Unreadable(0, _("The file is larger than 20 MB: split it."))
+    if data.startswith(b"PK\x03\x04"):
+        raise _Unreadable(0, _("This is an Excel workbook: save it as “CSV UTF-8”."))
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in data:
+        raise _Unreadable(0, _("The file is in UTF-16 or is no text at all: save it as “CSV UTF-8”."))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        reason = _("Line %d is not UTF-8 (the file may be Latin-1 or Windows-1252): save it as “CSV UTF-8”.")
+        raise _Unreadable(0, reason % line) from None
+    if not text.strip():
+        raise _Unreadable(0, _EMPTY)
+    return text
+
+
+_EMPTY = gettext_lazy("The file is empty: the first row has the names of the columns.")
+
+
+def _records(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that is not blank, numbered as a spreadsheet does: a cell of many lines is one row."""
+    first, _newline, rest = text.partition("\n")
+    told = re.fullmatch(r"sep=([,;\t])\r?", first, re.IGNORECASE)  # Excel's own line, which it does not count
+    reader = csv.reader(
+        io.StringIO(rest if told else text, newline=""),
+        delimiter=told[1] if told else _delimiter(text),
+        strict=True,
+    )
+    number = 0
+    while True:
+        number += 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise _Unreadable(number, _why(error)) from None
+        if cells is None:
+            return
+        if any(map(str.strip, cells)):
+            yield number, cells
+
+
+def _why(error: csv.Error) -> str:
+    if "limit" in str(error):
+        return _("A cell is far too long; a quotation mark may not be closed. Nothing was read from here on.")
+    return _("A quotation mark is not closed, or something follows it. Nothing was read from here on.")
+
+
+def _delimiter(text: str) -> str:
+    header = re.sub(r'"[^"]*"', "", text.lstrip().partition("\n")[0])
+    return max(",;\t", key=header.count)
+
+
+def _header(records: Iterator[tuple[int, list[str]]], report: _Report) -> list[str]:
+    number, cells = next(records, (0, []))
+    if not cells:
+        raise _Unreadable(0, _EMPTY)
+    if len(cells) > MAX_COLUMNS:
+        raise _Unreadable(number, _("There are far too many columns: this row must have their names."))
+    while not cells[-1].strip():  # spreadsheets add empty columns at the end
+        cells.pop()
+    names = [re.sub(r"[\s_-]+", "_", cell.strip().casefold()) for cell in cells]
+    for position, name in enumerate(names):
+        if name not in COLUMNS:
+            report.add(number, _shown(cells[position]), _unknown(name))
+        elif name in names[:position]:
+            report.add(number, name, _("This column stands twice in the file."))
+    for name in (name for name in REQUIRED if name not in names):
+        report.add(number, name, _("This column is missing; the first row has the names of the columns."))
+    return [] if report.count else names
+
+
+def _unknown(name: str) -> str:
+    if not name:
+        return _("A column has no name.")
+    close = difflib.get_close_matches(name[:40], COLUMNS, n=1)
+    if close:
+        return _("There is no such column: did you mean %s?") % close[0]
+    return _("There is no such column. There are: %s.") % ", ".join(COLUMNS)
+
+
+def _shown(text: str) -> str:
+    """Return a name from the file, fit for a page and a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text.strip()[:40])
+
+
+class _Reader:
+    """Turns records into rows, cell by cell. Equal cells are judged once: files repeat themselves."""
+
+    def __init__(self, names: list[str], report: _Report, allow_loopback: bool) -> None:
+        self.names = names
+        self.report = report
+        self.cleaners = _cleaners(allow_loopback)
+        self.known: dict[tuple[str, str], object] = {}
+
+    def read(self, records: Iterator[tuple[int, list[str]]]) -> list[Row]:
+        rows: list[Row] = []
+        if not self.names:
+            return rows
+        count = 0
+        for count, (number, cells) in enumerate(records, 1):
+            if count > MAX_ROWS:
+                raise _Unreadable(number, _("There are more than 100,000 rows: split the file."))
+            rows += self._row(number, cells)
+        if not count:
+            self.report.add(0, "", _("The file has the names of the columns, but no row below them."))
+        return rows
+
+    def _row(self, number: int, cells: list[str]) -> list[Row]:
+        if len(cells) < len(self.names) or any(map(str.strip, cells[len(self.names) :])):
+            reason = _("This row has %(cells)d cells, but there are %(columns)d columns.")
+            self.report.add(number, "", reason % {"cells": len(cells), "columns": len(self.names)})
+            return []
+        found: dict[str, object] = {}
+        for name, cell in zip(self.names, cells, strict=False):
+            value = self._value(name, cell)
+            if isinstance(value, _Wrong):
+                self.report.add(number, name, value.reason)
+            elif value is not None:
+                found[name] = value
+        if "instance" not in found:
+            if number not in self.report.wrong_rows:
+                self.report.add(number, "instance", _("The name of the instance is missing."))
+            return []
+        # The keys are column names and each cleaner returns the type of its field.
+        return [Row(number, **found)]  # type: ignore[arg-type]
+
+    def _value(self, name: str, cell: str) -> object:
+        key = (name, cell)
+        if key not in self.known:
+            self.known[key] = self._judge(name, cell.strip())
+        return self.known[key]
+
+    def _judge(self, name: str, text: str) -> object:
+        if not text:
+            return None
+        try:
+            _refuse_odd_text(name, text)
+            return self.cleaners[name](text)
+        except ValidationError as error:
+            return _Wrong(error.messages[0])
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    reason: str
+
+
+def _refuse_odd_text(name: str, text: str) -> None:
+    if len(text) > MAX_CELL:
+        raise ValidationError(_("This is longer than %d characters.") % MAX_CELL)
+    if not text.isprintable():
+        raise ValidationError(_("This has a line break or an invisible character inside."))
+    if text[0] in "=+@" or (text[0] == "-" and name != "address"):
+        raise ValidationError(
+            _("This begins like a spreadsheet formula (“%s”): give the plain value.") % text[0]
+        )
+
+
+def _cleaners(allow_loopback: bool) -> dict[str, Callable[[str], object]]:
+    return {
+        "instance": clean_instance_name,
+        "container": clean_container_name,
+        "address": lambda text: clean_address(text, allow_loopback),
+        "port": clean_port,
+        "login": clean_login,
+        "become": lambda text: clean_choice(text, BECOME),
+        "install_root": clean_install_root,
+        "environment": lambda text: clean_choice(text, ENVIRONMENT),
+        "deployment": lambda text: clean_choice(text, DEPLOYMENT),
+        "role": lambda text: clean_choice(text, ROLE),
+        "uses_triggers": clean_yes_no,
+        "host_key": clean_host_key_fingerprint,
+    }
+
+
+class _Consistency:
+    """Compares rows with each other: one instance or container is described by several of them."""
+
+    def __init__(self, report: _Report) -> None:
+        self.report = report
+        self.said: dict[tuple[str, str, str], tuple[object, int]] = {}
+        self.seen: dict[tuple[str, str], int] = {}
+
+    def check(self, rows: list[Row]) -> None:
+        for row in rows:
+            self._compare(row, "instance", row.instance, _INSTANCE_FACTS)
+            if row.container:
+                # Letter case alone does not tell two servers apart for people.
+                self._compare(row, "container", row.container.casefold(), _CONTAINER_FACTS)
+            self._refuse_repeated(row)
+        for row in rows:
+            self._refuse_incomplete(row)
+
+    def _compare(self, row: Row, kind: str, name: str, columns: Sequence[str]) -> None:
+        for column in columns:
+            value = getattr(row, column)
+            if value in (None, ""):
+                continue
+            first, number = self.said.setdefault((kind, name, column), (value, row.number))
+            if first != value:
+                self.report.add(row.number, column, self._contradiction(kind, column) % number)
+
+    @staticmethod
+    def _contradiction(kind: str, column: str) -> str:
+        if column == "container":
+            return _("Row %d writes the name of this container with other upper and lower case letters.")
+        if kind == "container":
+            return _("Row %d says something else about the same container: make them equal.")
+        return _("Row %d says something else about the same instance: make them equal.")
+
+    def _refuse_repeated(self, row: Row) -> None:
+        if row.number in self.report.wrong_rows:
+            return  # its container may be unknown
+        first = self.seen.setdefault((row.instance, row.container.casefold()), row.number)
+        if first != row.number:
+            reason = _("Row %d already has this instance on this container.")
+            self.report.add(row.number, "container", reason % first)
+
+    def _refuse_incomplete(self, row: Row) -> None:
+        if row.number in self.report.wrong_rows:
+            return
+        deployment, _row_number = self.said.get(("instance", row.instance, "deployment"), (None, 0))
+        if not row.container and (row.address or deployment != "hosted"):
+            self.report.add(row.number, "container", _("The name of the container is missing."))
+        elif row.container and ("container", row.container.casefold(), "address") not in self.said:
+            self.report.add(row.number, "address", _("The address of the container is missing."))

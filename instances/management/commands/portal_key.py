@@ -1,0 +1,20 @@
+"""`portal_key`: print the portal's public SSH key; the first run makes the key."""
+
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand, CommandError
+
+from instances import portal_key, ssh
+
+
+class Command(BaseCommand):
+    help = "Print the line for authorized_keys on the containers. The first run makes the key."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--plain", action="store_true", help="the key alone, without restrict")
+
+    def handle(self, *args: str, plain: bool, **options: object) -> None:
+        try:
+            self.stdout.write(portal_key.public_line() if plain else portal_key.authorized_line())
+        except (OSError, ssh.UnusableKey) as error:
+            raise CommandError(f"The portal's SSH key cannot be used: {error}") from error

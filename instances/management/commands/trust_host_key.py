@@ -1,0 +1,48 @@
+"""`trust_host_key`: approve a container's host key, if the server shows the very one that is named."""
+
+from argparse import ArgumentParser
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+
+from instances import host_keys, ssh
+from instances.failures import Code, explain
+from instances.inventory_csv import clean_host_key_fingerprint
+from instances.models import Container, HostKey
+from portal.audit.operator import operator
+
+
+class Command(BaseCommand):
+    help = "Scan a container and approve its host key, only if the server shows the named fingerprint."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("container", help="name of the container in the inventory")
+        parser.add_argument("--fingerprint", required=True, help="SHA256:…, as ssh-keygen -lf prints it")
+
+    def handle(self, *args: str, container: str, fingerprint: str, **options: object) -> None:
+        fingerprint = _fingerprint(fingerprint)
+        row = Container.objects.filter(name=container).first()
+        if row is None:
+            raise CommandError(f"There is no container {container!r} in the inventory.")
+        key = _trust(row, fingerprint)
+        self.stdout.write(f"Approved for {row.name}: {key}")
+
+
+def _fingerprint(text: str) -> str:
+    try:
+        return clean_host_key_fingerprint(text)
+    except ValidationError as error:
+        raise CommandError(" ".join(error.messages)) from error
+
+
+def _trust(container: Container, fingerprint: str) -> HostKey:
+    actor = operator()
+    try:
+        scan = host_keys.scan_container(container=container, actor=actor)
+    except ssh.SSHError as error:
+        raise CommandError(f"{Code(error.code).label}. {explain(error.code).cause}") from error
+    key = next((key for key in scan.keys if key.fingerprint == fingerprint), None)
+    if key is None:
+        shown = "\n".join(f"  {key}" for key in scan.keys)
+        raise CommandError(f"{container} does not show that key; nothing was approved. It shows:\n{shown}")
+    return host_keys.approve_host_key(key=key, actor=actor)

@@ -1,0 +1,26 @@
+"""URLs of the inventory."""
+
+from django.urls import URLPattern, path
+
+from instances import views, views_containers, views_import
+
+urlpatterns: list[URLPattern] = [
+    path("instances/", views.instance_list, name="instances"),
+    path("instances/add/", views.instance_add, name="instance_add"),
+    path("instances/<uuid:pk>/", views.instance_detail, name="instance"),
+    path("instances/<uuid:pk>/edit/", views.instance_edit, name="instance_edit"),
+    path("instances/<uuid:pk>/installations/add/", views.installation_add, name="installation_add"),
+    path("instances/import/", views_import.inventory_import, name="inventory_import"),
+    path("instances/import/template.csv", views_import.inventory_template, name="inventory_template"),
+    path("instances/import/<uuid:upload>/", views_import.inventory_preview, name="inventory_preview"),
+    path("installations/<uuid:pk>/remove/", views.installation_remove, name="installation_remove"),
+    path("containers/", views_containers.container_list, name="containers"),
+    path("containers/add/", views_containers.container_add, name="container_add"),
+    path("containers/ssh-key/", views_containers.ssh_key, name="ssh_key"),
+    path("containers/<uuid:pk>/", views_containers.container_detail, name="container"),
+    path("containers/<uuid:pk>/edit/", views_containers.container_edit, name="container_edit"),
+    path("containers/<uuid:pk>/switch/", views_containers.container_switch, name="container_switch"),
+    path("containers/<uuid:pk>/scan/", views_containers.container_scan, name="container_scan"),
+    path("host-keys/<int:pk>/approve/", views_containers.host_key_approve, name="host_key_approve"),
+    path("host-keys/<int:pk>/revoke/", views_containers.host_key_revoke, name="host_key_revoke"),
+]

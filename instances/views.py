@@ -1,0 +1,123 @@
+"""Pages of instances and their installations."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from instances import inventory
+from instances.forms import InstallationForm, InstanceFilter, InstanceForm
+from instances.inventory import InventoryError
+from instances.models import MIN_OAUTH_BUILD, Container, Installation, Instance
+from portal.audit.models import Actor
+
+PAGE = 50
+SUGGESTIONS = 500
+
+
+@require_GET
+@permission_required("instances.view_instance", raise_exception=True)
+def instance_list(request: HttpRequest) -> HttpResponse:
+    form = InstanceFilter(request.GET)
+    rows = _filtered(form).annotate(
+        containers=Count("installations"),
+        old=Count("installations", filter=Q(installations__observed_build__lt=MIN_OAUTH_BUILD)),
+        jwt=Count("installations", filter=Q(installations__observed_jwt=True)),
+    )
+    page = Paginator(rows.order_by("name"), PAGE).get_page(request.GET.get("page"))
+    is_empty = not (page.object_list or Instance.objects.exists())
+    context = {"form": form, "page_obj": page, "is_empty": is_empty}
+    return render(request, "instances/instance_list.html", context)
+
+
+def _filtered(form: InstanceFilter) -> QuerySet[Instance]:
+    """Narrow the instances by those filters that are well-formed; the form says which are not."""
+    form.is_valid()
+    wanted = form.cleaned_data
+    rows = Instance.objects.filter(name__icontains=wanted.get("q") or "")
+    exact = {name: wanted[name] for name in ("environment", "deployment", "role") if wanted.get(name)}
+    return rows.filter(**exact)
+
+
+@require_GET
+@permission_required("instances.view_instance", raise_exception=True)
+def instance_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    instance = get_object_or_404(Instance, pk=pk)
+    installations = list(instance.installations.select_related("instance", "container"))
+    builds = sorted({row.observed_build for row in installations if row.observed_build is not None})
+    context = {
+        "instance": instance,
+        "installations": installations,
+        "builds": builds,
+        "old": [row for row in installations if row.needs_upgrade],
+        "jwt": [row for row in installations if row.observed_jwt],
+    }
+    return render(request, "instances/instance_detail.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("instances.change_inventory", raise_exception=True)
+def instance_add(request: HttpRequest) -> HttpResponse:
+    return _edit(request, Instance())
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("instances.change_inventory", raise_exception=True)
+def instance_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return _edit(request, get_object_or_404(Instance, pk=pk))
+
+
+def _edit(request: HttpRequest, instance: Instance) -> HttpResponse:
+    name = instance.name  # the form writes into the instance
+    form = InstanceForm(request.POST if request.method == "POST" else None, instance=instance)
+    if request.method == "POST" and form.is_valid():
+        try:
+            inventory.save_instance(instance=form.save(commit=False), actor=Actor.of(request))
+        except InventoryError as error:
+            form.add_error("name", str(error))
+        else:
+            messages.success(request, _("%s was saved.") % instance.name)
+            return redirect("instance", pk=instance.pk)
+    return render(request, "instances/instance_form.html", {"form": form, "instance": instance, "name": name})
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("instances.change_inventory", raise_exception=True)
+def installation_add(request: HttpRequest, pk: UUID) -> HttpResponse:
+    instance = get_object_or_404(Instance, pk=pk)
+    form = InstallationForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        container = form.cleaned_data["container"]
+        try:
+            inventory.add_installation(instance=instance, container=container, actor=Actor.of(request))
+        except InventoryError as error:
+            form.add_error("container", str(error))
+        else:
+            messages.success(request, _("%s was added.") % container)
+            return redirect("instance", pk=instance.pk)
+    names = Container.objects.exclude(installations__instance=instance).values_list("name", flat=True)
+    context = {"form": form, "instance": instance, "names": names[:SUGGESTIONS]}
+    return render(request, "instances/installation_form.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("instances.change_inventory", raise_exception=True)
+def installation_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
+    installation = get_object_or_404(Installation.objects.select_related("instance", "container"), pk=pk)
+    refusal = ""
+    if request.method == "POST":
+        try:
+            inventory.remove_installation(installation=installation, actor=Actor.of(request))
+        except InventoryError as error:
+            refusal = str(error)
+        else:
+            messages.success(request, _("%s was removed.") % installation)
+            return redirect("instance", pk=installation.instance_id)
+    context = {"installation": installation, "refusal": refusal}
+    return render(request, "instances/installation_remove.html", context)

@@ -1,0 +1,174 @@
+"""Pages of containers: how they are reached, their host keys, and the portal's own SSH key."""
+
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from instances import host_keys, inventory, portal_key, ssh
+from instances.failures import Code, explain
+from instances.forms import ContainerFilter, ContainerForm, HostKeyApproval
+from instances.inventory import InventoryError
+from instances.models import Container, HostKey
+from portal.audit.models import Actor
+
+PAGE = 50
+
+
+@require_GET
+@permission_required("instances.view_container", raise_exception=True)
+def container_list(request: HttpRequest) -> HttpResponse:
+    form = ContainerFilter(request.GET)
+    rows = _filtered(form).annotate(instances=Count("installations")).order_by("name")
+    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    is_empty = not (page.object_list or Container.objects.exists())
+    context = {"form": form, "page_obj": page, "is_empty": is_empty}
+    return render(request, "instances/container_list.html", context)
+
+
+def _filtered(form: ContainerFilter) -> QuerySet[Container]:
+    """Narrow the containers by those filters that are well-formed; the form says which are not."""
+    form.is_valid()
+    wanted = form.cleaned_data
+    text = wanted.get("q") or ""
+    found = Container.objects.filter(Q(name__icontains=text) | Q(address__icontains=text))
+    rows = host_keys.with_host_key_state(found)
+    if host_key := wanted.get("host_key"):
+        rows = rows.filter(Q(("host_key_state", "" if host_key == "none" else host_key)))
+    if switch := wanted.get("switch"):
+        rows = rows.filter(is_enabled=switch == "on")
+    return rows
+
+
+@require_GET
+@permission_required("instances.view_container", raise_exception=True)
+def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    container = get_object_or_404(host_keys.with_host_key_state(Container.objects.all()), pk=pk)
+    is_busy = container.lease_expires is not None and container.lease_expires > timezone.now()
+    context = {
+        "container": container,
+        "installations": container.installations.select_related("instance", "container"),
+        "host_keys": container.host_keys.all(),
+        "expected": getattr(container, "expected_host_key", None),
+        "is_busy": is_busy,
+        "campaign_user": settings.CAMPAIGN_USER,
+        "user_differs": container.become == "none" and container.login != settings.CAMPAIGN_USER,
+        "approval": HostKeyApproval(),
+    }
+    return render(request, "instances/container_detail.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("instances.change_inventory", raise_exception=True)
+def container_add(request: HttpRequest) -> HttpResponse:
+    return _edit(request, Container())
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("instances.change_inventory", raise_exception=True)
+def container_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return _edit(request, get_object_or_404(Container, pk=pk))
+
+
+def _edit(request: HttpRequest, container: Container) -> HttpResponse:
+    name = container.name  # the form writes into the container
+    form = ContainerForm(request.POST if request.method == "POST" else None, instance=container)
+    if request.method == "POST" and form.is_valid():
+        try:
+            inventory.save_container(container=form.save(commit=False), actor=Actor.of(request))
+        except InventoryError as error:
+            form.add_error("name", str(error))
+        else:
+            messages.success(request, _("%s was saved.") % container.name)
+            return redirect("container", pk=container.pk)
+    context = {"form": form, "container": container, "name": name}
+    return render(request, "instances/container_form.html", context)
+
+
+@require_POST
+@permission_required("instances.change_inventory", raise_exception=True)
+def container_switch(request: HttpRequest, pk: UUID) -> HttpResponse:
+    container = get_object_or_404(Container, pk=pk)
+    is_enabled = request.POST.get("to") == "on"
+    inventory.switch_container(container=container, is_enabled=is_enabled, actor=Actor.of(request))
+    text = _("%s is on.") if is_enabled else _("%s is off: nothing is pushed to it.")
+    messages.success(request, text % container)
+    return redirect("container", pk=container.pk)
+
+
+@require_POST
+@permission_required("instances.approve_host_key", raise_exception=True)
+def container_scan(request: HttpRequest, pk: UUID) -> HttpResponse:
+    container = get_object_or_404(Container, pk=pk)
+    try:
+        scan = host_keys.scan_container(container=container, actor=Actor.of(request))
+    except ssh.SSHError as error:
+        cause = explain(error.code).cause
+        messages.error(request, _("%(what)s. %(cause)s") % {"what": Code(error.code).label, "cause": cause})
+    else:
+        messages.add_message(request, *_scan_message(scan))
+    return redirect("container", pk=container.pk)
+
+
+def _scan_message(scan: host_keys.Scan) -> tuple[int, str]:
+    if scan.approved:
+        return messages.SUCCESS, _("The server showed the expected key %s, which is now approved.") % (
+            scan.approved.fingerprint
+        )
+    if scan.is_expected_missing:
+        return messages.WARNING, _(
+            "The server did not show the expected key. Find out why before you approve another."
+        )
+    if any(key.state == HostKey.State.APPROVED for key in scan.keys):
+        return messages.SUCCESS, _("The server still shows an approved key.")
+    return messages.INFO, _("The server showed the keys below. Compare a fingerprint, then approve it.")
+
+
+@require_POST
+@permission_required("instances.approve_host_key", raise_exception=True)
+def host_key_approve(request: HttpRequest, pk: int) -> HttpResponse:
+    key = _host_key(pk)
+    form = HostKeyApproval(request.POST)
+    if form.is_valid():
+        host_keys.approve_host_key(key=key, actor=Actor.of(request))
+        text = _("The key %s is approved. Failed pushes can be retried now.")
+        messages.success(request, text % key.fingerprint)
+    else:
+        messages.error(request, " ".join(map(str, form.errors["compared"])))
+    return redirect("container", pk=key.container_id)
+
+
+@require_POST
+@permission_required("instances.approve_host_key", raise_exception=True)
+def host_key_revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    key = _host_key(pk)
+    host_keys.revoke_host_key(key=key, actor=Actor.of(request))
+    messages.success(request, _("The key %s is not trusted.") % key.fingerprint)
+    return redirect("container", pk=key.container_id)
+
+
+def _host_key(pk: int) -> HostKey:
+    largest = 2**63 - 1  # beyond it databases raise instead of finding nothing
+    return get_object_or_404(HostKey.objects.select_related("container"), pk=min(pk, largest))
+
+
+@require_GET
+@permission_required("instances.view_container", raise_exception=True)
+def ssh_key(request: HttpRequest) -> HttpResponse:
+    try:
+        context = {
+            "public_line": portal_key.public_line(),
+            "authorized_line": portal_key.authorized_line(),
+            "fingerprint": portal_key.fingerprint(),
+        }
+    except (OSError, ssh.UnusableKey):
+        context = {"path": str(settings.SSH_KEY_PATH)}
+    return render(request, "instances/ssh_key.html", {**context, "campaign_user": settings.CAMPAIGN_USER})
