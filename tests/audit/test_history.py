@@ -1,0 +1,259 @@
+"""The pages of the history: who sees what, filters, pages, export and verification."""
+
+import csv
+import io
+import tracemalloc
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from portal.audit import views
+from portal.audit.export import stream
+from portal.audit.models import Actor, AuditEvent, record
+from tests.audit.tampering import change
+
+pytestmark = pytest.mark.django_db
+
+NASTY = [
+    "\0",
+    "a" * 5000,
+    "' OR 1=1 --",
+    "%00",
+    "<script>",
+    "\u202e",
+    "-1",
+    "9" * 400,
+    "1e9",
+    "2026-13-45",
+    "é",
+]
+
+
+def add(
+    action: str = "push.failed", *, who: str = "portal", user: User | None = None, **details: object
+) -> AuditEvent:
+    return record(action, actor=Actor(who, user), details=details)
+
+
+def shown(client: Client, query: str = "") -> list[str]:
+    response = client.get(f"/history/{query}")
+    assert response.status_code == 200
+    return [line.event.action for line in response.context["stretch"].lines]
+
+
+def exported(client: Client, query: str = "") -> list[dict[str, str]]:
+    response = client.post(f"/history/export/{query}")
+    text = response.getvalue().decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_the_newest_event_comes_first(as_auditor: Client) -> None:
+    add("push.failed")
+    add("rollout.requested")
+    assert shown(as_auditor)[:3] == ["history.read", "rollout.requested", "push.failed"]
+
+
+def test_helpdesk_sees_its_own_events_only(as_helpdesk: Client, helpdesk: User) -> None:
+    other = add("rollout.requested")
+    own = add("push.retried", user=helpdesk, who="henry")
+    assert "rollout.requested" not in shown(as_helpdesk)
+    assert "push.retried" in shown(as_helpdesk)
+    assert as_helpdesk.get(f"/history/{own.seq}/").status_code == 200
+    assert as_helpdesk.get(f"/history/{other.seq}/").status_code == 404
+
+
+def test_helpdesk_cannot_find_other_events_through_filters(as_helpdesk: Client) -> None:
+    add("rollout.requested", text="needle")
+    assert "rollout.requested" not in shown(as_helpdesk, "?text=needle&who=portal&action=rollout")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?who=HENRY", ["push.retried"]),
+        ("?action=rollout", ["rollout.requested"]),
+        ("?object=prod1", ["push.retried"]),
+        ("?text=needle", ["rollout.requested"]),
+        ("?action=push&who=portal", ["push.failed"]),
+        ("?text=no%20such%20text", []),
+    ],
+)
+def test_filters_narrow_the_list(as_auditor: Client, query: str, found: list[str]) -> None:
+    add("push.failed")
+    add("rollout.requested", message="a Needle in it")
+    target = User.objects.create_user("prod1")
+    record("push.retried", actor=Actor("henry"), target=target)
+    assert [a for a in shown(as_auditor, query) if not a.startswith("history.")] == found
+
+
+def test_an_object_is_found_by_its_id(as_auditor: Client) -> None:
+    target = User.objects.create_user("somebody")
+    record("user.created", actor=Actor("alice"), target=target)
+    assert "user.created" in shown(as_auditor, f"?object={target.pk}")
+
+
+def test_days_are_days_of_the_local_time_zone(as_auditor: Client, settings: Settings) -> None:
+    settings.TIME_ZONE = "Pacific/Auckland"
+    add()
+    today = timezone.localdate()
+    assert "push.failed" in shown(as_auditor, f"?since={today}&until={today}")
+    assert "push.failed" not in shown(as_auditor, f"?since={today + timedelta(days=1)}")
+    assert "push.failed" not in shown(as_auditor, f"?until={today - timedelta(days=1)}")
+
+
+@pytest.mark.parametrize("value", NASTY)
+@pytest.mark.parametrize("name", ["since", "until", "who", "action", "object", "text", "before", "after"])
+def test_garbage_in_the_address_is_no_error(as_auditor: Client, name: str, value: str) -> None:
+    assert as_auditor.get("/history/", {name: value}).status_code == 200
+
+
+@pytest.mark.parametrize("seq", ["0", "9" * 18, "9" * 30, "9" * 5000])
+def test_an_event_that_does_not_exist_is_not_found(as_auditor: Client, seq: str) -> None:
+    assert as_auditor.get(f"/history/{seq}/").status_code == 404
+
+
+def test_a_filter_that_makes_no_sense_is_named_and_left_out(as_auditor: Client) -> None:
+    add()
+    response = as_auditor.get("/history/?since=yesterday&action=push")
+    assert "Enter a valid date." in response.content.decode()
+    assert [line.event.action for line in response.context["stretch"].lines] == ["push.failed"]
+
+
+def test_pages_are_turned_by_number_both_ways(as_auditor: Client) -> None:
+    for number in range(120):
+        add(number=number)
+    first = as_auditor.get("/history/?action=push").context["stretch"]
+    second = as_auditor.get(f"/history/?action=push&before={first.older}").context["stretch"]
+    third = as_auditor.get(f"/history/?action=push&before={second.older}").context["stretch"]
+    assert [len(stretch.lines) for stretch in (first, second, third)] == [50, 50, 20]
+    assert (first.newer, third.older) == (None, None)
+    back = as_auditor.get(f"/history/?action=push&after={third.newer}").context["stretch"]
+    assert [line.event.seq for line in back.lines] == [line.event.seq for line in second.lines]
+
+
+def test_a_page_costs_the_same_number_of_queries_however_full_it_is(as_auditor: Client) -> None:
+    counts = []
+    for events in (1, 30):
+        for _ in range(events):
+            add(number=1)
+        as_auditor.get("/history/")
+        with CaptureQueriesContext(connection) as queries:
+            as_auditor.get("/history/")
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_reading_is_recorded_with_its_filters(as_auditor: Client) -> None:
+    as_auditor.get("/history/?who=alice&text=")
+    event = AuditEvent.objects.get(action="history.read")
+    assert (event.actor_name, event.details) == ("astrid", {"filters": {"who": "alice"}})
+
+
+def test_turning_pages_and_reloading_is_the_same_reading(as_auditor: Client) -> None:
+    for query in ("", "?before=40", "", "?after=1"):
+        as_auditor.get(f"/history/{query}")
+    assert AuditEvent.objects.filter(action="history.read").count() == 1
+
+
+def test_other_filters_are_another_reading(as_auditor: Client) -> None:
+    for query in ("?before=40&who=alice", "?who=bob", "?who=alice"):
+        as_auditor.get(f"/history/{query}")
+    assert AuditEvent.objects.filter(action="history.read").count() == 3
+
+
+def test_reading_one_event_is_recorded(as_auditor: Client) -> None:
+    event = add()
+    as_auditor.get(f"/history/{event.seq}/")
+    assert AuditEvent.objects.get(action="history.read").details == {"filters": {"event": str(event.seq)}}
+
+
+def test_details_are_shown_as_text(as_auditor: Client) -> None:
+    event = add(message="<script>alert(1)</script>", count=3, done=True, nothing="")
+    page = as_auditor.get(f"/history/{event.seq}/").content.decode()
+    assert "&lt;script&gt;" in page
+    assert "<script>alert" not in page
+
+
+def test_an_action_without_words_of_its_own_is_still_readable(as_auditor: Client) -> None:
+    add("some_thing.was_done")
+    assert "Some thing was done" in as_auditor.get("/history/").content.decode()
+
+
+def test_the_export_holds_everything_before_it_oldest_first(as_auditor: Client) -> None:
+    add(number=1, text='é, "quoted"\nsecond line')
+    add("rollout.requested")
+    rows = exported(as_auditor)[1:]  # the sign-in comes first
+    assert [row["action"] for row in rows] == ["push.failed", "rollout.requested"]
+    assert rows[0]["details"] == '{"number": 1, "text": "é, \\"quoted\\"\\nsecond line"}'
+    assert rows[0]["hash"] == AuditEvent.objects.get(seq=rows[0]["number"]).hash
+
+
+def test_the_export_obeys_the_filters_and_is_recorded(as_auditor: Client) -> None:
+    add()
+    add("rollout.requested")
+    assert [row["action"] for row in exported(as_auditor, "?action=rollout")] == ["rollout.requested"]
+    assert AuditEvent.objects.get(action="history.exported").details == {"filters": {"action": "rollout"}}
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_the_export_is_a_formula(as_auditor: Client, start: str) -> None:
+    record("user.created", actor=Actor(f"{start}cmd|' /C calc'!A0"))
+    assert exported(as_auditor)[-1]["who"].startswith(f"'{start}")
+
+
+def test_every_cell_is_quoted_and_the_file_opens_in_excel(as_auditor: Client) -> None:
+    add()
+    response = as_auditor.post("/history/export/")
+    content = response.getvalue()
+    assert content.startswith(b'\xef\xbb\xbf"number","time_utc"')
+    assert b'"push.failed"' in content
+    assert response["Content-Disposition"].startswith('attachment; filename="history-')
+    assert response["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_export_needs_memory_for_one_batch_only() -> None:
+    for _ in range(1500):
+        add(text="x" * 1000)
+    tracemalloc.start()
+    size = sum(len(chunk) for chunk in stream(AuditEvent.objects.all(), batch=50))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size > 1_500_000
+    assert peak < 1_000_000
+
+
+def test_verification_shows_an_intact_chain(as_auditor: Client) -> None:
+    add()
+    response = as_auditor.post("/history/verify/", follow=True)
+    assert "Intact" in response.content.decode()
+    event = AuditEvent.objects.get(action="history.verified")
+    assert (event.details["intact"], event.details["events"], event.actor_name) == (True, 2, "astrid")
+
+
+def test_verification_shows_what_was_tampered_with(as_auditor: Client) -> None:
+    event = add()
+    change(event.seq, actor_name="nobody")
+    page = as_auditor.post("/history/verify/", follow=True).content.decode()
+    assert "Not intact" in page
+    assert "was changed after it was recorded" in page
+
+
+def test_looking_at_the_verification_page_verifies_nothing(as_auditor: Client) -> None:
+    as_auditor.get("/history/verify/")
+    assert not AuditEvent.objects.filter(action="history.verified").exists()
+
+
+def test_a_chain_too_long_for_a_page_is_left_to_the_command(
+    as_auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "MOST_TO_VERIFY", 0)
+    add()
+    page = as_auditor.post("/history/verify/").content.decode()
+    assert "manage.py verify_audit" in page
+    assert not AuditEvent.objects.filter(action="history.verified").exists()
