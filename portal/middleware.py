@@ -43,7 +43,11 @@ def session_limit(get_response: GetResponse) -> GetResponse:
             started = request.session.setdefault("signed_in_at", time.time())
             if time.time() - started > settings.SESSION_ABSOLUTE_SECONDS:
                 logout(request)
-        return get_response(request)
+        response = get_response(request)
+        if request.headers.get("HX-Request") == "true" and not request.user.is_authenticated:
+            # a live part would swap the sign-in page into itself; the whole page has to go there
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        return response
 
     return middleware
 

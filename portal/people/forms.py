@@ -1,0 +1,45 @@
+"""Forms about people. Passwords are checked by the validators of the settings and never shown again."""
+
+from typing import TYPE_CHECKING
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm, UserCreationForm, UsernameField
+from django.contrib.auth.models import User
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from portal.roles import ROLES
+
+if TYPE_CHECKING:
+    _UserCreationForm = UserCreationForm[User]
+else:
+    _UserCreationForm = UserCreationForm  # generic in the stubs only
+
+EXPLAINED: dict[str, Promise] = {
+    "Admin": _("Inventory, accounts, secrets, rollouts, host keys, users"),
+    "Helpdesk": _("Sees everything but secrets; retries failed and unknown pushes"),
+    "Auditor": _("Sees everything but secrets; reads, exports and verifies the whole history"),
+}
+
+
+def role_choices() -> list[tuple[str, Promise]]:
+    """Return each role with what it may do, for radio cards."""
+    return [(role, EXPLAINED[role]) for role in ROLES]
+
+
+class SignInForm(AuthenticationForm):
+    """Django's form, which would pass on a name of any length: more than PostgreSQL stores about failures."""
+
+    username = UsernameField(max_length=150, widget=forms.TextInput(attrs={"autofocus": True}))
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(label=_("Role"), choices=role_choices, widget=forms.RadioSelect)
+
+
+class PersonForm(_UserCreationForm):
+    """A new person. Only cleans: the service saves."""
+
+    role = forms.ChoiceField(label=_("Role"), choices=role_choices, widget=forms.RadioSelect)
+
+    field_order = ["username", "role", "password1", "password2"]

@@ -1,0 +1,88 @@
+"""`create_admin`: makes the first person who can manage everything."""
+
+import getpass
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+
+from portal.audit.operator import operator
+from portal.people.services import active_admins, create_user, sync_roles
+
+
+class Command(BaseCommand):
+    help = "Create an admin. The password is asked for, or read from a file; it is never an argument."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--name", help="user name; asked for if missing")
+        parser.add_argument("--password-file", type=Path, help="file whose first line is the password")
+        parser.add_argument("--force", action="store_true", help="also if there is an active admin already")
+        parser.add_argument(
+            "--if-none",
+            action="store_true",
+            help="do nothing, successfully, if there is an active admin already",
+        )
+
+    def handle(
+        self,
+        *args: str,
+        name: str | None = None,
+        password_file: Path | None = None,
+        force: bool = False,
+        if_none: bool = False,
+        **options: object,
+    ) -> None:
+        sync_roles()
+        if active_admins().exists() and not force:
+            if if_none:
+                return
+            raise CommandError(
+                "There is an active admin already. Add people on the page Users, or use --force."
+            )
+        name = _checked_name(name or self._asked_name())
+        password = _from_file(password_file) if password_file else self._asked_password()
+        _check_password(name, password)
+        create_user(name=name, password=password, role="Admin", actor=operator())
+        self.stdout.write(f"The admin {name} can sign in now.")
+
+    def _asked_name(self) -> str:
+        if not sys.stdin.isatty():
+            raise CommandError("Nobody can be asked here: give --name and --password-file.")
+        self.stdout.write("The portal needs its first admin.")
+        return input("User name: ").strip()
+
+    def _asked_password(self) -> str:
+        if not sys.stdin.isatty():
+            raise CommandError("Nobody can be asked here: give --password-file.")
+        password = getpass.getpass("Password (12 characters or more): ")
+        if getpass.getpass("The same again: ") != password:
+            raise CommandError("The two passwords differ. Nothing was created.")
+        return password
+
+
+def _checked_name(name: str) -> str:
+    try:
+        User.username_validator(name)
+    except ValidationError as error:
+        raise CommandError(" ".join(error.messages)) from None
+    if len(name) > 150 or User.objects.filter(username__iexact=name).exists():
+        raise CommandError(f"The user name {name[:150]} is taken or too long.")
+    return name
+
+
+def _from_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError):
+        raise CommandError(f"No password can be read from {path}.") from None
+
+
+def _check_password(name: str, password: str) -> None:
+    try:
+        validate_password(password, User(username=name))
+    except ValidationError as error:
+        raise CommandError(" ".join(error.messages)) from None

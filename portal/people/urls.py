@@ -1,0 +1,26 @@
+"""URLs of sign-in, the own password, and users."""
+
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import URLPattern, path
+
+from portal.people import views
+from portal.people.forms import SignInForm
+
+urlpatterns: list[URLPattern] = [
+    path(
+        "login/",
+        LoginView.as_view(authentication_form=SignInForm, redirect_authenticated_user=True),
+        name="login",
+    ),
+    # open to all: whose session has ended already shall not sign in first in order to sign out
+    path("logout/", login_not_required(LogoutView.as_view()), name="logout"),
+    path("password/", views.password_change, name="password_change"),
+    path("users/", views.user_list, name="users"),
+    path("users/new/", views.user_add, name="user_add"),
+    path("users/<int:pk>/", views.user_detail, name="user"),
+    path("users/<int:pk>/role/", views.user_role, name="user_role"),
+    path("users/<int:pk>/password/", views.user_password, name="user_password"),
+    path("users/<int:pk>/deactivate/", views.user_deactivate, name="user_deactivate"),
+    path("users/<int:pk>/reactivate/", views.user_reactivate, name="user_reactivate"),
+]

@@ -1,0 +1,111 @@
+"""The command that makes the first admin."""
+
+import os
+import pty
+import sys
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from portal.audit.models import AuditEvent
+from portal.people.services import role_of
+
+pytestmark = pytest.mark.django_db
+PASSWORD = "a long enough password"
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text(PASSWORD + "\n")
+    return path
+
+
+def test_the_first_admin_can_sign_in_and_manage_users(password_file: Path) -> None:
+    call_command("create_admin", "--name", "root1", "--password-file", str(password_file))
+    assert role_of(User.objects.get(username="root1")) == "Admin"
+    client = Client()
+    client.post("/login/", {"username": "root1", "password": PASSWORD})
+    assert client.get("/users/").status_code == 200
+
+
+def test_it_is_recorded_who_ran_it(password_file: Path) -> None:
+    call_command("create_admin", "--name", "root1", "--password-file", str(password_file))
+    event = AuditEvent.objects.get()
+    assert (event.action, event.details) == ("user.created", {"role": "Admin"})
+    assert event.actor_name.endswith("(command line)")
+
+
+def test_a_second_one_needs_force(admin: User, password_file: Path) -> None:
+    with pytest.raises(CommandError, match="active admin already"):
+        call_command("create_admin", "--name", "root1", "--password-file", str(password_file))
+    call_command("create_admin", "--name", "root1", "--password-file", str(password_file), "--force")
+    assert User.objects.filter(username="root1").exists()
+
+
+def test_if_none_leaves_a_portal_with_an_admin_alone(admin: User) -> None:
+    call_command("create_admin", "--if-none")
+    assert User.objects.count() == 1
+
+
+def test_an_inactive_admin_does_not_count(admin: User, password_file: Path) -> None:
+    User.objects.update(is_active=False)
+    call_command("create_admin", "--name", "root1", "--password-file", str(password_file))
+    assert User.objects.filter(username="root1", is_active=True).exists()
+
+
+@pytest.mark.parametrize("name", ["two words", "x" * 200, "a\0b", "a/b", "taken"])
+def test_a_wrong_name_is_refused(roles: None, password_file: Path, name: str) -> None:
+    User.objects.create_user("Taken")
+    with pytest.raises(CommandError):
+        call_command("create_admin", "--name", name, "--password-file", str(password_file))
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff\xfe", b"password1234"])
+def test_a_weak_or_unreadable_password_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "password"
+    path.write_bytes(content)
+    with pytest.raises(CommandError):
+        call_command("create_admin", "--name", "root1", "--password-file", str(path))
+    assert not User.objects.exists()
+
+
+def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="No password can be read from"):
+        call_command("create_admin", "--name", "root1", "--password-file", str(tmp_path / "none"))
+
+
+def test_where_nobody_can_be_asked_it_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/null").open() as nobody:
+        monkeypatch.setattr(sys, "stdin", nobody)
+        with pytest.raises(CommandError, match="give --name and --password-file"):
+            call_command("create_admin")
+        with pytest.raises(CommandError, match="give --password-file"):
+            call_command("create_admin", "--name", "root1")
+
+
+def asked(answers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the command on a terminal of its own, in which somebody types the answers."""
+    ours, theirs = pty.openpty()
+    os.write(ours, answers.encode())
+    with os.fdopen(theirs, "r") as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        monkeypatch.setattr("getpass.getpass", lambda prompt: terminal.readline().rstrip("\n"))
+        try:
+            call_command("create_admin")
+        finally:
+            os.close(ours)
+
+
+def test_name_and_password_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked(f"root1\n{PASSWORD}\n{PASSWORD}\n", monkeypatch)
+    assert User.objects.get().check_password(PASSWORD)
+
+
+def test_two_different_passwords_create_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CommandError, match="differ"):
+        asked(f"root1\n{PASSWORD}\nsomething else\n", monkeypatch)
+    assert not User.objects.exists()
