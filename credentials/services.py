@@ -1,10 +1,12 @@
 """What people do with technical accounts: enter their values and secrets, assign and retire them."""
 
+import uuid
 from collections.abc import Iterable
 
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.keyring import Binding, fingerprint, keyring
@@ -79,21 +81,29 @@ def record_ims_verdict(*, secret: ClientSecret, verdict: str, actor: Actor) -> N
 @transaction.atomic
 def assign(*, account: TechnicalAccount, instances: Iterable[Instance], actor: Actor) -> None:
     """Make instances use an account; `AccountError` where Adobe sets the account itself."""
-    for instance in instances:
+    wanted = list({instance.pk: instance for instance in instances}.values())
+    for instance in wanted:
         if not instance.is_pushable:
-            raise AccountError(f"{instance} is hosted by Adobe, which sets its technical account itself.")
-        former = Assignment.objects.filter(instance=instance).select_related("account").first()
-        if former and former.account_id == account.pk:
-            continue
-        Assignment.objects.update_or_create(
-            instance=instance, defaults={"account": account, "assigned_by": actor.name}
-        )
-        record(
-            "account.assigned",
-            actor=actor,
-            target=account,
-            details={"instance": instance.name, "former_account": former.account.name if former else ""},
-        )
+            raise AccountError(
+                _("%s is hosted by Adobe, which sets its technical account itself.") % instance
+            )
+    former = _accounts_of(wanted)
+    changed = [instance for instance in wanted if former.get(instance.pk) != account]
+    Assignment.objects.bulk_create(
+        [Assignment(instance=instance, account=account, assigned_by=actor.name) for instance in changed],
+        update_conflicts=True,
+        unique_fields=["instance"],
+        update_fields=["account", "assigned", "assigned_by"],
+    )
+    for instance in changed:
+        name = former[instance.pk].name if instance.pk in former else ""
+        details: dict[str, object] = {"instance": instance.name, "former_account": name}
+        record("account.assigned", actor=actor, target=account, details=details)
+
+
+def _accounts_of(instances: list[Instance]) -> dict[uuid.UUID, TechnicalAccount]:
+    found = Assignment.objects.filter(instance__in=instances).select_related("account")
+    return {assignment.instance_id: assignment.account for assignment in found}
 
 
 @transaction.atomic
@@ -102,7 +112,7 @@ def activate(*, account: TechnicalAccount, actor: Actor) -> None:
     if account.state == TechnicalAccount.State.ACTIVE:
         return
     if account.state == TechnicalAccount.State.RETIRED or account.current_secret is None:
-        raise AccountError("Only a draft with its four values can become active.")
+        raise AccountError(_("Only a draft with its four values can become active."))
     account.state = TechnicalAccount.State.ACTIVE
     account.save(update_fields=["state"])
     record("account.activated", actor=actor, target=account)
@@ -113,7 +123,7 @@ def retire(*, account: TechnicalAccount, actor: Actor) -> None:
     """Take an account out of use; its history stays. `AccountError` while instances still use it."""
     if account.assignments.exists():
         names = ", ".join(str(assignment.instance) for assignment in account.assignments.all()[:5])
-        raise AccountError(f"Still used by {names}. Assign another account to them first.")
+        raise AccountError(_("Still used by %s. Assign another account to them first.") % names)
     account.state = TechnicalAccount.State.RETIRED
     account.save(update_fields=["state"])
     account.secrets.exclude(state=ClientSecret.State.REVOKED).update(state=ClientSecret.State.REVOKED)

@@ -38,6 +38,10 @@ def safe_settings(**_: object) -> list[CheckMessage]:
                 id="portal.E003",
             )
         )
+    if settings.HTTPS and not settings.IMS_BASE_URL.startswith("https://"):
+        problems.append(
+            Error("IMS_BASE_URL would send client secrets in clear.", hint="Use https://.", id="portal.E007")
+        )
     return problems + _key_files() + _networks() + _key_lengths()
 
 

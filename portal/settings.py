@@ -237,6 +237,7 @@ RECONCILE_INTERVAL = env.float("RECONCILE_INTERVAL", default=15)
 # Adobe
 IMS_BASE_URL = env.str("IMS_BASE_URL", default="https://ims-na1.adobelogin.com")
 ADOBE_PROXY = env.str("ADOBE_PROXY", default="")
+ADOBE_CA_BUNDLE = env.str("ADOBE_CA_BUNDLE", default="")
 IMS_TEST_SCOPES = env.list("IMS_TEST_SCOPES", default=["openid", "AdobeID"])
 
 LOGGING = {

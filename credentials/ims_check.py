@@ -1,0 +1,60 @@
+"""Whether Adobe accepts a stored secret: asks, keeps the answer with the version, and says what it means."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.conf import settings
+from django.utils.functional import Promise
+
+from credentials.adobe import ims
+from credentials.adobe.ims import NEXT_STEPS, Verdict
+from credentials.models import ClientSecret
+from credentials.services import record_ims_verdict, reveal
+from portal.audit.models import Actor
+
+REFUSALS: Final = {Verdict.WRONG_SECRET, Verdict.UNKNOWN_CLIENT, Verdict.NO_LONGER_ALLOWED}
+"""Adobe has answered, and the answer is no. All others leave the question open."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Adobe said about one version, for people."""
+
+    verdict: str
+    label: Promise | str
+    next_step: Promise | str
+    checked: datetime | None
+
+    @property
+    def is_refusal(self) -> bool:
+        return self.verdict in REFUSALS
+
+    @property
+    def is_valid(self) -> bool:
+        return self.verdict == Verdict.VALID
+
+
+def answer_about(secret: ClientSecret | None) -> Answer | None:
+    """Return the last answer about a version, or None if Adobe was not asked yet."""
+    if secret is None or secret.ims_verdict not in Verdict:
+        return None
+    verdict = Verdict(secret.ims_verdict)
+    return Answer(verdict, verdict.label, NEXT_STEPS[verdict], secret.ims_checked)
+
+
+def ask(*, secret: ClientSecret, actor: Actor) -> Answer:
+    """Ask Adobe now, at most `ims.DEADLINE` seconds, and keep the answer.
+
+    Not inside a transaction: it waits for the network. `UnreadableSecret` if the secret does not decrypt.
+    """
+    found = ims.check(
+        secret.client_id,
+        reveal(secret),
+        settings.IMS_TEST_SCOPES,
+        base_url=settings.IMS_BASE_URL,
+        proxy=settings.ADOBE_PROXY,
+        ca_bundle=settings.ADOBE_CA_BUNDLE,
+    )
+    record_ims_verdict(secret=secret, verdict=found.verdict, actor=actor)
+    return Answer(found.verdict, found.verdict.label, NEXT_STEPS[found.verdict], found.checked_at)

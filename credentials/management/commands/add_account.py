@@ -1,0 +1,146 @@
+"""`add_account`: an account from the console's JSON file. The secret never comes from argv."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from dataclasses import replace
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.views.decorators.debug import sensitive_variables
+
+from credentials.console_json import ConsoleJSONError, ConsoleValues, read
+from credentials.entry import IDS, Entry, Judged, judge, judge_console, set_values
+from credentials.ims_check import Answer, ask
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.services import AccountError
+from credentials.values import CLIENT_SECRET, LABELS
+from credentials.wizard.models import Draft
+from credentials.wizard.services import activate_draft, begin
+from portal.audit.operator import operator
+from portal.plaintext import Secret
+
+STDIN = "-"
+LARGEST = 300_000  # bytes; more than any file of the console
+
+
+class Command(BaseCommand):
+    help = (
+        "Add a technical account. Values come from the console's JSON file or from options, the client "
+        "secret from a file or standard input, never from the command line. Adobe is asked whether it "
+        "accepts them; if it refuses, the account stays a draft and the exit code is 1."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="name of the account")
+        parser.add_argument(
+            "--from-json", metavar="FILE", help="JSON file of the console, or - for standard input"
+        )
+        parser.add_argument("--secret-file", metavar="FILE", help="file with the client secret, or -")
+        parser.add_argument("--organization", default="", help="Organization ID, without --from-json")
+        parser.add_argument("--client-id", default="", help="Client ID; with --from-json, the one to choose")
+        parser.add_argument(
+            "--technical-account", default="", help="Technical account ID, without --from-json"
+        )
+        parser.add_argument("--way", choices=TechnicalAccount.Way.values, default=TechnicalAccount.Way.NEW)
+        parser.add_argument("--accept-unusual", action="store_true", help="accept values of an unusual form")
+        parser.add_argument("--no-check", action="store_true", help="do not ask Adobe")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    @sensitive_variables()
+    def handle(self, *args: str, name: str, way: str, no_check: bool, json: bool, **options: object) -> None:
+        if len(name) > 80 or not name.strip() or not name.isprintable():
+            raise CommandError("The name must have 1 to 80 visible characters.")
+        try:
+            draft, secret = _create(name.strip(), way, options)
+        except AccountError as error:
+            raise CommandError(str(error)) from error
+        answer = None if no_check else ask(secret=secret, actor=operator())
+        is_refused = answer is not None and answer.is_refusal
+        if not is_refused:
+            activate_draft(draft=draft, actor=operator())
+        (self._write_json if json else self._write_text)(draft.account, secret, answer)
+        if is_refused:
+            sys.exit(1)
+
+    def _write_json(self, account: TechnicalAccount, secret: ClientSecret, answer: Answer | None) -> None:
+        found = {
+            "account": account.name,
+            "id": str(account.pk),
+            "state": account.state,
+            "version": secret.version,
+            "fingerprint": secret.fingerprint,
+            "ims": str(answer.verdict) if answer else None,
+        }
+        self.stdout.write(json.dumps(found))
+
+    def _write_text(self, account: TechnicalAccount, secret: ClientSecret, answer: Answer | None) -> None:
+        self.stdout.write(
+            f"{account}: {account.state}, secret version {secret.version}, {secret.fingerprint}"
+        )
+        if answer:
+            self.stdout.write(f"Adobe: {answer.label}. {answer.next_step}")
+        if account.state == TechnicalAccount.State.DRAFT:
+            self.stdout.write(
+                "The account stays a draft: correct its values in the wizard, or delete it there."
+            )
+
+
+@sensitive_variables()
+@transaction.atomic
+def _create(name: str, way: str, options: dict[str, object]) -> tuple[Draft, ClientSecret]:
+    draft = begin(name=name, way=way, actor=operator())
+    secret = set_values(account=draft.account, entry=_entry(draft.account, options), actor=operator())
+    if secret is None:
+        raise CommandError("The file does not say which client secret to use: give it with --secret-file.")
+    return draft, secret
+
+
+@sensitive_variables()
+def _entry(account: TechnicalAccount, options: dict[str, object]) -> Entry:
+    if options["from_json"] == STDIN and options["secret_file"] == STDIN:
+        raise CommandError("Only one of --from-json and --secret-file can be standard input.")
+    judged = _judged(account, options)
+    if judged.entry is None:
+        raise CommandError(
+            "\n".join(f"{LABELS[name]}: {problem}" for name, problem in judged.problems.items())
+        )
+    if judged.entry.doubts and not options["accept_unusual"]:
+        doubts = "\n".join(
+            f"{LABELS.get(each.field, 'Values')}: {each.message}" for each in judged.entry.doubts
+        )
+        raise CommandError(f"{doubts}\nIf it is right all the same, run again with --accept-unusual.")
+    return judged.entry
+
+
+@sensitive_variables()
+def _judged(account: TechnicalAccount, options: dict[str, object]) -> Judged:
+    typed = _read(str(options["secret_file"])).decode("utf-8", "replace") if options["secret_file"] else ""
+    if not options["from_json"]:
+        names = ("organization", "client_id", "technical_account")
+        given = {field: str(options[name]) for field, name in zip(IDS, names, strict=True)}
+        return judge(given | {CLIENT_SECRET: typed})
+    found = _found(_read(str(options["from_json"])), str(options["client_id"]))
+    if typed:
+        found = replace(found, client_secrets=(Secret(typed),))
+    return judge_console(found, account=account)
+
+
+@sensitive_variables()
+def _found(data: bytes, client_id: str) -> ConsoleValues:
+    try:
+        return read(data, client_id=client_id)
+    except ConsoleJSONError as error:
+        raise CommandError(str(error)) from None
+
+
+@sensitive_variables()
+def _read(name: str) -> bytes:
+    if name == STDIN:
+        return sys.stdin.buffer.read(LARGEST)
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(LARGEST)
+    except OSError as error:
+        raise CommandError(f"{name}: {error.strerror}.") from None

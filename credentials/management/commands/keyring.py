@@ -1,0 +1,78 @@
+"""`keyring`: check the key ring against the stored secrets, or move them to the active key."""
+
+import json
+import sys
+import time
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand, CommandError
+
+from credentials.key_rotation import Rotated, State, inspect, rotate
+from credentials.keyring import KeyringError
+from portal.audit.operator import operator
+
+
+class Command(BaseCommand):
+    help = (
+        "check: say which keys the stored secrets need, and whether all of them decrypt. rotate: "
+        "re-encrypt them under the first key of the ring. The exit code is 0 only if every stored secret "
+        "can be read."
+    )
+    # A missing key is what this command is for: it must not be stopped by the check that reports it.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("what", choices=["check", "rotate"])
+        parser.add_argument("--dry-run", action="store_true", help="rotate: only say what would be done")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: str, what: str, dry_run: bool, json: bool, **options: object) -> None:
+        self.shown = time.monotonic()
+        try:
+            before = inspect(self._progress)
+            rotated = None
+            if what == "rotate" and not dry_run:
+                self.stderr.write(f"{before.to_rotate} secrets to move to the active key.", style_func=str)
+                rotated = rotate(actor=operator(), progress=self._progress)
+            state = inspect(self._progress) if rotated else before
+        except KeyringError as error:
+            raise CommandError(str(error)) from error
+        (self._write_json if json else self._write_text)(state, rotated)
+        if state.unreadable or (rotated and (rotated.failed or rotated.skipped)):
+            sys.exit(1)
+
+    def _progress(self, done: int, total: int) -> None:
+        if time.monotonic() - self.shown >= 1:
+            self.shown = time.monotonic()
+            self.stderr.write(f"{done} of {total}", style_func=str)
+
+    def _write_json(self, state: State, rotated: Rotated | None) -> None:
+        answer: dict[str, object] = {
+            "keys": [
+                {"id": key.key_id, "active": key.is_active, "present": key.is_present, "secrets": key.secrets}
+                for key in state.keys
+            ],
+            "to_rotate": state.to_rotate,
+            "unreadable": state.unreadable,
+        }
+        if rotated:
+            answer |= {"moved": rotated.moved, "skipped": rotated.skipped, "failed": rotated.failed}
+        self.stdout.write(json.dumps(answer))
+
+    def _write_text(self, state: State, rotated: Rotated | None) -> None:
+        if rotated:
+            self.stdout.write(f"{rotated.moved} secrets moved to the active key.")
+        for key in state.keys:
+            role = (
+                "active"
+                if key.is_active
+                else "decrypts only"
+                if key.is_present
+                else "MISSING from the key ring"
+            )
+            advice = ", not needed by any stored secret" if not key.secrets and not key.is_active else ""
+            self.stdout.write(f"key {key.key_id}: {role}, {key.secrets} secrets{advice}")
+        for text in state.unreadable:
+            self.stdout.write(f"cannot be read: {text}")
+        if any(not key.secrets and not key.is_active for key in state.keys):
+            self.stdout.write("Keep a key that is not needed for as long as backups that need it are kept.")

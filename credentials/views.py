@@ -1,0 +1,122 @@
+"""Pages of technical accounts: the list, one account with its coverage and history, and its retirement."""
+
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.db.models import Count, Prefetch, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods
+
+from credentials import history
+from credentials.entry import usable_secret
+from credentials.ims_check import answer_about
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts.home import home
+from credentials.services import AccountError, retire
+from credentials.wizard.prose import AFTERWARDS, PRODUCTS
+from portal.audit.models import Actor
+
+__all__ = ["account_detail", "account_list", "account_retire", "home"]
+PAGE = 50
+
+
+class AccountFilter(forms.Form):
+    """What the list of accounts is narrowed to."""
+
+    q = forms.CharField(label=gettext_lazy("Search"), required=False, max_length=200)
+    state = forms.ChoiceField(
+        label=gettext_lazy("State"),
+        required=False,
+        choices=[("", gettext_lazy("Any")), *TechnicalAccount.State.choices],
+    )
+
+    def condition(self) -> Q:
+        """Return what an account must fulfil; nothing where the address is garbage."""
+        wanted = self.cleaned_data if self.is_valid() else {}
+        found = Q()
+        if text := wanted.get("q"):
+            found &= (
+                Q(name__icontains=text) | Q(client_id__icontains=text) | Q(organization_id__icontains=text)
+            )
+        if state := wanted.get("state"):
+            found &= Q(state=state)
+        return found
+
+
+@require_GET
+@permission_required("credentials.view_technicalaccount", raise_exception=True)
+def account_list(request: HttpRequest) -> HttpResponse:
+    """List accounts with their state, secret and coverage."""
+    form = AccountFilter(request.GET)
+    current = ClientSecret.objects.filter(state=ClientSecret.State.CURRENT)
+    accounts = (
+        TechnicalAccount.objects.filter(form.condition())
+        .select_related("draft")
+        .prefetch_related(Prefetch("secrets", current, to_attr="current_secrets"))
+        .annotate(
+            instance_count=Count("assignments", distinct=True),
+            installation_count=Count("assignments__instance__installations", distinct=True),
+        )
+        .order_by("name")
+    )
+    page = Paginator(accounts, PAGE).get_page(request.GET.get("page"))
+    counts = history.current_counts(list(page))
+    rows = [_row(account, counts.get(account.pk, 0)) for account in page]
+    context = {"form": form, "page_obj": page, "rows": rows, "is_narrowed": form.has_changed()}
+    return render(request, "credentials/account_list.html", context)
+
+
+def _row(account: TechnicalAccount, current: int) -> dict[str, object]:
+    found: list[ClientSecret] = getattr(account, "current_secrets", [])
+    secret = found[0] if found else None
+    return {"account": account, "secret": secret, "answer": answer_about(secret), "current": current}
+
+
+@require_GET
+@permission_required("credentials.view_technicalaccount", raise_exception=True)
+def account_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show one account: its values and coverage, or its rotation history (`?show=history`)."""
+    account = get_object_or_404(TechnicalAccount.objects.select_related("draft", "created_by"), pk=pk)
+    secret = usable_secret(account)
+    context: dict[str, object] = {
+        "account": account,
+        "draft": getattr(account, "draft", None),
+        "secret": secret,
+        "answer": answer_about(secret),
+        "product": next((each.label for each in PRODUCTS if each.name == account.product), account.product),
+    }
+    if request.GET.get("show") == "history":
+        page = history.rollouts(account, request.GET.get("page"))
+        context |= {"versions": history.versions(account), "page_obj": page}
+        return render(request, "credentials/account_history.html", context)
+    found = history.coverage(account, request.GET.get("page"))
+    context |= {
+        "coverage": found,
+        "page_obj": found.page,
+        "instance_count": account.assignments.count(),
+        "afterwards": AFTERWARDS if account.way == TechnicalAccount.Way.MIGRATION else None,
+    }
+    return render(request, "credentials/account_detail.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("credentials.manage_account", raise_exception=True)
+def account_retire(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask, then take an account out of use; refused while instances use it."""
+    account = get_object_or_404(TechnicalAccount, pk=pk, state=TechnicalAccount.State.ACTIVE)
+    if request.method == "POST":
+        try:
+            retire(account=account, actor=Actor.of(request))
+        except AccountError as error:
+            messages.error(request, str(error))
+            return redirect("account_retire", pk)
+        messages.success(request, _("%s is retired. Its history stays.") % account.name)
+        return redirect("account", pk)
+    using = account.assignments.select_related("instance")
+    return render(request, "credentials/account_retire.html", {"account": account, "using": using})

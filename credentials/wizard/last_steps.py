@@ -1,0 +1,137 @@
+"""The last steps of the wizard: Adobe's answer, the instances, and the review that starts the rollout."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+
+from credentials.entry import usable_secret
+from credentials.ims_check import answer_about, ask
+from credentials.keyring import UnreadableSecret
+from credentials.models import TechnicalAccount
+from credentials.rollouts.services import RolloutError
+from credentials.services import AccountError
+from credentials.wizard import services
+from credentials.wizard.choices import Selection, posted, select
+from credentials.wizard.forms import InstallationsForm, ReviewForm
+from credentials.wizard.pages import Page
+from credentials.wizard.prose import AFTERWARDS
+from credentials.wizard.review import commands
+from portal.audit.models import Actor
+
+
+def check_page(page: Page) -> HttpResponse:
+    """Ask Adobe, show the answer, and go on unless the answer is no."""
+    request, secret = page.request, usable_secret(page.draft.account)
+    is_part = request.headers.get("HX-Request") == "true"
+    if secret is None:
+        return redirect(page.url(page.progress.first_open))
+    if request.method == "POST" and request.POST.get("action") == "ask":
+        try:
+            ask(secret=secret, actor=Actor.of(request))
+        except UnreadableSecret as error:
+            messages.error(request, str(error))
+        if not is_part:
+            return redirect(page.url(page.step))
+    elif request.method == "POST":
+        return _checked(page)
+    answer = answer_about(secret)
+    template = "_answer" if is_part else "check"
+    return page.show(template, secret=secret, answer=answer)
+
+
+def _checked(page: Page) -> HttpResponse:
+    answer = answer_about(usable_secret(page.draft.account))
+    if answer is None or answer.is_refusal:
+        messages.error(
+            page.request, _("Adobe has not accepted these values. Ask again, or enter the right ones.")
+        )
+        return redirect(page.url(page.step))
+    done = page.change(
+        lambda: services.finish_step(
+            draft=page.draft,
+            stamp=page.stamp,
+            step=page.step,
+            next_step=page.next_step,
+            notes={},
+            confirmed=not page.leaves,
+            actor=Actor.of(page.request),
+        )
+    )
+    return (
+        page.go_on() if done else page.show("check", secret=usable_secret(page.draft.account), answer=answer)
+    )
+
+
+def instances_page(page: Page) -> HttpResponse:
+    """Choose instances; their containers come with them."""
+    account = page.draft.account
+    if page.request.method == "POST":
+        selection = select(account=account, chosen=posted(page.request.POST))
+        form = InstallationsForm(page.request.POST, selection=selection)
+        if page.leaves or form.is_valid():
+            done = page.change(
+                lambda: services.choose_installations(
+                    draft=page.draft,
+                    stamp=page.stamp,
+                    step=page.step,
+                    next_step=page.next_step,
+                    chosen=[installation.pk for installation in selection.chosen],
+                    confirmed=not page.leaves,
+                    actor=Actor.of(page.request),
+                )
+            )
+            if done:
+                return page.go_on()
+        return page.show("instances", form=form, selection=selection)
+    selection = select(account=account, chosen=_chosen(page))
+    return page.show("instances", form=None, selection=selection)
+
+
+def _chosen(page: Page) -> set[UUID]:
+    return set(page.draft.installations.values_list("pk", flat=True))
+
+
+def review_page(page: Page) -> HttpResponse:
+    """Show exactly what will happen, and start it."""
+    selection = _reviewed(page)
+    form = ReviewForm(page.request.POST or None)
+    if (
+        page.request.method == "POST"
+        and form.is_valid()
+        and page.request.user.has_perm("rollouts.start_rollout")
+    ):
+        try:
+            rollout = services.start(
+                draft=page.draft,
+                stamp=page.stamp,
+                message=form.cleaned_data["message"],
+                actor=Actor.of(page.request),
+            )
+        except services.StaleDraft as stale:
+            page.draft, page.is_stale = stale.draft, True
+            selection = _reviewed(page)
+        except (AccountError, RolloutError) as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(page.request, _("The rollout has started."))
+            return redirect("rollout", rollout.pk)
+    return page.show("review", form=form, selection=selection, **_review(page, selection))
+
+
+def _reviewed(page: Page) -> Selection:
+    instances = page.draft.installations.values_list("instance", flat=True).distinct()
+    return select(account=page.draft.account, chosen=_chosen(page), instances=instances)
+
+
+def _review(page: Page, selection: Selection) -> dict[str, object]:
+    account, secret = page.draft.account, usable_secret(page.draft.account)
+    is_migration = account.way == TechnicalAccount.Way.MIGRATION
+    return {
+        "secret": secret,
+        "answer": answer_about(secret),
+        "commands": commands(account, selection),
+        "afterwards": AFTERWARDS if is_migration else None,
+    }

@@ -1,0 +1,84 @@
+"""What every page of the wizard shares: where the draft stands, and how a form ends."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from credentials.wizard.models import Draft
+from credentials.wizard.services import StaleDraft
+from credentials.wizard.steps import Progress, Step
+
+Change = Callable[[], Draft]
+
+
+class Page:
+    """One step of one draft, as one request sees it."""
+
+    def __init__(self, request: HttpRequest, draft: Draft, step: Step) -> None:
+        self.request, self.draft, self.step = request, draft, step
+        self.progress = Progress(draft)
+        self.is_stale = False
+
+    @property
+    def stamp(self) -> str:
+        """The state of the draft that the posted form was made from."""
+        return self.request.POST.get("stamp", "")
+
+    @property
+    def next_step(self) -> Step:
+        return self.progress.after(self.step)
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the person saves without saying that the step is done."""
+        return self.request.POST.get("action") == "leave"
+
+    def change(self, change: Change) -> bool:
+        """Run a service that changes the draft. False: somebody else was first, and the page says so."""
+        try:
+            self.draft = change()
+        except StaleDraft as stale:
+            self.draft, self.is_stale = stale.draft, True
+            self.progress = Progress(self.draft)
+        return not self.is_stale
+
+    def go_on(self) -> HttpResponseRedirect:
+        """Go to the step where the draft stands now, or leave."""
+        if self.leaves:
+            messages.success(
+                self.request, _("Saved. Any admin can go on from here, today or on another day.")
+            )
+            return redirect("account", self.draft.account_id)
+        return redirect("wizard", self.draft.account_id, self.draft.step)
+
+    def show(self, template: str, **context: Any) -> HttpResponse:
+        """Render the step."""
+        before = self.progress.before(self.step)
+        context |= {
+            "draft": self.draft,
+            "account": self.draft.account,
+            "step": self.step,
+            "prose": self.step.prose,
+            "steps": self._steps(),
+            "back_url": self.url(before) if before else reverse("accounts"),
+            "is_stale": self.is_stale,
+            "is_done": self.step.slug in self.progress.done,
+        }
+        return render(self.request, f"wizard/{template}.html", context)
+
+    def url(self, step: Step) -> str:
+        return reverse("wizard", args=[self.draft.account_id, step.slug])
+
+    def _steps(self) -> list[dict[str, object]]:
+        return [
+            {"label": place.label, "state": place.state, "url": self.url(place.step) if place.is_open else ""}
+            for place in self.progress.places(self.step)
+        ]
+
+
+PageView = Callable[[Page], HttpResponse]

@@ -1,0 +1,124 @@
+"""The step at which the four values enter the portal.
+
+They come typed or in a file of the console, and what is accepted is stored by that very request, the secret
+encrypted; a page never gets the secret back. So there are two kinds of trouble. What is *refused* (it would
+break the command) is not stored, and the form comes back without the secret. What is merely *doubtful* (an
+unusual form; values in each other's fields that the portal could put right) is stored and waits in the
+draft, and a person confirms it with one button: nothing has to be entered twice, and nothing is carried
+through the browser meanwhile.
+
+A file that holds several secrets does not say which one is the newest. Its identifiers are stored then, and
+the person enters the secret.
+"""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_variables
+
+from credentials.entry import REARRANGED, Entry, Judged, usable_secret
+from credentials.services import AccountError
+from credentials.values import LABELS
+from credentials.wizard import services
+from credentials.wizard.forms import ValuesFileForm, ValuesForm
+from credentials.wizard.models import Draft
+from credentials.wizard.pages import Page
+from portal.audit.models import Actor
+
+
+def values_page(page: Page) -> HttpResponse:
+    """Take typed values, a file of the console, or the confirmation of what is doubtful."""
+    if page.request.method == "POST":
+        return _POSTED.get(page.request.POST.get("action", ""), _typed)(page)
+    return _show(page)
+
+
+@sensitive_variables()
+def _typed(page: Page) -> HttpResponse:
+    account = page.draft.account
+    form = ValuesForm(page.request.POST, account=account, stored=usable_secret(account))
+    if form.is_valid() and _enter(page, form, form.judged):
+        return page.go_on()
+    return _show(page, form=form)
+
+
+@sensitive_variables()
+def _from_file(page: Page) -> HttpResponse:
+    form = ValuesFileForm(page.request.POST, page.request.FILES, account=page.draft.account)
+    if form.is_valid() and _enter(page, form, form.judged):
+        return page.go_on()
+    return _show(page, file_form=form)
+
+
+def _confirmed(page: Page) -> HttpResponse:
+    done = page.change(
+        lambda: services.confirm_values(
+            draft=page.draft,
+            stamp=page.stamp,
+            step=page.step,
+            next_step=page.next_step,
+            actor=Actor.of(page.request),
+        )
+    )
+    return page.go_on() if done else _show(page)
+
+
+_POSTED = {"file": _from_file, "confirm": _confirmed}
+
+
+@sensitive_variables()
+def _enter(page: Page, form: ValuesForm | ValuesFileForm, judged: Judged) -> bool:
+    entry = judged.entry
+    if entry is None:
+        return False
+    try:
+        done = page.change(lambda: _store(page, entry))
+    except AccountError as error:
+        form.add_error("client_id" if "client_id" in form.fields else None, str(error))
+        return False
+    if done:
+        _tell(page, judged, entry)
+    return done
+
+
+@sensitive_variables()
+def _store(page: Page, entry: Entry) -> Draft:
+    return services.enter_values(
+        draft=page.draft,
+        stamp=page.stamp,
+        step=page.step,
+        next_step=page.next_step,
+        entry=entry,
+        actor=Actor.of(page.request),
+    )
+
+
+def _tell(page: Page, judged: Judged, entry: Entry) -> None:
+    for name in judged.stripped:
+        messages.info(page.request, _("Spaces or line breaks around the %s were removed.") % LABELS[name])
+    if entry.secret is None and usable_secret(page.draft.account) is None:
+        text = _("The identifiers are stored. The file does not say which client secret to use: enter it.")
+        messages.warning(page.request, text)
+
+
+def _show(
+    page: Page, form: ValuesForm | None = None, file_form: ValuesFileForm | None = None
+) -> HttpResponse:
+    account = page.draft.account
+    stored = usable_secret(account)
+    waiting = page.draft.cautions
+    return page.show(
+        "values",
+        form=form or ValuesForm(account=account, stored=stored),
+        file_form=file_form or ValuesFileForm(account=account),
+        stored=stored,
+        cautions=[{"label": LABELS.get(each["field"], ""), "message": each["message"]} for each in waiting],
+        confirm_text=_confirm_text(waiting),
+    )
+
+
+def _confirm_text(waiting: list[dict[str, str]]) -> str:
+    if any(each["code"] == REARRANGED for each in waiting):
+        return _("Put them right")
+    return ngettext("I compared it: it is right", "I compared them: they are right", len(waiting))

@@ -1,0 +1,136 @@
+"""The wizard: one URL per step, each a plain form on the saved draft."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods
+
+from credentials.models import TechnicalAccount
+from credentials.services import AccountError
+from credentials.wizard import services
+from credentials.wizard.choices import versions
+from credentials.wizard.forms import NewAccountForm, NotesForm, VersionForm
+from credentials.wizard.last_steps import check_page, instances_page, review_page
+from credentials.wizard.models import Draft
+from credentials.wizard.pages import Page, PageView
+from credentials.wizard.prose import JWT_DATES
+from credentials.wizard.steps import Kind, Progress
+from credentials.wizard.values_step import values_page
+from portal.audit.models import Actor
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("credentials.manage_account", raise_exception=True)
+def account_new(request: HttpRequest) -> HttpResponse:
+    """Choose the way in and a name; the draft begins."""
+    form = NewAccountForm(request.POST or None, initial={"way": request.GET.get("way", "")})
+    if request.method == "POST" and form.is_valid():
+        try:
+            draft = services.begin(**form.cleaned_data, actor=Actor.of(request))
+        except AccountError as error:
+            form.add_error("name", str(error))
+        else:
+            return redirect("wizard", draft.account_id, draft.step)
+    return render(request, "wizard/new.html", {"form": form, "dates": JWT_DATES})
+
+
+@require_GET
+@permission_required("credentials.manage_account", raise_exception=True)
+def wizard_resume(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Go to the step where the draft was left."""
+    draft = get_object_or_404(Draft, account=pk)
+    return redirect("wizard", pk, draft.step)
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "POST"])
+@permission_required(["credentials.manage_account", "credentials.enter_secret"], raise_exception=True)
+def wizard(request: HttpRequest, pk: UUID, step: str) -> HttpResponse:
+    """Show or take one step. A step that is not reached yet leads back to the first one that is not done."""
+    account = get_object_or_404(TechnicalAccount.objects.select_related("draft"), pk=pk)
+    draft = getattr(account, "draft", None)
+    if draft is None:
+        messages.info(request, _("This draft was finished meanwhile: here is its account."))
+        return redirect("account", pk)
+    progress = Progress(draft)
+    place = progress.find(step)
+    if place is None:
+        raise Http404
+    if not progress.may_open(place):
+        return redirect("wizard", pk, progress.first_open.slug)
+    try:
+        return _PAGES[place.kind](Page(request, draft, place))
+    except AccountError as error:
+        messages.error(request, str(error))
+        return redirect("accounts")
+
+
+def console_page(page: Page) -> HttpResponse:
+    """A step that is done in the console: what to do there, and what to note here."""
+    form = NotesForm(page.request.POST or None, step=page.step, account=page.draft.account)
+    if page.request.method == "POST" and form.is_valid():
+        done = page.change(
+            lambda: services.finish_step(
+                draft=page.draft,
+                stamp=page.stamp,
+                step=page.step,
+                next_step=page.next_step,
+                notes=form.notes,
+                confirmed=not page.leaves,
+                actor=Actor.of(page.request),
+            )
+        )
+        if done:
+            return page.go_on()
+    return page.show("console", form=form)
+
+
+def version_page(page: Page) -> HttpResponse:
+    """Before a migration: which servers are too old."""
+    form = VersionForm(page.request.POST or None, initial={"confirm": "version" in page.progress.done})
+    if page.request.method == "POST" and (page.leaves or form.is_valid()):
+        done = page.change(
+            lambda: services.finish_step(
+                draft=page.draft,
+                stamp=page.stamp,
+                step=page.step,
+                next_step=page.next_step,
+                notes={},
+                confirmed=not page.leaves,
+                actor=Actor.of(page.request),
+            )
+        )
+        if done:
+            return page.go_on()
+    return page.show("version", form=form, versions=versions(), dates=JWT_DATES)
+
+
+_PAGES: dict[Kind, PageView] = {
+    Kind.CONSOLE: console_page,
+    Kind.VERSION: version_page,
+    Kind.VALUES: values_page,
+    Kind.CHECK: check_page,
+    Kind.INSTANCES: instances_page,
+    Kind.REVIEW: review_page,
+}
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("credentials.manage_account", raise_exception=True)
+def draft_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask, then delete a draft that was never used."""
+    draft = get_object_or_404(Draft.objects.select_related("account"), account=pk)
+    if request.method == "POST":
+        try:
+            services.delete_draft(draft=draft, actor=Actor.of(request))
+        except AccountError as error:
+            messages.error(request, str(error))
+            return redirect("account", pk)
+        messages.success(request, _("The draft %s was deleted.") % draft.account.name)
+        return redirect("accounts")
+    return render(request, "wizard/delete.html", {"draft": draft, "account": draft.account})

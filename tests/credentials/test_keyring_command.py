@@ -1,0 +1,134 @@
+"""`keyring check` and `keyring rotate`, and the system checks of the key ring."""
+
+import json
+
+import pytest
+from django.core.checks import CheckMessage
+from django.core.management import CommandError, call_command
+from pytest_django.fixtures import Settings
+
+from credentials.checks import matching_keyring, usable_keyring
+from credentials.key_rotation import BATCH, rotate
+from credentials.keyring import UnreadableSecret, keyring, token_key_id
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.services import add_secret, reveal
+from portal.audit.models import Actor, AuditEvent
+from portal.home import random_key
+from portal.plaintext import Secret
+
+
+@pytest.fixture
+def secrets(actor: Actor) -> list[ClientSecret]:
+    """Three secrets under the first key."""
+    account = TechnicalAccount.objects.create(name="a", client_id="client")
+    return [add_secret(account=account, secret=Secret(f"secret{n}"), actor=actor)[0] for n in range(3)]
+
+
+def prepend_key(settings: Settings) -> str:
+    """Make a new key the active one; return its id."""
+    settings.KEYRING = f"{random_key()}\n{settings.KEYRING}"
+    return keyring().active
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, object]:
+    call_command("keyring", *args, "--json")
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_check_counts_the_secrets_of_each_key(
+    secrets: list[ClientSecret], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = keyring().active
+    new = prepend_key(settings)
+    assert run(capsys, "check")["keys"] == [
+        {"id": new, "active": True, "present": True, "secrets": 0},
+        {"id": old, "active": False, "present": True, "secrets": 3},
+    ]
+
+
+def test_rotate_moves_every_secret_to_the_active_key(
+    secrets: list[ClientSecret], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = prepend_key(settings)
+    assert run(capsys, "rotate")["moved"] == 3
+    assert {token_key_id(each.ciphertext) for each in ClientSecret.objects.all()} == {new}
+    assert {reveal(each).reveal() for each in ClientSecret.objects.all()} == {"secret0", "secret1", "secret2"}
+    assert AuditEvent.objects.get(action="keyring.rotated").details == {"key": new, "moved": 3, "failed": 0}
+
+
+def test_rotate_again_does_nothing_and_records_nothing(
+    secrets: list[ClientSecret], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepend_key(settings)
+    run(capsys, "rotate")
+    assert run(capsys, "rotate")["moved"] == 0
+    assert AuditEvent.objects.filter(action="keyring.rotated").count() == 1
+
+
+def test_a_dry_run_changes_nothing(
+    secrets: list[ClientSecret], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepend_key(settings)
+    assert run(capsys, "rotate", "--dry-run")["to_rotate"] == 3
+    assert ClientSecret.objects.get(pk=secrets[0].pk).ciphertext == secrets[0].ciphertext
+
+
+def test_a_secret_that_cannot_be_read_is_named_and_left_alone(
+    secrets: list[ClientSecret], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ClientSecret.objects.filter(pk=secrets[0].pk).update(ciphertext=secrets[1].ciphertext)
+    prepend_key(settings)
+    with pytest.raises(SystemExit) as end:
+        call_command("keyring", "rotate", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert end.value.code == 1
+    assert (found["moved"], len(found["failed"]), len(found["unreadable"])) == (2, 1, 1)
+    assert ClientSecret.objects.get(pk=secrets[0].pk).ciphertext == secrets[1].ciphertext
+
+
+def test_a_rotation_that_breaks_off_is_simply_repeated(
+    secrets: list[ClientSecret], settings: Settings, actor: Actor
+) -> None:
+    account = secrets[0].account
+    for number in range(BATCH):
+        add_secret(account=account, secret=Secret(f"more{number}"), actor=actor)
+    new = prepend_key(settings)
+
+    def break_off(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rotate(actor=actor, progress=break_off)
+    moved = [token_key_id(each.ciphertext) == new for each in ClientSecret.objects.all()]
+    assert (moved.count(True), moved.count(False)) == (BATCH, 3)
+    assert rotate(actor=actor).moved == 3
+
+
+def test_an_unusable_ring_ends_the_command_with_its_reason(db: None, settings: Settings) -> None:
+    settings.KEYRING = "short"
+    with pytest.raises(CommandError, match="base64"):
+        call_command("keyring", "check")
+
+
+def ids(found: list[CheckMessage]) -> list[str | None]:
+    return [each.id for each in found]
+
+
+def test_the_start_is_refused_with_an_unusable_ring(settings: Settings) -> None:
+    assert usable_keyring() == []
+    settings.KEYRING = "nonsense"
+    assert ids(usable_keyring()) == ["credentials.E001"]
+
+
+def test_the_start_is_refused_when_stored_secrets_need_another_key(
+    secrets: list[ClientSecret], settings: Settings
+) -> None:
+    assert matching_keyring(databases=["default"]) == []
+    assert matching_keyring(databases=None) == []
+    settings.KEYRING = random_key()
+    found = matching_keyring(databases=["default"])
+    assert ids(found) == ["credentials.E002"]
+    assert "secret0" not in str(found)
+    with pytest.raises(UnreadableSecret):
+        reveal(secrets[0])
