@@ -1,0 +1,94 @@
+"""Filters of the lists of rollouts and pushes, and the forms of a retry."""
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from credentials.models import TechnicalAccount
+from credentials.rollouts.models import Push, Rollout
+from instances.failures import Code
+
+ANY = ("", _("All"))
+
+
+def _accounts() -> list[tuple[str, object]]:
+    return [ANY, *((str(pk), name) for pk, name in TechnicalAccount.objects.values_list("pk", "name"))]
+
+
+class RolloutFilter(forms.Form):
+    """Which rollouts to list. What makes no sense is named at its field and left out."""
+
+    account = forms.ChoiceField(label=_("Account"), required=False, choices=_accounts)
+    reason = forms.ChoiceField(label=_("Reason"), required=False, choices=[ANY, *Rollout.Reason.choices])
+
+    def select(self, rollouts: QuerySet[Rollout]) -> QuerySet[Rollout]:
+        """Return those of `rollouts` that fit."""
+        self.is_valid()
+        if account := self.cleaned_data.get("account"):
+            rollouts = rollouts.filter(secret__account=account)
+        if reason := self.cleaned_data.get("reason"):
+            rollouts = rollouts.filter(reason=reason)
+        return rollouts
+
+
+class PushFilter(forms.Form):
+    """Which pushes of one rollout to show."""
+
+    state = forms.ChoiceField(required=False, choices=[ANY, *Push.State.choices])
+
+    def select(self, pushes: QuerySet[Push]) -> QuerySet[Push]:
+        """Return those of `pushes` that fit."""
+        state = self.cleaned_data.get("state") if self.is_valid() else ""
+        return pushes.filter(state=state) if state else pushes
+
+
+class FailedPushFilter(forms.Form):
+    """Which failed and unknown pushes to show."""
+
+    account = forms.ChoiceField(label=_("Account"), required=False, choices=_accounts)
+    instance = forms.CharField(label=_("Instance"), required=False, max_length=40)
+    container = forms.CharField(label=_("Container"), required=False, max_length=80)
+    code = forms.ChoiceField(label=_("What happened"), required=False, choices=[ANY, *Code.choices])
+    state = forms.ChoiceField(
+        label=_("State"),
+        required=False,
+        choices=[ANY, *((s.value, s.label) for s in (Push.State.FAILED, Push.State.UNKNOWN))],
+    )
+
+    LOOKUPS = {
+        "account": "rollout__secret__account",
+        "instance": "installation__instance__name__icontains",
+        "container": "container__name__icontains",
+        "code": "code",
+        "state": "state",
+    }
+
+    def select(self, pushes: QuerySet[Push]) -> QuerySet[Push]:
+        """Return those of `pushes` that fit."""
+        self.is_valid()
+        wanted = {self.LOOKUPS[name]: value for name, value in self.cleaned_data.items() if value}
+        return pushes.filter(Q(**wanted))
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether any filter is set."""
+        return any(self.data.get(name) for name in self.fields)
+
+
+class RetryForm(forms.Form):
+    """The optional reason of a retry, kept with every attempt that follows from it."""
+
+    message = forms.CharField(
+        label=_("Message"),
+        required=False,
+        max_length=250,
+        help_text=_("Why you retry, or a ticket number. It is kept in the history."),
+    )
+
+
+class SelectionForm(RetryForm):
+    """Pushes chosen on the list."""
+
+    push = forms.ModelMultipleChoiceField(
+        queryset=Push.objects.all(), error_messages={"required": _("Choose at least one push.")}
+    )

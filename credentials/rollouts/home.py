@@ -1,0 +1,270 @@
+"""The home page: what needs a person now, what is under way, and what to do first in an empty portal."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.contrib.auth.decorators import permission_required
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET
+
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.progress import progress_of, with_open_pushes
+from instances.models import MIN_OAUTH_BUILD, Container, HostKey, Installation, Instance
+
+SHOWN = 5
+OVERDUE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class Link:
+    text: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that needs a person: how many, a sentence, and where to go."""
+
+    icon: str
+    tone: str
+    count: int
+    sentence: str
+    url: str
+    links: list[Link]
+    more: int = 0
+
+
+@dataclass(frozen=True)
+class FirstStep:
+    """One step of the first run."""
+
+    title: str
+    text: str
+    action: str
+    url: str
+    state: str
+
+
+@require_GET
+@permission_required("rollouts.view_rollout", raise_exception=True)
+def home(request: HttpRequest) -> HttpResponse:
+    """Show what needs me now."""
+    open_rollouts = with_open_pushes(Rollout.objects.select_related("secret__account"))
+    running = list(open_rollouts[:SHOWN])
+    progress = progress_of(running)
+    is_new = not Rollout.objects.exists()
+    context = {
+        "needs": [need for need in needs() if need.count],
+        "running": [(rollout, progress[rollout.pk]) for rollout in running],
+        "running_count": open_rollouts.count() if len(running) == SHOWN else len(running),
+        "is_new": is_new,
+        "steps": first_steps() if is_new and request.user.has_perm("instances.change_inventory") else [],
+    }
+    return render(request, "rollouts/home.html", context)
+
+
+def needs() -> list[Need]:
+    """Return everything that may need a person, most urgent first; some with a count of 0."""
+    return [
+        _overdue(),
+        _failed(Push.State.FAILED),
+        _failed(Push.State.UNKNOWN),
+        _host_keys(),
+        _outdated(),
+        _on_jwt(),
+        _too_old(),
+        _drafts(),
+    ]
+
+
+def _overdue() -> Need:
+    overdue = Push.objects.due().filter(due__lt=Now() - OVERDUE, container__lease_token=None)
+    count = overdue.values("container").distinct().count()
+    sentence = ngettext(
+        "container waits for deliveries and nobody delivers. Is the portal's worker running?",
+        "containers wait for deliveries and nobody delivers. Is the portal's worker running?",
+        count,
+    )
+    return Need("unreachable", "danger", count, sentence, reverse("rollouts"), [])
+
+
+def _failed(state: Push.State) -> Need:
+    count = Push.objects.needing_attention().filter(state=state).count()
+    if state == Push.State.FAILED:
+        sentence = ngettext("push failed and waits for you.", "pushes failed and wait for you.", count)
+    else:
+        sentence = ngettext(
+            "push has an unknown outcome; the portal keeps looking.",
+            "pushes have an unknown outcome; the portal keeps looking.",
+            count,
+        )
+    tone = "danger" if state == Push.State.FAILED else "unknown"
+    return Need(state.value, tone, count, sentence, f"{reverse('failed_pushes')}?state={state.value}", [])
+
+
+def _host_keys() -> Need:
+    containers = Container.objects.filter(is_enabled=True, host_keys__state=HostKey.State.OFFERED).distinct()
+    known = HostKey.objects.filter(state=HostKey.State.APPROVED).values("container")
+    changed = set(containers.filter(pk__in=known).values_list("pk", flat=True))
+    rows = list(containers[: SHOWN + 1])
+    count = containers.count() if len(rows) > SHOWN else len(rows)
+    sentence = ngettext(
+        "container shows a host key that nobody approved; nothing is pushed to it.",
+        "containers show a host key that nobody approved; nothing is pushed to them.",
+        count,
+    )
+    texts = [(_("%s (changed)") % row if row.pk in changed else str(row), row.pk) for row in rows[:SHOWN]]
+    links = [Link(text, page_url("container", pk)) for text, pk in texts]
+    return Need("offered", "warning", count, sentence, page_url("containers"), links, count - len(links))
+
+
+def outdated() -> QuerySet[Installation]:
+    """Return installations of active accounts for which it is not proven that they hold the current secret.
+
+    Proven as in `services.held_versions`: the newest push that succeeded there delivered the current
+    version, and left the digest which was observed last.
+    """
+    newest = Push.objects.filter(installation=OuterRef("pk"), state=Push.State.SUCCEEDED).order_by(
+        "-rollout__fence"
+    )
+    left = Attempt.objects.filter(push=OuterRef("newest"), after_digest=OuterRef("observed_digest"))
+    current = ClientSecret.objects.filter(
+        pk=OuterRef("delivered"),
+        account=OuterRef("instance__assignment__account"),
+        state=ClientSecret.State.CURRENT,
+    )
+    return (
+        _pushable()
+        .filter(instance__assignment__account__state=TechnicalAccount.State.ACTIVE)
+        .annotate(
+            newest=Subquery(newest.values("pk")[:1]), delivered=Subquery(newest.values("rollout__secret")[:1])
+        )
+        .exclude(Exists(left) & Exists(current))
+    )
+
+
+def _outdated() -> Need:
+    accounts = ("instance__assignment__account", "instance__assignment__account__name")
+    rows = list(
+        outdated().order_by().values_list(*accounts).annotate(count=Count("pk")).order_by(accounts[1])
+    )
+    count = sum(row[2] for row in rows)
+    sentence = ngettext(
+        "installation is not proven to hold the current secret of its account.",
+        "installations are not proven to hold the current secret of their account.",
+        count,
+    )
+    links = [Link(f"{name}: {number}", reverse("account", args=[pk])) for pk, name, number in rows[:SHOWN]]
+    return Need("previous", "warning", count, sentence, reverse("accounts"), links, len(rows) - len(links))
+
+
+def _pushable() -> QuerySet[Installation]:
+    return Installation.objects.filter(container__is_enabled=True).exclude(
+        instance__deployment=Instance.Deployment.HOSTED
+    )
+
+
+def _on_jwt() -> Need:
+    return _instances(
+        Q(observed_jwt=True),
+        lambda count: ngettext(
+            "instance still has a JWT credential, which Adobe switches off.",
+            "instances still have a JWT credential, which Adobe switches off.",
+            count,
+        ),
+    )
+
+
+def _too_old() -> Need:
+    return _instances(
+        Q(observed_build__lt=MIN_OAUTH_BUILD),
+        lambda count: ngettext(
+            "instance runs a build below 7.4.1, which cannot take an OAuth account.",
+            "instances run a build below 7.4.1, which cannot take an OAuth account.",
+            count,
+        ),
+    )
+
+
+def _instances(which: Q, sentence: Callable[[int], str]) -> Need:
+    ids = _pushable().filter(which).values("instance")
+    count = Instance.objects.filter(pk__in=ids).count()
+    shown = Instance.objects.filter(pk__in=ids)[:SHOWN] if count else []
+    links = [Link(instance.name, page_url("instance", instance.pk)) for instance in shown]
+    return Need(
+        "warning", "warning", count, sentence(count), page_url("instances"), links, count - len(links)
+    )
+
+
+def _drafts() -> Need:
+    drafts = TechnicalAccount.objects.filter(state=TechnicalAccount.State.DRAFT)
+    rows = list(drafts[: SHOWN + 1])
+    count = drafts.count() if len(rows) > SHOWN else len(rows)
+    sentence = ngettext("account is still a draft.", "accounts are still drafts.", count)
+    links = [Link(str(account), reverse("account", args=[account.pk])) for account in rows[:SHOWN]]
+    return Need("draft", "info", count, sentence, reverse("accounts"), links, count - len(links))
+
+
+def first_steps() -> list[FirstStep]:
+    """Return the four steps from an empty portal to the first rollout, with how far they are done."""
+    containers = Container.objects.filter(is_enabled=True)
+    unapproved = containers.exclude(host_keys__state=HostKey.State.APPROVED)
+    has_inventory = Installation.objects.exists()
+    reached = has_inventory and not unapproved.exists()
+    has_account = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE).exists()
+    steps = (
+        (
+            _("Let the portal in"),
+            _("Install the portal's public SSH key on every container, for the login that it uses there."),
+            _("Show the SSH key"),
+            "ssh_key",
+            reached,
+        ),
+        (
+            _("Import the inventory"),
+            _("One row of a CSV file is one installation: an instance on a container."),
+            _("Import a CSV file"),
+            "inventory_import",
+            has_inventory,
+        ),
+        (
+            _("Approve the host keys"),
+            _("Compare each container's fingerprint with what its server team tells you."),
+            _("Go to the containers"),
+            "containers",
+            reached,
+        ),
+        (
+            _("Add a technical account"),
+            _("The wizard follows the Adobe Developer Console step by step and ends with the first rollout."),
+            _("New account"),
+            "account_new",
+            has_account,
+        ),
+    )
+    return _numbered(steps)
+
+
+def _numbered(steps: Iterable[tuple[str, str, str, str, bool]]) -> list[FirstStep]:
+    result: list[FirstStep] = []
+    for title, text, action, name, is_done in steps:
+        waits = any(step.state != "done" for step in result)
+        state = "done" if is_done else "todo" if waits else "current"
+        result.append(FirstStep(title, text, action, page_url(name), state))
+    return result
+
+
+def page_url(name: str, *args: object) -> str:
+    """Return the address of a page of another app, or an empty string where there is no such page."""
+    try:
+        return reverse(name, args=args)
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,47 @@
+"""`retry`: tries the failed and unknown pushes of one rollout again."""
+
+import sys
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand, CommandError
+
+from credentials.rollouts.management.commands.rollout import PATIENCE, watch
+from credentials.rollouts.models import Push, Rollout
+from credentials.rollouts.services import retry_pushes
+from portal.audit.operator import operator
+
+
+class Command(BaseCommand):
+    help = (
+        "Retry the failed and unknown pushes of a rollout. With --wait, the exit code is 0 only if every "
+        "push of the rollout succeeded; without, if nothing had to be left alone."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("number", type=int, metavar="ROLLOUT", help="number of the rollout")
+        parser.add_argument("--message", default="", help="why; kept in the history")
+        parser.add_argument(
+            "--wait",
+            nargs="?",
+            type=float,
+            const=PATIENCE,
+            metavar="SECONDS",
+            help=f"wait until every push has an outcome (at most {PATIENCE:.0f} seconds)",
+        )
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(
+        self, *args: str, number: int, message: str, wait: float | None, json: bool, **options: object
+    ) -> None:
+        rollout = Rollout.objects.filter(number=number).select_related("secret__account").first()
+        if rollout is None:
+            raise CommandError(f"There is no rollout {number}.")
+        waiting = rollout.pushes.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN])
+        ids = list(waiting.values_list("pk", flat=True))
+        result = retry_pushes(push_ids=ids, actor=operator(), message=message[:250])
+        for push, reason in result.refused:
+            self.stderr.write(f"Left alone: {push.installation}. {reason}")
+        self.stderr.write(f"{len(result.pushes)} pushes of rollout {number} are tried again.")
+        watch(self, rollout, seconds=wait, json=json)
+        if result.refused:
+            sys.exit(1)

@@ -1,0 +1,100 @@
+"""`rollout`: delivers the current secret of an account to its installations."""
+
+import sys
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand, CommandError
+
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts.models import Rollout
+from credentials.rollouts.services import RolloutError, start_rollout
+from credentials.rollouts.watching import as_json, as_table, wait
+from instances.models import Installation
+from portal.audit.operator import operator
+
+PATIENCE = 900.0  # seconds, for --wait without a number
+
+
+class Command(BaseCommand):
+    help = (
+        "Deliver an account's current secret to all its installations, or to those of some instances. "
+        "With --wait, the exit code is 0 only if every push succeeded; without, if the rollout was started."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("account", help="name of the technical account")
+        parser.add_argument("--instance", action="append", default=[], help="only this instance; repeatable")
+        parser.add_argument(
+            "--reason", choices=Rollout.Reason.values, help="found out from the account's history if missing"
+        )
+        parser.add_argument("--message", default="", help="kept in the history")
+        parser.add_argument(
+            "--wait",
+            nargs="?",
+            type=float,
+            const=PATIENCE,
+            metavar="SECONDS",
+            help=f"wait until every push has an outcome (at most {PATIENCE:.0f} seconds)",
+        )
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(
+        self,
+        *args: str,
+        account: str,
+        instance: list[str],
+        reason: str | None,
+        message: str,
+        wait: float | None,
+        json: bool,
+        **options: object,
+    ) -> None:
+        secret = _current_secret(account)
+        try:
+            rollout = start_rollout(
+                secret=secret,
+                installations=_installations(secret.account, instance),
+                reason=reason or reason_for(secret),
+                message=message[:250],
+                actor=operator(),
+            )
+        except RolloutError as error:
+            raise CommandError(str(error)) from None
+        self.stderr.write(f"Rollout {rollout.number} was started.")
+        watch(self, rollout, seconds=wait, json=json)
+
+
+def watch(command: BaseCommand, rollout: Rollout, *, seconds: float | None, json: bool) -> None:
+    """Wait if asked to, print the outcome, and exit with 1 if something waited for did not succeed."""
+    progress = wait(rollout, seconds=seconds, tell=command.stderr.write) if seconds is not None else None
+    command.stdout.write(as_json(rollout) if json else as_table(rollout))
+    if progress and progress.counts.get("succeeded", 0) < progress.total:
+        sys.exit(1)
+
+
+def reason_for(secret: ClientSecret) -> str:
+    """Return why this secret is rolled out: it is the first, a newer one, or the same again."""
+    if secret.rollouts.exists():
+        return Rollout.Reason.REPAIR.value
+    former = Rollout.objects.filter(secret__account=secret.account).exists()
+    return Rollout.Reason.ROTATION.value if former else Rollout.Reason.NEW.value
+
+
+def _current_secret(name: str) -> ClientSecret:
+    account = TechnicalAccount.objects.filter(name=name).first()
+    if account is None:
+        raise CommandError(f"There is no technical account named {name}.")
+    if account.current_secret is None:
+        raise CommandError(f"{name} has no client secret yet.")
+    return account.current_secret
+
+
+def _installations(account: TechnicalAccount, names: list[str]) -> list[Installation]:
+    """Return the account's installations on containers that are on; those of named instances, wherever."""
+    using = Installation.objects.filter(instance__assignment__account=account)
+    unknown = set(names) - set(using.values_list("instance__name", flat=True))
+    if unknown:
+        raise CommandError(f"No installation of these instances uses {account}: {', '.join(sorted(unknown))}")
+    if names:
+        return list(using.filter(instance__name__in=names))
+    return list(using.filter(container__is_enabled=True))

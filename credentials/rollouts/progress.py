@@ -1,0 +1,108 @@
+"""How far a rollout is: its state, computed from its pushes, and what the attempts of a push add up to."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Max, QuerySet, Sum
+
+from credentials.rollouts.models import Attempt, Push, Rollout
+
+State = Push.State
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The pushes of one rollout, counted by state."""
+
+    counts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def open(self) -> int:
+        """Pushes without an outcome yet; an unknown one is still being looked at."""
+        return sum(self.counts.get(state, 0) for state in Push.OPEN)
+
+    @property
+    def ended(self) -> int:
+        return self.total - self.open
+
+    @property
+    def state(self) -> str:
+        """The rollout's state, in the words of its pushes: the one that needs a person most."""
+        under_way = (State.QUEUED, State.RUNNING)
+        order = (State.UNKNOWN, State.FAILED, State.CANCELLED, State.SUPERSEDED)
+        if any(self.counts.get(state) for state in under_way):
+            return State.RUNNING.value
+        return next((state.value for state in order if self.counts.get(state)), State.SUCCEEDED.value)
+
+    @property
+    def tally(self) -> list[tuple[str, str, int]]:
+        """State, its word and its count, for every state that occurs."""
+        return [(s.value, str(s.label), self.counts[s]) for s in State if self.counts.get(s)]
+
+
+@dataclass(frozen=True)
+class PushLine:
+    """A push with what its attempts add up to."""
+
+    push: Push
+    attempts: int
+    seconds: float
+    changed: datetime
+
+    @property
+    def next_try(self) -> datetime | None:
+        """When the portal tries again or looks again by itself."""
+        waits = self.push.state in (State.QUEUED, State.UNKNOWN) and self.attempts
+        return self.push.due if waits else None
+
+
+def progress_of(rollouts: Iterable[Rollout]) -> dict[uuid.UUID, Progress]:
+    """Return the progress of each rollout, with one query."""
+    counts: dict[uuid.UUID, dict[str, int]] = {rollout.pk: {} for rollout in rollouts}
+    rows = Push.objects.filter(rollout__in=list(counts)).order_by()
+    for row in rows.values("rollout", "state").annotate(count=Count("pk")):
+        counts[row["rollout"]][row["state"]] = row["count"]
+    return {pk: Progress(states) for pk, states in counts.items()}
+
+
+def push_lines(pushes: Iterable[Push]) -> list[PushLine]:
+    """Return each push with the sum of its attempts, with one further query."""
+    shown = list(pushes)
+    sums: dict[uuid.UUID, dict[str, object]] = {
+        row["push"]: dict(row)
+        for row in Attempt.objects.filter(push__in=[push.pk for push in shown])
+        .order_by()
+        .values("push")
+        .annotate(count=Count("pk"), sum=Sum("seconds"), started=Max("started"), finished=Max("finished"))
+    }
+    return [_line(push, sums.get(push.pk, {})) for push in shown]
+
+
+def _line(push: Push, sums: dict[str, object]) -> PushLine:
+    moments = (push.requested, push.finished, sums.get("started"), sums.get("finished"))
+    changed = max(moment for moment in moments if isinstance(moment, datetime))
+    seconds, count = sums.get("sum"), sums.get("count")
+    return PushLine(
+        push,
+        count if isinstance(count, int) else 0,
+        seconds if isinstance(seconds, float) else 0.0,
+        changed,
+    )
+
+
+def named(pushes: QuerySet[Push]) -> QuerySet[Push]:
+    """Return pushes together with everything that a line about them names."""
+    return pushes.select_related(
+        "installation__instance", "installation__container", "container", "rollout__secret__account"
+    )
+
+
+def with_open_pushes(rollouts: QuerySet[Rollout]) -> QuerySet[Rollout]:
+    """Return the rollouts that are not over."""
+    return rollouts.filter(pk__in=Push.objects.open().values("rollout"))

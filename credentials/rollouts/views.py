@@ -1,0 +1,175 @@
+"""Pages of rollouts and pushes: the list, the live detail, and what failed with its retry."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from credentials.rollouts.forms import FailedPushFilter, PushFilter, RetryForm, RolloutFilter, SelectionForm
+from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.progress import named, progress_of, push_lines
+from credentials.rollouts.services import Retried, cancel_rollout, refusal, retry_pushes
+from portal.audit.models import Actor, AuditEvent
+
+PAGE = 50
+ATTEMPTS_PAGE = 20
+
+
+@require_GET
+@permission_required("rollouts.view_rollout", raise_exception=True)
+def rollout_list(request: HttpRequest) -> HttpResponse:
+    """List rollouts, newest first."""
+    form = RolloutFilter(request.GET)
+    rollouts = form.select(Rollout.objects.select_related("secret__account"))
+    page = Paginator(rollouts, PAGE).get_page(request.GET.get("page"))
+    progress = progress_of(page)
+    rows = [(rollout, progress[rollout.pk]) for rollout in page]
+    context = {"form": form, "page_obj": page, "rows": rows, "is_narrowed": form.has_changed()}
+    return render(request, "rollouts/rollout_list.html", context)
+
+
+@require_GET
+@permission_required("rollouts.view_rollout", raise_exception=True)
+def rollout_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show a rollout; htmx asks for its live part alone, every two seconds while something is open."""
+    rollout = get_object_or_404(Rollout.objects.select_related("secret__account"), pk=pk)
+    form = PushFilter(request.GET)
+    pushes = form.select(named(rollout.pushes.all()))
+    page = Paginator(pushes, PAGE).get_page(request.GET.get("page"))
+    context = {
+        "rollout": rollout,
+        "progress": progress_of([rollout])[rollout.pk],
+        "page_obj": page,
+        "lines": push_lines(page),
+        "state": form.cleaned_data.get("state", "") if form.is_valid() else "",
+    }
+    part = _is_live_part(request)
+    return render(request, f"rollouts/{'_rollout_live' if part else 'rollout_detail'}.html", context)
+
+
+@require_POST
+@permission_required("rollouts.start_rollout", raise_exception=True)
+def rollout_cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Cancel what is still queued."""
+    rollout = get_object_or_404(Rollout, pk=pk)
+    count = cancel_rollout(rollout=rollout, actor=Actor.of(request))
+    text = ngettext("%(count)s queued push was cancelled.", "%(count)s queued pushes were cancelled.", count)
+    if count:
+        messages.success(request, text % {"count": count})
+    else:
+        messages.info(request, _("Nothing was queued any more, so nothing was cancelled."))
+    return redirect("rollout", pk)
+
+
+@require_GET
+@permission_required("rollouts.view_rollout", raise_exception=True)
+def push_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show one push with all its attempts, and who retried it when and why.
+
+    htmx asks for the attempts alone, and is told to load the whole page anew once the state has changed:
+    what to do about it stands outside the live part, beside a message that somebody may be typing.
+    """
+    push = _push(pk)
+    if _is_live_part(request) and request.GET.get("seen") != push.state:
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    return _push_page(request, push, RetryForm())
+
+
+@require_POST
+@permission_required("rollouts.retry_push", raise_exception=True)
+def push_retry(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Retry one push."""
+    push = _push(pk)
+    form = RetryForm(request.POST)
+    if not form.is_valid():
+        return _push_page(request, push, form)
+    message: str = form.cleaned_data["message"]
+    _tell(request, retry_pushes(push_ids=[push.pk], actor=Actor.of(request), message=message))
+    return redirect("push", pk)
+
+
+@require_GET
+@permission_required("rollouts.view_rollout", raise_exception=True)
+def failed_pushes(request: HttpRequest) -> HttpResponse:
+    """List all failed and unknown pushes that nothing newer replaced, with cause and next step."""
+    return _failed_page(request, SelectionForm())
+
+
+@require_POST
+@permission_required("rollouts.retry_push", raise_exception=True)
+def failed_pushes_retry(request: HttpRequest) -> HttpResponse:
+    """Retry exactly the chosen pushes."""
+    form = SelectionForm(request.POST)
+    if not form.is_valid():
+        return _failed_page(request, form)
+    ids = [push.pk for push in form.cleaned_data["push"]]
+    _tell(request, retry_pushes(push_ids=ids, actor=Actor.of(request), message=form.cleaned_data["message"]))
+    query = request.GET.urlencode()
+    return redirect(reverse("failed_pushes") + (f"?{query}" if query else ""))
+
+
+def _is_live_part(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def _push(pk: UUID) -> Push:
+    return get_object_or_404(named(Push.objects.all()), pk=pk)
+
+
+def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpResponse:
+    page = Paginator(push.attempts.order_by("-number"), ATTEMPTS_PAGE).get_page(request.GET.get("page"))
+    retries = AuditEvent.objects.filter(target_type="push", target_id=str(push.pk), action="push.retried")
+    context = {
+        "push": push,
+        "line": push_lines([push])[0],
+        "form": form,
+        "page_obj": page,
+        "retries": retries[:20],
+        "refusal": refusal(push),
+        "is_open": push.state in Push.OPEN,
+    }
+    part = _is_live_part(request)
+    return render(request, f"rollouts/{'_push_live' if part else 'push_detail'}.html", context)
+
+
+def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse:
+    form = FailedPushFilter(request.GET)
+    waiting = Push.objects.needing_attention()
+    pushes = _with_last_retry(named(form.select(waiting)))
+    page = Paginator(pushes.order_by("-requested", "pk"), PAGE).get_page(request.GET.get("page"))
+    context = {
+        "form": form,
+        "selection": selection,
+        "chosen": set(request.POST.getlist("push")),
+        "page_obj": page,
+        "lines": push_lines(page),
+    }
+    return render(request, "rollouts/failed_pushes.html", context)
+
+
+def _with_last_retry(pushes: QuerySet[Push]) -> QuerySet[Push]:
+    last = Attempt.objects.filter(push=OuterRef("pk"), cause=Attempt.Cause.RETRY).order_by("-number")
+    return pushes.annotate(
+        retried=Subquery(last.values("started")[:1]),
+        retried_by=Subquery(last.values("caused_by")[:1]),
+        retried_because=Subquery(last.values("message")[:1]),
+    )
+
+
+def _tell(request: HttpRequest, result: Retried) -> None:
+    count = len(result.pushes)
+    if count:
+        text = ngettext("%(count)s push is tried again.", "%(count)s pushes are tried again.", count)
+        messages.success(request, text % {"count": count})
+    for push, reason in result.refused:
+        messages.warning(
+            request, _("Left alone: %(push)s. %(reason)s") % {"push": push.installation, "reason": reason}
+        )

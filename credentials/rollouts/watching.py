@@ -1,0 +1,75 @@
+"""Waiting for a rollout at the command line, and saying how it went."""
+
+import json
+import time
+from collections.abc import Callable
+
+from credentials.rollouts.models import Rollout
+from credentials.rollouts.progress import Progress, PushLine, named, progress_of, push_lines
+from instances.failures import explain
+
+INTERVAL = 0.5  # seconds between two looks at the database
+HEADINGS = ("INSTANCE", "CONTAINER", "STATE", "CODE", "ATTEMPTS", "SECONDS")
+
+
+def wait(rollout: Rollout, *, seconds: float, tell: Callable[[str], object]) -> Progress:
+    """Wait until every push has an outcome, at most `seconds`; `tell` gets a line whenever one moved."""
+    deadline = time.monotonic() + seconds
+    told = ""
+    while True:
+        progress = progress_of([rollout])[rollout.pk]
+        line = f"{progress.ended} of {progress.total} ended: {tally(progress)}"
+        if line != told:
+            tell(line)
+            told = line
+        if not progress.open or time.monotonic() >= deadline:
+            return progress
+        time.sleep(min(INTERVAL, max(0.0, deadline - time.monotonic())))
+
+
+def tally(progress: Progress) -> str:
+    """Return the counts in words of the data model: `3 succeeded, 1 failed`."""
+    return ", ".join(f"{count} {state}" for state, _word, count in progress.tally)
+
+
+def as_json(rollout: Rollout) -> str:
+    """Return the rollout as one JSON object: number, state, and every push."""
+    pushes = [
+        {
+            "instance": line.push.installation.instance.name,
+            "container": line.push.container.name,
+            "state": line.push.state,
+            "code": line.push.code,
+            "attempts": line.attempts,
+            "seconds": round(line.seconds, 3),
+        }
+        for line in _lines(rollout)
+    ]
+    state = progress_of([rollout])[rollout.pk].state
+    return json.dumps({"rollout": rollout.number, "state": state, "pushes": pushes})
+
+
+def as_table(rollout: Rollout) -> str:
+    """Return the outcome of every push as a table, with cause and next step of what did not succeed."""
+    lines = _lines(rollout)
+    rows = [HEADINGS, *(_row(line) for line in lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return "\n".join([*table, *_advice(lines)])
+
+
+def _lines(rollout: Rollout) -> list[PushLine]:
+    return push_lines(named(rollout.pushes.all()))
+
+
+def _row(line: PushLine) -> tuple[str, ...]:
+    push = line.push
+    names = (push.installation.instance.name, push.container.name, push.state, push.code or "-")
+    return (*names, str(line.attempts), f"{line.seconds:.1f}")
+
+
+def _advice(lines: list[PushLine]) -> list[str]:
+    codes = {line.push.code for line in lines if line.push.state in ("failed", "unknown") and line.push.code}
+    return [f"\n{code}: {explain(code).cause}\n  {explain(code).next_step}" for code in sorted(codes)]

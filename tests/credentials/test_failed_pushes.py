@@ -1,0 +1,235 @@
+"""The helpdesk's page: everything that failed, and retries of exactly what was chosen."""
+
+from collections.abc import Iterable
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from credentials.models import ClientSecret
+from credentials.rollouts.models import Push
+from instances.models import Container
+from portal.audit.models import AuditEvent
+from tests.credentials.rollout_rows import finish, finish_all, make_rollout
+
+pytestmark = pytest.mark.django_db
+
+NO_SUCH = "00000000-0000-4000-8000-000000000000"
+NASTY = ["\0", "a" * 5000, "' OR 1=1 --", "%00", "<script>", "-1", "9" * 400, NO_SUCH]
+
+
+@pytest.fixture
+def three() -> list[Push]:
+    """A failed push on web1, another on web2, and an unknown one on web3."""
+    pushes = list(make_rollout(containers=["web1", "web2", "web3"]).pushes.all())
+    finish(pushes[0], state="failed", code="host_key_changed")
+    finish(pushes[1], state="failed", code="timed_out")
+    finish(pushes[2], state="unknown", code="no_report")
+    return pushes
+
+
+def listed(client: Client, query: str = "") -> set[str]:
+    response = client.get(f"/rollouts/failed/{query}")
+    assert response.status_code == 200
+    return {line.push.container.name for line in response.context["lines"]}
+
+
+def retry(client: Client, pushes: Iterable[Push], message: str = "", query: str = "") -> str:
+    data = {"push": [str(push.pk) for push in pushes], "message": message}
+    return client.post(f"/rollouts/failed/retry/{query}", data, follow=True).content.decode()
+
+
+def states() -> dict[str, str]:
+    return dict(Push.objects.values_list("container__name", "state"))
+
+
+def test_nothing_to_retry_is_said_in_words(as_helpdesk: Client) -> None:
+    assert "There is nothing to retry." in as_helpdesk.get("/rollouts/failed/").content.decode()
+
+
+def test_failed_and_unknown_pushes_of_all_rollouts_are_listed(as_helpdesk: Client, three: list[Push]) -> None:
+    other = make_rollout(account="Other", instance="other", containers=["c1", "c2"])
+    finish(other.pushes.all()[0], state="failed", code="timed_out")
+    assert listed(as_helpdesk) == {"web1", "web2", "web3", "c1"}
+
+
+def test_cause_and_next_step_are_shown(as_helpdesk: Client, three: list[Push]) -> None:
+    page = as_helpdesk.get("/rollouts/failed/").content.decode()
+    assert "The SSH server showed another host key than the approved one." in page
+    assert "Ask the server team whether the container was reinstalled." in page
+
+
+def test_what_a_newer_rollout_replaced_is_not_listed(as_helpdesk: Client, three: list[Push]) -> None:
+    Push.objects.filter(container__name="web1").update(replaced=True)
+    assert listed(as_helpdesk) == {"web2", "web3"}
+
+
+@pytest.mark.parametrize(
+    ("query", "containers"),
+    [
+        ("?state=unknown", {"web3"}),
+        ("?code=timed_out", {"web2"}),
+        ("?container=WEB1", {"web1"}),
+        ("?instance=prod", {"web1", "web2", "web3"}),
+        ("?instance=nothing", set()),
+        ("?state=failed&code=timed_out", {"web2"}),
+        ("?state=nonsense&container=web2", {"web2"}),
+    ],
+)
+def test_the_list_can_be_narrowed(
+    as_helpdesk: Client, three: list[Push], query: str, containers: set[str]
+) -> None:
+    assert listed(as_helpdesk, query) == containers
+
+
+def test_the_list_can_be_narrowed_to_an_account(as_helpdesk: Client, three: list[Push]) -> None:
+    other = make_rollout(account="Other", instance="other", containers=["c1"])
+    finish_all(other, state="failed", code="timed_out")
+    assert listed(as_helpdesk, f"?account={other.secret.account_id}") == {"c1"}
+
+
+@pytest.mark.parametrize("value", NASTY)
+@pytest.mark.parametrize("name", ["account", "instance", "container", "code", "state", "page"])
+def test_garbage_in_the_address_is_no_error(
+    as_helpdesk: Client, three: list[Push], name: str, value: str
+) -> None:
+    assert as_helpdesk.get("/rollouts/failed/", {name: value}).status_code == 200
+
+
+def test_the_list_costs_the_same_number_of_queries_however_long_it_is(as_helpdesk: Client) -> None:
+    counts = []
+    for number, size in enumerate((1, 40)):
+        names = [f"c{number}-{i}" for i in range(size)]
+        finish_all(
+            make_rollout(account=f"A{number}", instance=f"i{number}", containers=names),
+            state="failed",
+            code="timed_out",
+        )
+        with CaptureQueriesContext(connection) as queries:
+            listed(as_helpdesk)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_fifty_are_on_a_page(as_helpdesk: Client) -> None:
+    rollout = make_rollout(containers=[f"c{number}" for number in range(53)])
+    finish_all(rollout, state="failed", code="timed_out")
+    assert len(listed(as_helpdesk)) == 50
+    assert len(listed(as_helpdesk, "?page=2")) == 3
+
+
+def test_a_retry_takes_exactly_the_selection(as_helpdesk: Client, three: list[Push]) -> None:
+    page = retry(as_helpdesk, [three[0], three[2]])
+    assert "2 pushes are tried again." in page
+    assert states() == {"web1": "queued", "web2": "failed", "web3": "unknown"}
+    three[2].refresh_from_db()
+    assert three[2].cause == "retry"
+
+
+def test_a_retry_widens_and_changes_nothing_else(as_helpdesk: Client, three: list[Push]) -> None:
+    before = list(Push.objects.order_by("pk").values("pk", "rollout", "installation", "container"))
+    as_helpdesk.post(
+        "/rollouts/failed/retry/",
+        {
+            "push": [str(three[0].pk)],
+            "installation": "x",
+            "secret": "x",
+            "container": "x",
+            "state": "succeeded",
+        },
+    )
+    assert list(Push.objects.order_by("pk").values("pk", "rollout", "installation", "container")) == before
+
+
+def test_a_retry_is_recorded_with_person_and_reason(as_helpdesk: Client, three: list[Push]) -> None:
+    retry(as_helpdesk, [three[0]], "Ticket 4711")
+    event = AuditEvent.objects.get(action="push.retried")
+    assert (event.actor_name, event.target_id) == ("henry", str(three[0].pk))
+    assert event.details == {
+        "rollout": 1,
+        "was": "failed",
+        "code": "host_key_changed",
+        "message": "Ticket 4711",
+    }
+
+
+def test_earlier_retries_are_shown_with_who_when_and_why(as_helpdesk: Client, three: list[Push]) -> None:
+    retry(as_helpdesk, [three[0]], "Ticket 4711")
+    three[0].refresh_from_db()
+    finish(three[0], state="failed", code="host_key_changed", cause="retry")
+    page = as_helpdesk.get("/rollouts/failed/").content.decode()
+    assert "Retried by henry" in page
+    assert "Ticket 4711" in page
+
+
+def test_what_cannot_be_retried_is_named_with_the_reason(as_helpdesk: Client, three: list[Push]) -> None:
+    Container.objects.filter(name="web1").update(is_enabled=False)
+    finish(three[1], state="succeeded")
+    page = retry(as_helpdesk, three)
+    assert "1 push is tried again." in page
+    assert "Left alone: prod1 on web1. The container is switched off in the inventory." in page
+    assert "Left alone: prod1 on web2. It is neither failed nor unknown." in page
+    assert states() == {"web1": "failed", "web2": "succeeded", "web3": "unknown"}
+
+
+def test_a_secret_version_that_was_replaced_is_never_pushed_again(
+    as_helpdesk: Client, three: list[Push]
+) -> None:
+    ClientSecret.objects.update(state=ClientSecret.State.PREVIOUS)
+    page = retry(as_helpdesk, three)
+    assert page.count("Its secret version is no longer the current one.") == 3
+    assert states() == {"web1": "failed", "web2": "failed", "web3": "unknown"}
+
+
+def test_two_people_who_retry_the_same_push_set_it_off_once(
+    as_helpdesk: Client, as_admin: Client, three: list[Push]
+) -> None:
+    retry(as_helpdesk, [three[0]])
+    assert "It is neither failed nor unknown." in retry(as_admin, [three[0]])
+    assert AuditEvent.objects.filter(action="push.retried").count() == 1
+
+
+@pytest.mark.parametrize("pushes", [[], ["x"], ["\0"], [NO_SUCH], ["' OR 1=1"], ["9" * 400]])
+def test_a_selection_that_makes_no_sense_is_named_and_retries_nothing(
+    as_helpdesk: Client, three: list[Push], pushes: list[str]
+) -> None:
+    response = as_helpdesk.post("/rollouts/failed/retry/", {"push": pushes})
+    assert response.status_code == 200
+    assert 'role="alert"' in response.content.decode()
+    assert states() == {"web1": "failed", "web2": "failed", "web3": "unknown"}
+
+
+def test_a_message_that_is_too_long_keeps_the_selection(as_helpdesk: Client, three: list[Push]) -> None:
+    page = retry(as_helpdesk, [three[1]], "x" * 251)
+    assert "at most 250 characters" in page
+    assert page.count("checked") == 1
+    assert "x" * 251 in page
+    assert states()["web2"] == "failed"
+
+
+def test_the_filters_survive_a_retry(as_helpdesk: Client, three: list[Push]) -> None:
+    response = as_helpdesk.post(
+        "/rollouts/failed/retry/?state=failed&container=web", {"push": [str(three[0].pk)]}
+    )
+    assert response["Location"] == "/rollouts/failed/?state=failed&container=web"
+
+
+def test_an_auditor_sees_the_list_without_anything_to_click(as_auditor: Client, three: list[Push]) -> None:
+    page = as_auditor.get("/rollouts/failed/").content.decode()
+    assert "Host key changed" in page
+    assert 'type="checkbox"' not in page
+    assert "Retry the chosen" not in page
+    assert as_auditor.post("/rollouts/failed/retry/", {"push": [str(three[0].pk)]}).status_code == 403
+    assert states()["web1"] == "failed"
+
+
+def test_a_retry_by_get_does_nothing(as_helpdesk: Client, three: list[Push]) -> None:
+    assert as_helpdesk.get("/rollouts/failed/retry/", {"push": str(three[0].pk)}).status_code == 405
+    assert states()["web1"] == "failed"
+
+
+def test_the_number_in_the_top_bar_follows(as_helpdesk: Client, three: list[Push]) -> None:
+    assert as_helpdesk.get("/rollouts/").context["attention_count"] == 3
+    retry(as_helpdesk, [three[0]])
+    assert as_helpdesk.get("/rollouts/").context["attention_count"] == 2

@@ -1,0 +1,201 @@
+"""The home page: what needs a person now."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from credentials.models import TechnicalAccount
+from credentials.rollouts.home import needs, outdated
+from credentials.rollouts.models import Push
+from credentials.rollouts.services import held_versions, start_rollout
+from credentials.services import add_secret
+from instances.models import Container, HostKey, Installation, Instance
+from portal.plaintext import Secret
+from tests.credentials.rollout_rows import (
+    SOMEBODY,
+    finish,
+    finish_all,
+    make_account,
+    make_container,
+    make_host_key,
+    make_installation,
+    make_rollout,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def waiting() -> dict[str, int]:
+    return {need.sentence: need.count for need in needs() if need.count}
+
+
+def text(client: Client) -> str:
+    return client.get("/").content.decode()
+
+
+def test_an_empty_portal_shows_an_admin_the_first_steps(as_admin: Client) -> None:
+    page = as_admin.get("/")
+    assert [step.state for step in page.context["steps"]] == ["current", "todo", "todo", "todo"]
+    assert "Show the SSH key" in page.content.decode()
+
+
+def test_the_first_steps_follow_what_is_done(as_admin: Client) -> None:
+    make_installation(container="web1")
+    HostKey.objects.update(state=HostKey.State.OFFERED)
+    assert [step.state for step in as_admin.get("/").context["steps"]] == ["current", "done", "todo", "todo"]
+    HostKey.objects.update(state=HostKey.State.APPROVED)
+    assert [step.state for step in as_admin.get("/").context["steps"]] == ["done", "done", "done", "current"]
+
+
+def test_an_empty_portal_tells_the_others_who_sets_it_up(as_helpdesk: Client) -> None:
+    assert "Nothing has been set up yet" in text(as_helpdesk)
+
+
+def test_the_first_steps_end_with_the_first_rollout(as_admin: Client) -> None:
+    make_rollout()
+    assert as_admin.get("/").context["steps"] == []
+
+
+def test_calm_is_said_in_words(as_helpdesk: Client) -> None:
+    finish_all(make_rollout(), state="succeeded")
+    assert "Nothing needs you now" in text(as_helpdesk)
+
+
+def test_failed_and_unknown_pushes_are_counted_apart(as_helpdesk: Client) -> None:
+    first, second, third = make_rollout(containers=["web1", "web2", "web3"]).pushes.all()
+    finish(first, state="failed", code="timed_out")
+    finish(second, state="failed", code="timed_out")
+    finish(third, state="unknown", code="no_report")
+    page = text(as_helpdesk)
+    assert "2 pushes failed and wait for you." in page
+    assert "1 push has an unknown outcome" in page
+    assert "/rollouts/failed/?state=failed" in page
+
+
+def test_a_failed_push_that_was_replaced_needs_nobody() -> None:
+    finish_all(make_rollout(), state="failed", code="timed_out")
+    Push.objects.update(replaced=True)
+    assert not any("failed" in sentence for sentence in waiting())
+
+
+def test_containers_whose_host_key_waits_are_named(as_admin: Client) -> None:
+    make_container(name="fresh", approved=False)
+    changed = make_container(name="reinstalled")
+    make_host_key(container=changed, state="offered")
+    make_container(name="off", approved=False, is_enabled=False)
+    page = text(as_admin)
+    assert "2 containers show a host key that nobody approved" in page
+    assert "reinstalled (changed)" in page
+    assert "fresh (changed)" not in page
+
+
+def test_installations_without_the_current_secret_are_counted_per_account(as_admin: Client) -> None:
+    first, _second = make_rollout(account="Triggers", containers=["web1", "web2"]).pushes.all()
+    finish(first, state="succeeded")
+    page = text(as_admin)
+    assert "1 installation is not proven to hold the current secret" in page
+    assert "Triggers: 1" in page
+
+
+def test_a_new_version_makes_every_installation_outdated() -> None:
+    rollout = make_rollout(containers=["web1", "web2"])
+    finish_all(rollout, state="succeeded")
+    assert not outdated().exists()
+    version, _new = add_secret(account=rollout.secret.account, secret=Secret("p8e-second"), actor=SOMEBODY)
+    assert outdated().count() == 2
+    newer = start_rollout(
+        secret=version, installations=Installation.objects.all(), reason="rotation", actor=SOMEBODY
+    )
+    finish_all(newer, state="succeeded")
+    assert not outdated().exists()
+
+
+def test_a_file_that_changed_since_the_push_is_outdated() -> None:
+    finish_all(make_rollout(), state="succeeded")
+    Installation.objects.update(observed_digest="e" * 64)
+    assert outdated().count() == 1
+
+
+@pytest.mark.parametrize("succeeded", [0, 1, 2])
+def test_outdated_and_held_versions_agree(succeeded: int) -> None:
+    rollout = make_rollout(containers=["web1", "web2"])
+    for push in list(rollout.pushes.all())[:succeeded]:
+        finish(push, state="succeeded")
+    held = held_versions(rollout.secret.account)
+    assert {i.pk for i in outdated()} == {i.pk for i in Installation.objects.exclude(pk__in=held)}
+
+
+def test_nothing_is_asked_of_hosted_instances_and_of_containers_that_are_off() -> None:
+    make_installation(instance="hosted", container="web1")
+    make_account(instances=["hosted", "prod1"])
+    make_installation(instance="prod1", container="web2")
+    assert outdated().count() == 2
+    Instance.objects.filter(name="hosted").update(deployment="hosted")
+    Container.objects.filter(name="web2").update(is_enabled=False)
+    assert not outdated().exists()
+
+
+def test_instances_on_jwt_or_below_7_4_1_are_named(as_admin: Client) -> None:
+    make_installation(instance="old1", container="web1")
+    make_installation(instance="old1", container="web2")
+    make_installation(instance="new1", container="web3")
+    Installation.objects.filter(instance__name="old1").update(observed_jwt=True, observed_build=9359)
+    Installation.objects.filter(instance__name="new1").update(observed_jwt=False, observed_build=9383)
+    page = text(as_admin)
+    assert "1 instance still has a JWT credential" in page
+    assert "1 instance runs a build below 7.4.1" in page
+    assert "old1" in page
+    assert "new1" not in page
+
+
+def test_drafts_are_named(as_admin: Client) -> None:
+    TechnicalAccount.objects.create(name="Half done")
+    assert "1 account is still a draft." in text(as_admin)
+    assert "Half done" in text(as_admin)
+
+
+def test_long_lists_are_cut_and_say_how_many_more(as_admin: Client) -> None:
+    for number in range(8):
+        TechnicalAccount.objects.create(name=f"Draft {number}")
+    page = text(as_admin)
+    assert "8 accounts are still drafts." in page
+    assert "and 3 more" in page
+
+
+def test_rollouts_under_way_are_shown_with_their_progress(as_auditor: Client) -> None:
+    first, _second = make_rollout(account="Triggers", containers=["web1", "web2"]).pushes.all()
+    finish(first, state="succeeded")
+    page = text(as_auditor)
+    assert "1 of 2 installations have an outcome" in page
+    finish_all(make_rollout(account="Done", instance="i2", containers=["web3"]), state="succeeded")
+    assert "#2 Done" not in text(as_auditor)
+
+
+def test_deliveries_that_nobody_makes_point_to_the_worker(as_admin: Client) -> None:
+    make_rollout(containers=["web1", "web2"])
+    assert not any("worker" in sentence for sentence in waiting())
+    Push.objects.update(due=timezone.now() - timedelta(minutes=5))
+    assert "2 containers wait for deliveries and nobody delivers." in text(as_admin)
+
+
+def test_the_page_costs_the_same_number_of_queries_however_much_there_is(as_admin: Client) -> None:
+    counts = []
+    for start, size in ((0, 2), (2, 20)):
+        for number in range(start, start + size):
+            names = [f"c{number}-1", f"c{number}-2"]
+            first, second = make_rollout(
+                account=f"A{number}", instance=f"i{number}", containers=names
+            ).pushes.all()
+            finish(first, state="failed", code="timed_out")
+            TechnicalAccount.objects.create(name=f"Draft {number}")
+            make_host_key(container=second.container, state="offered")
+        Installation.objects.update(observed_jwt=True, observed_build=9359)
+        with CaptureQueriesContext(connection) as queries:
+            assert as_admin.get("/").status_code == 200
+        counts.append(len(queries))
+    assert counts[1] <= counts[0] + 4, "counts of what is cut off are extra queries, rows are not"
+    assert counts[1] < 40

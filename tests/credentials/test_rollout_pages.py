@@ -1,0 +1,291 @@
+"""Pages of rollouts and of one push."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from credentials.rollouts.models import Attempt, Push
+from credentials.rollouts.progress import Progress
+from credentials.rollouts.services import retry_pushes
+from portal.audit.models import Actor, AuditEvent
+from tests.credentials.rollout_rows import finish, finish_all, make_rollout
+
+pytestmark = pytest.mark.django_db
+
+NO_SUCH = "00000000-0000-4000-8000-000000000000"
+NASTY = ["0", "-1", "x", "9" * 400, "\0", "<b>", NO_SUCH]
+LIVE = {"HX-Request": "true"}
+
+
+def text(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def only_push(*, state: str = "", code: str = "", output: str = "") -> Push:
+    push = make_rollout().pushes.get()
+    if state:
+        finish(push, state=state, code=code, output=output)
+        push.refresh_from_db()
+    return push
+
+
+def test_without_a_rollout_the_list_says_what_to_do(as_admin: Client) -> None:
+    assert "There was no rollout yet" in text(as_admin, "/rollouts/")
+
+
+def test_the_list_shows_the_state_and_what_became_of_the_pushes(as_auditor: Client) -> None:
+    first, _second = make_rollout(containers=["web1", "web2"], message="CHG1").pushes.all()
+    finish(first, state="failed", code="timed_out")
+    page = text(as_auditor, "/rollouts/")
+    assert "1 queued, 1 failed" in page
+    assert "CHG1" in page
+    assert "status-running" in page
+
+
+def test_the_list_is_filtered_by_account_and_reason(as_auditor: Client) -> None:
+    make_rollout(account="One", instance="i1", containers=["c1"])
+    second = make_rollout(account="Two", instance="i2", containers=["c2"])
+    page = as_auditor.get("/rollouts/", {"account": str(second.secret.account_id)})
+    assert [rollout.pk for rollout, _progress in page.context["rows"]] == [second.pk]
+    assert "No rollout fits these filters." in text(as_auditor, "/rollouts/?reason=repair")
+
+
+@pytest.mark.parametrize("name", ["page", "account", "reason"])
+@pytest.mark.parametrize("value", NASTY)
+def test_garbage_in_the_address_of_the_list_is_no_error(as_auditor: Client, name: str, value: str) -> None:
+    make_rollout()
+    assert as_auditor.get("/rollouts/", {name: value}).status_code == 200
+
+
+def test_the_list_costs_the_same_number_of_queries_however_long_it_is(as_auditor: Client) -> None:
+    counts = []
+    for start, size in ((0, 1), (1, 30)):
+        for number in range(start, start + size):
+            make_rollout(account=f"A{number}", instance=f"i{number}", containers=[f"c{number}"])
+        with CaptureQueriesContext(connection) as queries:
+            text(as_auditor, "/rollouts/")
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_a_rollout_shows_every_push_with_its_outcome(as_auditor: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    finish(first, state="succeeded")
+    finish(second, state="failed", code="timed_out")
+    page = text(as_auditor, f"/rollouts/{first.rollout_id}/")
+    assert "2 of 2 installations have an outcome" in page
+    assert "No answer in time" in page
+    assert ">2.0<" in page
+
+
+def test_a_rollout_is_live_only_while_something_is_open(as_auditor: Client) -> None:
+    rollout = make_rollout()
+    page = text(as_auditor, f"/rollouts/{rollout.pk}/")
+    assert 'hx-trigger="every 2s"' in page
+    assert '<noscript><meta http-equiv="refresh"' in page
+    finish_all(rollout, state="succeeded")
+    page = text(as_auditor, f"/rollouts/{rollout.pk}/")
+    assert "hx-trigger" not in page
+    assert "http-equiv" not in page
+
+
+def test_the_live_part_comes_without_the_rest_of_the_page(as_auditor: Client) -> None:
+    rollout = make_rollout()
+    part = as_auditor.get(f"/rollouts/{rollout.pk}/?state=queued", headers=LIVE).content.decode()
+    assert part.lstrip().startswith('<div id="rollout-live"')
+    assert f'hx-get="/rollouts/{rollout.pk}/?state=queued"' in part
+    assert "<html" not in part
+
+
+def test_pushes_of_one_state_can_be_shown_alone(as_auditor: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    finish(first, state="failed", code="timed_out")
+    page = as_auditor.get(f"/rollouts/{first.rollout_id}/", {"state": "queued"})
+    assert [line.push.pk for line in page.context["lines"]] == [second.pk]
+    assert page.context["progress"].total == 2
+
+
+@pytest.mark.parametrize("name", ["page", "state"])
+@pytest.mark.parametrize("value", NASTY)
+def test_garbage_in_the_address_of_a_rollout_is_no_error(as_auditor: Client, name: str, value: str) -> None:
+    assert as_auditor.get(f"/rollouts/{make_rollout().pk}/", {name: value}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/rollouts/x/", f"/rollouts/{NO_SUCH}/", f"/rollouts/pushes/{NO_SUCH}/"])
+def test_what_does_not_exist_is_not_found(as_auditor: Client, path: str) -> None:
+    assert as_auditor.get(path).status_code == 404
+
+
+def test_a_rollout_costs_the_same_number_of_queries_however_large_it_is(as_auditor: Client) -> None:
+    counts = []
+    for number, size in enumerate((1, 30)):
+        rollout = make_rollout(
+            account=f"A{number}", instance=f"i{number}", containers=[f"c{number}-{i}" for i in range(size)]
+        )
+        finish_all(rollout, state="failed", code="timed_out")
+        with CaptureQueriesContext(connection) as queries:
+            text(as_auditor, f"/rollouts/{rollout.pk}/")
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_the_next_try_is_shown_for_what_the_portal_tries_again(as_auditor: Client) -> None:
+    push = only_push(state="queued", code="timed_out")
+    page = as_auditor.get(f"/rollouts/{push.rollout_id}/")
+    assert page.context["lines"][0].next_try == push.due
+
+
+def test_an_admin_cancels_what_is_queued(as_admin: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    finish(first, state="succeeded")
+    page = as_admin.post(f"/rollouts/{first.rollout_id}/cancel/", follow=True).content.decode()
+    assert "1 queued push was cancelled." in page
+    second.refresh_from_db()
+    assert second.state == "cancelled"
+    event = AuditEvent.objects.get(action="rollout.cancelled")
+    assert (event.actor_name, event.details) == ("alice", {"cancelled": 1})
+
+
+def test_cancelling_when_nothing_is_queued_says_so(as_admin: Client) -> None:
+    rollout = make_rollout()
+    finish_all(rollout, state="succeeded")
+    page = as_admin.post(f"/rollouts/{rollout.pk}/cancel/", follow=True).content.decode()
+    assert "nothing was cancelled" in page
+
+
+def test_only_who_may_start_rollouts_sees_the_cancel_button(as_admin: Client, as_helpdesk: Client) -> None:
+    rollout = make_rollout()
+    assert "/cancel/" in text(as_admin, f"/rollouts/{rollout.pk}/")
+    assert "/cancel/" not in text(as_helpdesk, f"/rollouts/{rollout.pk}/")
+
+
+def test_a_push_shows_everything_about_its_attempts(as_auditor: Client) -> None:
+    push = only_push(state="failed", code="refused_by_nlserver", output=">>> XSV-350023 <b>no</b>")
+    page = text(as_auditor, f"/rollouts/pushes/{push.pk}/")
+    for shown in (
+        "Refused by nlserver",
+        "nlserver reported an error.",
+        "Give the details to the Campaign team.",
+        "&gt;&gt;&gt; XSV-350023 &lt;b&gt;no&lt;/b&gt;",
+        "config=0",
+        "bbbbbbbbbbbb",
+        "dddddddddddd",
+        "9394",
+        "SHA256:abc",
+        "worker1",
+        "somebody",
+    ):
+        assert shown in page, shown
+    assert "<b>no</b>" not in page
+
+
+def test_a_push_without_attempts_says_what_it_waits_for(as_auditor: Client) -> None:
+    assert "No attempt was made yet" in text(as_auditor, f"/rollouts/pushes/{only_push().pk}/")
+
+
+def test_many_attempts_come_in_pages(as_auditor: Client) -> None:
+    push = only_push()
+    for _ in range(45):
+        finish(push, state="unknown", code="no_report")
+    page = as_auditor.get(f"/rollouts/pushes/{push.pk}/?page=3")
+    assert [attempt.number for attempt in page.context["page_obj"]] == [5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("value", NASTY)
+def test_garbage_in_the_address_of_a_push_is_no_error(as_auditor: Client, value: str) -> None:
+    assert as_auditor.get(f"/rollouts/pushes/{only_push().pk}/", {"page": value}).status_code == 200
+
+
+def test_the_live_part_of_a_push_holds_no_form(as_helpdesk: Client) -> None:
+    push = only_push(state="unknown", code="no_report")
+    part = as_helpdesk.get(f"/rollouts/pushes/{push.pk}/?seen=unknown", headers=LIVE).content.decode()
+    assert 'id="push-live"' in part
+    assert "<form" not in part
+
+
+def test_a_push_page_loads_anew_when_the_state_has_changed(as_helpdesk: Client) -> None:
+    push = only_push(state="failed", code="timed_out")
+    response = as_helpdesk.get(f"/rollouts/pushes/{push.pk}/?seen=running", headers=LIVE)
+    assert (response["HX-Refresh"], response.content) == ("true", b"")
+
+
+def test_helpdesk_retries_one_push_with_a_reason(as_helpdesk: Client) -> None:
+    push = only_push(state="failed", code="timed_out")
+    page = as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/", {"message": "Ticket 4711"}, follow=True)
+    assert "1 push is tried again." in page.content.decode()
+    push.refresh_from_db()
+    assert (push.state, push.cause, push.cause_by, push.cause_message) == (
+        "queued",
+        "retry",
+        "henry",
+        "Ticket 4711",
+    )
+
+
+def test_who_retried_when_and_why_stays_on_the_page(as_auditor: Client, helpdesk: User) -> None:
+    push = only_push(state="failed", code="timed_out")
+    retry_pushes(push_ids=[push.pk], actor=Actor("henry", helpdesk), message="Ticket 4711")
+    push.refresh_from_db()
+    finish(push, state="failed", code="timed_out")
+    page = as_auditor.get(f"/rollouts/pushes/{push.pk}/")
+    (retry,) = page.context["retries"]
+    assert (retry.actor_name, retry.details["message"]) == ("henry", "Ticket 4711")
+    assert "Ticket 4711" in page.content.decode()
+
+
+@pytest.mark.parametrize("state", ["succeeded", "queued", "cancelled", "superseded"])
+def test_what_neither_failed_nor_is_unknown_is_left_alone(as_helpdesk: Client, state: str) -> None:
+    push = only_push(state=state)
+    page = as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/", follow=True).content.decode()
+    assert "It is neither failed nor unknown." in page
+    push.refresh_from_db()
+    assert push.state == state
+
+
+@pytest.mark.parametrize("message", ["x" * 251, "a\0b"])
+def test_a_message_that_cannot_be_kept_is_named_and_nothing_is_retried(
+    as_helpdesk: Client, message: str
+) -> None:
+    push = only_push(state="failed", code="timed_out")
+    response = as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/", {"message": message})
+    assert response.status_code == 200
+    assert "errorlist" in response.content.decode()
+    push.refresh_from_db()
+    assert push.state == "failed"
+
+
+def test_an_auditor_sees_no_retry_form(as_auditor: Client) -> None:
+    push = only_push(state="failed", code="timed_out")
+    assert "/retry/" not in text(as_auditor, f"/rollouts/pushes/{push.pk}/")
+
+
+def test_a_push_that_cannot_be_retried_says_why(as_helpdesk: Client) -> None:
+    push = only_push(state="failed", code="timed_out")
+    Push.objects.update(replaced=True)
+    page = text(as_helpdesk, f"/rollouts/pushes/{push.pk}/")
+    assert "A newer rollout was started for this installation." in page
+    assert "/retry/" not in page
+
+
+def test_every_code_has_words_on_the_page(as_auditor: Client) -> None:
+    push = only_push(state="failed", code="timed_out")
+    for code, label in Attempt._meta.get_field("code").flatchoices:
+        Push.objects.filter(pk=push.pk).update(code=code)
+        assert str(label) in text(as_auditor, f"/rollouts/pushes/{push.pk}/").replace("&#x27;", "'")
+
+
+def test_the_state_of_a_rollout_is_the_one_that_needs_a_person_most() -> None:
+    states = {
+        "running": {"queued": 1, "failed": 1},
+        "unknown": {"unknown": 1, "failed": 2, "succeeded": 3},
+        "failed": {"failed": 1, "succeeded": 3, "cancelled": 1},
+        "cancelled": {"cancelled": 1, "superseded": 1, "succeeded": 1},
+        "superseded": {"superseded": 1, "succeeded": 1},
+        "succeeded": {"succeeded": 1},
+    }
+    assert {Progress(counts).state for counts in states.values()} == set(states)
+    assert [Progress(counts).state for counts in states.values()] == list(states)

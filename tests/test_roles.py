@@ -1,0 +1,247 @@
+"""Who may do what: every URL with every role and method. A URL that is missing here fails.
+
+A new page is one line in PAGES: the roles that may GET it and the roles that may POST to it, by initials
+(A admin, H helpdesk, U auditor); None where the page has no such method.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from pytest_django.fixtures import Settings
+
+from credentials.models import TechnicalAccount
+from credentials.wizard.models import Draft
+from instances import pending_import
+from instances.models import Container, HostKey
+from portal.audit.models import Actor, AuditEvent, record
+from tests.credentials.rollout_rows import (
+    finish,
+    make_account,
+    make_container,
+    make_host_key,
+    make_installation,
+    make_instance,
+    make_rollout,
+)
+from tests.services.waiting import free_port
+
+pytestmark = pytest.mark.django_db
+
+ALL = "AHU"
+NOBODY = ""
+INITIALS = {"Admin": "A", "Helpdesk": "H", "Auditor": "U"}
+Place = dict[str, object]
+
+
+def nothing(person: User) -> Place:
+    return {}
+
+
+def an_account(person: User) -> Place:
+    return {"pk": make_account().account.pk}
+
+
+def a_draft(person: User) -> Place:
+    account = TechnicalAccount.objects.create(name="Half done")
+    Draft.objects.create(account=account, step="signin", changed_by=person, changed_by_name=person.username)
+    return {"pk": account.pk}
+
+
+def a_draft_step(person: User) -> Place:
+    return a_draft(person) | {"step": "signin"}
+
+
+def a_rollout(person: User) -> Place:
+    return {"pk": make_rollout().pk}
+
+
+def a_failed_push(person: User) -> Place:
+    push = make_rollout().pushes.get()
+    finish(push, state="failed", code="timed_out")
+    return {"pk": push.pk}
+
+
+def an_instance(person: User) -> Place:
+    return {"pk": make_instance().pk}
+
+
+def an_installation(person: User) -> Place:
+    return {"pk": make_installation().pk}
+
+
+def a_container(person: User) -> Place:
+    container = make_container()
+    Container.objects.filter(pk=container.pk).update(address="127.0.0.1", port=free_port())
+    return {"pk": container.pk}
+
+
+def a_host_key(person: User) -> Place:
+    return {"pk": make_host_key(container=make_container(), state=HostKey.State.OFFERED).pk}
+
+
+def an_upload(person: User) -> Place:
+    return {"upload": pending_import.keep(b"instance,container,address\n", user_id=person.pk)}
+
+
+def an_own_event(person: User) -> Place:
+    return {"seq": record("push.retried", actor=Actor(person.username, person)).seq}
+
+
+def another_person(person: User) -> Place:
+    return {"pk": User.objects.create_user("somebody").pk}
+
+
+@dataclass(frozen=True)
+class Page:
+    get: str | None
+    post: str | None
+    place: Callable[[User], Place] = nothing
+    needs_sign_in: bool = True
+
+
+PAGES: dict[str, Page] = {
+    "home": Page(ALL, None),
+    "login": Page(ALL, ALL, needs_sign_in=False),
+    "logout": Page(None, ALL, needs_sign_in=False),
+    "password_change": Page(ALL, ALL),
+    # accounts and the wizard
+    "accounts": Page(ALL, None),
+    "account": Page(ALL, None, an_account),
+    "account_retire": Page("A", "A", an_account),
+    "account_new": Page("A", "A"),
+    "wizard_resume": Page("A", None, a_draft),
+    "wizard": Page("A", "A", a_draft_step),
+    "draft_delete": Page("A", "A", a_draft),
+    "account_secret": Page("A", "A", an_account),
+    "account_check": Page(None, "A", an_account),
+    "account_rollout": Page("A", "A", an_account),
+    # rollouts
+    "rollouts": Page(ALL, None),
+    "rollout": Page(ALL, None, a_rollout),
+    "rollout_cancel": Page(None, "A", a_rollout),
+    "failed_pushes": Page(ALL, None),
+    "failed_pushes_retry": Page(None, "AH"),
+    "push": Page(ALL, None, a_failed_push),
+    "push_retry": Page(None, "AH", a_failed_push),
+    # inventory
+    "instances": Page(ALL, None),
+    "instance_add": Page("A", "A"),
+    "instance": Page(ALL, None, an_instance),
+    "instance_edit": Page("A", "A", an_instance),
+    "installation_add": Page("A", "A", an_instance),
+    "installation_remove": Page("A", "A", an_installation),
+    "inventory_import": Page("A", "A"),
+    "inventory_template": Page("A", None),
+    "inventory_preview": Page("A", "A", an_upload),
+    "containers": Page(ALL, None),
+    "container_add": Page("A", "A"),
+    "container": Page(ALL, None, a_container),
+    "container_edit": Page("A", "A", a_container),
+    "container_switch": Page(None, "A", a_container),
+    "container_scan": Page(None, "A", a_container),
+    "host_key_approve": Page(None, "A", a_host_key),
+    "host_key_revoke": Page(None, "A", a_host_key),
+    "ssh_key": Page(ALL, None),
+    # history
+    "history": Page(ALL, None),
+    "history_event": Page(ALL, None, an_own_event),
+    "history_export": Page(None, "AU"),
+    "history_verify": Page("AU", "AU"),
+    # users
+    "users": Page("A", None),
+    "user_add": Page("A", "A"),
+    "user": Page("A", None, another_person),
+    "user_role": Page(None, "A", another_person),
+    "user_password": Page("A", "A", another_person),
+    "user_deactivate": Page(None, "A", another_person),
+    "user_reactivate": Page(None, "A", another_person),
+}
+
+
+@pytest.fixture(autouse=True)
+def _nobody_answers(settings: Settings) -> None:
+    """Adobe is a port of this machine that nothing listens on."""
+    settings.IMS_BASE_URL = f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def people(admin: User, helpdesk: User, auditor: User) -> dict[str, User]:
+    return {"Admin": admin, "Helpdesk": helpdesk, "Auditor": auditor}
+
+
+def patterns(resolver: URLResolver) -> Iterator[URLPattern]:
+    for found in resolver.url_patterns:
+        if isinstance(found, URLResolver):
+            yield from patterns(found)
+        else:
+            yield found
+
+
+def client_of(person: User) -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(person)
+    return client
+
+
+def test_every_url_stands_in_the_table_and_every_line_is_a_url() -> None:
+    assert {pattern.name for pattern in patterns(get_resolver())} == set(PAGES)
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("role", list(INITIALS))
+@pytest.mark.parametrize("name", list(PAGES))
+def test_a_role_may_do_what_the_table_says_and_nothing_else(
+    people: dict[str, User], name: str, role: str, method: str
+) -> None:
+    page, person = PAGES[name], people[role]
+    url = reverse(name, kwargs=page.place(person))
+    response = getattr(client_of(person), method)(url)
+    allowed = page.get if method == "get" else page.post
+    if allowed is None:
+        assert response.status_code == 405
+    elif INITIALS[role] in allowed:
+        assert response.status_code in (200, 302)
+        assert not response.get("Location", "").startswith("/login/") or name == "logout"
+    else:
+        assert response.status_code == 403
+        assert AuditEvent.objects.filter(action="access.refused", actor=person).exists()
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", list(PAGES))
+def test_nobody_gets_in_without_signing_in(admin: User, name: str, method: str) -> None:
+    page = PAGES[name]
+    url = reverse(name, kwargs=page.place(admin))
+    response = getattr(Client(raise_request_exception=False), method)(url)
+    if page.needs_sign_in:
+        assert (response.status_code, response["Location"]) == (302, f"/login/?next={url}")
+    else:
+        assert response.status_code in (200, 302, 405)
+
+
+@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if page.post is not None])
+def test_every_post_needs_the_token_against_forgery(admin: User, name: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin)
+    response = client.post(reverse(name, kwargs=PAGES[name].place(admin)))
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if page.get is not None])
+def test_a_person_without_a_role_sees_nothing(roles: None, name: str) -> None:
+    person = User.objects.create_user("newcomer")
+    response = client_of(person).get(reverse(name, kwargs=PAGES[name].place(person)))
+    assert response.status_code == (302 if name == "login" else 200 if name == "password_change" else 403)
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+def test_pages_are_not_kept_in_caches_and_allow_nothing_inline(admin: User, name: str) -> None:
+    page = PAGES[name]
+    client, url = client_of(admin), reverse(name, kwargs=page.place(admin))
+    response = client.get(url) if page.get is not None else client.post(url)
+    assert "no-store" in response["Cache-Control"]
+    assert "unsafe" not in response["Content-Security-Policy"]
