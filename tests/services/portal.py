@@ -56,7 +56,7 @@ class Portal:
 
     @property
     def public_key(self) -> str:
-        return self.manage("portal_key").strip().splitlines()[-1]
+        return self.manage("portal_key", "--plain").strip()
 
     def worker(self, name: str = "worker") -> Process:
         """Start a Celery worker; use it as a context manager."""
