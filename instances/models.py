@@ -72,7 +72,7 @@ class ContainerQuerySet(models.QuerySet["Container"]):
         )
 
     def renew(self, pk: uuid.UUID, *, token: uuid.UUID, lease: timedelta) -> bool:
-        """Extend a lease that is still held under `token`. False: it was lost; its holder may write nothing."""
+        """Extend a lease still held under `token`. False: it was lost; its holder may write nothing."""
         return bool(self.filter(pk=pk, lease_token=token).update(lease_expires=Now() + lease))
 
     def release(self, pk: uuid.UUID, *, token: uuid.UUID) -> bool:

@@ -13,9 +13,9 @@ def folder(path: Path) -> Path:
     return path
 
 
-def random_key() -> str:
-    """Return 256 random bits as URL-safe base64."""
-    return urlsafe_b64encode(secrets.token_bytes(32)).decode()
+def random_key(size: int = 32) -> str:
+    """Return `size` random bytes as URL-safe base64."""
+    return urlsafe_b64encode(secrets.token_bytes(size)).decode()
 
 
 def key_file(path: Path, make: Callable[[], str] = random_key) -> str:

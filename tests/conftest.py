@@ -30,7 +30,7 @@ def _plain_settings(settings: Settings) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _flush_may_empty_append_only_tables() -> Iterator[None]:
     """Let the flush after a transactional test empty the append-only tables, and lay the chain anew."""
-    original = TransactionTestCase._fixture_teardown
+    original = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]  # private, not in the stubs
 
     def teardown(self: TransactionTestCase) -> None:
         with connection.schema_editor() as editor:

@@ -39,7 +39,7 @@ HEADER = "instance,container,address,port,login,become,install_root,host_key"
 
 @pytest.fixture
 def real_container() -> Iterator[MakeRealContainer]:
-    """Make containers that sshd's logins reach: neolane owns them, and a Python it may run starts nlserver."""
+    """Make containers that sshd's logins reach: neolane owns them and may run their Python."""
     require_that(SYSTEM_PYTHON.exists(), "no /usr/bin/python3 here (Debian package python3)")
     made: list[Path] = []
 

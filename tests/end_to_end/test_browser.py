@@ -60,7 +60,7 @@ def portal(tmp_path: Path, redis_server: RedisServer) -> Portal:
 def fleet(tmp_path: Path, portal: Portal) -> Iterator[Fleet]:
     folder, key, ready = tmp_path / "fleet", tmp_path / "key", tmp_path / "ready.json"
     key.write_text(portal.public_key)
-    command = [sys.executable, "-m", "portal.sandbox.fleet", folder, key, ready]
+    command = [sys.executable, "-m", "portal.sandbox.fleet", str(folder), str(key), str(ready)]
     with Process(command, log=tmp_path / "fleet.log", cwd=ROOT) as process:
         process.wait_for(ready.exists, within=60, what="the fleet is ready")
         facts = json.loads(ready.read_text())

@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: str, address: str, port: int, threads: int, **options: object) -> None:
         prepare()
-        call_command("create_admin", first_run=True)
+        call_command("create_admin", if_none=True)
         supervisor = Supervisor(programs(address, port, threads=threads))
         supervisor.start()
         try:
