@@ -26,7 +26,7 @@ MIN_BUILD = 9383
 INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
-BUILD = re.compile(r"build (\d{1,9})@?([0-9a-f]*)")
+BUILD = re.compile(rb"build (\d{1,9})@?([0-9a-f]*)")
 ERROR_LINE = re.compile(rb"[^>\n]{0,39}>>>")
 STOPPED = frozenset({124, 137, 143})
 """Exit codes of GNU timeout, and of a shell whose command died of SIGKILL or SIGTERM."""
@@ -204,10 +204,7 @@ def _number(text: str) -> int | None:
 
 
 class Transcript:
-    """Takes a conversation apart: marked lines into fields, everything else into what people may read.
-
-    `bare` counts: it is the sign that the remote side said anything at all.
-    """
+    """Takes a conversation apart: marked lines into fields, everything else into what people may read."""
 
     def __init__(self, nonce: str) -> None:
         self._mark = f"PORTAL {nonce} ".encode()
@@ -217,6 +214,7 @@ class Transcript:
         self.output = ssh.Excerpt()
         self.failed_steps: set[str] = set()
         self.ready = False
+        self.build: re.Match[bytes] | None = None
 
     def feed(self, line: bytes) -> None:
         """Take one line (with its line end) or one piece of a longer line."""
@@ -234,6 +232,9 @@ class Transcript:
     def _feed_output(self, line: bytes, *, starts: bool) -> None:
         if starts and ERROR_LINE.match(line):
             self.failed_steps.add(self.fields.last("run"))
+        # Not earlier: the login shell may greet with the build of something else.
+        if self.fields.last("run") == "probe":
+            self.build = self.build or BUILD.search(line)
         blank = not line.strip()
         # Each marked line brings an empty one with it.
         if not (blank and self._blank):
@@ -401,13 +402,13 @@ class Conversation:
     def seen(self) -> Ready:
         """What is known of the container so far."""
         fields = self._transcript.fields
-        build = BUILD.search(self.output.decode("utf-8", "replace"))
+        build = self._transcript.build
         nlserver = fields.last("nlserver")
         return Ready(
             user=fields.last("user"),
             nlserver="" if nlserver == "missing" else nlserver,
             build=int(build[1]) if build else 0,
-            build_sha=build[2] if build else "",
+            build_sha=build[2].decode() if build else "",
             before=fields.file_state("before"),
         )
 
@@ -428,11 +429,8 @@ class Conversation:
         the tick raises after `before_newline` has returned leaves the outcome unknown, too.
         """
         self.talk.send(_line(account, secret.reveal()).encode())
-        try:
-            before_newline()
-        except BaseException:
-            self.talk.close()
-            raise
+        # If this raises, leaving the conversation closes it, and the script's `read` finds no newline.
+        before_newline()
         try:
             return self._committed()
         except ssh.SSHError:

@@ -269,7 +269,7 @@ take_lock() {
     patience=$(($(now) + $1))
     until flock -n 9; do
         [ "$(now)" -lt "$patience" ] || stop 93 busy=yes
-        sleep 1
+        sleep 0.2 2>/dev/null || sleep 1
     done
 }
 
