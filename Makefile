@@ -27,8 +27,8 @@ start: $(VENV)/run ## run the portal for real on this machine, empty at first
 	@$(RUN) manage.py start $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
-	$(RUN) -m pytest $(ARGS)
-	$(RUN) tests/services/with_postgres.py $(RUN) -m pytest -m database $(ARGS)
+	$(RUN) -m pytest --numprocesses auto $(ARGS)
+	$(RUN) tests/services/with_postgres.py $(RUN) -m pytest --numprocesses auto -m database $(ARGS)
 
 check: $(VENV)/dev ## format, lint, types, import directions, templates, migrations, deployment settings
 	$(VENV)/bin/ruff format --check .
