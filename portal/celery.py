@@ -3,8 +3,20 @@
 import os
 
 from celery import Celery
+from celery.signals import celeryd_after_setup
+from kombu.transport import TRANSPORT_ALIASES
 
+TRANSPORT_ALIASES["filesystem"] = "portal.file_broker:Transport"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@celeryd_after_setup.connect
+def refuse_unsafe_worker(**_: object) -> None:
+    """Stop a worker before it takes its first message, as the web server stops before its first request."""
+    from portal.startup import refuse_unsafe_start  # the checks need Django set up, which celery has done now
+
+    os.umask(0o077)  # the file queue makes files of its own
+    refuse_unsafe_start()

@@ -92,8 +92,6 @@ INSTALLED_APPS = [
     "credentials.rollouts",
     "credentials.wizard",
 ]
-SANDBOX = env.bool("SANDBOX", default=False)
-INSTALLED_APPS += ["portal.sandbox"] if SANDBOX else []
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -48,7 +48,6 @@ def settle_environment(home: Path, port: int) -> None:
         "CSRF_TRUSTED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
         "DATABASE_URL": f"sqlite:///{home / 'portal.sqlite3'}",
         "BROKER_URL": "filesystem://localhost",
-        "SANDBOX": "True",
         "ALLOW_LOOPBACK_TARGETS": "True",
         "PUSH_COMMAND_LIMIT": "20",
         "PUSH_RETRY_DELAYS": "1,2",
