@@ -3,6 +3,7 @@
 import stat
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
@@ -30,31 +31,55 @@ def safe_settings(**_: object) -> list[CheckMessage]:
                 id="portal.E002",
             )
         )
-    if settings.HTTPS and (settings.SANDBOX or settings.ALLOW_LOOPBACK_TARGETS):
+    if settings.HTTPS and settings.ALLOW_LOOPBACK_TARGETS:
         problems.append(
             Error(
-                "The sandbox, or pushing to this machine itself, is switched on in production.",
-                hint="Remove SANDBOX and ALLOW_LOOPBACK_TARGETS from the environment.",
+                "Pushing to this machine itself is switched on in production.",
+                hint="Remove ALLOW_LOOPBACK_TARGETS from the environment.",
                 id="portal.E003",
             )
         )
-    if settings.HTTPS and not settings.IMS_BASE_URL.startswith("https://"):
+    return [*problems, *_hosts(), *_adobe(), *_private_files(), *_networks(), *_key_lengths()]
+
+
+def _hosts() -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    if any(host.startswith("*") for host in settings.ALLOWED_HOSTS):
         problems.append(
-            Error("IMS_BASE_URL would send client secrets in clear.", hint="Use https://.", id="portal.E007")
+            Error(
+                "ALLOWED_HOSTS lets the portal answer to any name.",
+                hint="Name the portal's host, e.g. portal.example.com.",
+                id="portal.E008",
+            )
         )
-    return problems + _key_files() + _networks() + _key_lengths()
+    if settings.TRUSTED_PROXY_HOPS < 0:
+        problems.append(Error("TRUSTED_PROXY_HOPS is negative.", hint="Use 0 or more.", id="portal.E009"))
+    return problems
 
 
-def _key_files() -> list[CheckMessage]:
-    found = Path(settings.KEYS).glob("*") if Path(settings.KEYS).is_dir() else []
+def _adobe() -> list[CheckMessage]:
+    """Only to this machine itself, where stand-ins answer, may a secret go without TLS."""
+    address = urlsplit(settings.IMS_BASE_URL)
+    is_local = not settings.HTTPS and address.hostname in {"127.0.0.1", "localhost", "::1"}
+    if address.scheme == "https" or is_local:
+        return []
+    return [Error("IMS_BASE_URL would send client secrets in clear.", hint="Use https://.", id="portal.E007")]
+
+
+def _private_files() -> list[CheckMessage]:
+    """Keys, and the database file: it holds sessions, and whoever copies one is that person."""
+    keys = [path for path in Path(settings.KEYS).glob("*") if path.suffix != ".pub"]
+    database = settings.DATABASES["default"]
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        keys.append(Path(database["NAME"]))
     return [
         Error(
-            f"The key file {path} can be read by other users of this machine.",
+            f"The file {path} can be read by other users of this machine.",
             hint=f"chmod 600 {path}",
             id="portal.E004",
         )
-        for path in found
-        if path.is_file() and path.suffix != ".pub" and stat.S_IMODE(path.stat().st_mode) & 0o077
+        for path in keys
+        if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
 
 

@@ -13,6 +13,17 @@ def folder(path: Path) -> Path:
     return path
 
 
+def private_file(path: Path) -> Path:
+    """Make an empty file that this user alone can read, unless there is one, and return its path.
+
+    SQLite gives the files beside its database the mode of the database.
+    """
+    if not path.exists():
+        folder(path.parent)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    return path
+
+
 def random_key(size: int = 32) -> str:
     """Return `size` random bytes as URL-safe base64."""
     return urlsafe_b64encode(secrets.token_bytes(size)).decode()

@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.contrib.auth import logout
@@ -17,9 +18,25 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 def client_ip(request: HttpRequest) -> str:
     """Return the client's address: the peer, or the hop that the trusted proxies in front of us report."""
     hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+    peer = str(request.META.get("REMOTE_ADDR", ""))
     if settings.TRUSTED_PROXY_HOPS and len(hops) >= settings.TRUSTED_PROXY_HOPS:
-        return str(hops[-settings.TRUSTED_PROXY_HOPS])[:45]
-    return str(request.META.get("REMOTE_ADDR", ""))
+        return _bare_address(hops[-settings.TRUSTED_PROXY_HOPS]) or peer
+    return peer
+
+
+def _bare_address(hop: str) -> str:
+    """Return the address that a proxy reports, or an empty string if it is none.
+
+    Some proxies add the client's port, which is another one in each connection: with it, lock-outs would
+    never meet the same client twice.
+    """
+    host = hop[1:].partition("]")[0] if hop.startswith("[") else hop
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        return str(ip_address(host.partition("%")[0]))
+    except ValueError:
+        return ""
 
 
 def request_identity(get_response: GetResponse) -> GetResponse:

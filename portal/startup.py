@@ -1,10 +1,16 @@
 """What web and worker do before they serve: run every check, and stop on an error."""
 
+import sys
+
 from django.core import checks
+
+REFUSED = 3
+"""Exit status. Gunicorn takes it for a worker that cannot boot and ends; with another it would try for ever."""
 
 
 def refuse_unsafe_start() -> None:
-    """Raise `SystemExit` with all error messages if a system or database check fails."""
+    """Print all error messages and raise `SystemExit` if a system or database check fails."""
     errors = [message for message in checks.run_checks(databases=["default"]) if message.is_serious()]
     if errors:
-        raise SystemExit("The portal does not start:\n" + "\n".join(str(error) for error in errors))
+        sys.stderr.write("The portal does not start:\n" + "\n".join(map(str, errors)) + "\n")
+        raise SystemExit(REFUSED)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from portal.home import private_file
+
 logger = logging.getLogger(__name__)
 RESTART_PAUSE = 2.0  # seconds
 STOP_PATIENCE = 110.0  # seconds; longer than a push may take, so that a stop cuts none in two
@@ -27,7 +29,7 @@ class Program:
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
+        with private_file(self.log).open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  # our own programs, no shell
                 self.command,
                 env=dict(self.environment),

@@ -14,6 +14,10 @@ from portal.home import folder
 from portal.startup import refuse_unsafe_start
 from portal.supervisor import Program, Supervisor, wait_for_port
 
+# Neither query nor referrer: people search for what must not be written down.
+ACCESS_LOG = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s "%(a)s"'
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
 
 def prepare() -> None:
     """Bring database, roles, static files and the portal's SSH key up to date; safe to repeat."""
@@ -29,7 +33,8 @@ def programs(address: str, port: int, *, threads: int) -> list[Program]:
     logs = folder(Path(settings.PORTAL_HOME) / "logs")
     environment = {**os.environ, "PORTAL_HOME": str(settings.PORTAL_HOME)}
     web = [sys.executable, "-m", "gunicorn", "portal.wsgi", "--bind", f"{address}:{port}"]
-    web += ["--worker-class", "gthread", "--threads", "8", "--access-logfile", "-", "--no-control-socket"]
+    web += ["--worker-class", "gthread", "--threads", "8", "--no-control-socket"]
+    web += ["--access-logfile", "-", "--access-logformat", ACCESS_LOG]
     worker = [sys.executable, "-m", "celery", "-A", "portal", "worker", "--pool", "threads"]
     worker += ["--concurrency", str(threads), "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
     return [
@@ -51,6 +56,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: str, address: str, port: int, threads: int, **options: object) -> None:
+        if address not in LOOPBACK and not settings.HTTPS:
+            raise CommandError("Other machines may reach the portal only by TLS: set ALLOWED_HOSTS and HTTPS.")
         prepare()
         call_command("create_admin", if_none=True)
         supervisor = Supervisor(programs(address, port, threads=threads))
