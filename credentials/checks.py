@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 
-from credentials.keyring import Binding, KeyringError, UnreadableSecret, keyring, token_key_id
+from credentials.keyring import (
+    Binding,
+    KeyringError,
+    UnreadableSecret,
+    fingerprint,
+    keyring,
+    token_key_id,
+)
 from credentials.models import ClientSecret
 
 
@@ -40,13 +47,22 @@ def matching_keyring(databases: Sequence[str] | None = None, **_: object) -> lis
     problems: list[CheckMessage] = []
     for needed, secret in newest_per_key.items():
         try:
-            ring.decrypt(secret.ciphertext, Binding(str(secret.pk), secret.version, secret.client_id))
+            plain = ring.decrypt(secret.ciphertext, Binding(str(secret.pk), secret.version, secret.client_id))
         except UnreadableSecret as error:
             problems.append(
                 Error(
                     f"Stored secrets under key {needed or '?'} cannot be decrypted. {error}",
                     hint="Restore the key ring that belongs to this database, then start again.",
                     id="credentials.E002",
+                )
+            )
+            continue
+        if fingerprint(plain, secret.client_id) != secret.fingerprint:
+            problems.append(
+                Error(
+                    "The fingerprint key is not the one that made the fingerprints in this database.",
+                    hint="Restore the fingerprint key (FINGERPRINT_KEY), then start again.",
+                    id="credentials.E003",
                 )
             )
     return problems

@@ -136,7 +136,7 @@ def judge_console(found: ConsoleValues, *, account: TechnicalAccount) -> Judged:
         "project": found.project[:120],
         "scopes": ",".join(found.scopes)[:1000],
     }
-    known = {name: text for name, text in extras.items() if text}
+    known = {name: text for name, text in extras.items() if text and not values.holds_secret(text)}
     return replace(judged, entry=replace(judged.entry, extras=known))
 
 

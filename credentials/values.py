@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -169,6 +170,17 @@ class CheckedValues:
         return tuple((name, caution) for name, checked in self.fields.items() for caution in checked.cautions)
 
 
+def holds_secret(text: str) -> bool:
+    """Tell whether a text has something of a client secret's shape in it."""
+    return bool(_SECRET_INSIDE.search(text))
+
+
+def refuse_secret(text: str) -> None:
+    """Validate a field that everybody can read."""
+    if holds_secret(text):
+        raise ValidationError(_("This contains what looks like a client secret, and everybody can read it."))
+
+
 def check(name: str, raw: str) -> Checked:
     """Judge what was typed or pasted into the field `name` (one of COMMAND_ORDER; KeyError otherwise)."""
     value = raw.strip(_EDGES)
@@ -176,7 +188,7 @@ def check(name: str, raw: str) -> Checked:
         value=value,
         stripped=value != raw,
         belongs_to=_owner(name, value),
-        holds_secret=name == CLIENT_SECRET or bool(_SECRET_INSIDE.search(value)),
+        holds_secret=name == CLIENT_SECRET or holds_secret(value),
     )
     code = next(_problems(name, value), "")
     return _refuse(name, checked, code) if code else replace(checked, cautions=_cautions(name, value))
@@ -241,7 +253,7 @@ def _problems(name: str, value: str) -> Iterator[str]:
     if _owner(name, value) and (name, _owner(name, value)) != (CLIENT_SECRET, CLIENT_ID):
         # Secrets of other forms exist, and one may be 32 hexadecimal digits: that one is only a caution.
         yield "swapped"
-    if name != CLIENT_SECRET and _SECRET_INSIDE.search(value):
+    if name != CLIENT_SECRET and holds_secret(value):
         # Identifiers are stored and shown in clear: not even with a confirmation.
         yield "secret_inside"
     if len(value) > MAX_LENGTH:

@@ -26,6 +26,8 @@ MIN_BUILD = 9383
 INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
+LINE = re.compile(r"[^/\x00-\x20\x7f]+(?:/[^/\x00-\x20\x7f]+){3}")
+"""What is sent as one line: a line break inside would be a commit point before its time."""
 BUILD = re.compile(rb"build (\d{1,9})@?([0-9a-f]*)")
 ERROR_LINE = re.compile(rb"[^>\n]{0,39}>>>")
 STOPPED = frozenset({124, 137, 143})
@@ -220,7 +222,9 @@ class Transcript:
         """Take one line (with its line end) or one piece of a longer line."""
         starts, self._at_start = self._at_start, line.endswith(b"\n")
         if starts and line.startswith(self._mark):
-            self._feed_field(line[len(self._mark) :].decode("utf-8", "replace").rstrip("\r\n"))
+            # PostgreSQL takes no text with a NUL in it.
+            text = line[len(self._mark) :].replace(b"\0", b"")
+            self._feed_field(text.decode("utf-8", "replace").rstrip("\r\n"))
         else:
             self._feed_output(line, starts=starts)
 
@@ -428,7 +432,10 @@ class Conversation:
         is executed. An `ssh.SSHError` means that nothing was changed, `ReportLost` that nobody knows. What
         the tick raises after `before_newline` has returned leaves the outcome unknown, too.
         """
-        self.talk.send(_line(account, secret.reveal()).encode())
+        line = _line(account, secret.reveal())
+        if not LINE.fullmatch(line):
+            raise ValueError("not four values on one line")
+        self.talk.send(line.encode())
         # If this raises, leaving the conversation closes it, and the script's `read` finds no newline.
         before_newline()
         try:

@@ -60,8 +60,8 @@ def _hosts() -> list[CheckMessage]:
 def _adobe() -> list[CheckMessage]:
     """Only to this machine itself, where stand-ins answer, may a secret go without TLS."""
     address = urlsplit(settings.IMS_BASE_URL)
-    is_local = not settings.HTTPS and address.hostname in {"127.0.0.1", "localhost", "::1"}
-    if address.scheme == "https" or is_local:
+    is_local = address.scheme == "http" and address.hostname in {"127.0.0.1", "localhost", "::1"}
+    if address.scheme == "https" or (is_local and not settings.HTTPS):
         return []
     return [Error("IMS_BASE_URL would send client secrets in clear.", hint="Use https://.", id="portal.E007")]
 

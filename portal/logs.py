@@ -1,9 +1,8 @@
 """The last net under the logs: whatever looks like a client secret is cut out of every line."""
 
 import logging
-import re
 
-SECRET_SHAPES = re.compile(r"p8e-[A-Za-z0-9_-]{8,}|(?<=-setimsoauth:)\S+")
+from portal.plaintext import cut_out
 
 
 class NoSecrets(logging.Filter):
@@ -11,9 +10,9 @@ class NoSecrets(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        record.msg, record.args = SECRET_SHAPES.sub("***", message), None
+        record.msg, record.args = cut_out(message), None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = SECRET_SHAPES.sub("***", record.exc_text)
+            record.exc_text = cut_out(record.exc_text)
         return True

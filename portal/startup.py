@@ -5,7 +5,7 @@ import sys
 from django.core import checks
 
 REFUSED = 3
-"""Exit status. Gunicorn takes it for a worker that cannot boot and ends; with another it would try for ever."""
+"""Exit status. Gunicorn takes it for a worker that cannot boot, and ends; after another it tries for ever."""
 
 
 def refuse_unsafe_start() -> None:

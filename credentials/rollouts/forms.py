@@ -1,11 +1,15 @@
 """Filters of the lists of rollouts and pushes, and the forms of a retry."""
 
+from typing import Any
+
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
+from credentials.values import holds_secret, refuse_secret
 from instances.failures import Code
 
 ANY = ("", _("All"))
@@ -13,6 +17,21 @@ ANY = ("", _("All"))
 
 def _accounts() -> list[tuple[str, object]]:
     return [ANY, *((str(pk), name) for pk, name in TechnicalAccount.objects.values_list("pk", "name"))]
+
+
+def printable(text: str) -> None:
+    """Refuse control, bidirectional and other invisible characters."""
+    if not text.isprintable():
+        raise ValidationError(_("This contains invisible characters. Type it instead of pasting it."))
+
+
+class Line(forms.CharField):
+    """One line of visible text, which everybody can read: a client secret pasted here is not shown again."""
+
+    default_validators = [printable, refuse_secret]
+
+    def bound_data(self, data: Any, initial: Any) -> Any:  # Any: Django's own signature
+        return "" if holds_secret(str(data)) else data
 
 
 class RolloutFilter(forms.Form):
@@ -78,7 +97,7 @@ class FailedPushFilter(forms.Form):
 class RetryForm(forms.Form):
     """The optional reason of a retry, kept with every attempt that follows from it."""
 
-    message = forms.CharField(
+    message = Line(
         label=_("Message"),
         required=False,
         max_length=250,

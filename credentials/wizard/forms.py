@@ -15,6 +15,7 @@ from credentials.console_json import MAX_BYTES, ConsoleJSONError, ConsoleValues,
 from credentials.entry import IDS, Judged, judge, judge_console, new_secret
 from credentials.keyring import fingerprint
 from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts.forms import Line
 from credentials.rollouts.models import Rollout
 from credentials.values import CLIENT_ID, CLIENT_SECRET, LABELS
 from credentials.wizard.choices import Selection
@@ -25,18 +26,6 @@ from portal.plaintext import Secret
 OTHER = "other"
 format_html_lazy = lazy(format_html, str)
 _RAW = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
-
-
-def printable(text: str) -> None:
-    """Refuse control, bidirectional and other invisible characters in a name."""
-    if not text.isprintable():
-        raise ValidationError(_("This contains invisible characters. Type it instead of pasting it."))
-
-
-class Line(forms.CharField):
-    """One line of visible text."""
-
-    default_validators = [printable]
 
 
 class NewAccountForm(forms.Form):
@@ -185,7 +174,8 @@ class ValuesFileForm(ConsoleFileForm):
         cleaned = super().clean() or {}
         wanted = str(cleaned.get("use_client_id") or "").strip()[: values.MAX_LENGTH]
         found = self.read_file(cleaned, client_id=wanted)
-        self.data = {"use_client_id": wanted if self.client_ids else ""}
+        shown = self.client_ids and values.shape_of(wanted) == CLIENT_ID
+        self.data = {"use_client_id": wanted if shown else ""}
         if found:
             self.judged = judge_console(found, account=self.account)
             for name, problem in self.judged.problems.items():

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from portal.audit.models import AuditEvent
 
 BYTE_ORDER_MARK = "\ufeff"  # without it, Excel reads UTF-8 as the local code page
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 COLUMNS = (
     "number",
     "time_utc",

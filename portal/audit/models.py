@@ -5,7 +5,7 @@ import hmac
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -13,6 +13,8 @@ from django.db import connection, models
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from portal.plaintext import cut_out
 
 FIRST = "0" * 64
 Details = dict[str, object]
@@ -131,19 +133,30 @@ def record(
         ip=actor.ip,
         action=action,
         request_id=actor.request_id,
-        details=details or {},
+        details=_without_secrets(details or {}),
         prev_hash=head.hash,
     )
     if target is not None:
         event.target_type = str(target._meta.model_name)  # noqa: SLF001  # Django's documented API
         event.target_id = str(target.pk)
-        event.target_name = str(target)[:250]
+        event.target_name = cut_out(str(target))[:250]
     event.hash = event.digest()
     event.save(force_insert=True)
     head.seq, head.hash = event.seq, event.hash
     head.seal = head.expected_seal()
     head.save(update_fields=["seq", "hash", "seal"])
     return event
+
+
+def _without_secrets(value: Any) -> Any:  # Any: whatever JSON holds
+    """Return details without client secrets: people search for them, and nothing is ever removed here."""
+    if isinstance(value, str):
+        return cut_out(value)
+    if isinstance(value, dict):
+        return {key: _without_secrets(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(each) for each in value]
+    return value
 
 
 @dataclass(frozen=True)

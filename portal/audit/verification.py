@@ -21,6 +21,8 @@ def verify(
     number of events seen so far after every `every` of them.
     """
     walk = _Walk(expected_head)
+    for event in AuditEvent.objects.filter(seq__lt=1).order_by("seq")[:MOST_FINDINGS]:
+        walk.result.findings.append(Finding(event.seq, "stands before the beginning of the chain"))
     while walk.batch(every):  # events never change, so nobody has to be locked out for most of the way
         if progress:
             progress(walk.result.events)

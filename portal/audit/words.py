@@ -1,6 +1,7 @@
 """Plain words for what audit events say."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
@@ -28,6 +29,9 @@ GROUPS: dict[str, Promise] = {
 }
 
 LABELS: dict[str, Promise] = {
+    "account.created": _("Account created"),
+    "account.values_entered": _("Account values entered"),
+    "account.values_confirmed": _("Account values confirmed"),
     "account.assigned": _("Account assigned"),
     "account.activated": _("Account activated"),
     "account.retired": _("Account retired"),
@@ -40,10 +44,20 @@ LABELS: dict[str, Promise] = {
     "push.failed": _("Push failed"),
     "push.unknown": _("Push with unknown outcome"),
     "push.superseded": _("Push superseded"),
+    "host_key.scanned": _("Host keys scanned"),
     "host_key.offered": _("Host key offered"),
     "host_key.approved": _("Host key approved"),
     "host_key.revoked": _("Host key revoked"),
+    "instance.created": _("Instance added"),
+    "instance.changed": _("Instance changed"),
+    "container.created": _("Container added"),
+    "container.changed": _("Container changed"),
+    "installation.added": _("Installation added"),
+    "installation.removed": _("Installation removed"),
     "inventory.imported": _("Inventory imported"),
+    "inventory.changed": _("Inventory changed by an import"),
+    "draft.deleted": _("Draft deleted"),
+    "keyring.rotated": _("Secrets encrypted under the newest key"),
     "user.created": _("User created"),
     "user.role_changed": _("Role changed"),
     "user.deactivated": _("User deactivated"),
@@ -75,10 +89,33 @@ class Line:
 
 def line_of(event: AuditEvent) -> Line:
     """Return an event with its words."""
-    facts = [
-        (key.replace("_", " "), _plain(value)) for key, value in event.details.items() if value not in EMPTY
-    ]
+    facts = [(_named(key), _plain(value)) for key, value in _flat(event.details) if value not in EMPTY]
     return Line(event, label(event.action), facts)
+
+
+def _flat(details: dict[str, object]) -> Iterator[tuple[str, object]]:
+    """Yield the details, with a line of its own for each value that was changed."""
+    changes = _changes(details)
+    for key, value in details.items():
+        if not changes or key not in ("before", "after", "changes"):
+            yield key, value
+    for key, (before, after) in changes.items():
+        if before != after:
+            yield key, f"{_plain(before) or '—'} → {_plain(after) or '—'}"
+
+
+def _changes(details: dict[str, object]) -> dict[str, tuple[object, object]]:
+    """Return former and new value by name, in whichever of both ways an event keeps them."""
+    before, after, pairs = details.get("before"), details.get("after"), details.get("changes")
+    if isinstance(before, dict) and isinstance(after, dict):
+        return {key: (before.get(key), value) for key, value in after.items()}
+    if isinstance(pairs, dict) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs.values()):
+        return {key: (pair[0], pair[1]) for key, pair in pairs.items()}
+    return {}
+
+
+def _named(key: str) -> str:
+    return key.replace("_", " ")
 
 
 def label(action: str) -> Promise | str:
@@ -89,4 +126,10 @@ def label(action: str) -> Promise | str:
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
+    if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        return ", ".join(f"{_named(key)}: {each}" for key, each in value.items())
+    if value is None:
+        return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

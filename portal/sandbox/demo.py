@@ -8,10 +8,12 @@ Everything it writes lies below var/demo/, which each run makes anew. Nothing le
 import argparse
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +28,8 @@ from portal.supervisor import Supervisor, wait_for_port
 ROOT = Path(__file__).resolve().parent.parent.parent
 ADDRESS = "127.0.0.1"
 USUAL_PORT = 8000
+MARK = "made-by-demo"
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # what an install root may look like, on containers and so here
 
 
 class Facts(TypedDict):
@@ -62,7 +66,8 @@ def fleet(home: Path, key_line: str) -> Iterator[Facts]:
     folder.mkdir(parents=True)
     key, ready = folder / "authorized_key", folder / "ready.json"
     key.write_text(key_line + "\n")
-    command = [sys.executable, "-m", "portal.sandbox.fleet", str(folder / "fleet"), str(key), str(ready)]
+    place = folder / "fleet" if PLAIN_PATH.fullmatch(str(folder)) else Path(tempfile.mkdtemp(prefix="fleet-"))
+    command = [sys.executable, "-m", "portal.sandbox.fleet", str(place), str(key), str(ready)]
     with (folder / "fleet.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)  # noqa: S603  # our own program
     try:
@@ -80,6 +85,15 @@ def _facts(ready: Path, process: "subprocess.Popen[bytes]", log: Path) -> Facts:
         time.sleep(0.1)
     facts: Facts = json.loads(ready.read_text())
     return facts
+
+
+def make_anew(home: Path) -> None:
+    """Make an empty folder; what a former demo left there is removed, anything else is not."""
+    if home.exists() and any(home.iterdir()) and not (home / MARK).exists():
+        raise SystemExit(f"{home} holds something else than a demo; nothing was removed.")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True, mode=0o700)
+    (home / MARK).touch()
 
 
 def free_port() -> int:
@@ -149,8 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     home, port = options.home.resolve(), options.port or free_port()
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True, mode=0o700)
+    make_anew(home)
     settle_environment(home, port)
     os.chdir(ROOT)
     django.setup()

@@ -57,7 +57,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: str, address: str, port: int, threads: int, **options: object) -> None:
         if address not in LOOPBACK and not settings.HTTPS:
-            raise CommandError("Other machines may reach the portal only by TLS: set ALLOWED_HOSTS and HTTPS.")
+            raise CommandError(
+                "Other machines may reach the portal only by TLS: set ALLOWED_HOSTS and HTTPS."
+            )
         prepare()
         call_command("create_admin", if_none=True)
         supervisor = Supervisor(programs(address, port, threads=threads))
