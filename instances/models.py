@@ -62,13 +62,20 @@ class Instance(models.Model):
 
 
 class ContainerQuerySet(models.QuerySet["Container"]):
+    def free(self, lease: timedelta) -> Self:
+        """Containers without a holder, or whose holder stopped renewing its lease.
+
+        A lease that ends too far ahead was given before the clock was set back; it counts as abandoned.
+        """
+        abandoned = Q(lease_expires__lt=Now()) | Q(lease_expires__gt=Now() + lease * 2)
+        return self.filter(Q(lease_token=None) | abandoned)
+
     def claim(self, pk: uuid.UUID, *, token: uuid.UUID, owner: str, lease: timedelta) -> bool:
         """Take the container for one deliverer, by compare-and-set in database time. False: it is taken."""
-        free = Q(lease_token=None) | Q(lease_expires__lt=Now())
         return bool(
-            self.filter(free, pk=pk).update(
-                lease_token=token, lease_expires=Now() + lease, lease_owner=owner[:100], rung=None
-            )
+            self.free(lease)
+            .filter(pk=pk)
+            .update(lease_token=token, lease_expires=Now() + lease, lease_owner=owner[:100], rung=None)
         )
 
     def renew(self, pk: uuid.UUID, *, token: uuid.UUID, lease: timedelta) -> bool:
@@ -80,10 +87,6 @@ class ContainerQuerySet(models.QuerySet["Container"]):
         return bool(
             self.filter(pk=pk, lease_token=token).update(lease_token=None, lease_expires=None, lease_owner="")
         )
-
-    def abandoned(self) -> Self:
-        """Containers whose holder stopped renewing its lease."""
-        return self.filter(lease_expires__lt=Now()).exclude(lease_token=None)
 
 
 class Container(models.Model):

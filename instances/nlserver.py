@@ -649,8 +649,12 @@ def judge_look(
         return Verdict("unknown", found.stopped or Code.NO_REPORT)
     written = found.after.digest != before_digest
     right = found.after.shows(account)
+    began = journal is not None and journal.order == order
+    if right and written and not began:
+        # Our nlserver never ran: somebody else wrote these ids, and nobody knows with which secret.
+        return _noted(Verdict("requeue"), found.after)
     code = _unjournaled(right=right, written=written)
-    if journal and journal.order == order and journal.outcome.config is not None:
+    if journal and began and journal.outcome.config is not None:
         proven = written or found.after.digest in known_digests
         code = _failure(journal.outcome, found.job, right=right, proven=proven, written=written)
     return _noted(_settled(code, written=written), found.after)

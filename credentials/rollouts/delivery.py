@@ -9,25 +9,27 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self, cast
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
 from credentials import services
 from credentials.keyring import UnreadableSecret
-from credentials.models import ClientSecret
+from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.lease import Lease, LeaseLost
 from credentials.rollouts.models import Attempt, Push
-from credentials.rollouts.settlement import PORTAL, Outcome, settle, settle_abandoned
+from credentials.rollouts.settlement import PORTAL, SENT, Outcome, settle, settle_abandoned
 from instances import host_keys, nlserver, policy, portal_key, redaction, ssh
 from instances.failures import Code
-from instances.models import Container, Installation
+from instances.models import Container, Installation, Instance
+from portal.plaintext import Secret
 
 logger = logging.getLogger(__name__)
 stopping = threading.Event()  # set when the worker shuts down: finish what runs, begin nothing
@@ -35,7 +37,7 @@ WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
 
 class NoLongerWanted(Exception):
-    """A newer rollout, or a person, has replaced this push: its values must not be sent."""
+    """A newer rollout or a person decided otherwise since this push was queued: nothing must be sent."""
 
 
 def deliver(container_id: uuid.UUID) -> bool:
@@ -137,15 +139,28 @@ class Evidence:
     output: str = ""
     before_digest: str = ""
     seen: nlserver.FileState | None = None
+    client_ids: str = ""
+    account_ids: str = ""
     after_digest: str = ""
     build: int = 0
     host_key: str = ""
     notes: list[str] = field(default_factory=list)
 
-    def keep(self, state: nlserver.FileState) -> None:
+    def keep(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
         """Remember the file as it was at the end, if it was read at all."""
         if state.read:
-            self.seen, self.after_digest = state, state.digest
+            self.see(state, secrets)
+            self.after_digest = state.digest
+
+    def see(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
+        """Remember a file's ids as text for people: a container may have mixed up what it was sent."""
+        self.seen = state
+        self.client_ids = _for_people(state.client_ids, secrets)
+        self.account_ids = _for_people(state.technical_account_ids, secrets)
+
+
+def _for_people(values: Iterable[str], secrets: Iterable[Secret]) -> str:
+    return redaction.redact(", ".join(sorted(set(values))).encode(), secrets)[:200]
 
 
 def _deliver_one(push: Push, line: Line, lease: Lease) -> None:
@@ -164,12 +179,11 @@ def _begin(push: Push, lease: Lease) -> Attempt | None:
     """Mark the push as running and write its attempt; None if it is no longer due."""
     looking = push.state == Push.State.UNKNOWN
     with lease.held():
-        moved = Push.objects.move(
-            push.pk, states=[push.state], state=Push.State.RUNNING, tries=push.tries + 1
-        )
-        if not moved:
+        values: dict[str, object] = {} if looking else {"tries": F("tries") + 1}
+        if not Push.objects.move(push.pk, states=[push.state], state=Push.State.RUNNING, **values):
             return None
-        push.tries += 1
+        # A person may have retried, and so signed, an unknown push since it was read.
+        push.refresh_from_db(fields=["cause", "cause_by", "cause_message"])
         last = push.attempts.order_by("-number").first()
         secret = push.rollout.secret
         return Attempt.objects.create(
@@ -196,7 +210,8 @@ def _attempt(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: E
         return _nothing_sent(attempt, error.code)
     except nlserver.Refused as error:
         evidence.output = redaction.redact(error.output)
-        evidence.build, evidence.seen = error.ready.build, error.ready.before
+        evidence.build = error.ready.build
+        evidence.see(error.ready.before)
         return _nothing_sent(attempt, error.code)
     except nlserver.ReportLost:
         line.drop()
@@ -212,10 +227,14 @@ def _attempt(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: E
     except Exception:  # the worker's boundary: one push's defect must not stop the others
         logger.exception("Push %s, attempt %s: error inside the portal", push.pk, attempt.number)
         line.drop()
-        sent = attempt.stage == Attempt.Stage.COMMITTING
-        return (
-            Outcome(Push.State.UNKNOWN, Code.NO_REPORT) if sent else _nothing_sent(attempt, Code.PORTAL_ERROR)
-        )
+        return _broken(attempt)
+
+
+def _broken(attempt: Attempt) -> Outcome:
+    """Return what is known after an error inside the portal: once something was sent, nothing is."""
+    if attempt.stage in SENT:
+        return Outcome(Push.State.UNKNOWN, Code.NO_REPORT)
+    return _nothing_sent(attempt, Code.PORTAL_ERROR)
 
 
 def _nothing_sent(attempt: Attempt, code: str) -> Outcome:
@@ -228,6 +247,7 @@ def _nothing_sent(attempt: Attempt, code: str) -> Outcome:
 @sensitive_variables()
 def _push(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evidence) -> Outcome:
     """Speak with the container in two steps: what is there, then the values; judge what it reports."""
+    _require_wanted(push)
     secret = services.reveal(push.rollout.secret)
     connection = line.open()
     evidence.host_key = connection.host_key
@@ -246,7 +266,7 @@ def _push(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evid
             evidence.output = redaction.redact(talk.output, [secret])
     attempt.stage = Attempt.Stage.DONE
     evidence.exit_codes = report.exit_codes
-    evidence.keep(report.after)
+    evidence.keep(report.after, [secret])
     verdict = nlserver.judge(report, account, ready.before, known_digests=_known_digests(push))
     return _outcome(verdict, evidence)
 
@@ -288,11 +308,22 @@ def _reach(attempt: Attempt, stage: str, lease: Lease) -> None:
 def _commit_point(push: Push, attempt: Attempt, lease: Lease) -> None:
     """Record that the values are about to go out, unless they are no longer wanted."""
     with lease.held():
-        fresh = Push.objects.select_related("rollout__secret").get(pk=push.pk)
-        if fresh.replaced or fresh.rollout.secret.state != ClientSecret.State.CURRENT:
-            raise NoLongerWanted
+        _require_wanted(push)
         attempt.stage = Attempt.Stage.COMMITTING
         attempt.save(update_fields=["stage", "before_digest"])
+
+
+def _require_wanted(push: Push) -> None:
+    """Raise `NoLongerWanted` unless all that allowed this push when it was queued still holds."""
+    wanted = Push.objects.filter(
+        pk=push.pk,
+        replaced=False,
+        rollout__secret__state=ClientSecret.State.CURRENT,
+        rollout__secret__account__state=TechnicalAccount.State.ACTIVE,
+        installation__instance__assignment__account=F("rollout__secret__account"),
+    ).exclude(installation__instance__deployment=Instance.Deployment.HOSTED)
+    if not wanted.exists():
+        raise NoLongerWanted
 
 
 def _job(push: Push, attempt_number: int) -> nlserver.Job:
@@ -340,6 +371,8 @@ def _finish(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evidence, 
 def _write_outcome(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evidence, lease: Lease) -> None:
     with lease.held():
         fresh = Push.objects.select_for_update().get(pk=push.pk)
+        if fresh.state != Push.State.RUNNING:
+            return  # an earlier try did reach the database, only its answer was lost
         attempt.after_digest = evidence.after_digest
         attempt.exit_codes, attempt.output = evidence.exit_codes, evidence.output
         attempt.build, attempt.host_key, attempt.notes = (
@@ -361,8 +394,8 @@ def _observe(push: Push, evidence: Evidence) -> None:
         values["observed_build"] = evidence.build
     if (seen := evidence.seen) and seen.read:
         values |= {
-            "observed_client_id": ", ".join(sorted(set(seen.client_ids)))[:200],
-            "observed_account_id": ", ".join(sorted(set(seen.technical_account_ids)))[:200],
+            "observed_client_id": evidence.client_ids,
+            "observed_account_id": evidence.account_ids,
             "observed_digest": seen.digest,
             "observed_jwt": seen.jwt,
         }

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import replace
 from typing import Self
 
 from django.contrib.auth.models import User
@@ -70,6 +71,14 @@ class PushQuerySet(models.QuerySet["Push"]):
         """Failed and unknown pushes that nothing newer has replaced."""
         return self.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN], replaced=False)
 
+    def locked(self) -> list[uuid.UUID]:
+        """Lock these pushes until the transaction ends, and return their ids.
+
+        Always in the same order: whoever locks several of them would otherwise wait for each other in a ring.
+        """
+        rows = self.select_for_update(of=("self",)).order_by("pk")
+        return [push.pk for push in rows.only("pk")]
+
     def move(self, pk: uuid.UUID, *, states: list[str], **values: object) -> bool:
         """Change one push only if it is still in one of `states`. False: somebody else moved it."""
         return bool(self.filter(pk=pk, state__in=states).update(**values))
@@ -88,6 +97,8 @@ class Push(models.Model):
         SUPERSEDED = "superseded", _("Superseded")
 
     OPEN = [State.QUEUED, State.RUNNING, State.UNKNOWN]
+    NO_MORE_TRIES = 10_000
+    """In `tries`: more than any list of delays, so that nothing but a person's retry sends this again."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     rollout = models.ForeignKey(Rollout, models.PROTECT, related_name="pushes")
@@ -139,8 +150,15 @@ class Push(models.Model):
 
     @property
     def explanation(self) -> Explanation | None:
-        """Cause and next step of the outcome code, for people."""
-        return explain(self.code) if self.code else None
+        """Cause and next step of the outcome code, for people.
+
+        An unknown push may carry the code of a look that needs a person. That this look changed nothing says
+        nothing about what was sent before it, so the cause stays: nobody knows.
+        """
+        known = explain(self.code) if self.code else None
+        if known and self.state == self.State.UNKNOWN:
+            return replace(known, cause=explain(Code.NO_REPORT).cause)
+        return known
 
 
 class Attempt(models.Model):

@@ -7,12 +7,13 @@ gets delivered. Two reconcilers at once do no harm; a duty row keeps them from d
 import logging
 import threading
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from credentials.rollouts import delivery
@@ -32,35 +33,44 @@ def reconcile() -> int:
     Returns how many were rung. A bell counts as lost when nobody claimed its container for a while.
     """
     waiting = timedelta(seconds=max(settings.RECONCILE_INTERVAL * 2, 1))
-    silent = Q(rung=None) | Q(rung__lt=Now() - waiting)
-    free = Q(lease_token=None) | Q(lease_expires__lt=Now())
+    silent = Q(rung=None) | Q(rung__lt=Now() - waiting) | Q(rung__gt=Now())  # the clock was set back
     has_work = Q(pk__in=Push.objects.due().values("container"))
     left_running = Q(pk__in=Push.objects.filter(state=Push.State.RUNNING).values("container"))
-    due = Container.objects.filter(silent & free & (has_work | left_running)).order_by("rung")
-    return ring(list(due.values_list("pk", flat=True)[:AT_ONCE]))
+    free = Container.objects.free(timedelta(seconds=settings.PUSH_LEASE))
+    due = free.filter(silent & (has_work | left_running))
+    longest_first = due.order_by(F("rung").asc(nulls_first=True))  # PostgreSQL by itself has nulls last
+    return ring(list(longest_first.values_list("pk", flat=True)[:AT_ONCE]))
 
 
 def on_duty() -> bool:
     """Take or keep the reconciler's duty; False while another worker has it."""
     Duty.objects.get_or_create(name=DUTY)
-    mine_or_free = Q(holder=None) | Q(holder=ME) | Q(expires__lt=Now())
     term = timedelta(seconds=settings.RECONCILE_INTERVAL * 2 + 5)
+    set_back = Q(expires__gt=Now() + term * 2)  # the clock
+    mine_or_free = Q(holder=None) | Q(holder=ME) | Q(expires__lt=Now()) | set_back
     return bool(
         Duty.objects.filter(mine_or_free, name=DUTY).update(holder=ME, expires=Now() + term, done=Now())
     )
 
 
 def run(stop: threading.Event) -> None:
-    """Reconcile every `RECONCILE_INTERVAL` seconds until `stop` is set; survive a database that is away."""
+    """Reconcile every `RECONCILE_INTERVAL` seconds until `stop` is set, whatever goes wrong."""
     while not stop.is_set():
-        try:
-            if on_duty():
-                reconcile()
-        except DatabaseError as error:
-            logger.warning("The reconciler found no database (%s); it tries again.", type(error).__name__)
-        finally:
-            close_old_connections()
+        _run_once()
         stop.wait(settings.RECONCILE_INTERVAL)
+
+
+def _run_once() -> None:
+    try:
+        if on_duty():
+            reconcile()
+    except DatabaseError as error:
+        logger.warning("The reconciler found no database (%s); it tries again.", type(error).__name__)
+    except Exception:  # nothing else brings back a lost bell, so no defect may end it
+        logger.exception("The reconciler failed; it tries again.")
+    finally:
+        with suppress(DatabaseError):
+            close_old_connections()
 
 
 @worker_ready.connect

@@ -13,7 +13,7 @@ from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Duty, Push, Rollout
 from credentials.rollouts.tasks import ring_on_commit
 from instances.failures import Code
-from instances.models import Container, Installation
+from instances.models import Installation
 from portal.audit.models import Actor, record
 
 
@@ -38,6 +38,8 @@ def start_rollout(
     Duty.objects.get_or_create(name="start-rollout")
     Duty.objects.select_for_update().get(name="start-rollout")  # one start at a time: numbers, fences, order
     chosen = _current_rows(installations)
+    # As it is now: a newer version may have been entered, and even rolled out, since the caller read it.
+    secret = ClientSecret.objects.select_related("account").get(pk=secret.pk)
     _refuse_unless_pushable(secret, chosen)
     rollout = Rollout.objects.create(
         number=(Rollout.objects.aggregate(last=Max("number"))["last"] or 0) + 1,
@@ -103,6 +105,7 @@ def _refuse_unless_pushable(secret: ClientSecret, installations: Sequence[Instal
 
 def _supersede(installation_ids: list[uuid.UUID]) -> int:
     older = Push.objects.filter(installation__in=installation_ids)
+    older.filter(replaced=False).locked()
     older.filter(replaced=False).update(replaced=True)
     return older.filter(state__in=[Push.State.QUEUED, Push.State.UNKNOWN]).update(
         state=Push.State.SUPERSEDED, finished=Now()
@@ -124,7 +127,8 @@ def retry_pushes(*, push_ids: Iterable[uuid.UUID], actor: Actor, message: str = 
     A push that is neither, or no longer wanted, is left alone and named with the reason.
     """
     result = Retried()
-    pushes = Push.objects.filter(pk__in=list(push_ids)).select_related(
+    # Locked first: a rollout that starts meanwhile must find these pushes either before or after all of this.
+    pushes = Push.objects.filter(pk__in=Push.objects.filter(pk__in=list(push_ids)).locked()).select_related(
         "rollout__secret__account", "installation__instance", "container", "installation__container"
     )
     for push in pushes.order_by("pk"):
@@ -186,10 +190,14 @@ def _requeue(push: Push, actor: Actor, message: str) -> str:
 
 @transaction.atomic
 def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
-    """Cancel the pushes of a rollout that are still queued; return how many. What runs, ends by itself."""
-    cancelled = rollout.pushes.filter(state=Push.State.QUEUED).update(
-        state=Push.State.CANCELLED, finished=Now()
-    )
+    """Cancel the pushes of a rollout that are still queued; return how many.
+
+    What runs or is unknown ends by itself, and is not sent again unless a person retries it.
+    """
+    pushes = rollout.pushes.open()
+    pushes.locked()
+    cancelled = pushes.filter(state=Push.State.QUEUED).update(state=Push.State.CANCELLED, finished=Now())
+    pushes.filter(state__in=[Push.State.RUNNING, Push.State.UNKNOWN]).update(tries=Push.NO_MORE_TRIES)
     record("rollout.cancelled", actor=actor, target=rollout, details={"cancelled": cancelled})
     return cancelled
 
@@ -213,9 +221,3 @@ def held_versions(account: TechnicalAccount) -> dict[uuid.UUID, ClientSecret]:
         push.installation_id: push.rollout.secret
         for push in pushes.filter(attempts__after_digest=F("installation__observed_digest")).distinct()
     }
-
-
-def containers_with_work() -> list[uuid.UUID]:
-    """Containers that have due pushes and no holder."""
-    due = Push.objects.due().filter(container__lease_token=None)
-    return list(Container.objects.filter(pk__in=due.values("container")).values_list("pk", flat=True))

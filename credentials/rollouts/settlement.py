@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import Max
 from django.db.models.functions import Now
 
 from credentials.rollouts.models import Attempt, Push
@@ -14,6 +14,7 @@ from instances.models import Container
 from portal.audit.models import Actor, record
 
 PORTAL = Actor("portal")
+LOOK_PAUSE = 5.0  # seconds; looks have no end but an answer, so they must not follow each other at once
 SENT = (Attempt.Stage.COMMITTING, Attempt.Stage.REPORTING, Attempt.Stage.DONE)
 
 
@@ -29,27 +30,32 @@ class Outcome:
 def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     """Move a running push on from `outcome`, in the caller's transaction, and return its new state.
 
-    `push` is the locked, fresh row. An end, and an unknown, are recorded in the audit trail.
+    `push` is the locked, fresh row. An end, and becoming unknown, are recorded in the audit trail.
     """
     values = _values(push, attempt, outcome)
     if outcome.written is not None:
         values["is_written"] = outcome.written
     Push.objects.filter(pk=push.pk).update(**values)
     state = str(values["state"])
-    if state not in (Push.State.QUEUED, push.state):
-        record(
-            f"push.{state}",
-            actor=PORTAL,
-            target=push,
-            details={
-                "rollout": push.rollout.number,
-                "code": str(values["code"]),
-                "attempt": attempt.number,
-                "version": attempt.secret_version,
-                "fingerprint": attempt.secret_fingerprint,
-            },
-        )
+    still_unknown = state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.LOOK
+    if state != Push.State.QUEUED and not still_unknown:
+        _record(push, attempt, state, str(values["code"]))
     return state
+
+
+def _record(push: Push, attempt: Attempt, state: str, code: str) -> None:
+    record(
+        f"push.{state}",
+        actor=PORTAL,
+        target=push,
+        details={
+            "rollout": push.rollout.number,
+            "code": code,
+            "attempt": attempt.number,
+            "version": attempt.secret_version,
+            "fingerprint": attempt.secret_fingerprint,
+        },
+    )
 
 
 def _values(push: Push, attempt: Attempt, outcome: Outcome) -> dict[str, object]:
@@ -59,32 +65,44 @@ def _values(push: Push, attempt: Attempt, outcome: Outcome) -> dict[str, object]
     if push.replaced:
         return end | {"state": Push.State.SUPERSEDED}
     if outcome.state == Push.State.UNKNOWN:
-        again: object = Now() if attempt.kind == Attempt.Kind.PUSH else _later(push)
-        return {"state": Push.State.UNKNOWN, "code": outcome.code, "due": again, "cause": "look"}
+        again: object = (
+            Now() if attempt.kind == Attempt.Kind.PUSH else _later(_looks(push, attempt), LOOK_PAUSE)
+        )
+        code = Code.NO_REPORT if explain(outcome.code).retries else outcome.code
+        return {"state": Push.State.UNKNOWN, "code": code, "due": again, "cause": "look"}
     exhausted = push.tries > len(settings.PUSH_RETRY_DELAYS)
     if outcome.state == Push.State.QUEUED and exhausted:
         return end | {"state": Push.State.FAILED, "code": Code.INTERRUPTED}
+    queued = {"state": Push.State.QUEUED, "code": outcome.code, "cause": "automatic"}
     if outcome.state == Push.State.QUEUED:
-        return {"state": Push.State.QUEUED, "code": outcome.code, "due": Now(), "cause": "automatic"}
+        return queued | {"due": Now()}
     if outcome.state == Push.State.FAILED and explain(outcome.code).retries and not exhausted:
-        return {"state": Push.State.QUEUED, "code": outcome.code, "due": _later(push), "cause": "automatic"}
+        return queued | {"due": _later(push.tries)}
     return end | {"state": outcome.state}
 
 
-def _later(push: Push) -> object:
+def _looks(push: Push, attempt: Attempt) -> int:
+    """Return how many looks there were since the values were last sent, this one included."""
+    sent = push.attempts.filter(kind=Attempt.Kind.PUSH).aggregate(last=Max("number"))["last"]
+    return attempt.number - (sent or 0)
+
+
+def _later(tries: int, at_least: float = 0) -> object:
     """Return when to try again, in database time, with jitter so that containers do not come in step."""
     delays: list[int] = settings.PUSH_RETRY_DELAYS or [60]
-    delay = delays[min(push.tries, len(delays)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
-    return Now() + timedelta(seconds=delay)
+    delay = delays[min(max(tries, 1), len(delays)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+    return Now() + timedelta(seconds=max(delay, at_least))
 
 
 def settle_abandoned(container: Container) -> int:
     """Settle what a holder that vanished left running; the caller has just taken the container."""
     count = 0
-    for push in Push.objects.select_for_update().filter(container=container, state=Push.State.RUNNING):
+    left = Push.objects.filter(container=container, state=Push.State.RUNNING).locked()
+    for push in Push.objects.filter(pk__in=left):
         attempt = push.attempts.filter(finished=None).first()
         if attempt is None:
-            Push.objects.filter(pk=push.pk).update(state=Push.State.QUEUED, due=Now())
+            state = Push.State.SUPERSEDED if push.replaced else Push.State.QUEUED
+            Push.objects.filter(pk=push.pk).update(state=state, due=Now())
             continue
         outcome = abandoned_outcome(attempt)
         verdict = settle(push, attempt, outcome)
@@ -98,8 +116,3 @@ def abandoned_outcome(attempt: Attempt) -> Outcome:
     if attempt.kind == Attempt.Kind.LOOK or attempt.stage in SENT:
         return Outcome(Push.State.UNKNOWN, Code.NO_REPORT)
     return Outcome(Push.State.FAILED, Code.WORKER_LOST, written=None)
-
-
-def count_try(push: Push) -> None:
-    """Count one automatic try of a push."""
-    Push.objects.filter(pk=push.pk).update(tries=F("tries") + 1)

@@ -24,8 +24,11 @@ def deliver(container_id: str) -> None:
 
 
 def ring_on_commit(container_ids: Collection[uuid.UUID]) -> None:
-    """Ring containers once the surrounding transaction is committed."""
-    transaction.on_commit(partial(ring, list(container_ids)))
+    """Ring containers once the surrounding transaction is committed.
+
+    Robust: what is committed stands, whether its bell rings or not.
+    """
+    transaction.on_commit(partial(ring, list(container_ids)), robust=True)
 
 
 def ring(container_ids: Collection[uuid.UUID]) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.progress import Progress, PushLine, named, progress_of, push_lines
-from instances.failures import explain
 
 INTERVAL = 0.5  # seconds between two looks at the database
 HEADINGS = ("INSTANCE", "CONTAINER", "STATE", "CODE", "ATTEMPTS", "SECONDS")
@@ -71,5 +70,10 @@ def _row(line: PushLine) -> tuple[str, ...]:
 
 
 def _advice(lines: list[PushLine]) -> list[str]:
-    codes = {line.push.code for line in lines if line.push.state in ("failed", "unknown") and line.push.code}
-    return [f"\n{code}: {explain(code).cause}\n  {explain(code).next_step}" for code in sorted(codes)]
+    open_ends = [line.push for line in lines if line.push.state in ("failed", "unknown")]
+    advice = {
+        f"\n{push.code}: {push.explanation.cause}\n  {push.explanation.next_step}"
+        for push in open_ends
+        if push.explanation
+    }
+    return sorted(advice)

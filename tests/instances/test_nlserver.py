@@ -311,7 +311,7 @@ def journal(
         ({"journal": journal("begun")} | UNCHANGED, "requeue", "", False),
         ({"journal": journal("begun")} | WRONG_IDS, "failed", Code.CHANGED_BY_OTHERS, True),
         ({"journal": None} | UNCHANGED, "requeue", "", False),
-        ({"journal": None}, "failed", Code.RELOAD_NOT_CONFIRMED, True),
+        ({"journal": None}, "requeue", "", None),  # our nlserver never ran: another hand wrote
         ({"journal": None} | WRONG_IDS, "failed", Code.CHANGED_BY_OTHERS, True),
         ({"journal": journal("done", 0, 0, pair=(7, 1))} | UNCHANGED, "requeue", "", False),
         ({"journal": journal("done", 0, 0, pair=(7, 3))}, "superseded", Code.NEWER_PUSH, None),

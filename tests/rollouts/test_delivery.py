@@ -1,9 +1,11 @@
 """One push after another over real SSH, judged against what the container's file really holds."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
 from credentials import services
 from credentials.models import TechnicalAccount
@@ -145,7 +147,7 @@ def test_a_taken_container_is_left_alone(make_site: MakeSite, start: Start) -> N
     site = make_site()
     rollout = start(site)
     Container.objects.filter(pk=site.row.pk).update(
-        lease_token=uuid.uuid4(), lease_expires="2999-01-01T00:00Z"
+        lease_token=uuid.uuid4(), lease_expires=Now() + timedelta(minutes=1)
     )
     assert delivery.deliver(site.row.pk) is False
     assert only_push(rollout).state == "queued"

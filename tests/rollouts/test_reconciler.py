@@ -128,6 +128,17 @@ def test_two_claims_at_once_have_one_winner(make_site: MakeSite) -> None:
     assert [lease.take() for lease in leases].count(True) == 1
 
 
+def test_a_lease_from_before_the_clock_was_set_back_counts_as_abandoned(
+    make_site: MakeSite, start: Start
+) -> None:
+    site = make_site()
+    rollout = start(site)
+    Container.objects.update(lease_token=uuid.uuid4(), lease_expires=Now() + timedelta(days=1), rung=None)
+    assert reconciler.reconcile() == 1
+    deliver_all(site)
+    assert only_push(rollout).state == "succeeded"
+
+
 def test_one_worker_at_a_time_reconciles(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reconciler.on_duty()
     assert reconciler.on_duty()  # and keeps the duty
