@@ -150,7 +150,7 @@ class Reply:
             self.transcript.feed(line)
 
     @property
-    def fields(self) -> nlserver.Fields:
+    def fields(self) -> nlserver.report.Fields:
         return self.transcript.fields
 
     def said(self, key: str) -> str:

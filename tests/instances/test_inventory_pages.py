@@ -16,7 +16,7 @@ from pytest_django import Settings
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from instances import pending_import
-from instances.models import Container, HostKey, Installation, Instance
+from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
 from instances.urls import urlpatterns
 from portal.audit.models import AuditEvent
 from tests.services.fixtures import StartOpenSSH
@@ -398,6 +398,19 @@ def test_a_changed_key_is_shown_as_a_danger(as_admin: Client, start_openssh: Sta
     as_admin.post(f"{address}scan/")
     assert "The host key changed" in text(as_admin, address)
     assert "Changed" in text(as_admin, "/containers/")
+
+
+def test_a_key_that_is_not_the_expected_one_is_shown_as_a_danger(as_auditor: Client) -> None:
+    container = Container.objects.create(name="app01", address="app01.example.com")
+    page = as_auditor.get(f"/containers/{container.pk}/").content.decode()
+    assert "nothing can be pushed here" in page
+    ExpectedHostKey.objects.create(container=container, fingerprint="SHA256:expected", given_by="alice")
+    page = as_auditor.get(f"/containers/{container.pk}/").content.decode()
+    assert "nothing can be pushed here" not in page
+    HostKey.objects.create(
+        container=container, type="ssh-ed25519", base64="AAAA", fingerprint="SHA256:other", state="offered"
+    )
+    assert "Not the expected key" in as_auditor.get(f"/containers/{container.pk}/").content.decode()
 
 
 def test_a_scan_that_fails_says_why_in_plain_words(as_admin: Client, settings: Settings) -> None:

@@ -171,7 +171,7 @@ class TestTranscript:
 
     def test_fields_are_bounded_in_number(self) -> None:
         taken = transcript(*(MARK + f"key{n}=1\n".encode() for n in range(500)), *[MARK + b"a=1\n"] * 500)
-        assert len(taken.fields.values) <= nlserver.VALUES_LIMIT
+        assert len(taken.fields.values) <= nlserver.report.VALUES_LIMIT
 
     @pytest.mark.parametrize(
         "text", ["", "garbage", "1 2 done", "1 2 begun config=x reload=- restart=- errors=0"]

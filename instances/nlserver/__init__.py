@@ -1,0 +1,48 @@
+"""The only room that knows nlserver: builds what is sent to a container, and reads what comes back.
+
+A conversation has one commit point, the newline after the account. Before it nothing can have changed; after
+it the outcome is known only from a report, or later from a look at the file.
+"""
+
+from instances.nlserver.conversation import MIN_BUILD, Conversation, Refused, ReportLost, look, refusal
+from instances.nlserver.job import SCRIPT, Account, Become, Job, command, review_command, script
+from instances.nlserver.report import (
+    FileState,
+    Journal,
+    Look,
+    Outcome,
+    Ready,
+    Report,
+    Transcript,
+    parse_journal,
+    parse_report,
+)
+from instances.nlserver.verdict import Verdict, judge, judge_look
+
+__all__ = [
+    "MIN_BUILD",
+    "SCRIPT",
+    "Account",
+    "Become",
+    "Conversation",
+    "FileState",
+    "Job",
+    "Journal",
+    "Look",
+    "Outcome",
+    "Ready",
+    "Refused",
+    "Report",
+    "ReportLost",
+    "Transcript",
+    "Verdict",
+    "command",
+    "judge",
+    "judge_look",
+    "look",
+    "parse_journal",
+    "parse_report",
+    "refusal",
+    "review_command",
+    "script",
+]

@@ -1,0 +1,228 @@
+"""The conversation with the script on a container, with its one commit point."""
+
+import re
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from instances import ssh
+from instances.failures import Code
+from instances.nlserver.job import Account, Job, Mode, command, spec_line
+from instances.nlserver.report import (
+    Fields,
+    Look,
+    Ready,
+    Report,
+    Transcript,
+    parse_journal,
+    parse_report,
+    stopped_by,
+)
+from portal.plaintext import Secret
+
+MIN_BUILD = 9383
+"""Campaign 7.4.1, the first build that knows `-setimsoauth` (Adobe's release notes)."""
+LINE = re.compile(r"[^/\x00-\x20\x7f]+(?:/[^/\x00-\x20\x7f]+){3}")
+"""What is sent as one line: a line break inside would be a commit point before its time."""
+READY_SECONDS = 60
+"""env.sh 10, pdump 15 + 5 and a slow host; the script itself has no other waits before `ready`."""
+LOOK_SECONDS = 150
+"""READY_SECONDS, 70 for the lock and reading the file."""
+
+
+class Refused(Exception):
+    """The container is not in a state to receive the account; nothing was changed.
+
+    `ready` holds what had been learnt so far, `output` the unredacted lines of the remote side.
+    """
+
+    def __init__(self, code: str, ready: Ready, output: bytes) -> None:
+        super().__init__(code)
+        self.code = code
+        self.ready = ready
+        self.output = output
+
+
+class ReportLost(Exception):
+    """The account was sent, and the connection or the script ended without a report: outcome unknown."""
+
+    code: str = Code.NO_REPORT
+
+    def __init__(self, output: bytes) -> None:
+        super().__init__(self.code)
+        self.output = output
+
+
+class Conversation:
+    """One conversation with the script, over a logged-in connection. Use as a context manager."""
+
+    def __init__(self, connection: ssh.Connection, job: Job, mode: Mode = "apply") -> None:
+        nonce = uuid4().hex
+        self.job = job
+        self._transcript = Transcript(nonce)
+        self._connection = connection
+        self._command = command(job, mode, nonce)
+        self._talk: ssh.Talk | None = None
+
+    def __enter__(self) -> Self:
+        self._talk = self._connection.talk(self._command)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.talk.close()
+
+    @property
+    def talk(self) -> ssh.Talk:
+        if self._talk is None:
+            raise RuntimeError("the conversation was not entered")
+        return self._talk
+
+    @property
+    def output(self) -> bytes:
+        """What the remote side said so far besides marked lines; unredacted."""
+        return self._transcript.output.text()
+
+    def ready(self, seconds: float = READY_SECONDS) -> Ready:
+        """Wait until the script is ready; `Refused` if it never will be, `ssh.SSHError` if it was lost."""
+        for line in self._lines(seconds):
+            self._transcript.feed(line)
+            if self._transcript.ready:
+                break
+        return self.require_ready()
+
+    def _lines(self, seconds: float) -> Iterator[bytes]:
+        """The lines; silence after the login shell spoke is sudo's or su's password prompt."""
+        try:
+            yield from self.talk.lines(seconds)
+        except ssh.TimedOut:
+            if self._waits_for_password():
+                raise Refused(Code.BECOME_REFUSED, self.seen(), self.output) from None
+            raise
+
+    def _waits_for_password(self) -> bool:
+        fields = self._transcript.fields
+        return self.job.become != "none" and fields.has("shell") and not fields.has("user")
+
+    def seen(self) -> Ready:
+        """What is known of the container so far."""
+        fields = self._transcript.fields
+        build = self._transcript.build
+        nlserver = fields.last("nlserver")
+        return Ready(
+            user=fields.last("user"),
+            nlserver="" if nlserver == "missing" else nlserver,
+            build=int(build[1]) if build else 0,
+            build_sha=build[2].decode() if build else "",
+            before=fields.file_state("before"),
+        )
+
+    def require_ready(self) -> Ready:
+        ready = self.seen()
+        code = refusal(self._transcript, self.job, ready)
+        if code:
+            raise Refused(code, ready, self.output)
+        if not self._transcript.ready:
+            raise ssh.ConnectionLost
+        return ready
+
+    def commit(self, account: Account, secret: Secret, *, before_newline: Callable[[], None]) -> Report:
+        """Send the account, and return the report.
+
+        `before_newline` is called when everything but the commit point has been sent; if it raises, nothing
+        is executed. An `ssh.SSHError` means that nothing was changed, `ReportLost` that nobody knows. What
+        the tick raises after `before_newline` has returned leaves the outcome unknown, too.
+        """
+        line = spec_line(account, secret.reveal())
+        if not LINE.fullmatch(line):
+            raise ValueError("not four values on one line")
+        self.talk.send(line.encode())
+        # If this raises, leaving the conversation closes it, and the script's `read` finds no newline.
+        before_newline()
+        try:
+            return self._committed()
+        except ssh.SSHError:
+            raise ReportLost(self.output) from None
+
+    def _committed(self) -> Report:
+        self.talk.send(b"\n")
+        report = self.read_report()
+        if report is None:
+            raise ReportLost(self.output)
+        return report
+
+    def read_report(self) -> Report | None:
+        """Read to the end; None if the script ended without having said how."""
+        for line in self.talk.lines(self.job.report_seconds):
+            self._transcript.feed(line)
+        # Paramiko may wait for a status that never comes, so only a report without an end asks for it.
+        ended = self._transcript.fields.has("done")
+        return parse_report(self._transcript, self.job, None if ended else self.talk.exit_status(5))
+
+    def read_look(self, seconds: float) -> Look:
+        """Read to the end of a look."""
+        for line in self._lines(seconds):
+            self._transcript.feed(line)
+        fields = self._transcript.fields
+        stopped = stopped_by(fields, None)
+        if not stopped and not fields.has("done"):
+            self._raise_unready()
+        return Look(
+            job=self.job,
+            ready=self.seen(),
+            after=fields.file_state("after"),
+            journal=parse_journal(fields.last("journal")),
+            stopped=stopped,
+            output=self.output,
+        )
+
+    def _raise_unready(self) -> None:
+        ready = self.seen()
+        code = _missing(self._transcript, self.job, ready)
+        if code:
+            raise Refused(code, ready, self.output)
+        raise ssh.ConnectionLost
+
+
+def look(connection: ssh.Connection, job: Job, seconds: float = LOOK_SECONDS) -> Look:
+    """Look at the container's file and journal, and shut out every older conversation.
+
+    Raises `Refused` where the script cannot look, `ssh.SSHError` where it cannot be reached.
+    """
+    with Conversation(connection, job, "look") as conversation:
+        return conversation.read_look(seconds)
+
+
+def refusal(transcript: Transcript, job: Job, ready: Ready) -> str:
+    """Return the failure code of a conversation that must not go on, or an empty string."""
+    code = _missing(transcript, job, ready)
+    if code or not transcript.ready:
+        return code
+    if not ready.build:
+        return Code.BUILD_UNKNOWN
+    if ready.build < MIN_BUILD:
+        return Code.BUILD_TOO_OLD
+    return "" if ready.before.read else Code.SCRIPT_NOT_RUN
+
+
+def _missing(transcript: Transcript, job: Job, ready: Ready) -> str:
+    """The first thing that the script did not find, in the order in which it looks."""
+    fields = transcript.fields
+    signs = (
+        (not fields.has("user") and fields.has("tools"), Code.TOOLS_MISSING),
+        (not fields.has("user"), _silence(fields, job)),
+        (ready.user != job.user, Code.WRONG_USER),
+        (fields.last("nlserver") == "missing", Code.NLSERVER_NOT_FOUND),
+        (fields.last("config") == "missing", Code.INSTANCE_NOT_FOUND),
+        ("readonly" in fields.last("config"), Code.NOT_WRITABLE),
+        (fields.last("state") == "unwritable", Code.NOT_WRITABLE),
+    )
+    return next((code for sign, code in signs if sign), "")
+
+
+def _silence(fields: Fields, job: Job) -> str:
+    """The script said nothing: the login shell did not run it, or sudo or su did not."""
+    refused = job.become != "none" and fields.has("shell")
+    return Code.BECOME_REFUSED if refused else Code.SCRIPT_NOT_RUN
