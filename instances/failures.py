@@ -65,9 +65,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.ADDRESS_NOT_ALLOWED: Explanation(
         _(
-            "The container's name leads to an address that the portal must not contact (this machine "
-            "itself, or "
-            "outside the allowed networks). Nothing was changed."
+            "The container's name leads to an address that the portal must not contact (this machine itself, "
+            "or outside the allowed networks). Nothing was changed."
         ),
         _("Ask an admin to correct the address of the container, or the allowed networks in the settings."),
     ),
@@ -95,18 +94,20 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.HOST_KEY_CHANGED: Explanation(
         _(
-            "The SSH server showed another host key than the approved one. The server may have been "
-            "reinstalled, or "
-            "somebody may be impersonating it. Nothing was sent."
+            "The SSH server showed another host key than the one that was approved or expected. The server "
+            "may have been reinstalled, or somebody may be impersonating it. Nothing was sent."
         ),
         _(
-            "Ask the server team whether the container was reinstalled. If so, an admin approves the "
-            "new key; then retry."
+            "Ask the server team whether the container was reinstalled. If so, an admin compares and "
+            "approves the new key on the container's page; then retry. If not, tell your security team."
         ),
     ),
     Code.LOGIN_REFUSED: Explanation(
         _("The container does not accept the portal's SSH key for its login user. Nothing was changed."),
-        _("Ask the server team to install the portal's public key (page SSH key) for that user, then retry."),
+        _(
+            "Ask the server team to install the portal's public key for that user (it is shown under "
+            "Containers, Portal's SSH key); then retry."
+        ),
     ),
     Code.SSH_TOO_OLD: Explanation(
         _("The SSH server offers only outdated encryption that the portal refuses. Nothing was changed."),
@@ -119,7 +120,10 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.SCRIPT_NOT_RUN: Explanation(
         _("The login worked, but the login shell did not run the portal's script. Nothing was changed."),
-        _("Ask the server team whether the login user has a normal shell (such as bash) on this container."),
+        _(
+            "Ask the server team to give the login user a normal shell (such as bash) on this container; "
+            "then retry."
+        ),
     ),
     Code.BECOME_REFUSED: Explanation(
         _("The login user may not act as neolane through sudo or su. Nothing was changed."),
@@ -130,30 +134,39 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.WRONG_USER: Explanation(
         _("The script ran as another user than neolane. Nothing was changed."),
-        _("Ask an admin to correct the login user of this container, or how it becomes neolane."),
+        _("Ask an admin to correct the login user of this container, or how it becomes neolane; then retry."),
     ),
     Code.TOOLS_MISSING: Explanation(
         _("Basic commands that the script needs are missing on the container. Nothing was changed."),
-        _("Give the details below to the server team; they show which commands are missing."),
+        _("Give what the container said to the server team: it names the missing commands. Then retry."),
     ),
     Code.NLSERVER_NOT_FOUND: Explanation(
         _("There is no nlserver program below the install root. Nothing was changed."),
         _(
-            "Ask an admin to check the install root of this container, and whether Campaign is "
-            "installed there."
+            "Ask an admin to check the install root of this container, and whether Campaign is installed "
+            "there; then retry."
         ),
     ),
     Code.INSTANCE_NOT_FOUND: Explanation(
         _("The container has no configuration file for this instance. Nothing was changed."),
-        _("Ask an admin whether the instance is really installed on this container, and under this name."),
+        _(
+            "Ask an admin whether the instance is really installed on this container, and under this name. "
+            "When the inventory is right, retry or start a new rollout."
+        ),
     ),
     Code.NOT_WRITABLE: Explanation(
         _("neolane may not write the instance's configuration, or the disk is full. Nothing was changed."),
-        _("Ask the server team to check free disk space and the owner of the files named in the details."),
+        _(
+            "Ask the server team to check free disk space, and who owns the files that the container named "
+            "below; then retry."
+        ),
     ),
     Code.BUILD_UNKNOWN: Explanation(
         _("nlserver did not say which build it is. Nothing was changed."),
-        _("Give the details below to the Campaign team: nlserver does not start properly on this container."),
+        _(
+            "Give what the container said to the Campaign team: nlserver does not start properly there. Then "
+            "retry."
+        ),
     ),
     Code.BUILD_TOO_OLD: Explanation(
         _(
@@ -177,23 +190,22 @@ EXPLANATIONS: dict[str, Explanation] = {
         retries=True,
     ),
     Code.REFUSED_BY_NLSERVER: Explanation(
-        _("nlserver reported an error. Its own lines stand in the details."),
-        _("Give the details to the Campaign team. When the cause is mended, retry."),
+        _("nlserver reported an error. Its own lines stand below, under What the container said."),
+        _("Give those lines to the Campaign team. When the cause is mended, retry."),
     ),
     Code.NOT_APPLIED: Explanation(
         _("nlserver reported success, but the configuration file does not show the account."),
         _(
-            "Give the details to the Campaign team: another process may rewrite the file, or the disk "
-            "may be full."
+            "Give what the container said to the Campaign team: another process may rewrite the file, or the "
+            "disk may be full. When that is mended, retry."
         ),
     ),
     Code.NOT_PROVEN: Explanation(
         _(
-            "nlserver reported success, but the configuration file is exactly as before. Unless the "
-            "same secret had been "
-            "set by hand, the old secret is still in force."
+            "nlserver reported success, but the configuration file is exactly as before. Unless the same "
+            "secret had been set by hand, the old secret is still in force."
         ),
-        _("Retry once. If it stays, give the details to the Campaign team."),
+        _("Retry once. If it fails again, give what the container said to the Campaign team."),
     ),
     Code.CHANGED_BY_OTHERS: Explanation(
         _("While the outcome was unclear, somebody else set another account in this instance."),
@@ -201,8 +213,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.RELOAD_FAILED: Explanation(
         _(
-            "The account is in the file, but Campaign did not reload its configuration. It would start "
-            "to count at the next restart."
+            "The account is in the file, but Campaign did not reload its configuration. It takes effect at "
+            "the next restart of Campaign."
         ),
         _("Retry, or ask the Campaign team to restart Campaign on this container."),
     ),

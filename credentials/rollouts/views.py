@@ -1,5 +1,7 @@
 """Pages of rollouts and pushes: the list, the live detail, and what failed with its retry."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,10 +19,24 @@ from credentials.rollouts.forms import FailedPushFilter, PushFilter, RetryForm, 
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.progress import named, progress_of, push_lines
 from credentials.rollouts.services import Retried, cancel_rollout, refusal, retry_pushes
+from instances.failures import Code
 from portal.audit.models import Actor, AuditEvent
 
 PAGE = 50
 ATTEMPTS_PAGE = 20
+RETRIES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What a person retried: who, when and why, and how the push stood then."""
+
+    who: str
+    at: datetime
+    message: str
+    was_unknown: bool
+    outcome: str
+    """The heading of the outcome code that it had."""
 
 
 @require_GET
@@ -126,18 +142,33 @@ def _push(pk: UUID) -> Push:
 
 def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpResponse:
     page = Paginator(push.attempts.order_by("-number"), ATTEMPTS_PAGE).get_page(request.GET.get("page"))
-    retries = AuditEvent.objects.filter(target_type="push", target_id=str(push.pk), action="push.retried")
     context = {
         "push": push,
         "line": push_lines([push])[0],
         "form": form,
         "page_obj": page,
-        "retries": retries[:20],
+        "retries": _retries(push),
         "refusal": refusal(push),
         "is_open": push.state in Push.OPEN,
     }
     part = _is_live_part(request)
     return render(request, f"rollouts/{'_push_live' if part else 'push_detail'}.html", context)
+
+
+def _retries(push: Push) -> list[Retry]:
+    """Return the last retries of a push by people, newest first."""
+    words = dict(Code.choices)
+    events = AuditEvent.objects.filter(target_type="push", target_id=str(push.pk), action="push.retried")
+    return [
+        Retry(
+            who=event.actor_name,
+            at=event.at,
+            message=event.details.get("message", ""),
+            was_unknown=event.details.get("was") == Push.State.UNKNOWN,
+            outcome=str(words.get(event.details.get("code"), "")),
+        )
+        for event in events.order_by("-seq")[:RETRIES_SHOWN]
+    ]
 
 
 def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse:

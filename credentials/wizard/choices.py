@@ -11,7 +11,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from credentials.models import TechnicalAccount
-from instances.models import MIN_OAUTH_BUILD, HostKey, Installation, Instance
+from instances.models import MIN_OAUTH_BUILD, ExpectedHostKey, HostKey, Installation, Instance
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,12 @@ def _ids(texts: Iterable[str]) -> set[uuid.UUID]:
 
 
 def _instances() -> "QuerySet[Instance]":
-    approved = HostKey.objects.filter(container=OuterRef("container"), state=HostKey.State.APPROVED)
-    installations = Installation.objects.select_related("container").annotate(has_host_key=Exists(approved))
+    keys = HostKey.objects.filter(container=OuterRef("container"))
+    installations = Installation.objects.select_related("container").annotate(
+        has_host_key=Exists(keys.filter(state=HostKey.State.APPROVED)),
+        has_offered_key=Exists(keys.filter(state=HostKey.State.OFFERED)),
+        has_expected_key=Exists(ExpectedHostKey.objects.filter(container=OuterRef("container"))),
+    )
     return Instance.objects.select_related("assignment__account").prefetch_related(
         Prefetch("installations", installations.order_by("container__name"))
     )
@@ -167,11 +171,23 @@ def _obstacle(installation: Installation, instance: Instance) -> Promise | None:
 
 def _hints(installation: Installation) -> Iterable[Promise]:
     if not getattr(installation, "has_host_key", True):
-        yield _("No host key is approved yet: the push will fail until an admin approves one.")
+        yield _host_key_hint(installation)
     if installation.observed_build is None:
         yield _("Its build has not been seen yet; the push checks it before anything is changed.")
     if installation.observed_jwt:
         yield _("A JWT credential is still present.")
+
+
+def _host_key_hint(installation: Installation) -> Promise:
+    if not getattr(installation, "has_expected_key", False):
+        return _("No host key is approved yet: the push will fail until an admin approves one.")
+    if getattr(installation, "has_offered_key", False):
+        # an expected key that was shown would be approved, not offered
+        return _(
+            "The server showed another host key than the one given in the inventory file: the push will fail "
+            "until an admin has looked at it."
+        )
+    return _("The fingerprint given in the inventory file is checked at the first push.")
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def _enter(page: Page, form: ValuesForm | ValuesFileForm, judged: Judged) -> boo
         form.add_error("client_id" if "client_id" in form.fields else None, str(error))
         return False
     if done:
-        _tell(page, judged, entry)
+        _tell(page, judged, entry, from_file=isinstance(form, ValuesFileForm))
     return done
 
 
@@ -94,12 +94,20 @@ def _store(page: Page, entry: Entry) -> Draft:
     )
 
 
-def _tell(page: Page, judged: Judged, entry: Entry) -> None:
+def _tell(page: Page, judged: Judged, entry: Entry, *, from_file: bool) -> None:
     for name in judged.stripped:
         messages.info(page.request, _("Spaces or line breaks around the %s were removed.") % LABELS[name])
-    if entry.secret is None and usable_secret(page.draft.account) is None:
-        text = _("The identifiers are stored. The file does not say which client secret to use: enter it.")
-        messages.warning(page.request, text)
+    if entry.secret is None and from_file:
+        messages.warning(page.request, _without_secret(page))
+
+
+def _without_secret(page: Page) -> str:
+    if usable_secret(page.draft.account) is None:
+        return _("The identifiers are stored. The file does not say which client secret to use: enter it.")
+    return _(
+        "The identifiers are stored. The file does not say which client secret to use: the one entered "
+        "before is kept. If the file has a newer one, go back to the values and enter it."
+    )
 
 
 def _show(
@@ -114,11 +122,16 @@ def _show(
         file_form=file_form or ValuesFileForm(account=account),
         stored=stored,
         cautions=[{"label": LABELS.get(each["field"], ""), "message": each["message"]} for each in waiting],
+        is_rearranged=_is_rearranged(waiting),
         confirm_text=_confirm_text(waiting),
     )
 
 
+def _is_rearranged(waiting: list[dict[str, str]]) -> bool:
+    return any(each["code"] == REARRANGED for each in waiting)
+
+
 def _confirm_text(waiting: list[dict[str, str]]) -> str:
-    if any(each["code"] == REARRANGED for each in waiting):
-        return _("Put them right")
+    if _is_rearranged(waiting):
+        return _("Now they are right")
     return ngettext("I compared it: it is right", "I compared them: they are right", len(waiting))

@@ -14,6 +14,7 @@ from credentials.entry import usable_secret
 from credentials.ims_check import answer_about, ask
 from credentials.keyring import UnreadableSecret
 from credentials.models import TechnicalAccount
+from credentials.rollouts.models import Rollout
 from credentials.rollouts.services import RolloutError
 from credentials.services import AccountError, add_secret
 from credentials.wizard import services
@@ -68,7 +69,8 @@ def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Roll the current secret out again: to all installations of the account, or to those that are chosen."""
     account = _active_account(pk)
     selection = _selection(request, account)
-    form = RolloutForm(request.POST if request.method == "POST" else None)
+    initial = {"reason": _usual_reason(account)}
+    form = RolloutForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST":
         chosen = InstallationsForm(request.POST, selection=selection)
         if form.is_valid() and chosen.is_valid():
@@ -88,6 +90,12 @@ def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
             form.add_error(None, problem)
     context = _context(account, selection, form)
     return render(request, "wizard/rollout.html", context)
+
+
+def _usual_reason(account: TechnicalAccount) -> str:
+    """A secret that was rolled out before is no rotation the second time."""
+    secret = usable_secret(account)
+    return Rollout.Reason.REPAIR if secret and secret.rollouts.exists() else Rollout.Reason.ROTATION
 
 
 def _selection(request: HttpRequest, account: TechnicalAccount) -> Selection:

@@ -180,6 +180,17 @@ def test_details_are_shown_as_text(as_auditor: Client) -> None:
     assert "<script>alert" not in page
 
 
+def test_a_change_is_shown_as_former_and_new_value(as_auditor: Client) -> None:
+    add(before={"client_id": "", "project": "same"}, after={"client_id": "abc", "project": "same"})
+    add(changes={"port": [22, 2222], "is_enabled": [True, False]})
+    add(shown=["first", "second"], filters={"event": "39"})
+    page = as_auditor.get("/history/").content.decode()
+    for shown in ("— → abc", "22 → 2222", "yes → no", "first, second", "event: 39"):
+        assert shown in page, shown
+    assert "same" not in page
+    assert "{" not in page.split("<tbody>")[1]
+
+
 def test_an_action_without_words_of_its_own_is_still_readable(as_auditor: Client) -> None:
     add("some_thing.was_done")
     assert "Some thing was done" in as_auditor.get("/history/").content.decode()

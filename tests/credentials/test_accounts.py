@@ -266,6 +266,16 @@ def test_a_rotation_reaches_all_installations_by_default(
     assert (rollout.pushes.count(), rollout.message) == (2, "yearly")
 
 
+def test_only_a_secret_that_was_never_rolled_out_is_called_a_rotation(
+    as_admin: Client, actor: Actor, account: TechnicalAccount, installation: Installation
+) -> None:
+    url = reverse("account_rollout", args=[account.pk])
+    add_secret(account=account, secret=Secret(OTHER_SECRET), actor=actor)
+    assert as_admin.get(url).context["form"]["reason"].value() == "rotation"
+    as_admin.post(url, {**choose([installation]), "reason": "rotation"})
+    assert as_admin.get(url).context["form"]["reason"].value() == "repair"
+
+
 def test_another_instance_is_assigned_when_it_is_rolled_out(
     as_admin: Client, account: TechnicalAccount
 ) -> None:

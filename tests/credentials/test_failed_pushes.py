@@ -56,8 +56,14 @@ def test_failed_and_unknown_pushes_of_all_rollouts_are_listed(as_helpdesk: Clien
 
 def test_cause_and_next_step_are_shown(as_helpdesk: Client, three: list[Push]) -> None:
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
-    assert "The SSH server showed another host key than the approved one." in page
+    assert "The SSH server showed another host key than the one that was approved or expected." in page
     assert "Ask the server team whether the container was reinstalled." in page
+
+
+def test_one_entry_of_the_navigation_is_the_current_one(as_helpdesk: Client, three: list[Push]) -> None:
+    for response in (as_helpdesk.get("/rollouts/failed/"), as_helpdesk.post("/rollouts/failed/retry/")):
+        main = response.content.decode().split('aria-label="Main"')[1].split("</nav>")[0]
+        assert main.count("aria-current") == 1
 
 
 def test_what_a_newer_rollout_replaced_is_not_listed(as_helpdesk: Client, three: list[Push]) -> None:
@@ -159,7 +165,7 @@ def test_earlier_retries_are_shown_with_who_when_and_why(as_helpdesk: Client, th
     three[0].refresh_from_db()
     finish(three[0], state="failed", code="host_key_changed", cause="retry")
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
-    assert "Retried by henry" in page
+    assert "Last retried by henry" in page
     assert "Ticket 4711" in page
 
 

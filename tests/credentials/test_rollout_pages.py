@@ -86,7 +86,7 @@ def test_a_rollout_is_live_only_while_something_is_open(as_auditor: Client) -> N
     rollout = make_rollout()
     page = text(as_auditor, f"/rollouts/{rollout.pk}/")
     assert 'hx-trigger="every 2s"' in page
-    assert '<noscript><meta http-equiv="refresh"' in page
+    assert page.partition("<noscript>")[2].lstrip().startswith('<meta http-equiv="refresh"')
     finish_all(rollout, state="succeeded")
     page = text(as_auditor, f"/rollouts/{rollout.pk}/")
     assert "hx-trigger" not in page
@@ -169,7 +169,7 @@ def test_a_push_shows_everything_about_its_attempts(as_auditor: Client) -> None:
     for shown in (
         "Refused by nlserver",
         "nlserver reported an error.",
-        "Give the details to the Campaign team.",
+        "Give those lines to the Campaign team.",
         "&gt;&gt;&gt; XSV-350023 &lt;b&gt;no&lt;/b&gt;",
         "config=0",
         "bbbbbbbbbbbb",
@@ -233,8 +233,39 @@ def test_who_retried_when_and_why_stays_on_the_page(as_auditor: Client, helpdesk
     finish(push, state="failed", code="timed_out")
     page = as_auditor.get(f"/rollouts/pushes/{push.pk}/")
     (retry,) = page.context["retries"]
-    assert (retry.actor_name, retry.details["message"]) == ("henry", "Ticket 4711")
-    assert "Ticket 4711" in page.content.decode()
+    assert (retry.who, retry.message, retry.was_unknown) == ("henry", "Ticket 4711", False)
+    assert retry.outcome == "No answer in time"
+    shown = page.content.decode()
+    assert "Ticket 4711" in shown
+    assert "Pushed again, because it had failed" in shown
+
+
+def test_an_attempt_that_is_followed_by_another_is_not_called_queued(as_auditor: Client) -> None:
+    push = only_push(state="queued", code="connection_refused")
+    finish(push, state="failed", code="connection_refused")
+    page = text(as_auditor, f"/rollouts/pushes/{push.pk}/")
+    assert "To be tried again" in page
+    assert "Queued" not in page
+
+
+def test_while_the_portal_tries_again_a_person_has_nothing_to_do(as_helpdesk: Client) -> None:
+    push = only_push(state="queued", code="connection_refused")
+    page = text(as_helpdesk, f"/rollouts/pushes/{push.pk}/")
+    assert "the portal tries again by itself" in page
+    assert "Ask the server team" not in page
+
+
+def test_a_push_leads_to_its_container_and_instance(as_helpdesk: Client) -> None:
+    push = only_push(state="failed", code="host_key_changed")
+    page = text(as_helpdesk, f"/rollouts/pushes/{push.pk}/")
+    assert f'href="/containers/{push.container_id}/"' in page
+    assert f'href="/instances/{push.installation.instance_id}/"' in page
+
+
+def test_a_rollout_with_failures_leads_to_what_to_do(as_helpdesk: Client) -> None:
+    push = only_push(state="failed", code="timed_out")
+    address = f'href="/rollouts/failed/?account={push.rollout.secret.account_id}"'
+    assert address in text(as_helpdesk, f"/rollouts/{push.rollout_id}/")
 
 
 @pytest.mark.parametrize("state", ["succeeded", "queued", "cancelled", "superseded"])

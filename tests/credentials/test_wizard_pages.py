@@ -12,7 +12,7 @@ from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Rollout
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
-from instances.models import Container, HostKey, Instance
+from instances.models import Container, ExpectedHostKey, HostKey, Instance
 from portal.audit.models import AuditEvent
 from tests.credentials.wizard_walk import (
     SECRET,
@@ -184,6 +184,22 @@ def test_an_instance_that_would_change_its_account_is_warned_about(
     assert "No host key is approved yet" in text
     post(as_admin, account, "instances", choose([installation]))
     assert "Uses the account Former account now" in visit(as_admin, account, "review")
+
+
+def test_a_fingerprint_given_in_advance_is_said_to_be_checked_at_the_first_push(
+    as_admin: Client, settings: Settings
+) -> None:
+    container = make_installation().container
+    key = HostKey.objects.get()
+    key.delete()
+    ExpectedHostKey.objects.create(container=container, fingerprint="SHA256:expected", given_by="alice")
+    account = reach_instances(as_admin, settings)
+    text = visit(as_admin, account, "instances")
+    assert "The fingerprint given in the inventory file is checked at the first push." in text
+    assert "the push will fail" not in text
+    HostKey.objects.create(container=container, type=key.type, base64="AAAA", fingerprint="SHA256:other")
+    text = visit(as_admin, account, "instances")
+    assert "The server showed another host key than the one given in the inventory file" in text
 
 
 def test_what_became_impossible_since_the_choice_is_named_in_the_review(

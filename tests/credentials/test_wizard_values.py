@@ -104,7 +104,7 @@ def test_swapped_values_are_put_right_with_one_button(as_admin: Client) -> None:
     )
     post(as_admin, account, "values", {**swapped, "action": "typed"})
     text = page(as_admin, account)
-    assert "Put them right" in text
+    assert "Now they are right" in text
     assert SECRET not in text
     assert "values" not in Draft.objects.get().done
     assert post(as_admin, account, "values", {"action": "confirm"})["Location"].endswith("/check/")
@@ -118,7 +118,7 @@ def test_a_whole_command_line_in_one_field_is_taken_apart(as_admin: Client) -> N
     post(as_admin, account, "values", {"action": "typed", "client_id": line})
     account.refresh_from_db()
     assert (account.client_id, stored(account)) == (CLIENT, SECRET)
-    assert "Put them right" in page(as_admin, account)
+    assert "Now they are right" in page(as_admin, account)
 
 
 def test_an_unusual_value_waits_for_a_confirmation_that_names_it(as_admin: Client) -> None:
@@ -177,6 +177,23 @@ def test_another_secret_asks_adobe_again(as_admin: Client) -> None:
     Draft.objects.update(done=[*Draft.objects.get().done, "check"])
     post(as_admin, account, "values", typed(action="typed", client_secret=OTHER_SECRET))
     assert "check" not in Draft.objects.get().done
+
+
+def test_a_secret_that_stays_although_a_file_came_is_named(as_admin: Client) -> None:
+    account = reach_values(as_admin)
+    post(as_admin, account, "values", typed(action="typed"))
+    others = (OTHER_SECRET, OTHER_SECRET[:-1] + "7")
+    response = post(as_admin, account, "values", {"action": "file", "text": console_json(*others)})
+    assert "the one entered before is kept" in as_admin.get(response["Location"]).content.decode()
+
+
+def test_the_likely_mistake_is_not_the_highlighted_button(as_admin: Client) -> None:
+    account = reach_values(as_admin)
+    email = "0b0b0b0b-1111-2222-3333-444455556666@techacct.adobe.com"
+    post(as_admin, account, "values", typed(action="typed", technical_account_id=email))
+    form = page(as_admin, account).split('class="confirm"')[1].split("</form>")[0]
+    assert "it is right" in form
+    assert "primary" not in form
 
 
 def test_of_several_secrets_in_a_file_the_person_enters_the_right_one(as_admin: Client) -> None:

@@ -25,7 +25,7 @@ class Portal:
             "DJANGO_SETTINGS_MODULE": "portal.settings",
             "PORTAL_HOME": str(home),
             "DATABASE_URL": f"sqlite:///{home}/portal.sqlite3",
-                "ALLOW_LOOPBACK_TARGETS": "True",
+            "ALLOW_LOOPBACK_TARGETS": "True",
             "PUSH_COMMAND_LIMIT": "10",
             "PUSH_RETRY_DELAYS": "1,1",
             "RECONCILE_INTERVAL": "1",
