@@ -73,18 +73,15 @@ def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
 
 def current_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, int]:
     """Return for each account how many installations are proven to hold its current secret; one query."""
-    newer = Push.objects.filter(
-        installation=OuterRef("installation"),
-        state=Push.State.SUCCEEDED,
-        rollout__fence__gt=OuterRef("rollout__fence"),
+    newer = Push.objects.read_back().filter(
+        installation=OuterRef("installation"), rollout__fence__gt=OuterRef("rollout__fence")
     )
     proof = Attempt.objects.filter(
         push=OuterRef("pk"), after_digest=OuterRef("installation__observed_digest")
     )
-    holding = Push.objects.filter(
+    holding = Push.objects.read_back().filter(
         ~Exists(newer),
         Exists(proof),
-        state=Push.State.SUCCEEDED,
         rollout__secret__state=ClientSecret.State.CURRENT,
         rollout__secret__account__in=accounts,
         installation__instance__assignment__account=F("rollout__secret__account"),

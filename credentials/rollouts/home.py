@@ -129,12 +129,10 @@ def _host_keys() -> Need:
 def outdated() -> QuerySet[Installation]:
     """Return installations of active accounts for which it is not proven that they hold the current secret.
 
-    Proven as in `services.held_versions`: the newest push that succeeded there delivered the current
+    Proven as in `services.held_versions`: the newest push that was read back there delivered the current
     version, and left the digest which was observed last.
     """
-    newest = Push.objects.filter(installation=OuterRef("pk"), state=Push.State.SUCCEEDED).order_by(
-        "-rollout__fence"
-    )
+    newest = Push.objects.read_back().filter(installation=OuterRef("pk")).order_by("-rollout__fence")
     left = Attempt.objects.filter(push=OuterRef("newest"), after_digest=OuterRef("observed_digest"))
     current = ClientSecret.objects.filter(
         pk=OuterRef("delivered"),
@@ -216,7 +214,7 @@ def _drafts() -> Need:
 def first_steps() -> list[FirstStep]:
     """Return the four steps from an empty portal to the first rollout, with how far they are done."""
     containers = Container.objects.filter(is_enabled=True)
-    unapproved = containers.exclude(host_keys__state=HostKey.State.APPROVED)
+    unapproved = containers.exclude(host_keys__state=HostKey.State.APPROVED).filter(expected_host_key=None)
     has_inventory = Installation.objects.exists()
     reached = has_inventory and not unapproved.exists()
     has_account = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE).exists()
@@ -226,7 +224,7 @@ def first_steps() -> list[FirstStep]:
             _("Install the portal's public SSH key on every container, for the login that it uses there."),
             _("Show the SSH key"),
             "ssh_key",
-            reached,
+            has_inventory,
         ),
         (
             _("Import the inventory"),

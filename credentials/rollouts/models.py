@@ -67,6 +67,11 @@ class PushQuerySet(models.QuerySet["Push"]):
     def open(self) -> Self:
         return self.filter(state__in=Push.OPEN)
 
+    def read_back(self) -> Self:
+        """Pushes whose values were seen in the file afterwards, whatever became of the reload."""
+        written = [Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED]
+        return self.filter(Q(state=Push.State.SUCCEEDED) | Q(code__in=written))
+
     def needing_attention(self) -> Self:
         """Failed and unknown pushes that nothing newer has replaced."""
         return self.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN], replaced=False)

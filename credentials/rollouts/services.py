@@ -5,14 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.db.models import F, Max, OuterRef, Q, Subquery
+from django.db.models import F, Max, OuterRef, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Duty, Push, Rollout
 from credentials.rollouts.tasks import ring_on_commit
-from instances.failures import Code
 from instances.models import Installation
 from portal.audit.models import Actor, record
 
@@ -207,9 +206,9 @@ def held_versions(account: TechnicalAccount) -> dict[uuid.UUID, ClientSecret]:
 
     Proven means: the newest push whose values were read back there left the digest which was observed last.
     """
-    read_back = Q(state=Push.State.SUCCEEDED) | Q(code__in=[Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED])
     newest = (
-        Push.objects.filter(read_back, installation=OuterRef("pk"))
+        Push.objects.read_back()
+        .filter(installation=OuterRef("pk"))
         .order_by("-rollout__fence")
         .values("pk")[:1]
     )

@@ -8,6 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from credentials.history import current_counts
 from credentials.models import TechnicalAccount
 from credentials.rollouts.home import needs, outdated
 from credentials.rollouts.models import Push
@@ -46,7 +47,7 @@ def test_an_empty_portal_shows_an_admin_the_first_steps(as_admin: Client) -> Non
 def test_the_first_steps_follow_what_is_done(as_admin: Client) -> None:
     make_installation(container="web1")
     HostKey.objects.update(state=HostKey.State.OFFERED)
-    assert [step.state for step in as_admin.get("/").context["steps"]] == ["current", "done", "todo", "todo"]
+    assert [step.state for step in as_admin.get("/").context["steps"]] == ["done", "done", "current", "todo"]
     HostKey.objects.update(state=HostKey.State.APPROVED)
     assert [step.state for step in as_admin.get("/").context["steps"]] == ["done", "done", "done", "current"]
 
@@ -120,13 +121,19 @@ def test_a_file_that_changed_since_the_push_is_outdated() -> None:
     assert outdated().count() == 1
 
 
-@pytest.mark.parametrize("succeeded", [0, 1, 2])
-def test_outdated_and_held_versions_agree(succeeded: int) -> None:
+@pytest.mark.parametrize("code", ["", "reload_failed", "not_applied"])
+@pytest.mark.parametrize("ended", [0, 1, 2])
+def test_home_coverage_and_account_list_agree(ended: int, code: str) -> None:
     rollout = make_rollout(containers=["web1", "web2"])
-    for push in list(rollout.pushes.all())[:succeeded]:
-        finish(push, state="succeeded")
-    held = held_versions(rollout.secret.account)
+    for push in list(rollout.pushes.all())[:ended]:
+        finish(push, state="failed" if code else "succeeded", code=code)
+        Installation.objects.filter(pk=push.installation_id).update(
+            observed_digest=push.attempts.latest("number").after_digest or "x"
+        )
+    account = rollout.secret.account
+    held = held_versions(account)
     assert {i.pk for i in outdated()} == {i.pk for i in Installation.objects.exclude(pk__in=held)}
+    assert current_counts([account]).get(account.pk, 0) == len(held)
 
 
 def test_nothing_is_asked_of_hosted_instances_and_of_containers_that_are_off() -> None:
