@@ -9,6 +9,7 @@ from pytest_django.fixtures import Settings
 
 from instances import portal_key, ssh
 from tests.services.fixtures import StartOpenSSH
+from tests.services.programs import require
 
 
 @pytest.fixture
@@ -26,15 +27,19 @@ def test_the_first_use_makes_a_key_that_only_its_owner_can_read(key_path: Path) 
 
 def test_public_line_and_fingerprint_are_those_that_openssh_computes(key_path: Path) -> None:
     line, fingerprint = portal_key.public_line(), portal_key.fingerprint()
-    derived = subprocess.run(["ssh-keygen", "-y", "-f", key_path], check=True, capture_output=True, text=True)
+    derived = subprocess.run(
+        [require("ssh-keygen"), "-y", "-f", key_path], check=True, capture_output=True, text=True
+    )
     assert derived.stdout.split()[:2] == line.split()[:2]
-    listed = subprocess.run(["ssh-keygen", "-l", "-f", key_path], check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        [require("ssh-keygen"), "-l", "-f", key_path], check=True, capture_output=True, text=True
+    )
     assert listed.stdout.split()[1] == fingerprint
 
 
 def test_a_key_file_of_the_operators_own_is_used(key_path: Path) -> None:
     key_path.parent.mkdir()
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key_path], check=True)
+    subprocess.run([require("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", key_path], check=True)
     assert portal_key.public_line().startswith("ssh-ed25519 ")
 
 
@@ -43,7 +48,7 @@ def test_a_file_that_holds_no_usable_key_is_refused(key_path: Path, passphrase: 
     key_path.parent.mkdir()
     if passphrase == "encrypted":
         subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", key_path], check=True
+            [require("ssh-keygen"), "-q", "-t", "ed25519", "-N", "a passphrase", "-f", key_path], check=True
         )
     else:
         key_path.write_text(passphrase)
