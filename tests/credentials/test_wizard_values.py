@@ -276,3 +276,10 @@ def test_a_file_that_is_not_text_is_refused(as_admin: Client) -> None:
     upload = SimpleUploadedFile("oauth.json", b"\xff\xfe{\x00")
     response = post(as_admin, account, "values", {"action": "file", "file": upload})
     assert "UTF-8" in response.content.decode()
+
+
+def test_pasted_megabytes_are_refused_at_the_form(as_admin: Client) -> None:
+    account = reach_values(as_admin)
+    response = post(as_admin, account, "values", {"action": "file", "text": "{" + " " * 2_000_000})
+    assert response.status_code == 200
+    assert response.context["file_form"].errors

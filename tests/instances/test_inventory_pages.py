@@ -542,6 +542,14 @@ def test_a_file_beyond_the_limit_is_refused_in_words(as_admin: Client, settings:
     assert "larger than 20 MB" in as_admin.post("/instances/import/", {"file": upload}).content.decode()
 
 
+def test_pasted_megabytes_are_refused_at_their_field_and_kept(as_admin: Client) -> None:
+    text = "instance,container,address\n" + "x" * 2_000_000
+    response = as_admin.post("/instances/import/", {"text": text})
+    assert response.status_code == 200
+    assert response.context["form"].errors["text"]
+    assert text in response.content.decode()
+
+
 def test_the_template_can_be_imported_as_it_is(as_admin: Client) -> None:
     template = as_admin.get("/instances/import/template.csv").content
     preview = as_admin.post("/instances/import/", {"file": SimpleUploadedFile("i.csv", template)})["Location"]
