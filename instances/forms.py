@@ -16,7 +16,7 @@ from instances.inventory_csv import (
 )
 from instances.models import Container, Instance
 
-PASTE_LIMIT = 400_000  # characters; a form as a whole may have 1 MiB
+PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
 
 
 class InstanceFilter(forms.Form):
