@@ -1,5 +1,6 @@
 """The file broker under several writers and a fast reader: no message is lost or read half-written."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,23 @@ def test_no_message_is_lost_or_read_half_written(tmp_path: Path) -> None:
         with pytest.raises(Empty):
             queue.get(timeout=0.01)
     assert [writer.wait(10) for writer in writers] == [0] * WRITERS
+
+
+BINDER = """
+import sys
+from kombu import Connection
+from portal import celery_app
+options = {name: sys.argv[1] for name in ("data_folder_in", "data_folder_out", "control_folder")}
+with Connection("filesystem://localhost", transport_options=options) as connection:
+    for number in range(40):
+        connection.default_channel._queue_bind(f"bell-{number}", "", "", sys.argv[2])
+        connection.default_channel.get_table(f"bell-{number}")
+"""
+
+
+def test_queues_that_are_added_at_the_same_time_are_all_known(tmp_path: Path) -> None:
+    place = str(folder(tmp_path / "q"))
+    binders = [subprocess.Popen([sys.executable, "-c", BINDER, place, str(each)]) for each in range(3)]
+    assert [binder.wait(60) for binder in binders] == [0] * 3
+    tables = [json.loads(each.read_text()) for each in (tmp_path / "q").glob("*.exchange")]
+    assert [len(table) for table in tables] == [3] * 40
