@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-MIN_OAUTH_BUILD = 9383  # Campaign 7.4.1
+from instances.nlserver import MIN_BUILD
 
 
 class Instance(models.Model):
@@ -211,4 +211,4 @@ class Installation(models.Model):
     @property
     def needs_upgrade(self) -> bool:
         """True where the observed build does not know OAuth accounts."""
-        return self.observed_build is not None and self.observed_build < MIN_OAUTH_BUILD
+        return self.observed_build is not None and self.observed_build < MIN_BUILD

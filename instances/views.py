@@ -14,7 +14,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from instances import inventory
 from instances.forms import InstallationForm, InstanceFilter, InstanceForm
 from instances.inventory import InventoryError
-from instances.models import MIN_OAUTH_BUILD, Container, Installation, Instance
+from instances.models import Container, Installation, Instance
+from instances.nlserver import MIN_BUILD
 from portal.audit.models import Actor
 
 PAGE = 50
@@ -27,7 +28,7 @@ def instance_list(request: HttpRequest) -> HttpResponse:
     form = InstanceFilter(request.GET)
     rows = _filtered(form).annotate(
         containers=Count("installations"),
-        old=Count("installations", filter=Q(installations__observed_build__lt=MIN_OAUTH_BUILD)),
+        old=Count("installations", filter=Q(installations__observed_build__lt=MIN_BUILD)),
         jwt=Count("installations", filter=Q(installations__observed_jwt=True)),
     )
     page = Paginator(rows.order_by("name"), PAGE).get_page(request.GET.get("page"))

@@ -137,7 +137,6 @@ class Evidence:
 
     exit_codes: dict[str, int] = field(default_factory=dict)
     output: str = ""
-    before_digest: str = ""
     seen: nlserver.FileState | None = None
     client_ids: str = ""
     account_ids: str = ""

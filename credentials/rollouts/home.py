@@ -17,7 +17,8 @@ from django.views.decorators.http import require_GET
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.progress import progress_of, with_open_pushes
-from instances.models import MIN_OAUTH_BUILD, Container, HostKey, Installation, Instance
+from instances.models import Container, HostKey, Installation, Instance
+from instances.nlserver import MIN_BUILD
 
 SHOWN = 5
 OVERDUE = timedelta(minutes=2)
@@ -183,7 +184,7 @@ def _on_jwt() -> Need:
 
 def _too_old() -> Need:
     return _instances(
-        Q(observed_build__lt=MIN_OAUTH_BUILD),
+        Q(observed_build__lt=MIN_BUILD),
         lambda count: ngettext(
             "instance runs a build below 7.4.1, which cannot take an OAuth account.",
             "instances run a build below 7.4.1, which cannot take an OAuth account.",

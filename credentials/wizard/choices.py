@@ -11,7 +11,8 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from credentials.models import TechnicalAccount
-from instances.models import MIN_OAUTH_BUILD, ExpectedHostKey, HostKey, Installation, Instance
+from instances.models import ExpectedHostKey, HostKey, Installation, Instance
+from instances.nlserver import MIN_BUILD
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ class Versions:
 def versions(limit: int = 50) -> Versions:
     """Return what is known of the builds of all installations that can be pushed to."""
     pushable = Installation.objects.exclude(instance__deployment=Instance.Deployment.HOSTED)
-    too_old = pushable.filter(observed_build__lt=MIN_OAUTH_BUILD).select_related("instance", "container")
+    too_old = pushable.filter(observed_build__lt=MIN_BUILD).select_related("instance", "container")
     return Versions(
         total=pushable.count(),
         unseen=pushable.filter(observed_build=None).count(),
