@@ -7,9 +7,12 @@
 # It answers with lines `PORTAL <nonce> key=value`; everything else on stdout is noise, or nlserver speaking.
 # Exit: 0 done, 90 not ready, 93 busy, 94 late, 95 a newer conversation was here, 96 bad arguments,
 # 97 the line was cut off, 98 the line is malformed. Needs a POSIX sh whose printf is built in.
+#
+# A fleet runs this at once, and every process that it starts costs more than all it does itself: hence shell
+# built-ins where a tool would be the usual way.
 
 set +x
-exec 2>&1
+exec 2>&1 4>&1
 
 nonce=$1 mode=$2 instance=$3 root=$4 fence=$5 attempt=$6 flags=$7 limit=$8 user=${9:-neolane}
 letters=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
@@ -17,17 +20,28 @@ digits=0123456789
 READY_SECONDS=30
 PROBE_SECONDS=15
 RELOAD_SECONDS=30
-ENV_SECONDS=10
-GRACE_SECONDS=2
+newline='
+'
+told=
 
-# The leading newline is for whatever stands unfinished on the line.
+# say <key=value>: kept until the next flush. The leading newline is for whatever stands unfinished on the line.
 say() {
-    printf '\nPORTAL %s %s\n' "$nonce" "$1"
+    told="$told${newline}PORTAL $nonce $1$newline"
+}
+
+flush() {
+    printf '%s' "$told"
+    told=
+}
+
+leave() {
+    flush
+    exit "$1"
 }
 
 stop() {
     say "$2"
-    exit "$1"
+    leave "$1"
 }
 
 check_arguments() {
@@ -47,18 +61,23 @@ check_number() {
 }
 
 check_user() {
-    say "user=$(id -un)"
+    me=$(id -un)
+    say "user=$me"
     # Anybody else (root above all) would leave files behind that neolane cannot write.
-    [ "$(id -un)" = "$user" ] || exit 90
+    [ "$me" = "$user" ] || leave 90
+    # Whoever waits has to know that no password is being asked for.
+    flush
 }
 
 check_tools() {
     missing=
-    for tool in awk cat cut date flock head id ls mkdir mkfifo mv rm sha256sum sleep timeout tr; do
+    for tool in awk chmod date flock id ls mkdir mv sha256sum sleep timeout; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     # A printf that is a program would carry the account in its arguments.
-    [ "$(command -v printf)" = printf ] || missing="$missing builtin-printf"
+    mask=$(command -v printf && umask)
+    case $mask in "printf$newline"*) ;; *) missing="$missing builtin-printf" ;; esac
+    mask=${mask##*"$newline"}
     [ -z "$missing" ] || stop 90 "tools=${missing# }"
 }
 
@@ -69,7 +88,7 @@ find_nlserver() {
         nlserver=missing
     done
     say "nlserver=$nlserver"
-    [ "$nlserver" != missing ] || exit 90
+    [ "$nlserver" != missing ] || leave 90
 }
 
 check_config() {
@@ -80,19 +99,21 @@ check_config() {
     say config=present
 }
 
-# No umask for the whole script: nlserver would inherit it and close its files to the web server.
+# The files of this script are for their owner; `run` gives nlserver the umask back that was found.
 check_state() {
+    umask 077
     state=$base/var/campaign-portal
-    (umask 077 && mkdir -p "$state" && chmod 700 "$state") 2>/dev/null
-    (umask 077 && : >>"$state/$instance.lock") 2>/dev/null || stop 90 state=unwritable
-    # Permission is not room: on a full disk only a real write fails.
-    store "$nonce" "$(head -c 4096 /dev/zero | tr '\000' .)" || stop 90 state=unwritable
-    rm -f "$state/$instance.$nonce"
+    [ -d "$state" ] || { mkdir -p "$state" && chmod 700 "$state"; } 2>/dev/null
+    # Permission is not room: on a full disk only a real write fails. What is in the lock file does not matter.
+    room=................................................................
+    for _ in 2 4 8 16 32 64; do room=$room$room; done
+    { printf '%s\n' "$room" >"$state/$instance.lock" && printf '' >"$state/$instance.lock"; } 2>/dev/null ||
+        stop 90 state=unwritable
 }
 
 # store <suffix> <text>: replaces a state file as a whole or not at all.
 store() {
-    (umask 077 && printf '%s\n' "$2" >"$state/$instance.$1.new") 2>/dev/null &&
+    { printf '%s\n' "$2" >"$state/$instance.$1.new"; } 2>/dev/null &&
         mv -f "$state/$instance.$1.new" "$state/$instance.$1" 2>/dev/null
 }
 
@@ -103,16 +124,21 @@ find_environment() {
     command -v bash >/dev/null 2>&1 && env_shell="bash"
     env_file=$base/env.sh
     [ -f "$env_file" ] || env_file=/dev/null
-    survival=$(timeout "$ENV_SECONDS" "$env_shell" -c "$SOURCE; echo survived" "$env_file" </dev/null)
-    if [ "$survival" != survived ]; then
+    launch=$PROBE
+    run probe start "$PROBE_SECONDS" pdump
+    if [ "$survived" = no ]; then
         env_file=/dev/null
         say environment=unusable
+        run probe start "$PROBE_SECONDS" pdump
     fi
+    launch=$LAUNCH
 }
 # shellcheck disable=SC2016
 SOURCE='. "$0" >/dev/null 2>&1 </dev/null; set +aeuvx'
 # shellcheck disable=SC2016
 LAUNCH="$SOURCE"'; exec "$@"'
+# shellcheck disable=SC2016
+PROBE="$SOURCE"'; echo survived; exec "$@"'
 # The account stands in no arguments but those of nlserver itself.
 # shellcheck disable=SC2016
 CONFIGURE="$SOURCE"'; IFS= read -r portal_line || exit 97
@@ -121,7 +147,7 @@ exec "$1" config "-instance:$2" "-setimsoauth:$portal_line" </dev/null'
 start() {
     seconds=$1
     shift
-    timeout -k 5 "$seconds" "$env_shell" -c "$LAUNCH" "$env_file" "$nlserver" "$@" </dev/null 9>&-
+    timeout -k 5 "$seconds" "$env_shell" -c "$launch" "$env_file" "$nlserver" "$@" </dev/null 9>&-
 }
 
 configure() {
@@ -129,51 +155,65 @@ configure() {
         timeout -k 5 "$limit" "$env_shell" -c "$CONFIGURE" "$env_file" "$nlserver" "$instance"
 }
 
-# Reads to the end whatever its own reader does (nlserver must not die of a broken pipe), keeps the first
-# 64 KiB and passes them on at the end. A long line is cut at a blank, lest half a secret escapes redaction.
-# Exit 3: a line was marked as an error.
-# shellcheck disable=SC2016
-RELAY='
-    size < 65536 {
-        line = substr($0, 1, 8192)
-        if (length($0) > 8192) sub(/[^ ]*$/, "[...]", line)
-        text = text line "\n"
-        size = length(text)
-    }
-    substr($0, index($0, ">"), 3) == ">>>" && index($0, ">") <= 40 { failed = 1 }
-    END {
-        printf "%s", text | "cat 2>/dev/null || cat >/dev/null"
-        close("cat 2>/dev/null || cat >/dev/null")
-        exit failed ? 3 : 0
-    }
-'
-
 # run <name> <command...>: says what the command printed, and its exit status. A process that the command left
-# behind may keep the pipe open; it is not waited for.
+# behind may keep the pipe open; the mark after the command's end is what ends the reading.
 run() {
-    name=$1 pipe=$state/$instance.$nonce.pipe
+    name=$1
     shift
     say "run=$name"
-    (umask 077 && mkfifo "$pipe") 2>/dev/null || pipe=/dev/null
-    LC_ALL=C awk "$RELAY" <"$pipe" 9>&- &
-    reader=$!
-    unlinked "$@" >"$pipe" 2>&1
-    rc=$?
-    (sleep "$GRACE_SECONDS" && kill "$reader") >/dev/null 2>&1 9>&- &
-    killer=$!
-    wait "$reader" 2>/dev/null
-    relayed=$?
-    { kill "$killer" && wait "$killer"; } 2>/dev/null
-    errors=0
-    case $relayed in 0) ;; 3) errors=1 ;; *) say "relay.$name=cut" ;; esac
+    flush
+    result=$(
+        {
+            umask "$mask"
+            "$@" 2>&1 4>&-
+            printf '\n%s ended %s\n' "$nonce" "$?"
+        } | relay
+    )
+    rc=${result%% *} survived=${result##* }
+    errors=${result#* } errors=${errors%% *}
+    # The shell that waits for the command was killed, so nobody knows how it ended.
+    case $rc in '' | *[!$digits]*) rc=137 errors=0 && say "relay.$name=cut" ;; esac
     say "rc.$name=$rc"
     say "errors.$name=$errors"
 }
 
-# Once both ends are open the name is only in the way.
-unlinked() {
-    [ "$pipe" = /dev/null ] || rm -f "$pipe"
-    "$@"
+# Reads to the end whatever its own reader does (nlserver must not die of a broken pipe), keeps the first
+# 64 KiB and passes them on at the end. A long line is cut at a blank, lest half a secret escapes redaction.
+# Prints the exit status, 1 if a line was marked as an error else 0, and whether env.sh was survived.
+relay() {
+    LC_ALL=C text='' space=65536 status=- marked=0 lived=no
+    while IFS= read -r each; do
+        case $each in
+        "$nonce ended "*)
+            status=${each##* }
+            break
+            ;;
+        survived)
+            [ "$name" = probe ] && lived=yes && continue
+            ;;
+        *'>>>'*) is_error && marked=1 ;;
+        esac
+        [ "$space" -gt 0 ] || continue
+        [ "${#each}" -le 8192 ] || shorten
+        text=$text$each$newline
+        space=$((space - ${#each} - 1))
+    done
+    # The line end before the mark.
+    text=${text%"$newline"}
+    printf '%s' "$text" 2>/dev/null >&4
+    printf '%s %s %s' "$status" "$marked" "$lived"
+}
+
+# nlserver marks an error with >>>, after a time and nothing else that has a > in it.
+is_error() {
+    start=${each%%>*}
+    [ "${#start}" -lt 40 ] || return
+    case ${each#"$start"} in '>>>'*) ;; *) return 1 ;; esac
+}
+
+shorten() {
+    each=$(printf '%.8192s' "$each")
+    case $each in *' '*) each="${each% *} [...]" ;; *) each='[...]' ;; esac
 }
 
 # The attributes, wherever they stand: one record per tag, so memory stays small whatever the file's size.
@@ -208,6 +248,8 @@ attributes() {
                 tag = substr(tag, end + 1)
                 if (name in key && ++count <= 40) {
                     gsub(/[\001-\037\177]/, " ", value)
+                    if (key[name] == "jwt" && value != "") value = "yes"
+                    if (key[name] != "secret") value = substr(value, 1, 200)
                     print key[name] "=" value
                 }
             }
@@ -218,43 +260,48 @@ attributes() {
 # report <before|held|after>: ids in clear, of the secret only a digest of what is encrypted in the file.
 report() {
     say "$1.file=$(stat -L -c '%i %s %y %z' "$config" 2>/dev/null || ls -liL "$config")"
-    attributes "$config" | while IFS= read -r pair; do
+    found=$(attributes "$config") || return 0
+    while [ -n "$found" ]; do
+        pair=${found%%"$newline"*}
+        found=${found#"$pair"}
+        found=${found#"$newline"}
         name=${pair%%=*} value=${pair#*=}
-        case $name in
-        secret) value=$(digest "$value") ;;
-        jwt) value=${value:+yes} ;;
-        *) value=$(printf '%s' "$value" | LC_ALL=C cut -c 1-200) ;;
-        esac
+        if [ "$name" = secret ]; then
+            digest "$value"
+            value=$digest
+        fi
         say "$1.$name=$value"
     done
     say "$1.read=yes"
 }
 
+# digest <text>: sets `digest`. The same file is read up to three times.
+digested='' digest=empty
 digest() {
-    if [ -z "$1" ]; then
-        echo empty
-    else
-        printf '%s' "$1" | sha256sum | cut -d ' ' -f 1
-    fi
+    [ "$1" != "$digested" ] || return 0
+    digest=empty digested=$1
+    [ -n "$1" ] || return 0
+    digest=$(printf '%s' "$1" | sha256sum)
+    digest=${digest%% *}
 }
 
-# Seconds that no clock step can move.
-now() {
-    if [ -r /proc/uptime ]; then
-        cut -d . -f 1 /proc/uptime
-    else
-        date +%s
-    fi
+# Sets `now`: seconds that no clock step can move.
+clock() {
+    if { IFS=' .' read -r now _ </proc/uptime; } 2>/dev/null; then return; fi
+    now=$(date +%s)
 }
 
 # The newline that ends the line is the moment of commitment: a line without it is not executed.
 read_line() {
-    since=$(now)
+    clock
+    since=$now
     say ready
+    flush
     IFS= read -r line || exit 97
     trap '' HUP PIPE
     exec </dev/null
-    [ $(($(now) - since)) -le "$READY_SECONDS" ] || stop 94 late=yes
+    clock
+    [ $((now - since)) -le "$READY_SECONDS" ] || stop 94 late=yes
     case $line in
     */*/*/*/*) stop 98 line=malformed ;;
     ?*/?*/?*/?*) ;;
@@ -266,9 +313,11 @@ read_line() {
 # until nlserver has ended.
 take_lock() {
     exec 9>>"$state/$instance.lock"
-    patience=$(($(now) + $1))
+    clock
+    patience=$((now + $1))
     until flock -n 9; do
-        [ "$(now)" -lt "$patience" ] || stop 93 busy=yes
+        clock
+        [ "$now" -lt "$patience" ] || stop 93 busy=yes
         sleep 0.2 2>/dev/null || sleep 1
     done
 }
@@ -292,9 +341,22 @@ is_newer() {
     [ "$mode" = look ]
 }
 
-# journal <stage>: what a lost answer would have said. Neither ids nor secret.
+# journal <stage>: what a lost answer would have said, as its last whole line. Neither ids nor secret.
 journal() {
-    store journal "$fence $attempt $1 config=$config_rc reload=$reload_rc restart=$restart_rc errors=$failed"
+    entry="$fence $attempt $1 config=$config_rc reload=$reload_rc restart=$restart_rc errors=$failed"
+    if [ "$1" = begun ]; then
+        store journal "$entry"
+    else
+        { printf '\n%s\n' "$entry" >>"$state/$instance.journal"; } 2>/dev/null
+    fi
+}
+
+tell_journal() {
+    entry=
+    while IFS= read -r each; do
+        [ -z "$each" ] || entry=$each
+    done <"$state/$instance.journal"
+    say "journal=$entry"
 }
 
 # note <name>: adds the step that just ran to the steps that printed an error line.
@@ -341,9 +403,7 @@ look() {
     trap '' HUP PIPE
     take_lock 70
     pass_fence
-    if [ -f "$state/$instance.journal" ]; then
-        say "journal=$(head -c 300 "$state/$instance.journal" | head -n 1)"
-    fi
+    [ ! -f "$state/$instance.journal" ] || tell_journal
     report after
 }
 
@@ -352,10 +412,10 @@ check_tools
 check_user
 PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
 find_nlserver
-cd "$base" || exit 90
+cd "$base" || leave 90
 check_config
 check_state
 find_environment
-run probe start "$PROBE_SECONDS" pdump
 "$mode"
 say done=yes
+flush

@@ -26,7 +26,7 @@ MIN_BUILD = 9383
 LINE = re.compile(r"[^/\x00-\x20\x7f]+(?:/[^/\x00-\x20\x7f]+){3}")
 """What is sent as one line: a line break inside would be a commit point before its time."""
 READY_SECONDS = 60
-"""env.sh 10, pdump 15 + 5 and a slow host; the script itself has no other waits before `ready`."""
+"""pdump 15 + 5, twice where env.sh ends the shell, and a slow host; nothing else is waited for."""
 LOOK_SECONDS = 150
 """READY_SECONDS, 70 for the lock and reading the file."""
 

@@ -11,8 +11,8 @@ SCRIPT = Path(__file__).parent.with_suffix(".sh")
 INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
-FOLLOW_UP_SECONDS = 37
-"""One reload or restart: 30, 5 until it is killed, 2 of grace."""
+FOLLOW_UP_SECONDS = 35
+"""One reload or restart: 30, and 5 until it is killed."""
 
 Become = Literal["none", "sudo", "su"]
 Mode = Literal["apply", "look"]
@@ -55,7 +55,7 @@ class Job:
     @property
     def report_seconds(self) -> int:
         """How long after the newline the report may take: lock, nlserver and its end, follow-ups, margin."""
-        return 5 + self.limit + 7 + FOLLOW_UP_SECONDS * (self.reload + self.restart_pipelined) + 15
+        return 5 + self.limit + 5 + FOLLOW_UP_SECONDS * (self.reload + self.restart_pipelined) + 15
 
 
 @dataclass(frozen=True)

@@ -106,9 +106,9 @@ class ShellContainer:
         return [call.split("\n") for call in file.read_text().split("\n\n")[:-1]] if file.exists() else []
 
     def noted(self, kind: str) -> str:
-        """The content of a state file: `fence` or `journal`."""
+        """The last line of a state file: `fence` or `journal`."""
         file = self.state / f"{self.instance}.{kind}"
-        return file.read_text().strip() if file.exists() else ""
+        return file.read_text().splitlines()[-1] if file.exists() else ""
 
     def wait_for(self, mark: str) -> None:
         """Wait until nlserver left the mark `started` or `ended`."""

@@ -59,8 +59,8 @@ class TestJob:
         assert job(restart_pipelined=True).flags == "reload,pipelined"
 
     def test_a_report_may_take_longer_the_more_is_to_be_done(self) -> None:
-        assert job(reload=False, limit=60).report_seconds == 87
-        assert job(limit=60, restart_pipelined=True).report_seconds == 161
+        assert job(reload=False, limit=60).report_seconds == 85
+        assert job(limit=60, restart_pipelined=True).report_seconds == 155
 
 
 class TestCommand:

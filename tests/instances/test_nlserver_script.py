@@ -175,7 +175,7 @@ def test_nl7_is_found_too(shell: str, container: ShellContainer) -> None:
 
 def test_a_full_disk_is_noticed_before_anything_is_sent(shell: str, container: ShellContainer) -> None:
     container.state.mkdir()
-    (container.state / "prod1.0123456789abcdef.new").symlink_to("/dev/full")
+    (container.state / "prod1.lock").symlink_to("/dev/full")
     reply = converse(argv(shell, container))
     assert (reply.exit_status, reply.said("state")) == (90, "unwritable")
     assert container.calls() == []
@@ -395,8 +395,7 @@ def test_a_process_left_behind_delays_nothing_and_holds_no_lock(
     shell: str, container: ShellContainer
 ) -> None:
     container.fault("daemon", 6)
-    script = nlserver.script().replace("GRACE_SECONDS=2", "GRACE_SECONDS=0.2")
-    with started(argv(shell, container, script=script)) as process:
+    with started(argv(shell, container)) as process:
         assert process.stdin
         assert process.stdout
         process.stdin.write(LINE)
