@@ -57,10 +57,17 @@ class Portal:
     def public_key(self) -> str:
         return self.manage("portal_key", "--plain").strip()
 
-    def worker(self, name: str = "worker") -> Process:
+    def worker(self, name: str = "worker", *, concurrency: int = 8) -> Process:
         """Start a Celery worker; use it as a context manager."""
         command = [sys.executable, "-m", "celery", "-A", "portal", "worker", "--pool", "threads"]
-        command += ["--concurrency", "8", "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+        command += [
+            "--concurrency",
+            str(concurrency),
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel",
+            "INFO",
+        ]
         worker = Process(command, log=self.home / f"{name}.log", env=self.environment, cwd=ROOT)
         worker.wait_for_line(r"celery@.* ready", within=60)
         return worker

@@ -221,7 +221,8 @@ def _launcher(user: str | None, stop_signal: signal.Signals) -> list[str]:
     return [*launcher, "--reuid", user, "--regid", user, "--init-groups"] if user else launcher
 
 
-def _descendants(pid: int) -> set[int]:
+def descendants(pid: int) -> set[int]:
+    """The processes below this one."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -241,7 +242,7 @@ def _descendants(pid: int) -> set[int]:
 def _family(pid: int) -> Iterator[list[int]]:
     """Handles to all processes below this one: unlike ids, they never come to mean another process."""
     handles: list[int] = []
-    for descendant in _descendants(pid):
+    for descendant in descendants(pid):
         with contextlib.suppress(ProcessLookupError):
             handles.append(os.pidfd_open(descendant))
     try:
