@@ -320,36 +320,120 @@ class _MeteredSocket(socket.socket):
         return data
 
 
-def _connect(addresses: Sequence[str], port: int, seconds: float, pulse: _Pulse) -> _MeteredSocket:
-    """Connect to the first address that answers; each gets an equal share of the time."""
-    failure: SSHError = HostUnreachable()
-    for address in addresses:
+class Dial:
+    """A connection being made without a thread that waits: to one address after another, until one answers.
+
+    Poll `fileno` for `events`, and call `advance` when it is ready or the time `ends` has come. With
+    `until_heard` an answer is the first byte that the server sends (an SSH server speaks first): who only
+    accepts does not count. Once `is_over`, `take` gives the socket or raises what the last address failed
+    with.
+    """
+
+    def __init__(self, addresses: Sequence[str], port: int, limits: Deadlines, *, until_heard: bool) -> None:
+        self._left = list(addresses)
+        self._port = port
+        self._limits = limits
+        self._share = limits.connect / len(addresses)
+        self._until_heard = until_heard
+        self._sock: _MeteredSocket | None = None
+        self._failure: SSHError = HostUnreachable()
+        self.started = time.monotonic()
+        self.ends = self.started
+        self.events = 0
+        self.is_over = False
+        self._try_next()
+
+    def fileno(self) -> int:
+        """The descriptor to poll, of another socket after each failed address."""
+        return self._sock.fileno() if self._sock else -1
+
+    def advance(self) -> None:
+        """Go on as far as possible without waiting."""
+        if self.is_over or self._sock is None:
+            return
         try:
-            return _connect_one(address, port, _Clock(seconds / len(addresses), pulse))
+            if _is_ready(self._sock, self.events):
+                self._answered(self._sock)
+            elif time.monotonic() >= self.ends:
+                raise TimedOut
         except SSHError as error:
-            failure = error
-    raise failure
+            self._fail(error)
 
+    def take(self) -> "_MeteredSocket":
+        """Return the connected socket, or raise an `SSHError`."""
+        if self._sock is None:
+            raise self._failure
+        return self._sock
 
-def _connect_one(address: str, port: int, clock: _Clock) -> _MeteredSocket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = _MeteredSocket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        _raise_for(sock.connect_ex((address, port)))
-        _await_connected(sock, clock)
+    def close(self) -> None:
+        """Give up."""
+        self.is_over = True
+        if self._sock:
+            self._sock.close()
+            self._sock = None
+
+    def _answered(self, sock: "_MeteredSocket") -> None:
         _raise_for(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+        if self._until_heard and self.events == select.POLLOUT:
+            self.events = select.POLLIN
+            self.ends = time.monotonic() + self._limits.negotiate
+        else:
+            self.is_over = True
+
+    def _fail(self, error: SSHError) -> None:
+        self._failure = error
+        if self._sock:
+            self._sock.close()
+            self._sock = None
+        self._try_next()
+
+    def _try_next(self) -> None:
+        if not self._left:
+            self.is_over = True
+            return
+        address = self._left.pop(0)
+        sock = _MeteredSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        self._sock, self.events = sock, select.POLLOUT
+        self.ends = time.monotonic() + self._share
+        try:
+            sock.setblocking(False)
+            _raise_for(sock.connect_ex((address, self._port)))
+        except SSHError as error:
+            self._fail(error)
+        except BaseException:
+            sock.close()
+            raise
 
 
-def _await_connected(sock: socket.socket, clock: _Clock) -> None:
+def _is_ready(sock: socket.socket, events: int) -> bool:
     poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    while not poll.poll(clock.step() * 1000):
-        pass
+    poll.register(sock, events)
+    return bool(poll.poll(0))
+
+
+def dial(host: str, port: int, *, policy: AddressPolicy, deadlines: Deadlines) -> Dial:
+    """Begin to connect, for a caller that polls many dials. Waits for nothing but a name to be resolved.
+
+    Raises `NameNotResolved` or `AddressNotAllowed`.
+    """
+    addresses = policy.vet(resolve(host, port, _Clock(deadlines.resolve, _Pulse(lambda: None))), port)
+    return Dial(addresses, port, deadlines, until_heard=True)
+
+
+def _connect(addresses: Sequence[str], port: int, limits: Deadlines, pulse: _Pulse) -> _MeteredSocket:
+    """Connect to the first address that answers; each gets an equal share of the time."""
+    dial = Dial(addresses, port, limits, until_heard=False)
+    try:
+        while not dial.is_over:
+            poll = select.poll()
+            poll.register(dial, dial.events)
+            pulse.beat()
+            poll.poll(1000 * max(0.0, min(TICK_SECONDS, dial.ends - time.monotonic())))
+            dial.advance()
+    except BaseException:
+        dial.close()
+        raise
+    return dial.take()
 
 
 def _raise_for(number: int) -> None:
@@ -376,7 +460,7 @@ class _Link:
     def reach(cls, host: str, port: int, policy: AddressPolicy, deadlines: Deadlines, pulse: _Pulse) -> Self:
         """Resolve, vet and connect."""
         addresses = policy.vet(resolve(host, port, _Clock(deadlines.resolve, pulse)), port)
-        return cls(_connect(addresses, port, deadlines.connect, pulse), deadlines, pulse)
+        return cls(_connect(addresses, port, deadlines, pulse), deadlines, pulse)
 
     def clock(self, seconds: float) -> _Clock:
         return _Clock(seconds, self._pulse)
@@ -461,14 +545,20 @@ class Connection:
         policy: AddressPolicy,
         deadlines: Deadlines | None = None,
         tick: Tick = lambda: None,
+        dialed: Dial | None = None,
     ) -> Self:
         """Resolve, vet, connect, check the host key and log in, or raise an `SSHError`.
 
         `tick` is called about every second during this and every later wait; what it raises ends the
-        connection and reaches the caller.
+        connection and reaches the caller. `dialed` is a dial to this target that is over: its socket is used,
+        or what it failed with is raised.
         """
         pinned = tuple(HostKey.parse(line) for line in target.host_keys)
-        link = _Link.reach(target.host, target.port, policy, deadlines or Deadlines(), _Pulse(tick))
+        limits, pulse = deadlines or Deadlines(), _Pulse(tick)
+        if dialed:
+            link = _Link(dialed.take(), limits, pulse)
+        else:
+            link = _Link.reach(target.host, target.port, policy, limits, pulse)
         try:
             offered = link.negotiate(_preference(pinned))
             _check_host_key(offered, pinned)
@@ -558,7 +648,7 @@ class Talk:
         return line
 
     def _chunk(self, clock: _Clock) -> bytes:
-        data = self._link.run(lambda: self._channel.recv(LINE_LIMIT), clock)
+        data = self._receive(clock)
         self._received += len(data)
         if self._received > OUTPUT_LIMIT:
             self._link.close()
@@ -566,6 +656,21 @@ class Talk:
         if not data and not self._channel.eof_received:
             raise ConnectionLost
         return data
+
+    def _receive(self, clock: _Clock) -> bytes:
+        """Wait for the next bytes, empty at the end; the one wait that Paramiko itself bounds."""
+        try:
+            while True:
+                self._channel.settimeout(clock.step())
+                with contextlib.suppress(TimeoutError):
+                    return self._channel.recv(LINE_LIMIT)
+        except (paramiko.SSHException, OSError, EOFError):
+            raise ConnectionLost from None
+        except BaseException:
+            self._link.close()
+            raise
+        finally:
+            self._channel.settimeout(None)
 
 
 @dataclass

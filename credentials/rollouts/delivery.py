@@ -16,19 +16,19 @@ from typing import Self, cast
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
 from credentials import services
 from credentials.keyring import UnreadableSecret
-from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.lease import Lease, LeaseLost
-from credentials.rollouts.models import Attempt, Push
+from credentials.rollouts.models import Attempt, Push, last_attempt_number
 from credentials.rollouts.settlement import PORTAL, SENT, Outcome, settle, settle_abandoned
 from instances import host_keys, nlserver, policy, portal_key, redaction, ssh
 from instances.failures import Code
-from instances.models import Container, Installation, Instance
+from instances.models import Container, Installation
+from portal import database
 from portal.plaintext import Secret
 
 logger = logging.getLogger(__name__)
@@ -40,86 +40,104 @@ class NoLongerWanted(Exception):
     """A newer rollout or a person decided otherwise since this push was queued: nothing must be sent."""
 
 
-def deliver(container_id: uuid.UUID) -> bool:
+def deliver(container_id: uuid.UUID, dialed: ssh.Dial | None = None) -> bool:
     """Deliver everything due on this container; return whether something became due meanwhile.
 
-    False at once if another worker holds the container, or this worker is shutting down.
+    False at once if nothing is due, another worker holds the container, or this worker is shutting down.
+    `dialed` is a dial to it that is over; without one, the connection is made here.
     """
+    with Line(Lease(container_id, owner=WORKER), dialed) as line:
+        try:
+            work = _claim(container_id, line.lease)
+            while work:
+                _deliver_one(*work, line)
+                work = None if stopping.is_set() else _next(container_id, line.lease)
+        except LeaseLost:
+            logger.warning("The lease on container %s was lost; its new holder goes on.", container_id)
+            return False
+        finally:
+            line.drop()
+            line.lease.release()
+    return line.lease.was_held and not stopping.is_set() and _is_due(container_id)
+
+
+def _claim(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
+    """Take the container, settle what a vanished holder left there, and begin the first push that is due."""
     if stopping.is_set():
-        return False
-    lease = Lease(container_id, owner=WORKER)
-    if not lease.take():
-        return False
-    try:
-        with lease.held():
-            container = Container.objects.get(pk=container_id)
-            settle_abandoned(container)
-        with Line(container, lease) as line:
-            while not stopping.is_set() and (push := _next_due(container_id)):
-                _deliver_one(push, line, lease)
-    except LeaseLost:
-        logger.warning("The lease on container %s was lost; its new holder goes on.", container_id)
-        return False
-    finally:
-        lease.release()
-    return not stopping.is_set() and _next_due(container_id) is not None
+        return None
+    with lease.taken() as is_ours:
+        if not is_ours:
+            return None
+        settle_abandoned(container_id)
+        return _begin(container_id, lease)
 
 
-def _next_due(container_id: uuid.UUID) -> Push | None:
-    related = ("rollout__secret__account", "installation__instance", "container")
-    return Push.objects.due().filter(container=container_id).select_related(*related).order_by("due").first()
+def _next(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
+    if not _is_due(container_id):
+        return None
+    with lease.held():
+        return _begin(container_id, lease)
+
+
+def _is_due(container_id: uuid.UUID) -> bool:
+    return Push.objects.due().filter(container=container_id).exists()
 
 
 @dataclass
 class Line:
     """The one SSH connection of a delivery, opened when it is first needed."""
 
-    container: Container
     lease: Lease
+    dialed: ssh.Dial | None = None
     connection: ssh.Connection | None = None
     failure: ssh.SSHError | None = None
 
-    def open(self) -> ssh.Connection:
+    def open(self, container: Container) -> ssh.Connection:
         """Return the connection; raise the same `ssh.SSHError` again for every push if it cannot be had."""
         if self.failure:
             raise self.failure
         if self.connection is None:
             try:
-                self.connection = self._connect()
+                self.connection = self._connect(container)
             except ssh.SSHError as error:
                 self.failure = error
                 raise
         return self.connection
 
-    def _connect(self) -> ssh.Connection:
+    def _connect(self, container: Container) -> ssh.Connection:
         """Connect; keep an unapproved key for an admin, or trust it if one gave its fingerprint before."""
         try:
-            return self._connect_pinned()
+            return self._connect_pinned(container)
         except ssh.HostKeyUnknown as error:
-            scan = host_keys.store_scan(container=self.container, shown=[error.offered], actor=PORTAL)
+            scan = host_keys.store_scan(container=container, shown=[error.offered], actor=PORTAL)
             if scan.approved:
-                return self._connect_pinned()
+                return self._connect_pinned(container)
             raise ssh.HostKeyChanged(error.offered) if scan.is_expected_missing else error from None
         except ssh.HostKeyChanged as error:
             key = error.offered
             host_keys.note_offered(
-                container=self.container, type=key.type, base64=key.base64, fingerprint=key.fingerprint
+                container=container, type=key.type, base64=key.base64, fingerprint=key.fingerprint
             )
             raise
 
-    def _connect_pinned(self) -> ssh.Connection:
-        container = self.container
+    def _connect_pinned(self, container: Container) -> ssh.Connection:
+        dialed, self.dialed = self.dialed, None
         keys = host_keys.approved_lines(container)
+        database.rest()
         return ssh.Connection.open(
             ssh.Target(container.address, container.port, container.login, keys),
             key=portal_key.private_key(),
             policy=policy.address_policy(),
             deadlines=policy.deadlines(),
             tick=self.lease.tick,
+            dialed=dialed,
         )
 
     def drop(self) -> None:
         """Close a connection that broke, so that the next push opens a new one."""
+        if self.dialed:
+            self.dialed.close()
+            self.dialed = None
         if self.connection:
             self.connection.close()
             self.connection = None
@@ -162,41 +180,41 @@ def _for_people(values: Iterable[str], secrets: Iterable[Secret]) -> str:
     return redaction.redact(", ".join(sorted(set(values))).encode(), secrets)[:200]
 
 
-def _deliver_one(push: Push, line: Line, lease: Lease) -> None:
-    """Make one attempt at one push: row first, then the deed, then its outcome."""
-    attempt = _begin(push, lease)
-    if attempt is None:
-        return
+def _deliver_one(push: Push, attempt: Attempt, line: Line) -> None:
+    """Make one attempt at one push: its row was written first, then comes the deed, then its outcome."""
     started = time.monotonic()
     evidence = Evidence()
-    outcome = _attempt(push, attempt, line, lease, evidence)
+    outcome = _attempt(push, attempt, line, line.lease, evidence)
     attempt.seconds = round(time.monotonic() - started, 3)
-    _finish(push, attempt, outcome, evidence, lease)
+    _finish(push, attempt, outcome, evidence, line.lease)
 
 
-def _begin(push: Push, lease: Lease) -> Attempt | None:
-    """Mark the push as running and write its attempt; None if it is no longer due."""
+def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
+    """Mark the next due push as running and write its attempt; None if nothing is due. In a transaction."""
+    related = ("rollout__secret__account", "installation__instance__assignment", "container")
+    due = Push.objects.due().filter(container=container_id).select_related(*related).order_by("due")
+    # A person may retry, and so sign, an unknown push while it is read: hence the lock.
+    push = due.select_for_update(of=("self",)).annotate(made=last_attempt_number()).first()
+    if push is None:
+        return None
     looking = push.state == Push.State.UNKNOWN
-    with lease.held():
-        values: dict[str, object] = {} if looking else {"tries": F("tries") + 1}
-        if not Push.objects.move(push.pk, states=[push.state], state=Push.State.RUNNING, **values):
-            return None
-        # A person may have retried, and so signed, an unknown push since it was read.
-        push.refresh_from_db(fields=["cause", "cause_by", "cause_message"])
-        last = push.attempts.order_by("-number").first()
-        secret = push.rollout.secret
-        return Attempt.objects.create(
-            push=push,
-            number=last.number + 1 if last else 1,
-            kind=Attempt.Kind.LOOK if looking else Attempt.Kind.PUSH,
-            cause=push.cause,
-            caused_by=push.cause_by if push.cause in ("rollout", "retry") else "",
-            message=push.cause_message if push.cause == "retry" else "",
-            secret_version=secret.version,
-            secret_fingerprint=secret.fingerprint,
-            lease_token=lease.token,
-            worker=lease.owner,
-        )
+    push.tries += not looking
+    push.state = Push.State.RUNNING
+    push.save(update_fields=["state", "tries"])
+    secret = push.rollout.secret
+    made: int = getattr(push, "made")  # noqa: B009  # an annotation, which the model's type does not know
+    return push, Attempt.objects.create(
+        push=push,
+        number=made + 1,
+        kind=Attempt.Kind.LOOK if looking else Attempt.Kind.PUSH,
+        cause=push.cause,
+        caused_by=push.cause_by if push.cause in ("rollout", "retry") else "",
+        message=push.cause_message if push.cause == "retry" else "",
+        secret_version=secret.version,
+        secret_fingerprint=secret.fingerprint,
+        lease_token=lease.token,
+        worker=lease.owner,
+    )
 
 
 def _attempt(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evidence) -> Outcome:
@@ -246,11 +264,12 @@ def _nothing_sent(attempt: Attempt, code: str) -> Outcome:
 @sensitive_variables()
 def _push(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evidence) -> Outcome:
     """Speak with the container in two steps: what is there, then the values; judge what it reports."""
-    _require_wanted(push)
+    if not push.is_wanted:
+        raise NoLongerWanted
     secret = services.reveal(push.rollout.secret)
-    connection = line.open()
+    connection = line.open(push.container)
     evidence.host_key = connection.host_key
-    _reach(attempt, Attempt.Stage.PREPARING, lease)
+    attempt.stage = Attempt.Stage.PREPARING
     job, account = _job(push, attempt.number), _account(push)
     with nlserver.Conversation(connection, job) as talk:
         ready = talk.ready(settings.PUSH_READY_TIMEOUT)
@@ -266,16 +285,18 @@ def _push(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evid
     attempt.stage = Attempt.Stage.DONE
     evidence.exit_codes = report.exit_codes
     evidence.keep(report.after, [secret])
-    verdict = nlserver.judge(report, account, ready.before, known_digests=_known_digests(push))
+    unchanged = report.after.digest in (report.held.digest, ready.before.digest)
+    known = _known_digests(push) if unchanged else frozenset()
+    verdict = nlserver.judge(report, account, ready.before, known_digests=known)
     return _outcome(verdict, evidence)
 
 
 def _look(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evidence) -> Outcome:
     """Read the container's file and journal, to settle an attempt whose report was lost."""
     lost = push.attempts.filter(kind=Attempt.Kind.PUSH).order_by("-number")[0]
-    connection = line.open()
+    connection = line.open(push.container)
     evidence.host_key = connection.host_key
-    _reach(attempt, Attempt.Stage.REPORTING, lease)
+    attempt.stage = Attempt.Stage.REPORTING
     found = nlserver.look(connection, _job(push, attempt.number))
     attempt.stage = Attempt.Stage.DONE
     evidence.output, evidence.build = redaction.redact(found.output), found.ready.build
@@ -298,31 +319,15 @@ def _outcome(verdict: nlserver.Verdict, evidence: Evidence) -> Outcome:
     return Outcome(state, verdict.code, verdict.written)
 
 
-def _reach(attempt: Attempt, stage: str, lease: Lease) -> None:
-    with lease.held():
-        attempt.stage = stage
-        attempt.save(update_fields=["stage"])
-
-
 def _commit_point(push: Push, attempt: Attempt, lease: Lease) -> None:
     """Record that the values are about to go out, unless they are no longer wanted."""
     with lease.held():
-        _require_wanted(push)
+        mine = Attempt.objects.filter(pk=attempt.pk, push__in=Push.objects.wanted())
+        values = {"stage": Attempt.Stage.COMMITTING, "before_digest": attempt.before_digest}
+        if not mine.update(**values):
+            raise NoLongerWanted
         attempt.stage = Attempt.Stage.COMMITTING
-        attempt.save(update_fields=["stage", "before_digest"])
-
-
-def _require_wanted(push: Push) -> None:
-    """Raise `NoLongerWanted` unless all that allowed this push when it was queued still holds."""
-    wanted = Push.objects.filter(
-        pk=push.pk,
-        replaced=False,
-        rollout__secret__state=ClientSecret.State.CURRENT,
-        rollout__secret__account__state=TechnicalAccount.State.ACTIVE,
-        installation__instance__assignment__account=F("rollout__secret__account"),
-    ).exclude(installation__instance__deployment=Instance.Deployment.HOSTED)
-    if not wanted.exists():
-        raise NoLongerWanted
+    database.rest()
 
 
 def _job(push: Push, attempt_number: int) -> nlserver.Job:
@@ -363,6 +368,7 @@ def _finish(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evidence, 
                 raise
             logger.warning("The database did not take the outcome of push %s; trying again.", push.pk)
             with suppress(OperationalError):
+                database.rest()
                 close_old_connections()
             time.sleep(1)
 
@@ -372,18 +378,14 @@ def _write_outcome(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evi
         fresh = Push.objects.select_for_update().get(pk=push.pk)
         if fresh.state != Push.State.RUNNING:
             return  # an earlier try did reach the database, only its answer was lost
+        fresh.rollout = push.rollout
+        fresh.installation = push.installation
+        _observe(push, evidence)
         attempt.after_digest = evidence.after_digest
         attempt.exit_codes, attempt.output = evidence.exit_codes, evidence.output
-        attempt.build, attempt.host_key, attempt.notes = (
-            evidence.build or None,
-            evidence.host_key,
-            evidence.notes,
-        )
-        attempt.code = outcome.code
-        _observe(push, evidence)
-        attempt.verdict = settle(fresh, attempt, outcome)
-        attempt.finished = Now()
-        attempt.save()
+        attempt.build, attempt.host_key = evidence.build or None, evidence.host_key
+        attempt.notes = evidence.notes
+        settle(fresh, attempt, outcome)
 
 
 def _observe(push: Push, evidence: Evidence) -> None:

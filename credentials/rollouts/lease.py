@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 
 from instances.models import Container
+from portal import database
 
 
 class LeaseLost(Exception):
@@ -25,10 +26,18 @@ class Lease:
     owner: str
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     renewed: float = field(default_factory=time.monotonic)
+    was_held: bool = False
 
-    def take(self) -> bool:
-        """Claim the container. False: another holder has it."""
-        return Container.objects.claim(self.container_id, token=self.token, owner=self.owner, lease=_length())
+    @contextmanager
+    def taken(self) -> Iterator[bool]:
+        """Run a transaction that begins by claiming the container. False: another holder has it."""
+        with transaction.atomic():
+            claimed = Container.objects.claim(
+                self.container_id, token=self.token, owner=self.owner, lease=_length()
+            )
+            yield claimed
+        self.was_held = claimed
+        self.renewed = time.monotonic()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -47,10 +56,12 @@ class Lease:
         if time.monotonic() - self.renewed >= settings.PUSH_LEASE_RENEWAL:
             with self.held():
                 pass
+            database.rest()
 
     def release(self) -> None:
-        """Give the container back, if it is still ours."""
-        Container.objects.release(self.container_id, token=self.token)
+        """Give the container back, if it was taken and is still ours."""
+        if self.was_held:
+            Container.objects.release(self.container_id, token=self.token)
 
 
 def _length() -> timedelta:

@@ -7,13 +7,13 @@ from typing import Self
 
 from django.contrib.auth.models import User
 from django.db import models
-from django.db.models import Max, Q
-from django.db.models.functions import Now
+from django.db.models import F, Max, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
-from credentials.models import ClientSecret
+from credentials.models import ClientSecret, TechnicalAccount
 from instances.failures import Code, Explanation, explain
-from instances.models import Container, Installation
+from instances.models import Container, Installation, Instance
 
 
 class Rollout(models.Model):
@@ -66,6 +66,15 @@ class PushQuerySet(models.QuerySet["Push"]):
 
     def open(self) -> Self:
         return self.filter(state__in=Push.OPEN)
+
+    def wanted(self) -> Self:
+        """Pushes for which all that allowed them when they were queued still holds."""
+        return self.filter(
+            replaced=False,
+            rollout__secret__state=ClientSecret.State.CURRENT,
+            rollout__secret__account__state=TechnicalAccount.State.ACTIVE,
+            installation__instance__assignment__account=F("rollout__secret__account"),
+        ).exclude(installation__instance__deployment=Instance.Deployment.HOSTED)
 
     def read_back(self) -> Self:
         """Pushes whose values were seen in the file afterwards, whatever became of the reload."""
@@ -154,6 +163,20 @@ class Push(models.Model):
         return f"{self.installation} (rollout #{self.rollout.number})"
 
     @property
+    def is_wanted(self) -> bool:
+        """The same as `PushQuerySet.wanted`, from related rows that are loaded already."""
+        secret, instance = self.rollout.secret, self.installation.instance
+        assignment = getattr(instance, "assignment", None)
+        return (
+            not self.replaced
+            and secret.state == ClientSecret.State.CURRENT
+            and secret.account.state == TechnicalAccount.State.ACTIVE
+            and assignment is not None
+            and assignment.account_id == secret.account_id
+            and instance.is_pushable
+        )
+
+    @property
     def explanation(self) -> Explanation | None:
         """Cause and next step of the outcome code, for people.
 
@@ -227,6 +250,12 @@ class Attempt(models.Model):
     @property
     def explanation(self) -> Explanation | None:
         return explain(self.code) if self.code else None
+
+
+def last_attempt_number() -> Coalesce:
+    """Return an annotation for pushes: the number of the last attempt, 0 before the first."""
+    made = Attempt.objects.filter(push=OuterRef("pk")).order_by("-number").values("number")[:1]
+    return Coalesce(Subquery(made), 0)
 
 
 class Duty(models.Model):

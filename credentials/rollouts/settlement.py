@@ -1,6 +1,7 @@
 """What an outcome makes of a push: ended, tried again later, or still to be looked at."""
 
 import random
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,7 +11,6 @@ from django.db.models.functions import Now
 
 from credentials.rollouts.models import Attempt, Push
 from instances.failures import Code, explain
-from instances.models import Container
 from portal.audit.models import Actor, record
 
 PORTAL = Actor("portal")
@@ -28,15 +28,18 @@ class Outcome:
 
 
 def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
-    """Move a running push on from `outcome`, in the caller's transaction, and return its new state.
+    """Move a running push on from `outcome`, in the caller's transaction, and finish its attempt.
 
-    `push` is the locked, fresh row. An end, and becoming unknown, are recorded in the audit trail.
+    `push` is the locked, fresh row; its new state is returned. An end, and becoming unknown, are recorded in
+    the audit trail: last, for that keeps everybody else's recording waiting.
     """
     values = _values(push, attempt, outcome)
     if outcome.written is not None:
         values["is_written"] = outcome.written
     Push.objects.filter(pk=push.pk).update(**values)
     state = str(values["state"])
+    attempt.verdict, attempt.code, attempt.finished = state, outcome.code, Now()
+    attempt.save()
     still_unknown = state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.LOOK
     if state != Push.State.QUEUED and not still_unknown:
         _record(push, attempt, state, str(values["code"]))
@@ -94,21 +97,16 @@ def _later(tries: int, at_least: float = 0) -> object:
     return Now() + timedelta(seconds=max(delay, at_least))
 
 
-def settle_abandoned(container: Container) -> int:
+def settle_abandoned(container_id: uuid.UUID) -> None:
     """Settle what a holder that vanished left running; the caller has just taken the container."""
-    count = 0
-    left = Push.objects.filter(container=container, state=Push.State.RUNNING).locked()
-    for push in Push.objects.filter(pk__in=left):
+    running = Push.objects.filter(container=container_id, state=Push.State.RUNNING)
+    for push in running.select_for_update(of=("self",)).select_related("rollout", "installation"):
         attempt = push.attempts.filter(finished=None).first()
-        if attempt is None:
+        if attempt:
+            settle(push, attempt, abandoned_outcome(attempt))
+        else:
             state = Push.State.SUPERSEDED if push.replaced else Push.State.QUEUED
             Push.objects.filter(pk=push.pk).update(state=state, due=Now())
-            continue
-        outcome = abandoned_outcome(attempt)
-        verdict = settle(push, attempt, outcome)
-        Attempt.objects.filter(pk=attempt.pk).update(finished=Now(), verdict=verdict, code=outcome.code)
-        count += 1
-    return count
 
 
 def abandoned_outcome(attempt: Attempt) -> Outcome:

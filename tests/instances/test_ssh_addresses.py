@@ -140,7 +140,9 @@ def test_connecting_has_an_end(full_port: int) -> None:
 def test_a_second_address_is_tried() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        sock = ssh._connect(["127.0.0.2", "127.0.0.1"], port, 2, ssh._Pulse(lambda: None))
+        sock = ssh._connect(
+            ["127.0.0.2", "127.0.0.1"], port, ssh.Deadlines(connect=2), ssh._Pulse(lambda: None)
+        )
         assert sock.getpeername() == ("127.0.0.1", port)
         sock.close()
 

@@ -10,6 +10,7 @@ from pytest_django.fixtures import Settings
 from credentials import services
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts import delivery
+from credentials.rollouts.lease import Lease
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import start_rollout
 from instances import portal_key
@@ -136,6 +137,12 @@ def start(account: TechnicalAccount, actor: Actor) -> Start:
         return start_rollout(secret=current, installations=installations, reason="new", actor=actor)
 
     return start
+
+
+def take(lease: Lease) -> bool:
+    """Claim a container as a delivery does, and do nothing with it yet."""
+    with lease.taken() as is_ours:
+        return is_ours
 
 
 def deliver_all(site: Site, rounds: int = 12) -> None:

@@ -22,7 +22,7 @@ from portal.audit.models import Actor, AuditEvent
 from portal.plaintext import Secret
 from portal.sandbox.config_files import Shape
 from portal.sandbox.ssh_server import SSHFaults
-from tests.rollouts.conftest import FIRST, SECOND, MakeSite, Start, deliver_all, only_push
+from tests.rollouts.conftest import FIRST, SECOND, MakeSite, Start, deliver_all, only_push, take
 from tests.rollouts.test_reconciler import PAST, abandon
 
 
@@ -118,9 +118,10 @@ def test_a_push_that_is_no_longer_wanted_stops_before_its_newline(
     site = make_site()
     push = only_push(start(site))
     lease = Lease(site.row.pk, owner="test")
-    assert lease.take()
-    attempt = delivery._begin(push, lease)
-    assert attempt
+    assert take(lease)
+    begun = delivery._next(site.row.pk, lease)
+    assert begun
+    attempt = begun[1]
     decide(push, actor)
     with pytest.raises(delivery.NoLongerWanted):
         delivery._commit_point(push, attempt, lease)
@@ -150,7 +151,7 @@ def test_an_error_after_the_report_is_no_proof_that_nothing_was_changed(
     site = make_site()
     rollout = start(site)
     with monkeypatch.context() as defect:
-        defect.setattr(delivery, "_known_digests", lambda push: [][0])
+        defect.setattr(delivery, "_outcome", lambda verdict, evidence: [][0])
         delivery.deliver(site.row.pk)
     push = only_push(rollout)
     assert push.attempts.order_by("number")[0].code == "no_report"
@@ -199,12 +200,12 @@ def test_a_look_that_a_person_asked_for_carries_the_name(
     push = only_push(start(site))
     Push.objects.update(state="unknown", cause="look", code="no_report", tries=1)
     push.refresh_from_db()
-    as_read_before = push
     retry_pushes(push_ids=[push.pk], actor=actor, message="please")
     lease = Lease(site.row.pk, owner="test")
-    assert lease.take()
-    attempt = delivery._begin(as_read_before, lease)
-    assert attempt
+    assert take(lease)
+    begun = delivery._next(site.row.pk, lease)
+    assert begun
+    attempt = begun[1]
     assert (attempt.kind, attempt.cause, attempt.caused_by) == ("look", "retry", actor.name)
 
 

@@ -13,7 +13,7 @@ from credentials.rollouts.lease import Lease, LeaseLost
 from credentials.rollouts.models import Attempt, Duty, Push, Rollout
 from instances.models import Container
 from portal.sandbox.config_files import Shape
-from tests.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push
+from tests.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push, take
 
 PAST = Now() - timedelta(hours=1)
 
@@ -110,10 +110,10 @@ def test_a_holder_that_lost_its_lease_writes_nothing(make_site: MakeSite, start:
     site = make_site()
     push = only_push(start(site))
     slow = Lease(site.row.pk, owner="slow")
-    assert slow.take()
+    assert take(slow)
     Container.objects.update(lease_expires=PAST)
     other = Lease(site.row.pk, owner="other")
-    assert other.take()
+    assert take(other)
     with pytest.raises(LeaseLost), slow.held():
         Push.objects.filter(pk=push.pk).update(state="succeeded")
     push.refresh_from_db()
@@ -125,7 +125,7 @@ def test_a_holder_that_lost_its_lease_writes_nothing(make_site: MakeSite, start:
 def test_two_claims_at_once_have_one_winner(make_site: MakeSite) -> None:
     site = make_site()
     leases = [Lease(site.row.pk, owner=str(number)) for number in range(5)]
-    assert [lease.take() for lease in leases].count(True) == 1
+    assert [take(lease) for lease in leases].count(True) == 1
 
 
 def test_a_lease_from_before_the_clock_was_set_back_counts_as_abandoned(
