@@ -323,10 +323,10 @@ class _MeteredSocket(socket.socket):
 class Dial:
     """A connection being made without a thread that waits: to one address after another, until one answers.
 
-    Poll `fileno` for `events`, and call `advance` when it is ready or the time `ends` has come. With
-    `until_heard` an answer is the first byte that the server sends (an SSH server speaks first): who only
-    accepts does not count. Once `is_over`, `take` gives the socket or raises what the last address failed
-    with.
+    Wait for `fileno` to be writable while it `is_connecting`, else readable, and call `advance` then or when
+    the time `ends` has come. With `until_heard` an answer is the first byte that the server sends (an SSH
+    server speaks first): who only accepts does not count. Once `is_over`, `take` gives the socket or raises
+    what the last address failed with.
     """
 
     def __init__(self, addresses: Sequence[str], port: int, limits: Deadlines, *, until_heard: bool) -> None:
@@ -339,7 +339,7 @@ class Dial:
         self._failure: SSHError = HostUnreachable()
         self.started = time.monotonic()
         self.ends = self.started
-        self.events = 0
+        self.is_connecting = True
         self.is_over = False
         self._try_next()
 
@@ -347,17 +347,22 @@ class Dial:
         """The descriptor to poll, of another socket after each failed address."""
         return self._sock.fileno() if self._sock else -1
 
-    def advance(self) -> None:
-        """Go on as far as possible without waiting."""
+    def advance(self, seconds: float = 0) -> None:
+        """Go on as far as possible, waiting so long at most."""
         if self.is_over or self._sock is None:
             return
         try:
-            if _is_ready(self._sock, self.events):
+            if _is_ready(self._sock, writing=self.is_connecting, seconds=seconds):
                 self._answered(self._sock)
             elif time.monotonic() >= self.ends:
                 raise TimedOut
         except SSHError as error:
             self._fail(error)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether somebody answered; only asked of a dial that is over."""
+        return self._sock is not None
 
     def take(self) -> "_MeteredSocket":
         """Return the connected socket, or raise an `SSHError`."""
@@ -374,8 +379,8 @@ class Dial:
 
     def _answered(self, sock: "_MeteredSocket") -> None:
         _raise_for(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-        if self._until_heard and self.events == select.POLLOUT:
-            self.events = select.POLLIN
+        if self._until_heard and self.is_connecting:
+            self.is_connecting = False
             self.ends = time.monotonic() + self._limits.negotiate
         else:
             self.is_over = True
@@ -393,7 +398,7 @@ class Dial:
             return
         address = self._left.pop(0)
         sock = _MeteredSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-        self._sock, self.events = sock, select.POLLOUT
+        self._sock, self.is_connecting = sock, True
         self.ends = time.monotonic() + self._share
         try:
             sock.setblocking(False)
@@ -405,10 +410,10 @@ class Dial:
             raise
 
 
-def _is_ready(sock: socket.socket, events: int) -> bool:
+def _is_ready(sock: socket.socket, *, writing: bool, seconds: float = 0) -> bool:
     poll = select.poll()
-    poll.register(sock, events)
-    return bool(poll.poll(0))
+    poll.register(sock, select.POLLOUT if writing else select.POLLIN)
+    return bool(poll.poll(1000 * max(seconds, 0)))
 
 
 def dial(host: str, port: int, *, policy: AddressPolicy, deadlines: Deadlines) -> Dial:
@@ -425,11 +430,8 @@ def _connect(addresses: Sequence[str], port: int, limits: Deadlines, pulse: _Pul
     dial = Dial(addresses, port, limits, until_heard=False)
     try:
         while not dial.is_over:
-            poll = select.poll()
-            poll.register(dial, dial.events)
             pulse.beat()
-            poll.poll(1000 * max(0.0, min(TICK_SECONDS, dial.ends - time.monotonic())))
-            dial.advance()
+            dial.advance(min(TICK_SECONDS, dial.ends - time.monotonic()))
     except BaseException:
         dial.close()
         raise

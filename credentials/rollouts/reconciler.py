@@ -17,9 +17,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from credentials.rollouts import delivery
-from credentials.rollouts.models import Duty, Push
+from credentials.rollouts.models import Duty, containers_with_work
 from credentials.rollouts.tasks import ring
-from instances.models import Container
 
 logger = logging.getLogger(__name__)
 ME = uuid.uuid4()
@@ -34,10 +33,7 @@ def reconcile() -> int:
     """
     waiting = timedelta(seconds=max(settings.RECONCILE_INTERVAL * 2, 1))
     silent = Q(rung=None) | Q(rung__lt=Now() - waiting) | Q(rung__gt=Now())  # the clock was set back
-    has_work = Q(pk__in=Push.objects.due().values("container"))
-    left_running = Q(pk__in=Push.objects.filter(state=Push.State.RUNNING).values("container"))
-    free = Container.objects.free(timedelta(seconds=settings.PUSH_LEASE))
-    due = free.filter(silent & (has_work | left_running))
+    due = containers_with_work().filter(silent)
     longest_first = due.order_by(F("rung").asc(nulls_first=True))  # PostgreSQL by itself has nulls last
     return ring(list(longest_first.values_list("pk", flat=True)[:AT_ONCE]))
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from kombu.exceptions import KombuError, OperationalError
 
-from credentials.rollouts import delivery
+from credentials.rollouts.dispatcher import dispatcher
 from instances.models import Container
 
 logger = logging.getLogger(__name__)
@@ -18,9 +18,8 @@ logger = logging.getLogger(__name__)
 
 @shared_task(ignore_result=True)
 def deliver(container_id: str) -> None:
-    """Deliver whatever is due on this container."""
-    if delivery.deliver(uuid.UUID(container_id)):
-        ring([uuid.UUID(container_id)])
+    """Put this container into the worker's line: whatever is due there gets delivered."""
+    dispatcher().ring(uuid.UUID(container_id))
 
 
 def ring_on_commit(container_ids: Collection[uuid.UUID]) -> None:

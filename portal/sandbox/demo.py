@@ -117,7 +117,7 @@ def run(home: Path, port: int, *, once: bool) -> bool:
     passwords = tour.people()
     with fleet(home, portal_key.public_line()) as facts:
         os.environ["IMS_BASE_URL"] = settings.IMS_BASE_URL = facts["ims_url"]
-        supervisor = Supervisor(programs(ADDRESS, port, threads=8))
+        supervisor = Supervisor(programs(ADDRESS, port, pushes=8))
         supervisor.start()
         try:
             wait_for_port(ADDRESS, port, 60, supervisor.programs[0])

@@ -76,7 +76,7 @@ def test_start_listens_to_other_machines_only_behind_tls(settings: Settings) -> 
 
 
 def test_the_access_log_has_neither_query_nor_referrer() -> None:
-    web = programs("127.0.0.1", 8000, threads=1)[0].command
+    web = programs("127.0.0.1", 8000, pushes=1)[0].command
     form = web[web.index("--access-logformat") + 1]
     assert "%(U)s" in form
     assert not any(part in form for part in ("%(r)s", "%(q)s", "%(f)s", "{referer}"))

@@ -60,15 +60,9 @@ class Portal:
     def worker(self, name: str = "worker", *, concurrency: int = 8) -> Process:
         """Start a Celery worker; use it as a context manager."""
         command = [sys.executable, "-m", "celery", "-A", "portal", "worker", "--pool", "threads"]
-        command += [
-            "--concurrency",
-            str(concurrency),
-            "--without-gossip",
-            "--without-mingle",
-            "--loglevel",
-            "INFO",
-        ]
-        worker = Process(command, log=self.home / f"{name}.log", env=self.environment, cwd=ROOT)
+        command += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
+        environment = {**self.environment, "PUSHES_PER_WORKER": str(concurrency)}
+        worker = Process(command, log=self.home / f"{name}.log", env=environment, cwd=ROOT)
         worker.wait_for_line(r"celery@.* ready", within=60)
         return worker
 

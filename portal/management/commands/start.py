@@ -28,15 +28,22 @@ def prepare() -> None:
     call_command("portal_key", stdout=StringIO())  # makes the SSH key if there is none
 
 
-def programs(address: str, port: int, *, threads: int) -> list[Program]:
-    """Return web server and worker as programs to supervise; their logs lie below PORTAL_HOME."""
+def programs(address: str, port: int, *, pushes: int) -> list[Program]:
+    """Return web server and worker, for so many pushes at once, as programs to supervise.
+
+    Their logs lie below PORTAL_HOME.
+    """
     logs = folder(Path(settings.PORTAL_HOME) / "logs")
-    environment = {**os.environ, "PORTAL_HOME": str(settings.PORTAL_HOME)}
+    environment = {
+        **os.environ,
+        "PORTAL_HOME": str(settings.PORTAL_HOME),
+        "PUSHES_PER_WORKER": str(pushes),
+    }
     web = [sys.executable, "-m", "gunicorn", "portal.wsgi", "--bind", f"{address}:{port}"]
     web += ["--worker-class", "gthread", "--threads", "8", "--no-control-socket"]
     web += ["--access-logfile", "-", "--access-logformat", ACCESS_LOG]
     worker = [sys.executable, "-m", "celery", "-A", "portal", "worker", "--pool", "threads"]
-    worker += ["--concurrency", str(threads), "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    worker += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
     return [
         Program("web server", web, logs / "web.log", environment),
         Program("worker", worker, logs / "worker.log", environment),
@@ -52,17 +59,20 @@ class Command(BaseCommand):
         parser.add_argument("--address", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
         parser.add_argument("--port", type=int, default=8000, help="port to listen on (default 8000)")
         parser.add_argument(
-            "--threads", type=int, default=16, help="containers pushed to at once (default 16)"
+            "--pushes",
+            type=int,
+            default=settings.PUSHES_PER_WORKER,
+            help="containers pushed to at once (default: PUSHES_PER_WORKER, 32)",
         )
 
-    def handle(self, *args: str, address: str, port: int, threads: int, **options: object) -> None:
+    def handle(self, *args: str, address: str, port: int, pushes: int, **options: object) -> None:
         if address not in LOOPBACK and not settings.HTTPS:
             raise CommandError(
                 "Other machines may reach the portal only by TLS: set ALLOWED_HOSTS and HTTPS."
             )
         prepare()
         call_command("create_admin", if_none=True)
-        supervisor = Supervisor(programs(address, port, threads=threads))
+        supervisor = Supervisor(programs(address, port, pushes=pushes))
         supervisor.start()
         try:
             wait_for_port(address, port, 60, supervisor.programs[0])

@@ -1,0 +1,205 @@
+"""The worker's line: many containers at once, dead ones in nobody's way, nothing begun after the stop."""
+
+import resource
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connections
+from django.db.models.functions import Now
+
+from credentials.rollouts import delivery, dispatcher
+from credentials.rollouts.dispatcher import Dispatcher
+from credentials.rollouts.models import Push, containers_with_work
+from instances.models import Container, HostKey, Installation, Instance
+from tests.rollouts.conftest import FIRST, MakeSite, Site, Start
+from tests.services.waiting import wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+MakeDispatcher = Callable[..., Dispatcher]
+
+
+@pytest.fixture
+def make_dispatcher() -> Iterator[MakeDispatcher]:
+    made: list[Dispatcher] = []
+
+    def make(places: int = 4, dials: int = 100) -> Dispatcher:
+        made.append(Dispatcher(places=places, dials=dials))
+        return made[-1]
+
+    yield make
+    delivery.stopping.set()
+    for each in made:
+        each.close()
+    delivery.stopping.clear()
+
+
+@pytest.fixture
+def make_silent(db: None) -> Iterator[Callable[[str], Site]]:
+    """Containers whose server accepts and never says a word."""
+    with ExitStack() as open_sockets:
+
+        def make(name: str) -> Site:
+            listener = open_sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+            host, port = listener.getsockname()
+            row = Container.objects.create(name=name, address=host, port=port)
+            HostKey.objects.create(container=row, type="ssh-ed25519", base64="AAAA", state="approved")
+            instance = Instance.objects.create(name=f"on-{name}")
+            Installation.objects.create(instance=instance, container=row)
+            return Site(row, None, None)  # type: ignore[arg-type]  # there is nothing behind it
+
+        yield make
+
+
+def wait_for(states: dict[str, int], *, within: float) -> None:
+    """Wait until pushes are in these states, and so many in each."""
+
+    def reached() -> bool:
+        counted = [Push.objects.filter(state=state).count() for state in states]
+        return counted == list(states.values())
+
+    wait_until(reached, within=within, what=str(states))
+
+
+def test_more_containers_than_places_are_all_delivered_to(
+    make_site: MakeSite, start: Start, make_dispatcher: MakeDispatcher
+) -> None:
+    sites = [make_site(f"mkt-{number}", instances=(f"prod{number}",)) for number in range(6)]
+    start(*sites)
+    line = make_dispatcher(places=2)
+    for site in sites:
+        line.ring(site.row.pk)
+        line.ring(site.row.pk)  # a bell may come twice
+    wait_for({"succeeded": 6}, within=30)
+    assert [site.secret(f"prod{number}") for number, site in enumerate(sites)] == [FIRST] * 6
+    assert [site.server.connections for site in sites] == [1] * 6
+
+
+def test_ten_instances_on_a_container_cost_one_connection(
+    make_site: MakeSite, start: Start, make_dispatcher: MakeDispatcher
+) -> None:
+    site = make_site(instances=tuple(f"prod{number}" for number in range(10)))
+    start(site)
+    make_dispatcher().ring(site.row.pk)
+    wait_for({"succeeded": 10}, within=60)
+    assert site.server.connections == 1
+
+
+def test_who_does_not_answer_takes_nobody_s_place(
+    make_site: MakeSite,
+    make_silent: Callable[[str], Site],
+    start: Start,
+    make_dispatcher: MakeDispatcher,
+) -> None:
+    silent = [make_silent(f"dead-{number}") for number in range(30)]
+    site = make_site("mkt-1")
+    start(*silent, site)
+    threads = threading.active_count()
+    line = make_dispatcher(places=2)
+    for each in (*silent, site):
+        line.ring(each.row.pk)
+    wait_for({"succeeded": 1, "queued": 30}, within=15)  # one after another, thirty would take ten minutes
+    assert site.secret() == FIRST
+    assert threading.active_count() - threads < 20
+    assert not Container.objects.exclude(lease_token=None).exists()
+
+
+def test_who_refuses_or_has_no_address_fails_with_its_code(
+    make_site: MakeSite, start: Start, make_dispatcher: MakeDispatcher
+) -> None:
+    closed, unnamed = make_site("closed"), make_site("unnamed", instances=("prod2",))
+    closed.server.stop()
+    Container.objects.filter(pk=unnamed.row.pk).update(address="no-such-host.invalid")
+    start(closed, unnamed)
+    line = make_dispatcher()
+    for site in (closed, unnamed):
+        line.ring(site.row.pk)
+    wait_until(
+        lambda: (
+            set(Push.objects.values_list("code", flat=True)) == {"connection_refused", "name_not_resolved"}
+        ),
+        within=20,
+        what="both codes",
+    )
+
+
+def test_what_has_no_work_is_not_dialed(
+    make_site: MakeSite, start: Start, make_dispatcher: MakeDispatcher
+) -> None:
+    idle, busy = make_site("idle"), make_site("busy", instances=("prod2",))
+    start(busy)
+    line = make_dispatcher()
+    for pk in (idle.row.pk, uuid.uuid4(), busy.row.pk):
+        line.ring(pk)
+    wait_for({"succeeded": 1}, within=15)
+    assert idle.server.connections == 0
+
+
+def test_a_bell_during_a_delivery_is_heard_after_it(
+    make_site: MakeSite, start: Start, make_dispatcher: MakeDispatcher
+) -> None:
+    site = make_site(instances=("prod1", "prod2"), faults=("slow=1*1",))
+    start(site)
+    Push.objects.filter(installation__instance__name="prod2").update(due=Now() + timedelta(hours=1))
+    line = make_dispatcher()
+    line.ring(site.row.pk)
+    wait_for({"running": 1}, within=10)
+    Push.objects.filter(installation__instance__name="prod2").update(due=Now())
+    line.ring(site.row.pk)
+    wait_for({"succeeded": 2}, within=20)
+
+
+def test_a_stop_leaves_what_was_not_begun_to_others(
+    make_silent: Callable[[str], Site], start: Start, make_dispatcher: MakeDispatcher
+) -> None:
+    silent = [make_silent(f"dead-{number}") for number in range(5)]
+    start(*silent)
+    Container.objects.update(rung=Now())
+    line = make_dispatcher(places=2)
+    for each in silent[:4]:
+        line.ring(each.row.pk)
+    delivery.stopping.set()
+    stopped = time.monotonic()
+    line.close()
+    assert time.monotonic() - stopped < 5
+    assert Container.objects.filter(rung=None).count() == 4  # the next reconciler rings these at once
+    assert not Push.objects.exclude(state="queued").exists()
+
+
+def test_a_database_that_is_away_loses_no_bell(
+    make_site: MakeSite, start: Start, make_dispatcher: MakeDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site()
+    start(site)
+    asked: list[int] = []
+
+    def away() -> object:
+        asked.append(1)
+        if len(asked) == 1:
+            raise OperationalError("away")
+        return containers_with_work()
+
+    monkeypatch.setattr(dispatcher, "containers_with_work", away)
+    make_dispatcher().ring(site.row.pk)
+    wait_for({"succeeded": 1}, within=15)
+    assert len(asked) >= 2
+
+
+def test_the_number_of_dials_respects_the_limit_of_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, values: limits.append(values))
+    assert dispatcher._room_for(6000, 32) == 4096 - 4 * 32 - dispatcher.OTHER_FILES
+    assert dispatcher._room_for(100, 32) == 100
+    assert limits == [(4096, 4096)]
+
+
+@pytest.fixture(autouse=True)
+def _close_connections() -> Iterator[None]:
+    yield
+    connections.close_all()
