@@ -5,6 +5,7 @@ Whatever a run writes lies below PORTAL_HOME. A value named in NAME_FILE is read
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import environ
 from csp.constants import NONE, SELF
@@ -94,10 +95,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "portal.middleware.request_identity",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "portal.middleware.request_identity",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -239,16 +240,40 @@ ADOBE_PROXY = env.str("ADOBE_PROXY", default="")
 ADOBE_CA_BUNDLE = env.str("ADOBE_CA_BUNDLE", default="")
 IMS_TEST_SCOPES = env.list("IMS_TEST_SCOPES", default=["openid", "AdobeID"])
 
-LOGGING = {
+# Logs: one line per event on stderr
+LOG_FORMAT = env.str("LOG_FORMAT", default="text")
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"no_secrets": {"()": "portal.logs.NoSecrets"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "filters": {
+        "context": {"()": "portal.logs.Context"},
+        "no_secrets": {"()": "portal.logs.NoSecrets"},
+    },
+    "formatters": {
+        "text": {"()": "portal.logs.Text"},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": ["levelname", "name", "process", "message"],
+            "rename_fields": {
+                "levelname": "level",
+                "name": "logger",
+                "process": "pid",
+                "exc_info": "exception",
+                "stack_info": "stack",
+            },
+            "timestamp": "time",
+        },
+    },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["no_secrets"]},
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["context", "no_secrets"],
+        },
     },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
+        "django.request": {"level": "ERROR"},  # the access log has every refused request
         "paramiko": {"level": "WARNING"},
         "celery": {"level": "INFO"},
         "axes": {"level": "WARNING"},
