@@ -29,6 +29,7 @@ from credentials.rollouts.settlement import PORTAL, SENT, Outcome, settle, settl
 from instances import host_keys, nlserver, policy, portal_key, redaction, ssh
 from instances.failures import Code
 from instances.models import Container, Installation, Instance
+from portal.logs import bound
 from portal.plaintext import Secret
 
 logger = logging.getLogger(__name__)
@@ -169,9 +170,12 @@ def _deliver_one(push: Push, line: Line, lease: Lease) -> None:
         return
     started = time.monotonic()
     evidence = Evidence()
-    outcome = _attempt(push, attempt, line, lease, evidence)
-    attempt.seconds = round(time.monotonic() - started, 3)
-    _finish(push, attempt, outcome, evidence, lease)
+    with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
+        outcome = _attempt(push, attempt, line, lease, evidence)
+        attempt.seconds = round(time.monotonic() - started, 3)
+        _finish(push, attempt, outcome, evidence, lease)
+        fields = {"state": outcome.state, "code": outcome.code, "seconds": attempt.seconds}
+        logger.info("the attempt ended", extra=fields)
 
 
 def _begin(push: Push, lease: Lease) -> Attempt | None:

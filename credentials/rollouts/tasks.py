@@ -12,6 +12,7 @@ from kombu.exceptions import KombuError, OperationalError
 
 from credentials.rollouts import delivery
 from instances.models import Container
+from portal.logs import bound
 
 logger = logging.getLogger(__name__)
 
@@ -19,8 +20,9 @@ logger = logging.getLogger(__name__)
 @shared_task(ignore_result=True)
 def deliver(container_id: str) -> None:
     """Deliver whatever is due on this container."""
-    if delivery.deliver(uuid.UUID(container_id)):
-        ring([uuid.UUID(container_id)])
+    with bound(container=container_id, worker=delivery.WORKER):
+        if delivery.deliver(uuid.UUID(container_id)):
+            ring([uuid.UUID(container_id)])
 
 
 def ring_on_commit(container_ids: Collection[uuid.UUID]) -> None:
