@@ -20,6 +20,7 @@ from credentials.rollouts import delivery
 from credentials.rollouts.models import Duty, Push
 from credentials.rollouts.tasks import ring
 from instances.models import Container
+from portal.health import workers
 
 logger = logging.getLogger(__name__)
 ME = uuid.uuid4()
@@ -62,6 +63,7 @@ def run(stop: threading.Event) -> None:
 
 def _run_once() -> None:
     try:
+        workers.beat()
         if on_duty():
             reconcile()
     except DatabaseError as error:
