@@ -8,4 +8,4 @@ class RolloutsConfig(AppConfig):
     label = "rollouts"
 
     def ready(self) -> None:
-        from credentials.rollouts import metrics, reconciler  # noqa: F401  # they connect themselves
+        from credentials.rollouts import metrics, reconciler, restored  # noqa: F401  # they connect themselves
