@@ -253,6 +253,7 @@ def test_workers_are_seen_until_they_leave_or_vanish(read: Read, tmp_path: Path,
     with portal.worker("first") as first, portal.worker("second") as second:
         second.wait_for(lambda: read("workers") == 2, within=20, what="both workers to be seen")
         assert read("worker_slots") == 16
+        portal.manage("worker_alive")
         second.wait_for(
             lambda: read("reconciler_last_run_timestamp_seconds"), within=20, what="a first reconciling"
         )
@@ -260,5 +261,6 @@ def test_workers_are_seen_until_they_leave_or_vanish(read: Read, tmp_path: Path,
         second.wait_for(lambda: Worker.objects.count() == 1, within=20, what="the first one to leave")
         os.kill(second.pid, signal.SIGSTOP)
         second.wait_for(lambda: read("workers") == 0, within=30, what="the second one to vanish")
+        portal.manage("worker_alive", fails=True)
         os.kill(second.pid, signal.SIGCONT)
         second.wait_for(lambda: read("workers") == 1, within=20, what="the second one to be back")
