@@ -111,6 +111,15 @@ def test_neither_worker_nor_web_server_starts_with_a_wrong_key(portal_with_a_sec
             assert "cannot be decrypted" in process.output()
 
 
+def test_keys_may_move_into_files_of_their_own(portal_with_a_secret: Portal, tmp_path: Path) -> None:
+    portal = portal_with_a_secret
+    (portal.home / "keys").rename(tmp_path / "secrets")  # each file ends with a line break, as files do
+    for name in ("SECRET_KEY", "KEYRING", "FINGERPRINT_KEY", "AUDIT_KEY"):
+        portal.environment[f"{name}_FILE"] = str(tmp_path / "secrets" / name.lower())
+    portal.manage("check", "--database", "default")
+    portal.manage("verify_audit")
+
+
 def test_what_a_run_writes_is_for_nobody_else(portal_with_a_secret: Portal) -> None:
     portal = portal_with_a_secret
     with portal.worker(), portal.web():
