@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from statistics import quantiles
 
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, Max, Min, OuterRef, Subquery
 from django.db.models.functions import Now
 from django.utils import timezone
 from prometheus_client import Metric
@@ -38,9 +38,10 @@ def delays() -> Iterator[Metric]:
     yield gauge(
         "oldest_due_push_age_seconds", "Since when the oldest due push has waited; 0: none.", _age(due)
     )
-    unknown = Push.objects.filter(state=Push.State.UNKNOWN)
-    sent = Max("attempts__finished", filter=Q(attempts__kind=Attempt.Kind.PUSH))
-    since = unknown.annotate(since=sent).aggregate(oldest=Min("since"))["oldest"]
+    unknown = Push.objects.filter(state=Push.State.UNKNOWN).order_by()
+    sent = Attempt.objects.filter(push__in=unknown.values("pk"), kind=Attempt.Kind.PUSH).order_by()
+    last_sent = sent.values("push").annotate(last=Max("finished"))
+    since = last_sent.aggregate(oldest=Min("last"))["oldest"]
     yield gauge(
         "oldest_unknown_push_age_seconds", "How long the oldest push is unknown; 0: none.", _age(since)
     )
