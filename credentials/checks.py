@@ -14,6 +14,7 @@ from credentials.keyring import (
     token_key_id,
 )
 from credentials.models import ClientSecret
+from portal.health.readiness import ready_if
 
 
 @register()
@@ -66,3 +67,11 @@ def matching_keyring(databases: Sequence[str] | None = None, **_: object) -> lis
                 )
             )
     return problems
+
+
+@ready_if("keyring")
+def keyring_opens() -> None:
+    """A web server or worker whose key ring does not open the stored secrets is of no use."""
+    problems = [*usable_keyring(), *matching_keyring(databases=["default"])]
+    if problems:
+        raise KeyringError(" ".join(str(problem.msg) for problem in problems))

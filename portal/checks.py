@@ -39,7 +39,15 @@ def safe_settings(**_: object) -> list[CheckMessage]:
                 id="portal.E003",
             )
         )
-    return [*problems, *_hosts(), *_adobe(), *_private_files(), *_networks(), *_key_lengths()]
+    return [
+        *problems,
+        *_hosts(),
+        *_adobe(),
+        *_private_files(),
+        *_networks(),
+        *_key_lengths(),
+        *_metrics_token(),
+    ]
 
 
 def _hosts() -> list[CheckMessage]:
@@ -103,3 +111,11 @@ def _key_lengths() -> list[CheckMessage]:
         for name in ("SECRET_KEY", "FINGERPRINT_KEY", "AUDIT_KEY")
         if len(getattr(settings, name)) < 32
     ]
+
+
+def _metrics_token() -> list[CheckMessage]:
+    """An empty token is none: then only this machine itself may read the figures."""
+    if not settings.METRICS_TOKEN or len(settings.METRICS_TOKEN) >= 16:
+        return []
+    hint = "Use at least 16 random characters: openssl rand -base64 32"
+    return [Error("METRICS_TOKEN is short enough to be guessed.", hint=hint, id="portal.E010")]

@@ -1,5 +1,6 @@
-"""What every request passes: an identity for the log, the session's absolute limit, no caching, refusals."""
+"""What every request passes: an identity, a log line, the session's absolute limit, no caching, refusals."""
 
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -11,7 +12,9 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from portal.audit.models import Actor, record
+from portal.logs import bound
 
+access = logging.getLogger("portal.access")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
@@ -40,16 +43,32 @@ def _bare_address(hop: str) -> str:
 
 
 def request_identity(get_response: GetResponse) -> GetResponse:
-    """Give each request an id, and keep the client's address, for the audit trail."""
+    """Give each request an id, for log and audit trail, keep the client's address, and log the request."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
         request.META["portal.request_id"] = uuid.uuid4().hex[:16]
         request.META["portal.client_ip"] = client_ip(request)
-        response = get_response(request)
+        with bound(request_id=request.META["portal.request_id"]):
+            response = get_response(request)
+            _log(request, response, time.perf_counter() - started)
         response["X-Request-ID"] = request.META["portal.request_id"]
         return response
 
     return middleware
+
+
+def _log(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    """Write the access log's line; neither query nor referrer: people search for what must not be there."""
+    person = getattr(request, "_cached_user", None)  # only if known: a line must not ask the database
+    fields = {
+        "method": request.method,
+        "path": request.path[:200],
+        "status": response.status_code,
+        "milliseconds": round(seconds * 1000, 1),
+        "user": getattr(person, "pk", None),
+    }
+    access.info("request", extra=fields)
 
 
 def session_limit(get_response: GetResponse) -> GetResponse:

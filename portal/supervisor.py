@@ -1,6 +1,8 @@
 """Runs the portal's processes side by side on one machine, restarts what ends, stops all of them together."""
 
 import logging
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,12 +10,15 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
 from portal.home import private_file
 
 logger = logging.getLogger(__name__)
+LOG_BYTES = 10 * 1024 * 1024  # a log file longer than this is put aside
+LOG_FILES = 5  # that many are kept beside the one that grows
 RESTART_PAUSE = 2.0  # seconds
 STOP_PATIENCE = 110.0  # seconds; longer than a push may take, so that a stop cuts none in two
 
@@ -43,6 +48,21 @@ class Program:
     def has_ended(self) -> bool:
         return self.process is not None and self.process.poll() is not None
 
+    def rotate(self) -> None:
+        """Put a long log file aside as `.1`, older ones as `.2` and so on; the oldest goes.
+
+        The process keeps its open file, so the text is copied and the file emptied. A line written in
+        between is lost: that takes a full file and a few milliseconds.
+        """
+        if self.log.stat().st_size < LOG_BYTES:
+            return
+        aside = [self.log.with_name(f"{self.log.name}.{number}") for number in range(1, LOG_FILES + 1)]
+        for newer, older in reversed(list(pairwise(aside))):
+            if newer.exists():
+                newer.replace(older)
+        shutil.copyfile(self.log, private_file(aside[0]))
+        os.truncate(self.log, 0)
+
 
 @dataclass
 class Supervisor:
@@ -64,6 +84,7 @@ class Supervisor:
         """Restart whatever ends by itself, until a signal says stop."""
         while not self.stopping.wait(0.5):
             for program in self.programs:
+                program.rotate()
                 if program.has_ended:
                     logger.warning("%s ended; starting it again. Its output: %s", program.name, program.log)
                     self.stopping.wait(RESTART_PAUSE)

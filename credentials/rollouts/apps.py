@@ -8,4 +8,4 @@ class RolloutsConfig(AppConfig):
     label = "rollouts"
 
     def ready(self) -> None:
-        from credentials.rollouts import reconciler  # noqa: F401  # connects to the worker's signals
+        from credentials.rollouts import metrics, reconciler, restored  # noqa: F401  # they connect themselves

@@ -16,7 +16,7 @@ from typing import Self, cast
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
@@ -29,6 +29,7 @@ from instances import host_keys, nlserver, policy, portal_key, redaction, ssh
 from instances.failures import Code
 from instances.models import Container, Installation
 from portal import database
+from portal.logs import bound
 from portal.plaintext import Secret
 
 logger = logging.getLogger(__name__)
@@ -46,19 +47,20 @@ def deliver(container_id: uuid.UUID, dialed: ssh.Dial | None = None) -> bool:
     False at once if nothing is due, another worker holds the container, or this worker is shutting down.
     `dialed` is a dial to it that is over; without one, the connection is made here.
     """
-    with Line(Lease(container_id, owner=WORKER), dialed) as line:
+    lease = Lease(container_id, owner=WORKER)
+    with bound(container=str(container_id), worker=WORKER), Line(lease, dialed) as line:
         try:
-            work = _claim(container_id, line.lease)
+            work = _claim(container_id, lease)
             while work:
                 _deliver_one(*work, line)
-                work = None if stopping.is_set() else _next(container_id, line.lease)
+                work = None if stopping.is_set() else _next(container_id, lease)
         except LeaseLost:
             logger.warning("The lease on container %s was lost; its new holder goes on.", container_id)
             return False
         finally:
             line.drop()
-            line.lease.release()
-    return line.lease.was_held and not stopping.is_set() and _is_due(container_id)
+            lease.release()
+    return lease.was_held and not stopping.is_set() and _is_due(container_id)
 
 
 def _claim(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
@@ -184,15 +186,20 @@ def _deliver_one(push: Push, attempt: Attempt, line: Line) -> None:
     """Make one attempt at one push: its row was written first, then comes the deed, then its outcome."""
     started = time.monotonic()
     evidence = Evidence()
-    outcome = _attempt(push, attempt, line, line.lease, evidence)
-    attempt.seconds = round(time.monotonic() - started, 3)
-    _finish(push, attempt, outcome, evidence, line.lease)
+    with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
+        outcome = _attempt(push, attempt, line, line.lease, evidence)
+        attempt.seconds = round(time.monotonic() - started, 3)
+        _finish(push, attempt, outcome, evidence, line.lease)
+        fields = {"state": outcome.state, "code": outcome.code, "seconds": attempt.seconds}
+        logger.info("the attempt ended", extra=fields)
 
 
 def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
     """Mark the next due push as running and write its attempt; None if nothing is due. In a transaction."""
     related = ("rollout__secret__account", "installation__instance__assignment", "container")
-    due = Push.objects.due().filter(container=container_id).select_related(*related).order_by("due")
+    # Unknown ones first: a look takes moments, and whoever asked waits for its answer.
+    order = Case(When(state=Push.State.UNKNOWN, then=0), default=1), "due"
+    due = Push.objects.due().filter(container=container_id).select_related(*related).order_by(*order)
     # A person may retry, and so sign, an unknown push while it is read: hence the lock.
     push = due.select_for_update(of=("self",)).annotate(made=last_attempt_number()).first()
     if push is None:

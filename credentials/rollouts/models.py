@@ -156,6 +156,8 @@ class Push(models.Model):
                 name="push_attention",
                 condition=Q(state__in=["failed", "unknown"], replaced=False),
             ),  # the helpdesk's page and the count in the top bar
+            models.Index(fields=["state", "code"], name="push_by_state"),  # figures for monitoring
+            models.Index(fields=["rollout", "finished"], name="push_by_end"),  # likewise: how long it took
             models.Index(
                 fields=["installation", "-requested"], name="push_by_installation"
             ),  # history, latest

@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from credentials.rollouts import delivery
 from credentials.rollouts.models import Duty, containers_with_work
 from credentials.rollouts.tasks import ring
+from portal.health import workers
 
 logger = logging.getLogger(__name__)
 ME = uuid.uuid4()
@@ -58,6 +59,7 @@ def run(stop: threading.Event) -> None:
 
 def _run_once() -> None:
     try:
+        workers.beat()
         if on_duty():
             reconcile()
     except DatabaseError as error:

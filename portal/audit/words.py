@@ -26,6 +26,7 @@ GROUPS: dict[str, Promise] = {
     "sign_in": _("Sign-in"),
     "history": _("Reading of the history"),
     "access": _("Refused access"),
+    "portal": _("The portal"),
 }
 
 LABELS: dict[str, Promise] = {
@@ -72,6 +73,7 @@ LABELS: dict[str, Promise] = {
     "history.exported": _("History exported"),
     "history.verified": _("History verified"),
     "access.refused": _("Access refused"),
+    "portal.restored": _("Database restored from a backup"),
 }
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -268,3 +269,10 @@ def test_a_chain_too_long_for_a_page_is_left_to_the_command(
     page = as_auditor.post("/history/verify/").content.decode()
     assert "manage.py verify_audit" in page
     assert not AuditEvent.objects.filter(action="history.verified").exists()
+
+
+def test_a_verification_at_the_command_line_is_recorded_only_if_asked() -> None:
+    call_command("verify_audit")
+    assert not AuditEvent.objects.filter(action="history.verified").exists()
+    call_command("verify_audit", record=True)
+    assert AuditEvent.objects.get(action="history.verified").details["intact"] is True

@@ -14,7 +14,6 @@ from pytest_django.fixtures import Settings
 
 from credentials.checks import matching_keyring
 from portal.checks import safe_settings
-from portal.management.commands.start import programs
 from tests.credentials.rollout_rows import make_account
 from tests.services.portal import ROOT, Portal
 from tests.services.processes import Process
@@ -39,6 +38,7 @@ def _usual_umask() -> Iterator[None]:
         ("ALLOWED_HOSTS", ["*"], "portal.E008"),
         ("ALLOWED_HOSTS", ["*.example.com"], "portal.E008"),
         ("TRUSTED_PROXY_HOPS", -1, "portal.E009"),
+        ("METRICS_TOKEN", "short", "portal.E010"),
         ("IMS_BASE_URL", "http://ims.example.com", "portal.E007"),
         ("IMS_BASE_URL", "http://127.0.0.1.example.com", "portal.E007"),
         ("IMS_BASE_URL", "ftp://127.0.0.1", "portal.E007"),
@@ -75,13 +75,6 @@ def test_start_listens_to_other_machines_only_behind_tls(settings: Settings) -> 
         call_command("start", address="0.0.0.0")
 
 
-def test_the_access_log_has_neither_query_nor_referrer() -> None:
-    web = programs("127.0.0.1", 8000, pushes=1)[0].command
-    form = web[web.index("--access-logformat") + 1]
-    assert "%(U)s" in form
-    assert not any(part in form for part in ("%(r)s", "%(q)s", "%(f)s", "{referer}"))
-
-
 @pytest.mark.django_db
 def test_another_fingerprint_key_stops_the_start(settings: Settings) -> None:
     make_account()
@@ -110,12 +103,21 @@ def test_neither_worker_nor_web_server_starts_with_a_wrong_key(portal_with_a_sec
     portal = portal_with_a_secret
     portal.environment["KEYRING"] = wrong_key()
     worker = ["celery", "-A", "portal", "worker", "--pool", "threads", "--concurrency", "1"]
-    web = ["gunicorn", "portal.wsgi", "--bind", f"127.0.0.1:{portal.port}", "--no-control-socket"]
+    web = ["gunicorn", "--config", "python:portal.gunicorn", "--bind", f"127.0.0.1:{portal.port}"]
     for command in (worker, web):
         argv = [sys.executable, "-m", *command]
         with Process(argv, log=portal.home / "refused.log", env=portal.environment, cwd=ROOT) as process:
             assert process.wait_for_exit(within=60) == REFUSED
             assert "cannot be decrypted" in process.output()
+
+
+def test_keys_may_move_into_files_of_their_own(portal_with_a_secret: Portal, tmp_path: Path) -> None:
+    portal = portal_with_a_secret
+    (portal.home / "keys").rename(tmp_path / "secrets")  # each file ends with a line break, as files do
+    for name in ("SECRET_KEY", "KEYRING", "FINGERPRINT_KEY", "AUDIT_KEY"):
+        portal.environment[f"{name}_FILE"] = str(tmp_path / "secrets" / name.lower())
+    portal.manage("check", "--database", "default")
+    portal.manage("verify_audit")
 
 
 def test_what_a_run_writes_is_for_nobody_else(portal_with_a_secret: Portal) -> None:

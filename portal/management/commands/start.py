@@ -14,8 +14,6 @@ from portal.home import folder
 from portal.startup import refuse_unsafe_start
 from portal.supervisor import Program, Supervisor, wait_for_port
 
-# Neither query nor referrer: people search for what must not be written down.
-ACCESS_LOG = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s "%(a)s"'
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -39,10 +37,9 @@ def programs(address: str, port: int, *, pushes: int) -> list[Program]:
         "PORTAL_HOME": str(settings.PORTAL_HOME),
         "PUSHES_PER_WORKER": str(pushes),
     }
-    web = [sys.executable, "-m", "gunicorn", "portal.wsgi", "--bind", f"{address}:{port}"]
-    web += ["--worker-class", "gthread", "--threads", "8", "--no-control-socket"]
-    web += ["--access-logfile", "-", "--access-logformat", ACCESS_LOG]
-    worker = [sys.executable, "-m", "celery", "-A", "portal", "worker", "--pool", "threads"]
+    web = [sys.executable, "-m", "gunicorn", "--config", "python:portal.gunicorn"]
+    web += ["--bind", f"{address}:{port}"]
+    worker = [sys.executable, "-m", "celery", "-A", "portal", "--quiet", "worker", "--pool", "threads"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
     return [
         Program("web server", web, logs / "web.log", environment),

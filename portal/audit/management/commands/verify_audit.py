@@ -1,4 +1,7 @@
-"""`verify_audit`: walks the whole audit chain. Exit code 0 only if it is intact. It writes nothing."""
+"""`verify_audit`: walks the whole audit chain. Exit code 0 only if it is intact.
+
+It writes nothing, unless it is told to record what it saw, for monitoring.
+"""
 
 import json
 import sys
@@ -7,6 +10,8 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand
 
 from portal.audit.models import Verification
+from portal.audit.operator import operator
+from portal.audit.services import record_verification
 from portal.audit.verification import verify
 
 
@@ -22,8 +27,16 @@ class Command(BaseCommand):
             help="a head noted earlier elsewhere, which must still be in the chain",
         )
 
-    def handle(self, *args: str, json: bool = False, expect_head: str = "", **options: object) -> None:
+        parser.add_argument(
+            "--record", action="store_true", help="add the result to the history, where monitoring reads it"
+        )
+
+    def handle(
+        self, *args: str, json: bool = False, expect_head: str = "", record: bool = False, **options: object
+    ) -> None:
         result = verify(expected_head=expect_head.strip(), progress=self._progress)
+        if record:
+            record_verification(result=result, actor=operator())
         self.stdout.write(_as_json(result) if json else _as_text(result))
         if not result.is_intact:
             sys.exit(1)

@@ -1,0 +1,134 @@
+"""A copy of the database that is whole while the portal works, and putting one back. Keys apart from it."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.db.backends.postgresql.client import DatabaseClient
+from django.dispatch import Signal
+
+from portal.audit.models import Actor, AuditHead, record
+from portal.home import folder, private_file
+
+restored = Signal()
+"""Sent with `actor`, in the transaction that ends a restore: what the copy holds as open may be long over."""
+KEYS = {
+    "secret_key": "SECRET_KEY",
+    "keyring": "KEYRING",
+    "fingerprint_key": "FINGERPRINT_KEY",
+    "audit_key": "AUDIT_KEY",
+}
+
+
+class BackupError(Exception):
+    """Why nothing was saved or restored; the text is for the operator."""
+
+
+def head() -> str:
+    """Return the end of the audit trail, as `verify_audit --expect-head` takes it."""
+    return str(AuditHead.objects.get(pk=1))
+
+
+def save_database(target: Path) -> Path:
+    """Write a consistent copy of the database, for this user alone, into a folder; return its path."""
+    is_sqlite = connection.vendor == "sqlite"
+    name = f"portal-{_now()}.{'sqlite3' if is_sqlite else 'dump'}"
+    draft = private_file(folder(target) / f".{name}.draft")
+    try:
+        (_copy_sqlite if is_sqlite else _dump_postgres)(draft)
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        return draft.rename(target / name)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def save_keys(target: Path) -> Path:
+    """Write all keys into a new folder below `target`, as they belong below PORTAL_HOME/keys."""
+    keys = folder(target / f"keys-{_now()}")
+    for name, setting in KEYS.items():
+        private_file(keys / name).write_text(getattr(settings, setting) + "\n")
+    ssh_key = Path(settings.SSH_KEY_PATH)
+    if ssh_key.exists():
+        shutil.copyfile(ssh_key, private_file(keys / "ssh_key"))
+    return keys
+
+
+def restore_database(source: Path, *, actor: Actor) -> None:
+    """Fill the empty database from a copy, bring it up to date, and let nothing go on by itself.
+
+    A copy is old: since it was made, containers have seen newer pushes and people have decided otherwise. So
+    every open push is cancelled, everybody signs in again, and people start new rollouts.
+    """
+    if connection.introspection.table_names():
+        raise BackupError("The database is not empty. Restore into a new one, and keep the old one aside.")
+    if not source.is_file():
+        raise BackupError(f"{source} is not there.")
+    (_load_sqlite if connection.vendor == "sqlite" else _load_postgres)(source)
+    call_command("migrate", verbosity=0)
+    saved = head()
+    with transaction.atomic():
+        Session.objects.all().delete()
+        restored.send(sender=None, actor=actor)
+        record("portal.restored", actor=actor, details={"file": source.name, "head": saved})
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _copy_sqlite(draft: Path) -> None:
+    """Copy in one step of SQLite's online backup: writers go on meanwhile, and the copy has none of it."""
+    connection.ensure_connection()
+    with closing(sqlite3.connect(draft)) as copy:
+        connection.connection.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file, with no others beside it
+        _require_whole(copy)
+
+
+def _load_sqlite(source: Path) -> None:
+    connection.ensure_connection()
+    try:
+        with closing(sqlite3.connect(f"file:{source.resolve()}?mode=ro", uri=True)) as copy:
+            _require_whole(copy)
+            copy.backup(connection.connection)
+    except sqlite3.DatabaseError as error:
+        raise BackupError(f"{source} is no whole SQLite database: {error}.") from error
+
+
+def _require_whole(copy: sqlite3.Connection) -> None:
+    found = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if found != "ok":
+        raise BackupError(f"The copy is damaged: {found}")
+
+
+def _dump_postgres(draft: Path) -> None:
+    _run_postgres("pg_dump", ["--format=custom", "--no-owner", f"--file={draft}"], database="")
+
+
+def _load_postgres(source: Path) -> None:
+    options = ["--no-owner", "--exit-on-error", "--single-transaction"]
+    _run_postgres("pg_restore", [*options, str(source)], database="--dbname=")
+
+
+def _run_postgres(program: str, options: list[str], *, database: str) -> None:
+    """Run one of PostgreSQL's programs on our database; the password goes by its environment."""
+    found = shutil.which(program)
+    if found is None:
+        raise BackupError(f"{program} is not installed here: install PostgreSQL's client programs.")
+    arguments, environment = DatabaseClient.settings_to_cmd_args_env(connection.settings_dict, [])
+    *server, name = arguments[1:]
+    command = [found, *options, *server, f"{database}{name}"]
+    done = subprocess.run(  # noqa: S603  # our own settings, no shell
+        command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BackupError(f"{program} failed: {done.stderr.strip()}")

@@ -1,0 +1,45 @@
+"""`backup`: a consistent copy of the database while the portal works, and of the keys if asked."""
+
+import json as json_module
+from argparse import ArgumentParser
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+
+from portal.backup import BackupError, head, save_database, save_keys
+
+
+class Command(BaseCommand):
+    help = (
+        "Copy the database into FOLDER while web server and workers go on. The keys are copied only if "
+        "asked, and into another folder: whoever has both has every secret."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("folder", type=Path, help="folder for the copy of the database")
+        parser.add_argument(
+            "--with-keys", type=Path, metavar="FOLDER", help="copy the keys too, into this folder"
+        )
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: str, folder: Path, with_keys: Path | None, json: bool, **options: object) -> None:
+        if with_keys and _is_within(with_keys, folder):
+            raise CommandError("Keys do not belong beside the database: give another folder.")
+        try:
+            noted = head()  # before the copy is begun, so that the copy has it
+            saved = {"database": str(save_database(folder)), "head": noted}
+            if with_keys:
+                saved["keys"] = str(save_keys(with_keys))
+        except (BackupError, OSError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(json_module.dumps(saved) if json else _as_text(saved))
+
+
+def _is_within(one: Path, other: Path) -> bool:
+    first, second = one.resolve(), other.resolve()
+    return first.is_relative_to(second) or second.is_relative_to(first)
+
+
+def _as_text(saved: dict[str, str]) -> str:
+    lines = [f"{name}: {value}" for name, value in saved.items()]
+    return "\n".join([*lines, "Note the head elsewhere: verify_audit --expect-head compares with it."])

@@ -1,0 +1,32 @@
+"""`restore`: fills an empty database from a copy that `backup` made."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from django.core import checks
+from django.core.management.base import BaseCommand, CommandError
+
+from portal.audit.operator import operator
+from portal.backup import BackupError, restore_database
+
+
+class Command(BaseCommand):
+    help = (
+        "Fill the empty database from FILE, which backup made. Stop the portal first, put its keys in place, "
+        "and start it afterwards. Pushes that were open in the copy are cancelled."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path, help="the copy of the database")
+
+    def handle(self, *args: str, file: Path, **options: object) -> None:
+        try:
+            restore_database(file, actor=operator())
+        except BackupError as error:
+            raise CommandError(str(error)) from error
+        problems = [each for each in checks.run_checks(databases=["default"]) if each.is_serious()]
+        if problems:
+            raise CommandError(
+                "The database was restored, but does not fit:\n" + "\n".join(map(str, problems))
+            )
+        self.stdout.write(f"Restored from {file}. Next: verify_audit --expect-head, then start the portal.")
