@@ -45,7 +45,12 @@ OUTCOMES = """
     JOIN instances_container container ON container.id = push.container_id
     ORDER BY instance.name, container.name
 """
-ATTEMPTS = "SELECT push_id AS push, number, kind, code, worker, started, finished FROM rollouts_attempt"
+ATTEMPTS = """
+    SELECT push.id AS push, container.name AS container, attempt.worker, attempt.started
+    FROM rollouts_attempt attempt JOIN rollouts_push push ON push.id = attempt.push_id
+    JOIN instances_container container ON container.id = push.container_id
+    ORDER BY attempt.started
+"""
 EVENTS = "SELECT target_id AS push, action FROM audit_auditevent WHERE action LIKE 'push.%'"
 Row = dict[str, Any]  # Any: whatever a query returns
 
@@ -131,17 +136,31 @@ class Truth:
         return before.count("started") > before.count("ended")
 
 
-def recovery(stack: Stack, kill: Kill) -> list[float]:
-    """Seconds from the kill until another worker took up each push that the killed one held."""
-    attempts = stack.query(ATTEMPTS)
-    taken = []
-    for row in kill.held:
+@dataclass(frozen=True)
+class Recovery:
+    """Seconds from the kill until others took over its containers, and took up its very pushes.
+
+    A push may wait behind another one on its container, which was due earlier.
+    """
+
+    containers: list[float]
+    pushes: list[float]
+
+    @classmethod
+    def after(cls, kill: Kill, attempts: list[Row]) -> "Recovery":
         later = [
-            each for each in attempts if each["push"] == row["push"] and _seconds(each["started"]) > kill.at
+            each
+            for each in attempts
+            if _seconds(each["started"]) > kill.at and not each["worker"].startswith(kill.worker)
         ]
-        if later and not any(each["worker"].startswith(kill.worker) for each in later):
-            taken.append(min(_seconds(each["started"]) for each in later) - kill.at)
-    return taken
+        return cls(*(_delays(kill, later, name) for name in ("container", "push")))
+
+
+def _delays(kill: Kill, attempts: list[Row], name: str) -> list[float]:
+    first: dict[str, float] = {}
+    for each in attempts:
+        first.setdefault(each[name], _seconds(each["started"]) - kill.at)
+    return sorted(first[row[name]] for row in kill.held if row[name] in first)
 
 
 def _seconds(text: str) -> float:
@@ -194,7 +213,7 @@ def judge(stack: Stack, kill: Kill, rows: list[Row], report: Report) -> None:
     )
     events = {row["push"] for row in stack.query(EVENTS) if row["action"].split(".")[1] in ENDED}
     wrong = [row for row in rows if (row["state"] == "succeeded") != holds[row["id"]]]
-    taken = recovery(stack, kill)
+    recovery = Recovery.after(kill, stack.query(ATTEMPTS))
     last = max(_seconds(row["finished"]) for row in rows) - kill.at
     chain = json.loads(stack.manage("verify_audit", "--json"))
     found = leaks(stack)
@@ -205,13 +224,14 @@ def judge(stack: Stack, kill: Kill, rows: list[Row], report: Report) -> None:
             ["workers, one of them killed", WORKERS],
             ["pushes it held, their values just sent", len(kill.held)],
             ["of them, nlserver was at work at that moment", working],
-            ["of them, taken up by another worker", len(taken)],
-            ["seconds from the kill until each was taken up", ", ".join(map(shown, sorted(taken)))],
-            ["seconds from the kill to the last push's end", last],
+            ["of them, taken up by another worker", len(recovery.pushes)],
+            ["seconds until each container was taken over", ", ".join(map(shown, recovery.containers))],
+            ["seconds until each push was taken up", ", ".join(map(shown, recovery.pushes))],
+            ["seconds until the last push had ended", last],
             ["audit events, chain verified", chain["events"]],
             ["secrets found in logs or by docker inspect", ", ".join(found) or "none"],
         ],
-        note=f"Lease {LEASE} s, reconciler every {INTERVAL} s, nlserver takes {SLOW} s.",
+        note=f"From the kill on. Lease {LEASE} s, reconciler every {INTERVAL} s, nlserver takes {SLOW} s.",
     )
     total = len(rows)
     for goal in (
@@ -221,9 +241,13 @@ def judge(stack: Stack, kill: Kill, rows: list[Row], report: Report) -> None:
         Goal("pushes lost", total - len(events & {row["id"] for row in rows}), "at most", 0),
         Goal("wrong verdicts", len(wrong), "at most", 0),
         Goal("pushes succeeded", sum(row["state"] == "succeeded" for row in rows), "at least", total),
-        Goal("abandoned pushes taken up", len(taken), "at least", len(kill.held)),
+        Goal("abandoned pushes taken up", len(recovery.pushes), "at least", len(kill.held)),
         Goal(
-            "until the last was taken up", max(taken, default=None), "at most", LEASE + INTERVAL + SLACK, "s"
+            "until the last container was taken over",
+            max(recovery.containers, default=None),
+            "at most",
+            LEASE + INTERVAL + SLACK,
+            "s",
         ),
         Goal("breaks in the audit chain", len(chain["findings"]), "at most", 0),
         Goal("secrets in logs or inspection", len(found), "at most", 0),
