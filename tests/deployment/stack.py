@@ -94,10 +94,10 @@ class Stack:
     def up(self, *, workers: int) -> None:
         """Build both images, start everything, and wait until all of it is ready."""
         self.compose("build", "migrate", "mkt-1", within=BUILD_SECONDS)
-        self.compose("up", "--detach", "--no-build", "--scale", f"worker={workers}", within=300)
+        self.compose("up", "--detach", "--no-build", "--scale", f"worker={workers}", within=600)
         wait_until(
             lambda: not [each for each in self.containers() if not each.is_ready] or None,
-            within=180,
+            within=300,
             what="a healthy stack",
         )
 
