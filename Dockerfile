@@ -31,5 +31,5 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /srv/portal
 USER 10001
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=6 CMD ["python", "deploy/healthy.py", "web"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "deploy/healthy.py", "web"]
 CMD ["gunicorn", "--config", "deploy/gunicorn_conf.py", "portal.wsgi"]

@@ -47,15 +47,21 @@ def run(
     return done.stdout
 
 
-def wait_until(condition: Callable[[], T | None], *, within: float, what: str) -> T:
-    """Return the condition's first true answer; `Off` after `within` seconds."""
+def wait_until(
+    condition: Callable[[], T | None],
+    *,
+    within: float,
+    what: str,
+    hint: Callable[[], str] = lambda: "",
+) -> T:
+    """Return the condition's first true answer; `Off` after `within` seconds, with the `hint`."""
     deadline = time.monotonic() + within
     while True:
         is_late = time.monotonic() >= deadline
         if answer := condition():
             return answer
         if is_late:
-            raise Off(f"waited {within:g} s in vain for {what}; last answer: {answer!r}")
+            raise Off(f"waited {within:g} s in vain for {what}; last answer: {answer!r} {hint()}")
         time.sleep(POLL_SECONDS)
 
 
@@ -96,9 +102,10 @@ class Stack:
         self.compose("build", "migrate", "mkt-1", within=BUILD_SECONDS)
         self.compose("up", "--detach", "--no-build", "--scale", f"worker={workers}", within=600)
         wait_until(
-            lambda: not [each for each in self.containers() if not each.is_ready] or None,
+            lambda: all(each.is_ready for each in self.containers()),
             within=300,
             what="a healthy stack",
+            hint=lambda: str([each for each in self.containers() if not each.is_ready]),
         )
 
     def down(self) -> None:
