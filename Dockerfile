@@ -18,7 +18,7 @@ FROM python:3.11-slim-bookworm
 # pg_dump and pg_restore, for the backup; their version is that of the server in docker-compose.yml.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends postgresql-client-15 \
- && rm -rf /var/lib/apt/lists/*
+ && apt-get clean && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/campaign-portal --shell /usr/sbin/nologin portal \
  && chmod 0700 /var/lib/campaign-portal
 COPY --from=build /opt/venv /opt/venv
