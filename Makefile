@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test check format clean
+.PHONY: help demo start test check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -37,6 +37,9 @@ check: $(VENV)/dev ## format, lint, types, import directions, templates, migrati
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/djlint --check --lint templates
 	$(RUN) tests/check_settings.py
+
+compose: $(VENV)/run ## try docker-compose.yml with three workers, one of them killed (needs Docker)
+	@$(RUN) -m tests.deployment.try_compose $(ARGS)
 
 format: $(VENV)/dev ## put the code into its standard form
 	$(VENV)/bin/ruff format .

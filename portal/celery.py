@@ -6,11 +6,14 @@ from celery import Celery
 from celery.signals import celeryd_after_setup, setup_logging
 from kombu.transport import TRANSPORT_ALIASES
 
+from portal.heartbeat import Heartbeat
+
 TRANSPORT_ALIASES["filesystem"] = "portal.file_broker:Transport"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["worker"].add(Heartbeat)
 
 
 @setup_logging.connect
