@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -44,10 +45,18 @@ def _account_exists(name: str) -> bool:
 
 
 class PostgresServer(Server):
-    """A fresh cluster; its one role `portal` logs in by password and may do everything."""
+    """A fresh cluster; its one role `portal` logs in by password and may do everything.
 
-    def __init__(self) -> None:
+    `settings` are lines of postgresql.conf, which replace ours; `environment` is added to the server's own,
+    once it has become its account.
+    """
+
+    def __init__(
+        self, *, settings: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__()
+        self._settings = {**_SETTINGS, **(settings or {})}
+        self._prefix = ["env", *(f"{name}={value}" for name, value in (environment or {}).items())]
         self.password = secrets.token_urlsafe(24)
         self.port = free_port()
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
@@ -80,9 +89,9 @@ class PostgresServer(Server):
             raise subprocess.CalledProcessError(status, "initdb", initdb.output())
 
     def launch(self) -> Process:
-        options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
         return Process(
-            [_installed("postgres"), "-D", self._data, "-p", str(self.port), *options],
+            [*self._prefix, _installed("postgres"), "-D", self._data, "-p", str(self.port), *options],
             log=self.log,
             cwd=self.home,
             user=self._user,
