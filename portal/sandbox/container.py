@@ -156,7 +156,7 @@ class Container:
                 gate.unlink(missing_ok=True)
 
     def invocations(self, action: str = "setimsoauth") -> list[dict[str, object]]:
-        """Return what the log holds on one action, oldest first: `started`, `waiting`, `ended`, `killed` events."""
+        """Return what the log holds on one action, oldest first: started, waiting, ended, killed."""
         log = self.folder / nlserver.LOG
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return [line for line in lines if line["action"] == action]

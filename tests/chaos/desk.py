@@ -4,9 +4,10 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
+import time_machine
 from django.db import DatabaseError, close_old_connections
 
 from credentials import services
@@ -103,12 +104,15 @@ class Desk:
         """Enter a new secret and start its rollout to every installation."""
         secret = make_secret()
         version, _ = services.add_secret(account=self.account, secret=secret, actor=ADMIN)
-        rollout = start_rollout(
-            secret=ClientSecret.objects.get(pk=version.pk),
-            installations=Installation.objects.all(),
-            reason="rotation",
-            actor=ADMIN,
-        )
+        # The web server's clock is stepped with the database's: fences are made from it.
+        stepped = datetime.now(UTC) + timedelta(hours=self.services.clock.hours)
+        with time_machine.travel(stepped, tick=True):
+            rollout = start_rollout(
+                secret=ClientSecret.objects.get(pk=version.pk),
+                installations=Installation.objects.all(),
+                reason="rotation",
+                actor=ADMIN,
+            )
         self.secrets[rollout.number] = secret
         self.rollouts.append(rollout)
         return rollout

@@ -102,17 +102,21 @@ def _stop_workers(round_: "Round") -> Steps[None]:
 
 
 def _stop_redis(round_: "Round") -> Steps[None]:
+    round_.services.redis_proxy.refuse()
     round_.services.redis.stop()
     round_.struck()
     yield pause(round_.plan.seconds)
     round_.services.redis.start()
+    round_.services.redis_proxy.heal()
 
 
 def _kill_redis(round_: "Round") -> Steps[None]:
+    round_.services.redis_proxy.refuse()
     round_.services.redis.kill()
     round_.struck()
     yield pause(round_.plan.seconds)
     round_.services.redis.start()
+    round_.services.redis_proxy.heal()
 
 
 def _empty_redis(round_: "Round") -> Steps[None]:
@@ -132,16 +136,20 @@ def _black_hole_redis(round_: "Round") -> Steps[None]:
 
 def _restart_postgres(round_: "Round") -> Steps[None]:
     round_.services.postgres.stop()
+    round_.services.postgres_proxy.refuse()
     round_.struck()
     yield pause(min(round_.plan.seconds, 2))
     round_.services.postgres.start()
+    round_.services.postgres_proxy.heal()
 
 
 def _crash_postgres(round_: "Round") -> Steps[None]:
     round_.services.postgres.crash()
+    round_.services.postgres_proxy.refuse()
     round_.struck()
     yield pause(min(round_.plan.seconds, 2))
     round_.services.postgres.restart()
+    round_.services.postgres_proxy.heal()
 
 
 def _cut_postgres(round_: "Round") -> Steps[None]:

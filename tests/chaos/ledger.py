@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tests.chaos.bounds import HANG
+from tests.chaos.canaries import leaks
 from tests.chaos.plan import PORTAL_FAULTS, SITE_FAULTS, STAGES
 from tests.chaos.rounds import Hit, Result
 from tests.chaos.world import World
@@ -51,6 +52,7 @@ class Ledger:
 
     def end(self, world: World) -> None:
         """Take the last measures, while the world still stands."""
+        self.leaks = leaks(world.services, world.logs, world.desk.secrets.values())
         for worker in world.workers:
             for number, life in enumerate(worker.lives, start=1):
                 if len(life.measures) > 1:

@@ -26,13 +26,20 @@ LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
 class Clock:
-    """A clock that processes with its `environment` go by; `step` moves it while they run."""
+    """The clock that PostgreSQL goes by, and with it every lease; `step` moves it while it runs.
+
+    The workers keep this machine's: under libfaketime Python's `time.sleep` fails, and a suite that breaks
+    what it tests proves nothing.
+    """
+
+    hours = 0.0
 
     def __init__(self, home: Path) -> None:
         self._file = home / "clock"
         self.step(0)
 
     def step(self, hours: float) -> None:
+        self.hours = hours
         draft = self._file.with_suffix(".new")
         draft.write_text(f"{hours * 3600:+.0f}")
         draft.chmod(0o644)
@@ -154,7 +161,7 @@ class Services:
         return int(str(found[0])) if found else 0
 
     def heal(self) -> None:
-        """Both servers run, both proxies pass, the clock is right, the disk has room."""
+        """Both servers run, both proxies pass, the disk has room."""
         if self.postgres.disk:
             self.postgres.disk.empty()
         if self.postgres.has_ended:
