@@ -168,13 +168,15 @@ def _black_hole_postgres(round_: "Round") -> Steps[None]:
 
 
 def _fill_postgres(round_: "Round") -> Steps[None]:
-    disk = round_.services.postgres.disk
+    disk, errors = round_.services.postgres.disk, round_.services.postgres.disk_errors()
     if disk:
         disk.fill()
     round_.struck()
     yield pause(round_.plan.seconds)
     if disk:
         disk.empty()
+    if round_.services.postgres.disk_errors() == errors:
+        round_.without_effect()
     if round_.services.postgres.has_ended:
         round_.services.postgres.restart()
 
@@ -182,7 +184,7 @@ def _fill_postgres(round_: "Round") -> Steps[None]:
 def _step_clock(sign: int) -> Callable[["Round"], Steps[None]]:
     def strike(round_: "Round") -> Steps[None]:
         round_.services.clock.step(sign * round_.plan.hours)
-        yield pause(1.5)  # libfaketime looks at its file once a second
+        yield Wait(lambda: round_.services.is_clock_right, SOON)
         round_.struck()
 
     return strike

@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,7 @@ DISK_MEGABYTES = 512
 LEASE, RENEWAL, INTERVAL = 3, 0.5, 0.5
 CONNECT, READY, COMMAND_LIMIT = 3, 20, 8
 RETRY_DELAYS = (1, 1, 1, 2, 2, 2, 2, 2)
+CLOCK_PRECISION = 60.0  # seconds
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
@@ -77,6 +79,10 @@ class ChaosPostgres(PostgresServer):
     @property
     def has_ended(self) -> bool:
         return self._process is None or self._process.exit_status is not None
+
+    def disk_errors(self) -> int:
+        """How often it has said so far that there is no room."""
+        return self.log.read_text(errors="replace").count("No space left on device")
 
     def crash(self) -> None:
         """Stop at once, without a checkpoint: the next start recovers."""
@@ -140,6 +146,14 @@ class Services:
         """A connection past the proxy, outside any transaction."""
         url = self.postgres.url(DATABASE)
         return psycopg.connect(url, autocommit=True, connect_timeout=5, options="-c statement_timeout=8000")
+
+    @property
+    def is_clock_right(self) -> bool:
+        """Whether PostgreSQL goes by the clock as it was stepped last; libfaketime looks now and then."""
+        with self.connect() as connection:
+            found = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
+        ahead = float(str(found[0])) - time.time() if found else 0.0
+        return abs(ahead - self.clock.hours * 3600) < CLOCK_PRECISION
 
     def cut_connections(self) -> int:
         """End every connection that the portal's processes have; return how many there were."""
