@@ -3,8 +3,10 @@
 import time
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from typing import Self
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Max, Q
@@ -14,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from credentials.models import ClientSecret
 from instances.failures import Code, Explanation, explain
 from instances.models import Container, Installation
+
+ROOM = timedelta(minutes=10)
 
 
 class Rollout(models.Model):
@@ -57,11 +61,20 @@ class Rollout(models.Model):
         return max(time.time_ns() // 1_000_000, last + 1)
 
 
+def _beyond_any_delay() -> timedelta:
+    """Further ahead than any retry or look is put off: the longest delay with its jitter, and some room."""
+    return timedelta(seconds=1.2 * max(settings.PUSH_RETRY_DELAYS, default=0)) + ROOM
+
+
 class PushQuerySet(models.QuerySet["Push"]):
     def due(self) -> Self:
-        """Pushes to deliver now, and unknown ones to look at now, on containers that are on."""
+        """Pushes to deliver now, and unknown ones to look at now, on containers that are on.
+
+        One that is due further ahead than any delay reaches was put off before the clock was set back.
+        """
+        is_due = Q(due__lte=Now()) | Q(due__gt=Now() + _beyond_any_delay())
         return self.filter(
-            state__in=[Push.State.QUEUED, Push.State.UNKNOWN], due__lte=Now(), container__is_enabled=True
+            is_due, state__in=[Push.State.QUEUED, Push.State.UNKNOWN], container__is_enabled=True
         )
 
     def open(self) -> Self:
