@@ -11,6 +11,8 @@ from tests.chaos.services import Services
 from tests.chaos.world import World, keep, make_world
 from tests.figures import say
 
+REST_SECONDS = 90.0
+
 
 def run(
     services: Services, options: argparse.Namespace, *, without: frozenset[str], small_disks: bool
@@ -27,11 +29,23 @@ def run(
             result = Round(make_plan(seed, sites=options.sites, without=without), world, bounds).run()
             ledger.add(result)
             _tell(result, ledger, world, options)
-            if not result.is_clean and not result.after_retry.is_clean:
+            if not result.after_retry.is_clean and not _comes_to_rest(world):
                 say("The world did not come to rest; no further rounds.")
                 break
         ledger.end(world)
     return ledger.report(options)
+
+
+def _comes_to_rest(world: World) -> bool:
+    """Whether what a failed round left open ends after all, now that nothing disturbs the portal."""
+    ends = time.monotonic() + REST_SECONDS
+    while time.monotonic() < ends:
+        world.supervise()
+        view = world.desk.look(world.desk.rollouts)
+        if view and view.is_quiet:
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def _tell(result: Result, ledger: Ledger, world: World, options: argparse.Namespace) -> None:

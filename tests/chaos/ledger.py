@@ -159,5 +159,5 @@ class Ledger:
         grown = max((m[2] for m in more), default=0.0)
         report.goal(Goal("memory more than at first", grown, "at most", MEGABYTES_MORE, "MB"))
         rest = max((r.connections for r in self.results), default=0)
-        report.goal(Goal("database connections of workers at rest", rest, "at most", options.workers))
+        report.goal(Goal("database connections of workers at rest", rest, "at most", 2 * options.workers))
         report.goal(Goal("injections that hit", self.injections, "at least", options.injections))
