@@ -45,6 +45,7 @@ PORTAL_FAULTS = (
 NOTHING = "nothing"
 PUBLISHING = ("redis stopped", "redis black hole")
 """Faults that may be there already when the rollout is started."""
+BROKER_FAULTS = tuple(fault for fault in PORTAL_FAULTS if fault.startswith("redis"))
 PEOPLE = ("nobody", "nobody", "newer rollout", "cancel", "retry")
 LASTING_EVERY = 9
 DOUBLE = 4
@@ -97,7 +98,9 @@ def make_plan(seed: int, *, sites: int, without: frozenset[str] = frozenset()) -
     """Return the round of this seed on so many containers; `without` names faults that cannot be had here."""
     chance = random.Random(f"round {seed}")
     lasting = seed % LASTING_EVERY == 0
-    portal_faults = [fault for fault in PORTAL_FAULTS if fault not in without]
+    # Beside a fault that lasts for ever only the broker's: all others end the connection that lasts.
+    usable = BROKER_FAULTS if lasting else PORTAL_FAULTS
+    portal_faults = [fault for fault in usable if fault not in without]
     fault = portal_faults[seed % len(portal_faults)]
     people = chance.choice(PEOPLE)
     publishing = fault in PUBLISHING and chance.random() < 0.5
