@@ -17,6 +17,7 @@ REPORT = 5 + COMMAND_LIMIT + 7 + 37 + 15
 NEGOTIATE, LOGIN, CHANNEL, SEND = 20.0, 15.0, 10.0, 10.0
 HANG = CONNECT + NEGOTIATE + LOGIN + CHANNEL + READY + 2 * SEND + REPORT
 """The sum of all deadlines of an attempt: none can last longer."""
+LEAST_SHARE = 45.0
 PROMISED = LEASE + BELL + RETRY + LOOK
 
 
@@ -28,8 +29,11 @@ class Bounds:
 
     @property
     def base(self) -> float:
-        """The promise, and the deed itself: a try, a look and another try at this machine's speed."""
-        return PROMISED + max(3 * self.calm, 20.0)
+        """The promise, and the deed itself: a try, a look and another try at this machine's speed.
+
+        Generous, for others may begin to use the machine: the figures show what it really took.
+        """
+        return PROMISED + max(3 * self.calm, LEAST_SHARE)
 
     def of(self, fault: str, *, lasting: bool) -> float:
         """Seconds from the end of a fault to the outcome, at most."""
