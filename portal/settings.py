@@ -232,6 +232,11 @@ PUSH_LEASE = env.int("PUSH_LEASE", default=120)
 PUSH_LEASE_RENEWAL = env.float("PUSH_LEASE_RENEWAL", default=20)
 PUSH_RETRY_DELAYS = env.list("PUSH_RETRY_DELAYS", cast=int, default=[15, 60, 300, 900])
 RECONCILE_INTERVAL = env.float("RECONCILE_INTERVAL", default=15)
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    # A worker that is frozen inside a transaction keeps rows locked: nobody could take over from it.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+        "options", f"-c idle_in_transaction_session_timeout={PUSH_LEASE}s"
+    )
 
 # Adobe
 IMS_BASE_URL = env.str("IMS_BASE_URL", default="https://ims-na1.adobelogin.com")
