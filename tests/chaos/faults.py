@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.chaos.plan import NOTHING
+from tests.chaos.services import LEASE
 from tests.chaos.site import Site
 from tests.chaos.steps import Steps, Wait, pause
 
@@ -87,7 +88,9 @@ def _freeze_worker(round_: "Round") -> Steps[None]:
         worker.freeze()
     round_.struck()
     pid = victim[0].pid if victim else 0
-    yield Wait(lambda: pid not in round_.view.owners.values(), round_.takeover)
+    if not (yield Wait(lambda: pid not in round_.view.owners.values(), round_.takeover)):
+        kept = sorted(name for name, owner in round_.view.owners.items() if owner == pid)
+        round_.result.troubles.append(f"nobody took over from a frozen worker: {', '.join(kept)}")
     yield pause(round_.plan.seconds)
     for worker in victim:
         worker.thaw()
@@ -163,7 +166,7 @@ def _black_hole_postgres(round_: "Round") -> Steps[None]:
     proxy.set_entry("hold")
     proxy.set("hold")
     round_.struck()
-    yield pause(round_.plan.seconds + round_.takeover / 2)
+    yield pause(round_.plan.seconds + LEASE)
     proxy.heal()
 
 

@@ -22,6 +22,7 @@ from tests.chaos.world import World
 LOOK_SECONDS = 0.2
 GATHER_SECONDS = 20.0
 PEOPLE_TRIES = 20
+TAKEOVER_SHARE = 20.0
 TASKS_SECONDS = 180.0
 CLOCK_SECONDS = 6.0
 
@@ -78,7 +79,7 @@ class Round:
         self.services, self.desk = world.services, world.desk
         self.view = View()
         self.result = Result(plan)
-        self.takeover = LEASE + BELL + 4
+        self.takeover = LEASE + BELL + TAKEOVER_SHARE
         self.places = {
             number: Place(world.sites[number], stage, self.desk, lambda: self.view, is_anchor=True)
             for number, stage in plan.anchors
