@@ -23,6 +23,7 @@ DISK_MEGABYTES = 512
 LEASE, RENEWAL, INTERVAL = 3, 0.5, 0.5
 CONNECT, READY, COMMAND_LIMIT = 3, 20, 8
 RETRY_DELAYS = (1, 1, 1, 2, 2, 2, 2, 2)
+STATEMENT_SECONDS = 15
 CLOCK_PRECISION = 60.0  # seconds
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
@@ -120,7 +121,9 @@ class Services:
 
     @property
     def own_environment(self) -> dict[str, str]:
-        return self._settings(self.postgres.port)
+        settings = self._settings(self.postgres.port)
+        settings["DATABASE_URL"] += f"?options=-c%20statement_timeout%3D{STATEMENT_SECONDS}s"
+        return settings
 
     def _settings(self, postgres_port: int) -> dict[str, str]:
         portal = self.home / "portal"
