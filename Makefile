@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test check compose format clean
+.PHONY: help demo start test chaos check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -29,6 +29,9 @@ start: $(VENV)/run ## run the portal for real on this machine, empty at first
 test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
 	$(RUN) -m pytest --numprocesses auto $(ARGS)
 	$(RUN) tests/services/with_postgres.py $(RUN) -m pytest --numprocesses auto -m database $(ARGS)
+
+chaos: $(VENV)/dev ## make the portal suffer: 1,000 faults, seeded (SEEDS=417 repeats one round)
+	$(RUN) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 check: $(VENV)/dev ## format, lint, types, import directions, templates, migrations, deployment settings
 	$(VENV)/bin/ruff format --check .

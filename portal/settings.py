@@ -182,12 +182,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON",
     }
-else:
-    # Each process shares so many connections among its threads.
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    DATABASES["default"]["OPTIONS"] = {
-        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=8), "timeout": 20}
-    }
 
 # Celery is only the doorbell
 QUEUE = PORTAL_HOME / "queue"
@@ -249,6 +243,21 @@ PUSH_LEASE = env.int("PUSH_LEASE", default=120)
 PUSH_LEASE_RENEWAL = env.float("PUSH_LEASE_RENEWAL", default=20)
 PUSH_RETRY_DELAYS = env.list("PUSH_RETRY_DELAYS", cast=int, default=[15, 60, 300, 900])
 RECONCILE_INTERVAL = env.float("RECONCILE_INTERVAL", default=15)
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"]["OPTIONS"] = {
+        # The threads of a process share so many connections.
+        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=8), "timeout": 20},
+        # A worker that is frozen inside a transaction keeps rows locked: nobody could take over from it.
+        "options": f"-c idle_in_transaction_session_timeout={PUSH_LEASE}s",
+        # A server that vanished without a word is noticed within seconds, not hours.
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 
 # Adobe
 IMS_BASE_URL = env.str("IMS_BASE_URL", default="https://ims-na1.adobelogin.com")

@@ -17,6 +17,8 @@ from credentials.models import ClientSecret, TechnicalAccount
 from instances.failures import Code, Explanation, explain
 from instances.models import Container, ContainerQuerySet, Installation, Instance
 
+ROOM = timedelta(minutes=10)
+
 
 class Rollout(models.Model):
     """One decision to deliver one secret version. Its state is computed from its pushes."""
@@ -59,11 +61,20 @@ class Rollout(models.Model):
         return max(time.time_ns() // 1_000_000, last + 1)
 
 
+def _beyond_any_delay() -> timedelta:
+    """Further ahead than any retry or look is put off: the longest delay with its jitter, and some room."""
+    return timedelta(seconds=1.2 * max(settings.PUSH_RETRY_DELAYS, default=0)) + ROOM
+
+
 class PushQuerySet(models.QuerySet["Push"]):
     def due(self) -> Self:
-        """Pushes to deliver now, and unknown ones to look at now, on containers that are on."""
+        """Pushes to deliver now, and unknown ones to look at now, on containers that are on.
+
+        One that is due further ahead than any delay reaches was put off before the clock was set back.
+        """
+        is_due = Q(due__lte=Now()) | Q(due__gt=Now() + _beyond_any_delay())
         return self.filter(
-            state__in=[Push.State.QUEUED, Push.State.UNKNOWN], due__lte=Now(), container__is_enabled=True
+            is_due, state__in=[Push.State.QUEUED, Push.State.UNKNOWN], container__is_enabled=True
         )
 
     def open(self) -> Self:

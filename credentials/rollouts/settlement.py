@@ -34,8 +34,10 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     the audit trail: last, for that keeps everybody else's recording waiting.
     """
     values = _values(push, attempt, outcome)
-    if outcome.written is not None:
-        values["is_written"] = outcome.written
+    if outcome.state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.PUSH and not push.is_written:
+        values["is_written"] = None  # what an earlier attempt showed says nothing about this one
+    elif outcome.written is not None:
+        values["is_written"] = outcome.written or bool(push.is_written)
     Push.objects.filter(pk=push.pk).update(**values)
     state = str(values["state"])
     attempt.verdict, attempt.code, attempt.finished = state, outcome.code, Now()

@@ -2,7 +2,7 @@
 
     <folder>/root/usr/local/neolane/nl6/{bin/nlserver,env.sh,conf/…,lib/,var/}   what Campaign installs
     <folder>/bin/{id,sudo,su}            stand-ins, first on PATH
-    <folder>/{faults,invocations.jsonl,sudo.log,nlserver.key,sandbox.json}       the sandbox's own
+    <folder>/{faults,gates,invocations.jsonl,sudo.log,nlserver.key,sandbox.json}       the sandbox's own
 
 This machine need not have a user `neolane`: everything runs as whoever runs the sandbox. Who one *is* in the
 container stands in the variable SANDBOX_USER; `id` reads it, `sudo` and `su` set it. They check what real
@@ -143,8 +143,20 @@ class Container:
         """Put these faults into force, and no others; `nlserver.take_faults` says how they are written."""
         (self.folder / nlserver.FAULTS).write_text("".join(f"{fault}\n" for fault in faults))
 
+    def set_gates(self, *names: str) -> None:
+        """Close these gates, and open all others. A call of nlserver waits at a closed gate of its action's
+        name before it does anything, and at `written` once it has replaced the file.
+        """
+        folder = self.folder / nlserver.GATES
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (folder / name).touch()
+        for gate in folder.iterdir():
+            if gate.name not in names:
+                gate.unlink(missing_ok=True)
+
     def invocations(self, action: str = "setimsoauth") -> list[dict[str, object]]:
-        """Return what the log holds on one action, oldest first: `started`, `ended` and `killed` events."""
+        """Return what the log holds on one action, oldest first: started, waiting, ended, killed."""
         log = self.folder / nlserver.LOG
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return [line for line in lines if line["action"] == action]

@@ -10,6 +10,7 @@ the cipher. The cipher only has to look like the real one and be readable by tes
 """
 
 import base64
+import errno
 import hashlib
 import hmac
 import json
@@ -23,6 +24,9 @@ from pathlib import Path
 
 OAUTH_SINCE = 9383
 SETTINGS, KEY, FAULTS, LOG = "sandbox.json", "nlserver.key", "faults", "invocations.jsonl"
+GATES, WRITTEN = "gates", "written"
+GATE_SECONDS = 20
+"""Seconds after which even a closed gate lets a call pass."""
 NOT_FOR_EVER = 600
 """Seconds after which even `hang` and `flood` end, so that nothing is left running for long."""
 
@@ -198,10 +202,13 @@ def take_faults(path: Path, action: str, instance: str) -> dict[str, float]:
 
 def _replace(path: Path, content: bytes) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    draft.write_bytes(content)
-    if path.exists():
-        draft.chmod(path.stat().st_mode & 0o777)
-    draft.replace(path)
+    try:
+        draft.write_bytes(content)
+        if path.exists():
+            draft.chmod(path.stat().st_mode & 0o777)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 # One invocation
@@ -240,6 +247,14 @@ class Call:
         line |= {"instance": self.instance, "fingerprint": told, "faults": sorted(self.faults), **more}
         with (self.folder / LOG).open("a") as log:
             log.write(json.dumps(line) + "\n")
+
+    def pass_gate(self, name: str) -> None:
+        """Wait while the gate of this name is closed: while the container's file `gates/<name>` exists."""
+        gate, ends = self.folder / GATES / name, time.monotonic() + GATE_SECONDS
+        if gate.exists():
+            self.record("waiting", gate=name)
+        while gate.exists() and time.monotonic() < ends:
+            time.sleep(0.02)
 
 
 def write(data: bytes) -> None:
@@ -330,13 +345,26 @@ def _write_account(call: Call, path: Path) -> int:
     if "readonly" in call.faults or not os.access(path, os.W_OK):
         call.say(">>>", "not_written", path.name)
         return 1
-    if "exit_0_without_writing" not in call.faults:
-        _replace(path, _with_account(call, path.read_bytes().decode("latin-1")).encode("latin-1"))
+    if "exit_0_without_writing" not in call.faults and not _stored(call, path):
+        call.say(">>>", "not_written", path.name)
+        return 1
+    call.pass_gate(WRITTEN)
     if "killed_after_writing" in call.faults:
         call.record("killed")
         os.kill(os.getpid(), signal.SIGKILL)
     call.say(">", "updated", call.instance)
     return 0
+
+
+def _stored(call: Call, path: Path) -> bool:
+    """Write the file; False if the disk is full."""
+    try:
+        _replace(path, _with_account(call, path.read_bytes().decode("latin-1")).encode("latin-1"))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return False
+    return True
 
 
 def _with_account(call: Call, text: str) -> str:
@@ -392,6 +420,7 @@ def main(program: Path, arguments: list[str]) -> int:
         return 127
     call = Call(program, arguments)
     call.record("started")
+    call.pass_gate(call.action)
     if "no_banner" not in call.faults:
         call.banner()
     _misbehave(call)

@@ -145,7 +145,7 @@ def test_a_bell_during_a_delivery_is_heard_after_it(
 ) -> None:
     site = make_site(instances=("prod1", "prod2"), faults=("slow=1*1",))
     start(site)
-    Push.objects.filter(installation__instance__name="prod2").update(due=Now() + timedelta(hours=1))
+    Push.objects.filter(installation__instance__name="prod2").update(due=Now() + timedelta(minutes=5))
     line = make_dispatcher()
     line.ring(site.row.pk)
     wait_for({"running": 1}, within=10)

@@ -71,6 +71,15 @@ def test_a_push_that_waits_for_its_time_is_not_rung(make_site: MakeSite, start: 
     assert reconciler.reconcile() == 0
 
 
+def test_a_push_from_before_the_clock_was_set_back_is_due(make_site: MakeSite, start: Start) -> None:
+    site = make_site()
+    start(site)
+    Push.objects.update(due=Now() + timedelta(hours=2))
+    assert reconciler.reconcile() == 1
+    deliver_all(site)
+    assert Push.objects.get().state == "succeeded"
+
+
 def test_a_worker_that_vanished_before_the_commit_point_costs_nothing(
     make_site: MakeSite, start: Start
 ) -> None:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from portal.plaintext import Secret
 from portal.sandbox import nlserver
 from portal.sandbox.config_files import Shape
 from portal.sandbox.container import Container, make_container, read_account
+from tests.services.programs import require_that
+from tests.services.small_disk import SmallDisk, may_mount
+from tests.services.waiting import wait_until
 
 ORGANIZATION = "0123456789ABCDEF01234567@AdobeOrg"
 CLIENT = "0123456789abcdef0123456789abcdef"
@@ -267,3 +271,40 @@ def test_it_starts_quickly(tmp_path: Path) -> None:
 
     # The best of several, with room for a busy machine: usually 0.04.
     assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_a_call_waits_at_a_closed_gate_until_it_is_opened(tmp_path: Path) -> None:
+    container = container_at(tmp_path / "c")
+    container.set_gates("setimsoauth", "written")
+    arguments = ("config", "-instance:prod1", f"-setimsoauth:{VALUE}")
+
+    def waits_at(gate: str) -> bool:
+        return any(line.get("gate") == gate for line in container.invocations())
+
+    with ThreadPoolExecutor() as beside:
+        call = beside.submit(run, container, *arguments)
+        wait_until(lambda: waits_at("setimsoauth"), within=10, what="the first gate")
+        assert read_account(container, "prod1").secret is None
+        container.set_gates("written")
+        wait_until(lambda: waits_at("written"), within=10, what="the second gate")
+        held = read_account(container, "prod1").secret
+        container.set_gates()
+        assert call.result().returncode == 0
+    assert held
+    assert held.reveal() == SECRET
+    assert [line["event"] for line in container.invocations()] == ["started", "waiting", "waiting", "ended"]
+
+
+def test_a_full_disk_is_refused_in_words_and_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    require_that(may_mount(), "not allowed to mount a small file system")
+    container = container_at(tmp_path / "c")
+    before = container.config("prod1").read_bytes()
+    with SmallDisk(container.conf, megabytes=1) as disk:
+        container.config("prod1").write_bytes(before)
+        disk.fill()
+        done = set_account(container)
+        assert (done.returncode, b">>> " in done.stdout) == (1, True)
+        assert container.config("prod1").read_bytes() == before
+        assert list(container.conf.glob("*.tmp")) == []
+        disk.empty()
+        assert set_account(container).returncode == 0

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -45,12 +46,21 @@ def _account_exists(name: str) -> bool:
 class PostgresServer(Server):
     """A fresh cluster; its one role `portal` logs in by password and may do everything.
 
-    Unless it is `durable`, it saves the time that surviving a power cut takes.
+    Unless it is `durable`, it saves the time that surviving a power cut takes. `settings` are lines of
+    postgresql.conf, which replace ours; `environment` is added to the server's own, once it has become its
+    account.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
-        self._settings = _SETTINGS if durable else {**_SETTINGS, **_CARELESS}
+        self._settings = {**_SETTINGS, **({} if durable else _CARELESS), **(settings or {})}
+        self._prefix = ["env", *(f"{name}={value}" for name, value in (environment or {}).items())]
         self.password = secrets.token_urlsafe(24)
         self.port = free_port()
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
@@ -85,7 +95,7 @@ class PostgresServer(Server):
     def launch(self) -> Process:
         options = [f"--{name}={value}" for name, value in self._settings.items()]
         return Process(
-            [_installed("postgres"), "-D", self._data, "-p", str(self.port), *options],
+            [*self._prefix, _installed("postgres"), "-D", self._data, "-p", str(self.port), *options],
             log=self.log,
             cwd=self.home,
             user=self._user,
