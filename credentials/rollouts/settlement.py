@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from credentials.rollouts.models import Attempt, Push
 from instances.failures import Code, explain
-from instances.models import Container
+from instances.models import Container, Installation
 from portal.audit.models import Actor, record
 
 PORTAL = Actor("portal")
@@ -35,6 +35,9 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     values = _values(push, attempt, outcome)
     if outcome.written is not None:
         values["is_written"] = outcome.written
+    if outcome.state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.PUSH:
+        # What was seen there before proves nothing now, even if nobody ever looks because of a newer push.
+        Installation.objects.filter(pk=push.installation_id).update(observed_digest="")
     Push.objects.filter(pk=push.pk).update(**values)
     state = str(values["state"])
     still_unknown = state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.LOOK
