@@ -163,6 +163,7 @@ class Pushes(RuleBasedStateMachine):
         """A worker is stopped for longer than its lease, and another one comes to its container."""
         container_id = self._busy(number).container_id
         self.world.pass_time(130)
+        self.promises.check()
         self._answer(container_id, until)
 
     @precondition(lambda self: self.world.bells)
