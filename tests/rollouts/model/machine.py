@@ -288,13 +288,17 @@ class Pushes(RuleBasedStateMachine):
             self.seams.close()
 
     def _drain(self) -> None:
+        """Whoever was stopped is killed, or goes on when others have long taken over; no bell is left."""
         self._mend()
+        if not self.ends_by_kill and self.world.idle():
+            self._round()
         for worker in self.world.busy():
             if self.ends_by_kill:
                 worker.kill()
             else:
                 self._go_on(worker, Until(), Fault.NONE)
             self.promises.check()
+        self.world.bells.clear()
         for _ in range(ROUNDS):
             if not Push.objects.open().exists() and not self.world.pending:
                 break
