@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos check compose format clean
+.PHONY: help demo start test chaos model check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -32,6 +32,13 @@ test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
 
 chaos: $(VENV)/dev ## make the portal suffer: 1,000 faults, seeded (SEEDS=417 repeats one round)
 	$(RUN) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+MODEL = $(RUN) -m pytest --capture no tests/rollouts/test_model.py
+model: export MODEL_EXAMPLES = $(or $(EXAMPLES),2000)
+model: export MODEL_SEED = $(SEED)
+model: $(VENV)/dev ## search for sequences of events that break a promise, for half an hour (EXAMPLES=2000 SEED=)
+	$(MODEL)
+	$(RUN) tests/services/with_postgres.py $(MODEL)
 
 check: $(VENV)/dev ## format, lint, types, import directions, templates, migrations, deployment settings
 	$(VENV)/bin/ruff format --check .

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from credentials.rollouts.models import Attempt, Push
 from instances.failures import Code, explain
+from instances.models import Installation
 from portal.audit.models import Actor, record
 
 PORTAL = Actor("portal")
@@ -34,8 +35,11 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     the audit trail: last, for that keeps everybody else's recording waiting.
     """
     values = _values(push, attempt, outcome)
-    if outcome.state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.PUSH and not push.is_written:
-        values["is_written"] = None  # what an earlier attempt showed says nothing about this one
+    if outcome.state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.PUSH:
+        if not push.is_written:
+            values["is_written"] = None  # what an earlier attempt showed says nothing about this one
+        # What was seen there before proves nothing now, even if nobody ever looks because of a newer push.
+        Installation.objects.filter(pk=push.installation_id).update(observed_digest="")
     elif outcome.written is not None:
         values["is_written"] = outcome.written or bool(push.is_written)
     Push.objects.filter(pk=push.pk).update(**values)

@@ -15,7 +15,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts import delivery, reconciler
 from credentials.rollouts.lease import Lease
 from credentials.rollouts.models import Push
-from credentials.rollouts.services import Retried, RolloutError, cancel_rollout, retry_pushes
+from credentials.rollouts.services import Retried, RolloutError, cancel_rollout, held_versions, retry_pushes
 from instances.failures import Code, explain
 from instances.models import Container, Instance
 from portal.audit.models import Actor, AuditEvent
@@ -143,6 +143,35 @@ def test_a_cancelled_rollout_is_not_sent_again_by_the_portal(
     deliver_all(site)
     push.refresh_from_db()
     assert (push.state, site.secret()) == ("succeeded", FIRST)
+
+
+def test_what_may_have_been_overwritten_is_not_shown_as_held(
+    make_site: MakeSite, start: Start, account: TechnicalAccount, actor: Actor
+) -> None:
+    site = make_site()
+    start(site)
+    deliver_all(site)
+    assert held_versions(account)
+    superseded = abandon(site, start(site), stage="committing")
+    cancel_rollout(rollout=start(site), actor=actor)
+    deliver_all(site)
+    superseded.refresh_from_db()
+    assert superseded.state == "superseded"
+    assert held_versions(account) == {}
+
+
+@pytest.mark.parametrize(("before", "after"), [(False, None), (True, True)])
+def test_a_lost_report_leaves_only_what_is_sure(
+    make_site: MakeSite, start: Start, before: bool, after: bool | None
+) -> None:
+    site = make_site()
+    rollout = start(site)
+    Push.objects.update(is_written=before)  # as an earlier attempt left it
+    push = abandon(site, rollout, stage="committing")
+    start(site)
+    deliver_all(site)
+    push.refresh_from_db()
+    assert (push.state, push.is_written) == ("superseded", after)
 
 
 def test_an_error_after_the_report_is_no_proof_that_nothing_was_changed(
