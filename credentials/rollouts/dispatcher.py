@@ -212,6 +212,8 @@ class Dispatcher:
         """Leave what was not begun to other workers: their reconciler rings what has no bell on its way."""
         for dial in self._dials.values():
             dial.close()
+        for future in self._resolving.values():
+            future.add_done_callback(_close)
         with self._changed:
             left = self._known - self._delivered_to | self._rung_again
             self._changed.notify_all()
@@ -221,6 +223,11 @@ class Dispatcher:
             logger.warning("The bells of %d containers are lost (%s).", len(left), type(error).__name__)
         finally:
             close_old_connections()
+
+
+def _close(future: "Future[ssh.Dial]") -> None:
+    if not future.cancelled() and not future.exception():
+        future.result().close()
 
 
 def _drain(alarm: socket.socket) -> None:
