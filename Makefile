@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos model check compose format clean
+.PHONY: help demo start test chaos model bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -40,6 +40,17 @@ model: $(VENV)/dev ## search for sequences of events that break a promise, for h
 	$(MODEL)
 	$(RUN) tests/services/with_postgres.py $(MODEL)
 
+bench: $(VENV)/dev ## measure speed against bare Paramiko and ansible (ARGS="--quick", ARGS=rollout)
+	@$(MAKE) --no-print-directory $(VENV)-ansible/run || echo "No ansible-core: its goals count as missed"
+	$(RUN) -m tests.benchmarks $(ARGS)
+
+# An environment of its own: ansible-core shares libraries with the portal, and must not decide their versions.
+$(VENV)-ansible/run: tests/benchmarks/ansible.txt
+	@echo "Making the environment of ansible-core in $(VENV)-ansible"
+	@$(PYTHON) -m venv $(VENV)-ansible
+	@$(VENV)-ansible/bin/python -m pip install --quiet --requirement tests/benchmarks/ansible.txt
+	@touch $@
+
 check: $(VENV)/dev ## format, lint, types, import directions, templates, migrations, deployment settings
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -57,4 +68,4 @@ format: $(VENV)/dev ## put the code into its standard form
 	$(VENV)/bin/djlint --reformat templates
 
 clean: ## remove the environment and caches, never var/
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-ansible .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info

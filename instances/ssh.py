@@ -661,18 +661,20 @@ class Talk:
 
     def _receive(self, clock: _Clock) -> bytes:
         """Wait for the next bytes, empty at the end; the one wait that Paramiko itself bounds."""
-        try:
-            while True:
+        while True:
+            try:
                 self._channel.settimeout(clock.step())
-                with contextlib.suppress(TimeoutError):
-                    return self._channel.recv(LINE_LIMIT)
-        except (paramiko.SSHException, OSError, EOFError):
-            raise ConnectionLost from None
-        except BaseException:
-            self._link.close()
-            raise
-        finally:
-            self._channel.settimeout(None)
+            except BaseException:  # time is up, or what the tick raised
+                self._link.close()
+                raise
+            try:
+                return self._channel.recv(LINE_LIMIT)
+            except TimeoutError:
+                continue
+            except (paramiko.SSHException, OSError, EOFError):
+                raise ConnectionLost from None
+            finally:
+                self._channel.settimeout(None)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Self, cast
+from typing import cast
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
@@ -48,7 +48,8 @@ def deliver(container_id: uuid.UUID, dialed: ssh.Dial | None = None) -> bool:
     `dialed` is a dial to it that is over; without one, the connection is made here.
     """
     lease = Lease(container_id, owner=WORKER)
-    with bound(container=str(container_id), worker=WORKER), Line(lease, dialed) as line:
+    line = Line(lease, dialed)
+    with bound(container=str(container_id), worker=WORKER):
         try:
             work = _claim(container_id, lease)
             while work:
@@ -143,12 +144,6 @@ class Line:
         if self.connection:
             self.connection.close()
             self.connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.drop()
 
 
 @dataclass
@@ -375,7 +370,6 @@ def _finish(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evidence, 
                 raise
             logger.warning("The database did not take the outcome of push %s; trying again.", push.pk)
             with suppress(OperationalError):
-                database.rest()
                 close_old_connections()
             time.sleep(1)
 

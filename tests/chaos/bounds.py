@@ -13,7 +13,7 @@ START = 15.0
 """A worker's start, where all of them were struck."""
 BROKER = 30.0
 """Celery's own way back to a broker that was away."""
-REPORT = 5 + COMMAND_LIMIT + 7 + 37 + 15
+REPORT = 5 + COMMAND_LIMIT + 5 + 35 + 15
 NEGOTIATE, LOGIN, CHANNEL, SEND = 20.0, 15.0, 10.0, 10.0
 HANG = CONNECT + NEGOTIATE + LOGIN + CHANNEL + READY + 2 * SEND + REPORT
 """The sum of all deadlines of an attempt: none can last longer."""

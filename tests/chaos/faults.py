@@ -7,6 +7,7 @@ from tests.chaos.plan import NOTHING
 from tests.chaos.services import LEASE
 from tests.chaos.site import Site
 from tests.chaos.steps import Steps, Wait, pause
+from tests.services.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from tests.chaos.rounds import Round
@@ -104,22 +105,16 @@ def _stop_workers(round_: "Round") -> Steps[None]:
     yield Wait(lambda: not any(worker.is_stopping for worker in victims), STOP_SECONDS)
 
 
-def _stop_redis(round_: "Round") -> Steps[None]:
-    round_.services.redis_proxy.refuse()
-    round_.services.redis.stop()
-    round_.struck()
-    yield pause(round_.plan.seconds)
-    round_.services.redis.start()
-    round_.services.redis_proxy.heal()
+def _end_redis(end: Callable[[RedisServer], None]) -> Callable[["Round"], Steps[None]]:
+    def strike(round_: "Round") -> Steps[None]:
+        round_.services.redis_proxy.refuse()
+        end(round_.services.redis)
+        round_.struck()
+        yield pause(round_.plan.seconds)
+        round_.services.redis.start()
+        round_.services.redis_proxy.heal()
 
-
-def _kill_redis(round_: "Round") -> Steps[None]:
-    round_.services.redis_proxy.refuse()
-    round_.services.redis.kill()
-    round_.struck()
-    yield pause(round_.plan.seconds)
-    round_.services.redis.start()
-    round_.services.redis_proxy.heal()
+    return strike
 
 
 def _empty_redis(round_: "Round") -> Steps[None]:
@@ -203,8 +198,8 @@ PORTAL_FAULTS: dict[str, Callable[["Round"], Steps[None]]] = {
     "worker killed": _kill_workers,
     "worker frozen": _freeze_worker,
     "worker told to stop": _stop_workers,
-    "redis stopped": _stop_redis,
-    "redis killed": _kill_redis,
+    "redis stopped": _end_redis(RedisServer.stop),
+    "redis killed": _end_redis(RedisServer.kill),
     "redis emptied": _empty_redis,
     "redis black hole": _black_hole_redis,
     "postgres restarted": _restart_postgres,

@@ -8,6 +8,7 @@ from tests.chaos.bounds import HANG
 from tests.chaos.canaries import leaks
 from tests.chaos.plan import PORTAL_FAULTS, SITE_FAULTS, STAGES
 from tests.chaos.rounds import Hit, Result
+from tests.chaos.services import POOL
 from tests.chaos.world import World
 from tests.figures import Cell, Goal, Report, percentile
 
@@ -159,5 +160,5 @@ class Ledger:
         grown = max((m[2] for m in more), default=0.0)
         report.goal(Goal("memory more than at first", grown, "at most", MEGABYTES_MORE, "MB"))
         rest = max((r.connections for r in self.results), default=0)
-        report.goal(Goal("database connections of workers at rest", rest, "at most", 2 * options.workers))
+        report.goal(Goal("database connections of workers at rest", rest, "at most", POOL * options.workers))
         report.goal(Goal("injections that hit", self.injections, "at least", options.injections))

@@ -49,6 +49,9 @@ class Loop:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # An aborted transport closes its socket one turn of the loop later.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 @dataclass
@@ -238,6 +241,9 @@ class Proxy:
             await self._join(link, reader)
         except OSError:
             _reset(writer)
+        except asyncio.CancelledError:  # the loop ends, so nothing would be written any more
+            link.abort()
+            raise
         finally:
             self._links.remove(link)
             for each in (link.client, link.server):

@@ -21,6 +21,7 @@ from tests.services.waiting import free_port
 DATABASE = "portal"
 DISK_MEGABYTES = 512
 LEASE, RENEWAL, INTERVAL = 3, 0.5, 0.5
+POOL = 8  # DATABASE_POOL as it is by default
 CONNECT, READY, COMMAND_LIMIT = 3, 20, 8
 RETRY_DELAYS = (1, 1, 1, 2, 2, 2, 2, 2)
 STATEMENT_SECONDS = 15

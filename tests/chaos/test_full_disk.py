@@ -20,7 +20,7 @@ from tests.services.waiting import wait_until
 GATES = ("pdump", "setimsoauth", nlserver.WRITTEN, "reload")
 MEGABYTES = 32
 HEADER = "instance,container,address,port,install_root,host_key"
-FULL = "database or disk is full"
+FULL = "OperationalError"
 
 
 @pytest.fixture

@@ -4,16 +4,19 @@ import contextlib
 import socket
 import socketserver
 import threading
+import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class Wiretap:
     """While entered, passes connections to `port` on to a server on this machine and keeps its answers."""
 
     def __init__(self, server_port: int) -> None:
+        self.arrivals: list[float] = []
+        """When each connection came, on the monotonic clock."""
         self._sent: list[bytes] = []
-        self._server = _Passing(server_port, self._sent)
+        self._server = _Passing(server_port, self._sent, self.arrivals)
         self._thread = threading.Thread(target=self._server.serve_forever, name="wiretap", daemon=True)
 
     @property
@@ -40,10 +43,16 @@ class _Passing(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, target: int, sent: list[bytes]) -> None:
+    def __init__(self, target: int, sent: list[bytes], arrivals: list[float]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = target
         self.sent = sent
+        self.arrivals = arrivals
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        request = super().get_request()
+        self.arrivals.append(time.monotonic())
+        return request
 
 
 class _Handler(socketserver.BaseRequestHandler):

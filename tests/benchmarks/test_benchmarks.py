@@ -1,0 +1,160 @@
+"""The benchmark measures what it says: a small race over real OpenSSH, and what would falsify its figures."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import __main__ as command
+from tests.benchmarks.ansible import Ansible
+from tests.benchmarks.containers import Fleet, make_fleet, swallowing_port
+from tests.benchmarks.contenders import OTHER, Contender, Lap, interleaved, median_seconds, ratio
+from tests.benchmarks.course import Size, make_folder, make_race
+from tests.benchmarks.usage import Peak, cpu_seconds, forget_peak, memory, peak_memory
+from tests.figures import Goal
+from tests.services.accounts import require_accounts
+from tests.services.postgres_server import reason_against_postgres
+from tests.services.programs import require, require_that
+
+CONTAINERS = 5
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    """Two containers that no portal knows."""
+    require_accounts()
+    require("sshd")
+    with make_folder() as folder, make_fleet(folder / "fleet", containers=2) as made:
+        yield made
+
+
+def test_bare_loop_and_portal_push_to_the_same_containers() -> None:
+    require_accounts()
+    require("sshd")
+    require("redis-server")
+    require_that(not reason_against_postgres(), "no PostgreSQL here (Debian package postgresql)")
+    size = Size(workers=1, concurrency=CONTAINERS)
+    with make_race(size, containers=CONTAINERS) as race:
+        contenders = [
+            Contender("script", lambda: race.bare("script")),
+            Contender("portal", race.portal),
+            Contender("plain", lambda: race.bare("plain")),
+        ]
+        laps = interleaved(contenders, 1)
+    for name, (lap,) in laps.items():
+        assert lap.handshakes == CONTAINERS
+        assert lap.seconds > 0
+        assert lap.own > 0
+        assert lap.containers > 0
+        assert (lap.services > 0) == (name == "portal")
+
+
+def test_a_container_that_was_not_written_spoils_the_lap(fleet: Fleet) -> None:
+    with (
+        pytest.raises(AssertionError, match=r"c00000: .* should have been written once"),
+        fleet.expecting(OTHER.client_id),
+    ):
+        pass
+
+
+def test_a_container_that_was_written_twice_spoils_the_lap(fleet: Fleet) -> None:
+    target = fleet.targets[0]
+    with (
+        pytest.raises(AssertionError, match="should have been written once"),
+        fleet.expecting(OTHER.client_id, [target]),
+    ):
+        _run_nlserver(fleet, OTHER.client_id, times=2)
+
+
+def test_a_container_that_holds_something_else_spoils_the_lap(fleet: Fleet) -> None:
+    target = fleet.targets[0]
+    with fleet.expecting("another", [target]):
+        _run_nlserver(fleet, "another")
+    with (
+        pytest.raises(AssertionError, match="does not hold"),
+        fleet.expecting(OTHER.client_id, [target]),
+    ):
+        _run_nlserver(fleet, "another")
+
+
+def _run_nlserver(fleet: Fleet, client_id: str, *, times: int = 1) -> None:
+    target = fleet.targets[0]
+    told = f"-setimsoauth:organization/{client_id}/account/secret"
+    program = [str(target.base / "bin/nlserver"), "config", f"-instance:{target.instances[0]}", told]
+    for _ in range(times):
+        subprocess.run(program, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+
+
+def test_a_swallowing_port_answers_on_no_address() -> None:
+    with swallowing_port() as port, socket.socket() as probe:
+        probe.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            probe.connect(("127.1.20.250", port))
+
+
+def test_who_cannot_run_is_not_measured_and_misses_the_goal(tmp_path: Path, fleet: Fleet) -> None:
+    assert Ansible.find(tmp_path / "missing", tmp_path / "home", fleet) is None
+    laps = interleaved([Contender("ansible", None), Contender("portal", lambda: Lap(2.0, 0, 0))], 3)
+    assert [len(each) for each in laps.values()] == [0, 3]
+    speed = ratio(median_seconds(laps["ansible"]), median_seconds(laps["portal"]))
+    assert speed is None
+    assert not Goal("faster than ansible", speed, "at least", 3).is_met
+
+
+def test_contenders_take_turns_and_the_median_counts() -> None:
+    seconds = iter([9.0, 1.0, 2.0])
+    order = []
+
+    def runs(name: str) -> Lap:
+        order.append(name)
+        return Lap(next(seconds) if name == "a" else 4.0, 0, 0)
+
+    laps = interleaved([Contender("a", lambda: runs("a")), Contender("b", lambda: runs("b"))], 3)
+    assert order == ["a", "b"] * 3
+    assert median_seconds(laps["a"]) == 2.0
+    assert ratio(median_seconds(laps["a"]), median_seconds(laps["b"])) == 0.5
+
+
+def test_the_processor_time_of_ended_children_counts() -> None:
+    before = cpu_seconds(os.getpid())
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    assert cpu_seconds(os.getpid()) - before >= 0.29
+
+
+def test_a_peak_is_seen_after_it_has_passed() -> None:
+    enough = threading.Event()
+    threads = [threading.Thread(target=enough.wait) for _ in range(20)]
+    with Peak([os.getpid()]) as rest:
+        pass
+    for thread in threads:
+        thread.start()
+    with Peak([os.getpid()]) as peak:
+        enough.set()
+    assert peak.threads >= rest.threads + 20
+    assert peak.descriptors >= 3
+    for thread in threads:
+        thread.join()
+
+
+def test_the_peak_of_memory_can_be_forgotten() -> None:
+    mine = os.getpid()
+    forget_peak(mine)
+    before = peak_memory(mine)
+    taken = bytearray(os.urandom(1024)) * (64 * 1024)
+    assert peak_memory(mine) >= before + 60
+    del taken
+    forget_peak(mine)
+    assert peak_memory(mine) <= memory(mine) + 10
+
+
+def test_a_scenario_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        command.main(["rollouts"])
+    assert refused.value.code == 2
+    assert "no such scenario: rollouts" in capsys.readouterr().err
