@@ -203,6 +203,16 @@ class Push(models.Model):
         return known
 
 
+WRITTEN = (Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED)
+"""Codes of failures that came after the values were seen in the file."""
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def proofs(self) -> Self:
+        """Attempts after which the values were seen in the file, whatever became of the reload."""
+        return self.filter(Q(verdict=Push.State.SUCCEEDED) | Q(code__in=WRITTEN))
+
+
 class Attempt(models.Model):
     """One try of a push. The row is written before the connection opens; once finished it never changes."""
 
@@ -248,6 +258,8 @@ class Attempt(models.Model):
     host_key = models.CharField(_("host key"), max_length=60, blank=True)
     notes = models.JSONField(default=list)
 
+    objects = AttemptQuerySet.as_manager()
+
     class Meta:
         ordering = ["push", "number"]
         default_permissions = ()
@@ -269,11 +281,8 @@ class Attempt(models.Model):
 
     @property
     def is_proof(self) -> bool:
-        """Whether the values were seen in the file afterwards, whatever became of the reload."""
-        return self.verdict == Push.State.SUCCEEDED or self.code in (
-            Code.RELOAD_FAILED,
-            Code.RELOAD_NOT_CONFIRMED,
-        )
+        """Whether this is one of `AttemptQuerySet.proofs`."""
+        return self.verdict == Push.State.SUCCEEDED or self.code in WRITTEN
 
     @property
     def explanation(self) -> Explanation | None:
@@ -325,14 +334,11 @@ class ProvenWrite(models.Model):
     def note(cls, attempt: Attempt) -> None:
         """Keep what an attempt proved, unless a newer rollout has written there since."""
         push = attempt.push
-        values = {
-            "secret_id": push.rollout.secret_id,
-            "fence": push.rollout.fence,
-            "digest": attempt.after_digest,
-        }
-        row, is_new = cls.objects.get_or_create(installation_id=push.installation_id, defaults=values)
-        if not is_new:
-            cls.objects.filter(pk=row.pk, fence__lte=push.rollout.fence).update(**values)
+        fence = push.rollout.fence
+        values = {"secret_id": push.rollout.secret_id, "fence": fence, "digest": attempt.after_digest}
+        if not cls.objects.filter(pk=push.installation_id, fence__lte=fence).update(**values):
+            first = cls(installation_id=push.installation_id, **values)
+            cls.objects.bulk_create([first], ignore_conflicts=True)  # there is one: it is newer
 
 
 class Duty(models.Model):
