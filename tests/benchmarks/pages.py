@@ -1,6 +1,6 @@
 """How fast every page is in a large portal, against the same page in an empty one and Django's admin.
 
-    python -m tests.benchmarks.pages [--small] [--record FILE]
+    make bench ARGS=pages
 
 Four portals on one PostgreSQL: empty (a few people), with one installation, small, and large. Each has a
 process of its own, as has the admin over the large one; the requests of all of them alternate, so that a busy
@@ -12,21 +12,19 @@ import json
 import subprocess
 import sys
 import tempfile
-from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.scale import FULL, ONE, SMALL, Scale
+from tests.benchmarks.scale import ONE, SMALL, Scale
 from tests.benchmarks.streams import measure_streams
 from tests.benchmarks.web import measure_web
 from tests.figures import Cell, Goal, Report, percentile, say
 from tests.services.portal import ROOT, Portal
 from tests.services.postgres_server import PostgresServer
 
-TITLE = "Pages"
 ROUNDS, TIMES = 3, 10
 EMPTY_LIMIT, ADMIN_LIMIT = 2.0, 3.0
 PEOPLE = "from tests.benchmarks.fleet import seed_people; seed_people()"
@@ -186,18 +184,3 @@ def show_pages(report: Report, rows: Sequence[Row], scale: Scale) -> None:
 
 def _named(rows: Sequence[Row]) -> str:
     return f" ({'; '.join(row.title for row in rows)})" if rows else ""
-
-
-def main(arguments: list[str]) -> int:
-    """Measure and print; 1 if a goal is missed."""
-    parser = ArgumentParser(prog="python -m tests.benchmarks.pages", description=__doc__)
-    parser.add_argument("--small", action="store_true", help="a small portal, to see that it works")
-    parser.add_argument("--record", type=Path, help="a file for the tables")
-    options = parser.parse_args(arguments)
-    report = Report("python -m tests.benchmarks.pages" + (" --small" if options.small else ""))
-    run(report, SMALL if options.small else FULL)
-    return report.finish(options.record)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
