@@ -3,21 +3,21 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Case, Count, F, Prefetch, QuerySet, Value, When
 from django.db.models.functions import Right
 
 from credentials.ims_check import Answer, answer_about
-from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout
+from credentials.rollouts.progress import Progress, progress_of
 from credentials.rollouts.services import held_versions
 from instances.models import Installation
 
 PAGE = 50
 ROLLOUTS_PAGE = 10
-PUSHES_SHOWN = 50
+PUSHES_SHOWN = 20
 OUTPUT_SHOWN = 2000  # characters, the end of it; the push's own page has all that is kept
 
 
@@ -58,38 +58,62 @@ class Coverage:
 
 def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
     """Return which version each container of the account's instances holds."""
-    held = {pk: secret for pk, secret in held_versions(account).items() if secret.account_id == account.pk}
     installations = Installation.objects.filter(instance__assignment__account=account)
+    counts = _proven_counts([account]).get(account.pk, {})
     shown = Paginator(installations.select_related("instance", "container"), PAGE).get_page(page)
-    current = sum(secret.state == ClientSecret.State.CURRENT for secret in held.values())
+    held = {pk: secret for pk, secret in held_versions(shown).items() if secret.account_id == account.pk}
+    current = counts.get(ClientSecret.State.CURRENT, 0)
     return Coverage(
         total=shown.paginator.count,
         current=current,
-        older=len(held) - current,
+        older=sum(counts.values()) - current,
         page=shown,
         rows=[Holding(each, held.get(each.pk), account) for each in shown],
     )
 
 
+@dataclass(frozen=True)
+class Size:
+    """How many instances use an account, and how many installations those have."""
+
+    instances: int
+    installations: int
+
+
+def sizes(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, Size]:
+    """Return the size of each account; two queries."""
+    using = Assignment.objects.filter(account__in=accounts).order_by()
+    instances = dict(using.values_list("account").annotate(count=Count("pk")))
+    installations = dict(
+        Installation.objects.filter(instance__assignment__account__in=accounts)
+        .order_by()
+        .values_list("instance__assignment__account")
+        .annotate(count=Count("pk"))
+    )
+    return {each.pk: Size(instances.get(each.pk, 0), installations.get(each.pk, 0)) for each in accounts}
+
+
 def current_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, int]:
     """Return for each account how many installations are proven to hold its current secret; one query."""
-    newer = Push.objects.read_back().filter(
-        installation=OuterRef("installation"), rollout__fence__gt=OuterRef("rollout__fence")
+    current = ClientSecret.State.CURRENT
+    return {pk: counts[current] for pk, counts in _proven_counts(accounts).items() if current in counts}
+
+
+def _proven_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, dict[str, int]]:
+    """Count, per account and state of its secret, the installations that hold one of its secrets."""
+    rows = (
+        ProvenWrite.objects.proven()
+        .filter(
+            secret__account__in=accounts,
+            installation__instance__assignment__account=F("secret__account"),
+        )
+        .values_list("secret__account", "secret__state")
+        .annotate(count=Count("pk"))
     )
-    proof = Attempt.objects.filter(
-        push=OuterRef("pk"), after_digest=OuterRef("installation__observed_digest")
-    )
-    holding = Push.objects.read_back().filter(
-        ~Exists(newer),
-        Exists(proof),
-        rollout__secret__state=ClientSecret.State.CURRENT,
-        rollout__secret__account__in=accounts,
-        installation__instance__assignment__account=F("rollout__secret__account"),
-    )
-    counted = holding.values_list("rollout__secret__account").annotate(
-        count=Count("installation", distinct=True)
-    )
-    return dict(counted.order_by())
+    counts: dict[uuid.UUID, dict[str, int]] = {}
+    for pk, state, count in rows:
+        counts.setdefault(pk, {})[state] = count
+    return counts
 
 
 @dataclass(frozen=True)
@@ -106,28 +130,46 @@ def versions(account: TechnicalAccount) -> list[Version]:
     return [Version(secret, answer_about(secret)) for secret in secrets]
 
 
-def rollouts(account: TechnicalAccount, page: str | None) -> Page[Any]:  # Rollout, with the annotations below
-    """Return the account's rollouts, newest first, with counts, and their first pushes with all attempts."""
-    counts = {
-        f"{state}_count": Count("pushes", filter=Q(pushes__state=state))
-        for state in (Push.State.SUCCEEDED, Push.State.FAILED, Push.State.UNKNOWN)
-    }
-    under_way = Q(pushes__state__in=[Push.State.QUEUED, Push.State.RUNNING])
-    found = (
-        Rollout.objects.filter(secret__account=account)
-        .select_related("secret")
-        .annotate(push_count=Count("pushes"), open_count=Count("pushes", filter=under_way), **counts)
-        .prefetch_related(Prefetch("pushes", _first_pushes(), to_attr="first_pushes"))
-        .order_by("-number")
-    )
-    return Paginator(found, ROLLOUTS_PAGE).get_page(page)
+@dataclass(frozen=True)
+class RolloutLine:
+    """One rollout in the history; the one that is open comes with its first pushes and their attempts."""
+
+    rollout: Rollout
+    progress: Progress
+    is_open: bool
+    pushes: list[Push]
 
 
-def _first_pushes() -> QuerySet[Push]:
+def rollouts(
+    account: TechnicalAccount, page: str | None, opened: str | None
+) -> tuple[Page[Rollout], list[RolloutLine]]:
+    """Return one page of the account's rollouts, newest first.
+
+    One of them is open: the one with the number `opened`, or the first. Pushes that need somebody come first.
+    """
+    found = Rollout.objects.filter(secret__account=account).select_related("secret").order_by("-number")
+    shown = Paginator(found, ROLLOUTS_PAGE).get_page(page)
+    progress = progress_of(shown)
+    chosen = next((each for each in shown if str(each.number) == opened), next(iter(shown), None))
+    pushes = list(_first_pushes(chosen)) if chosen else []
+    lines = [
+        RolloutLine(each, progress[each.pk], each == chosen, pushes if each == chosen else [])
+        for each in shown
+    ]
+    return shown, lines
+
+
+def _first_pushes(rollout: Rollout) -> QuerySet[Push]:
     attempts = (
         Attempt.objects.defer("output").annotate(output_end=Right("output", OUTPUT_SHOWN)).order_by("number")
     )
-    pushes = Push.objects.select_related("installation__instance", "container").order_by(
-        "installation__instance__name", "container__name"
+    urgent = Case(When(state__in=[Push.State.FAILED, Push.State.UNKNOWN], then=Value(0)), default=Value(1))
+    first = rollout.pushes.order_by(urgent, "pk").values_list("pk", flat=True)[:PUSHES_SHOWN]
+    return (
+        Push.objects.filter(
+            pk__in=list(first)
+        )  # sorted alone: with all that a line names it takes far longer
+        .select_related("installation__instance", "container")
+        .prefetch_related(Prefetch("attempts", attempts))
+        .order_by(urgent, "pk")
     )
-    return pushes.prefetch_related(Prefetch("attempts", attempts))[:PUSHES_SHOWN]

@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 from credentials.keyring import Binding, fingerprint, keyring
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from instances.models import Instance
-from portal.audit.models import Actor, record
+from portal.audit.models import Actor, Entry, record, record_all
 from portal.plaintext import Secret
 
 
@@ -95,10 +95,18 @@ def assign(*, account: TechnicalAccount, instances: Iterable[Instance], actor: A
         unique_fields=["instance"],
         update_fields=["account", "assigned", "assigned_by"],
     )
-    for instance in changed:
-        name = former[instance.pk].name if instance.pk in former else ""
-        details: dict[str, object] = {"instance": instance.name, "former_account": name}
-        record("account.assigned", actor=actor, target=account, details=details)
+    names = {pk: former_account.name for pk, former_account in former.items()}
+    record_all(
+        [
+            Entry(
+                "account.assigned",
+                account,
+                {"instance": instance.name, "former_account": names.get(instance.pk, "")},
+            )
+            for instance in changed
+        ],
+        actor=actor,
+    )
 
 
 def _accounts_of(instances: list[Instance]) -> dict[uuid.UUID, TechnicalAccount]:

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Prefetch, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -24,6 +24,7 @@ from portal.audit.models import Actor
 
 __all__ = ["account_detail", "account_list", "account_retire", "home"]
 PAGE = 50
+USING_SHOWN = 20  # instances that stand in the way of a retirement
 
 
 class AccountFilter(forms.Form):
@@ -59,23 +60,26 @@ def account_list(request: HttpRequest) -> HttpResponse:
         TechnicalAccount.objects.filter(form.condition())
         .select_related("draft")
         .prefetch_related(Prefetch("secrets", current, to_attr="current_secrets"))
-        .annotate(
-            instance_count=Count("assignments", distinct=True),
-            installation_count=Count("assignments__instance__installations", distinct=True),
-        )
         .order_by("name")
     )
     page = Paginator(accounts, PAGE).get_page(request.GET.get("page"))
+    sizes = history.sizes(list(page))
     counts = history.current_counts(list(page))
-    rows = [_row(account, counts.get(account.pk, 0)) for account in page]
+    rows = [_row(account, sizes[account.pk], counts.get(account.pk, 0)) for account in page]
     context = {"form": form, "page_obj": page, "rows": rows, "is_narrowed": form.has_changed()}
     return render(request, "credentials/account_list.html", context)
 
 
-def _row(account: TechnicalAccount, current: int) -> dict[str, object]:
+def _row(account: TechnicalAccount, size: history.Size, current: int) -> dict[str, object]:
     found: list[ClientSecret] = getattr(account, "current_secrets", [])
     secret = found[0] if found else None
-    return {"account": account, "secret": secret, "answer": answer_about(secret), "current": current}
+    return {
+        "account": account,
+        "secret": secret,
+        "answer": answer_about(secret),
+        "size": size,
+        "current": current,
+    }
 
 
 @require_GET
@@ -92,8 +96,8 @@ def account_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "product": next((each.label for each in PRODUCTS if each.name == account.product), account.product),
     }
     if request.GET.get("show") == "history":
-        page = history.rollouts(account, request.GET.get("page"))
-        context |= {"versions": history.versions(account), "page_obj": page}
+        page, lines = history.rollouts(account, request.GET.get("page"), request.GET.get("rollout"))
+        context |= {"versions": history.versions(account), "page_obj": page, "lines": lines}
         return render(request, "credentials/account_history.html", context)
     found = history.coverage(account, request.GET.get("page"))
     context |= {
@@ -119,4 +123,6 @@ def account_retire(request: HttpRequest, pk: UUID) -> HttpResponse:
         messages.success(request, _("%s is retired. Its history stays.") % account.name)
         return redirect("account", pk)
     using = account.assignments.select_related("instance")
-    return render(request, "credentials/account_retire.html", {"account": account, "using": using})
+    count = using.count()
+    context = {"account": account, "using": using[:USING_SHOWN], "count": count, "more": count - USING_SHOWN}
+    return render(request, "credentials/account_retire.html", context)

@@ -11,7 +11,7 @@ from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Val
 from django.utils import timezone
 
 from instances import policy, ssh
-from instances.models import Container, ContainerQuerySet, ExpectedHostKey, HostKey
+from instances.models import Container, ExpectedHostKey, HostKey
 from portal.audit.models import Actor, record
 
 
@@ -123,26 +123,44 @@ def note_offered(*, container: Container, type: str, base64: str, fingerprint: s
     return key
 
 
-def with_host_key_state(containers: ContainerQuerySet) -> QuerySet[Container]:
+def with_host_key_state(containers: QuerySet[Container]) -> QuerySet[Container]:
     """Add `host_key_state` to each container: approved, changed, offered, or an empty string.
 
     Changed: the server showed another key in the place of an approved one, and nobody has decided on it yet.
     """
+    is_approved, is_offered, is_changed = _host_key_conditions()
+    return containers.annotate(
+        host_key_state=Case(
+            When(is_approved & is_changed, then=Value("changed")),
+            When(is_approved, then=Value("approved")),
+            When(is_offered, then=Value("offered")),
+            default=Value(""),
+            output_field=CharField(),
+        )
+    )
+
+
+def in_host_key_state(containers: QuerySet[Container], state: str) -> QuerySet[Container]:
+    """Return those in one state of `with_host_key_state`, by conditions that a database can join on."""
+    is_approved, is_offered, is_changed = _host_key_conditions()
+    conditions = {
+        "changed": (is_approved, is_changed),
+        "approved": (is_approved, ~is_changed),
+        "offered": (is_offered, ~is_approved),
+        "": (~is_approved, ~is_offered),
+    }
+    return containers.filter(*conditions[state])
+
+
+def _host_key_conditions() -> tuple[Exists, Exists, Exists]:
+    """Return what tells the states apart: an approved key, an offered one, one offered instead of it."""
     keys = HostKey.objects.filter(container=OuterRef("pk"))
     approved = keys.filter(state=HostKey.State.APPROVED)
     offered = keys.filter(state=HostKey.State.OFFERED)
     beside = HostKey.objects.filter(container=OuterRef("container"), state=HostKey.State.APPROVED)
     same_type = Exists(beside.filter(type=OuterRef("type")))
     instead = Q(same_type) | ~Q(Exists(beside.filter(seen__gte=OuterRef("seen"))))
-    return containers.annotate(
-        host_key_state=Case(
-            When(Exists(approved) & Exists(offered.filter(instead)), then=Value("changed")),
-            When(Exists(approved), then=Value("approved")),
-            When(Exists(offered), then=Value("offered")),
-            default=Value(""),
-            output_field=CharField(),
-        )
-    )
+    return Exists(approved), Exists(offered), Exists(offered.filter(instead))
 
 
 def _seen(container: Container, key_type: str, base64: str, fingerprint: str) -> HostKey:

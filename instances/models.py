@@ -157,6 +157,11 @@ class HostKey(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["container", "fingerprint"], name="instances_hostkey_once"),
         ]
+        indexes = [
+            models.Index(
+                fields=["container"], name="host_key_offered", condition=Q(state="offered")
+            ),  # home: keys that wait for a person
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.fingerprint}"
@@ -203,6 +208,12 @@ class Installation(models.Model):
         default_permissions = ()
         constraints = [
             models.UniqueConstraint(fields=["instance", "container"], name="instances_installation_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["instance"], name="installation_on_jwt", condition=Q(observed_jwt=True)
+            ),  # home and migration: still on JWT
+            models.Index(fields=["observed_build"], name="installation_by_build"),  # home: too old
         ]
 
     def __str__(self) -> str:

@@ -1,5 +1,6 @@
 """Pages of instances and their installations."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.contrib import messages
@@ -26,22 +27,36 @@ SUGGESTIONS = 500
 @permission_required("instances.view_instance", raise_exception=True)
 def instance_list(request: HttpRequest) -> HttpResponse:
     form = InstanceFilter(request.GET)
-    rows = _filtered(form).annotate(
-        containers=Count("installations"),
-        old=Count("installations", filter=Q(installations__observed_build__lt=MIN_BUILD)),
-        jwt=Count("installations", filter=Q(installations__observed_jwt=True)),
-    )
-    page = Paginator(rows.order_by("name"), PAGE).get_page(request.GET.get("page"))
-    is_empty = not (page.object_list or Instance.objects.exists())
-    context = {"form": form, "page_obj": page, "is_empty": is_empty}
+    page = Paginator(_filtered(form).order_by("name"), PAGE).get_page(request.GET.get("page"))
+    context = {
+        "form": form,
+        "page_obj": page,
+        "is_empty": not Instance.objects.exists(),
+        "rows": _counted(page),
+    }
     return render(request, "instances/instance_list.html", context)
+
+
+def _counted(page: Iterable[Instance]) -> QuerySet[Instance]:
+    """Return the instances of one page with what was seen of their installations: of these few only."""
+    return (
+        Instance.objects.filter(pk__in=[instance.pk for instance in page])
+        .annotate(
+            containers=Count("installations"),
+            old=Count("installations", filter=Q(installations__observed_build__lt=MIN_BUILD)),
+            jwt=Count("installations", filter=Q(installations__observed_jwt=True)),
+        )
+        .order_by("name")
+    )
 
 
 def _filtered(form: InstanceFilter) -> QuerySet[Instance]:
     """Narrow the instances by those filters that are well-formed; the form says which are not."""
     form.is_valid()
     wanted = form.cleaned_data
-    rows = Instance.objects.filter(name__icontains=wanted.get("q") or "")
+    rows = Instance.objects.all()
+    if text := wanted.get("q"):
+        rows = rows.filter(name__icontains=text)
     exact = {name: wanted[name] for name in ("environment", "deployment", "role") if wanted.get(name)}
     return rows.filter(**exact)
 

@@ -27,10 +27,10 @@ PAGE = 50
 @permission_required("instances.view_container", raise_exception=True)
 def container_list(request: HttpRequest) -> HttpResponse:
     form = ContainerFilter(request.GET)
-    rows = _filtered(form).annotate(instances=Count("installations")).order_by("name")
-    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
-    is_empty = not (page.object_list or Container.objects.exists())
-    context = {"form": form, "page_obj": page, "is_empty": is_empty}
+    page = Paginator(_filtered(form).order_by("name"), PAGE).get_page(request.GET.get("page"))
+    shown = Container.objects.filter(pk__in=[container.pk for container in page])
+    rows = host_keys.with_host_key_state(shown).annotate(instances=Count("installations")).order_by("name")
+    context = {"form": form, "page_obj": page, "rows": rows, "is_empty": not Container.objects.exists()}
     return render(request, "instances/container_list.html", context)
 
 
@@ -39,10 +39,11 @@ def _filtered(form: ContainerFilter) -> QuerySet[Container]:
     form.is_valid()
     wanted = form.cleaned_data
     text = wanted.get("q") or ""
-    found = Container.objects.filter(Q(name__icontains=text) | Q(address__icontains=text))
-    rows = host_keys.with_host_key_state(found)
+    rows: QuerySet[Container] = Container.objects.all()
+    if text:
+        rows = rows.filter(Q(name__icontains=text) | Q(address__icontains=text))
     if host_key := wanted.get("host_key"):
-        rows = rows.filter(Q(("host_key_state", "" if host_key == "none" else host_key)))
+        rows = host_keys.in_host_key_state(rows, "" if host_key == "none" else host_key)
     if switch := wanted.get("switch"):
         rows = rows.filter(is_enabled=switch == "on")
     return rows

@@ -353,9 +353,8 @@ def _account(push: Push) -> nlserver.Account:
 
 def _known_digests(push: Push) -> frozenset[str]:
     """Digests that proven writes of this same secret version left on this installation."""
-    proven = Q(verdict=Push.State.SUCCEEDED) | Q(code__in=[Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED])
     same = Q(push__installation=push.installation_id, push__rollout__secret=push.rollout.secret_id)
-    digests = Attempt.objects.filter(same & proven).exclude(after_digest="")
+    digests = Attempt.objects.proofs().filter(same).exclude(after_digest="")
     return frozenset(digests.values_list("after_digest", flat=True))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -14,13 +14,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
-from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.models import TechnicalAccount
+from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.progress import progress_of, with_open_pushes
+from credentials.rollouts.services import outdated
 from instances.models import Container, HostKey, Installation, Instance
 from instances.nlserver import MIN_BUILD
 
 SHOWN = 5
+MOST_UNDER_WAY = 100  # rollouts; beyond them the page says "at least"
 OVERDUE = timedelta(minutes=2)
 
 
@@ -59,13 +61,15 @@ class FirstStep:
 def home(request: HttpRequest) -> HttpResponse:
     """Show what needs me now."""
     open_rollouts = with_open_pushes(Rollout.objects.select_related("secret__account"))
-    running = list(open_rollouts[:SHOWN])
+    under_way = list(open_rollouts[:MOST_UNDER_WAY])
+    running = under_way[:SHOWN]
     progress = progress_of(running)
     is_new = not Rollout.objects.exists()
     context = {
         "needs": [need for need in needs() if need.count],
         "running": [(rollout, progress[rollout.pk]) for rollout in running],
-        "running_count": open_rollouts.count() if len(running) == SHOWN else len(running),
+        "running_count": len(under_way),
+        "are_more_running": len(under_way) == MOST_UNDER_WAY,
         "is_new": is_new,
         "steps": first_steps() if is_new and request.user.has_perm("instances.change_inventory") else [],
     }
@@ -112,42 +116,20 @@ def _failed(state: Push.State) -> Need:
 
 
 def _host_keys() -> Need:
-    containers = Container.objects.filter(is_enabled=True, host_keys__state=HostKey.State.OFFERED).distinct()
-    known = HostKey.objects.filter(state=HostKey.State.APPROVED).values("container")
-    changed = set(containers.filter(pk__in=known).values_list("pk", flat=True))
-    rows = list(containers[: SHOWN + 1])
-    count = containers.count() if len(rows) > SHOWN else len(rows)
+    keys = HostKey.objects.filter(container=OuterRef("pk"))
+    containers = Container.objects.filter(Exists(keys.filter(state=HostKey.State.OFFERED)), is_enabled=True)
+    count = containers.count()
     sentence = ngettext(
         "container shows a host key that nobody approved; nothing is pushed to it.",
         "containers show a host key that nobody approved; nothing is pushed to them.",
         count,
     )
-    texts = [(_("%s (changed)") % row if row.pk in changed else str(row), row.pk) for row in rows[:SHOWN]]
-    links = [Link(text, page_url("container", pk)) for text, pk in texts]
+    rows = containers.annotate(is_changed=Exists(keys.filter(state=HostKey.State.APPROVED)))
+    links = [
+        Link(_("%s (changed)") % name if is_changed else name, page_url("container", pk))
+        for pk, name, is_changed in rows.values_list("pk", "name", "is_changed")[:SHOWN]
+    ]
     return Need("offered", "warning", count, sentence, page_url("containers"), links, count - len(links))
-
-
-def outdated() -> QuerySet[Installation]:
-    """Return installations of active accounts for which it is not proven that they hold the current secret.
-
-    Proven as in `services.held_versions`: the newest push that was read back there delivered the current
-    version, and left the digest which was observed last.
-    """
-    newest = Push.objects.read_back().filter(installation=OuterRef("pk")).order_by("-rollout__fence")
-    left = Attempt.objects.filter(push=OuterRef("newest"), after_digest=OuterRef("observed_digest"))
-    current = ClientSecret.objects.filter(
-        pk=OuterRef("delivered"),
-        account=OuterRef("instance__assignment__account"),
-        state=ClientSecret.State.CURRENT,
-    )
-    return (
-        _pushable()
-        .filter(instance__assignment__account__state=TechnicalAccount.State.ACTIVE)
-        .annotate(
-            newest=Subquery(newest.values("pk")[:1]), delivered=Subquery(newest.values("rollout__secret")[:1])
-        )
-        .exclude(Exists(left) & Exists(current))
-    )
 
 
 def _outdated() -> Need:
@@ -196,7 +178,7 @@ def _too_old() -> Need:
 def _instances(which: Q, sentence: Callable[[int], str]) -> Need:
     ids = _pushable().filter(which).values("instance")
     count = Instance.objects.filter(pk__in=ids).count()
-    shown = Instance.objects.filter(pk__in=ids)[:SHOWN] if count else []
+    shown = Instance.objects.filter(pk__in=ids)[:SHOWN]
     links = [Link(instance.name, page_url("instance", instance.pk)) for instance in shown]
     return Need(
         "warning", "warning", count, sentence(count), page_url("instances"), links, count - len(links)
@@ -205,10 +187,9 @@ def _instances(which: Q, sentence: Callable[[int], str]) -> Need:
 
 def _drafts() -> Need:
     drafts = TechnicalAccount.objects.filter(state=TechnicalAccount.State.DRAFT)
-    rows = list(drafts[: SHOWN + 1])
-    count = drafts.count() if len(rows) > SHOWN else len(rows)
+    count = drafts.count()
     sentence = ngettext("account is still a draft.", "accounts are still drafts.", count)
-    links = [Link(str(account), reverse("account", args=[account.pk])) for account in rows[:SHOWN]]
+    links = [Link(str(account), reverse("account", args=[account.pk])) for account in drafts[:SHOWN]]
     return Need("draft", "info", count, sentence, reverse("accounts"), links, count - len(links))
 
 

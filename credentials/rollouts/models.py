@@ -4,7 +4,7 @@ import time
 import uuid
 from dataclasses import replace
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -89,11 +89,6 @@ class PushQuerySet(models.QuerySet["Push"]):
             installation__instance__assignment__account=F("rollout__secret__account"),
         ).exclude(installation__instance__deployment=Instance.Deployment.HOSTED)
 
-    def read_back(self) -> Self:
-        """Pushes whose values were seen in the file afterwards, whatever became of the reload."""
-        written = [Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED]
-        return self.filter(Q(state=Push.State.SUCCEEDED) | Q(code__in=written))
-
     def needing_attention(self) -> Self:
         """Failed and unknown pushes that nothing newer has replaced."""
         return self.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN], replaced=False)
@@ -172,6 +167,10 @@ class Push(models.Model):
             models.Index(
                 fields=["installation", "-requested"], name="push_by_installation"
             ),  # history, latest
+            models.Index(fields=["rollout", "state"], name="push_by_rollout"),  # progress of rollouts
+            models.Index(
+                fields=["rollout"], name="push_open", condition=Q(state__in=["queued", "running", "unknown"])
+            ),  # rollouts under way
         ]
 
     def __str__(self) -> str:
@@ -202,6 +201,16 @@ class Push(models.Model):
         if known and self.state == self.State.UNKNOWN:
             return replace(known, cause=explain(Code.NO_REPORT).cause)
         return known
+
+
+WRITTEN = (Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED)
+"""Codes of failures that came after the values were seen in the file."""
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def proofs(self) -> Self:
+        """Attempts after which the values were seen in the file, whatever became of the reload."""
+        return self.filter(Q(verdict=Push.State.SUCCEEDED) | Q(code__in=WRITTEN))
 
 
 class Attempt(models.Model):
@@ -249,6 +258,8 @@ class Attempt(models.Model):
     host_key = models.CharField(_("host key"), max_length=60, blank=True)
     notes = models.JSONField(default=list)
 
+    objects = AttemptQuerySet.as_manager()
+
     class Meta:
         ordering = ["push", "number"]
         default_permissions = ()
@@ -261,6 +272,17 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.push}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
+        """Store the attempt; one that proves a write says what its installation holds from now on."""
+        super().save(*args, **kwargs)
+        if self.is_proof:
+            ProvenWrite.note(self)
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether this is one of `AttemptQuerySet.proofs`."""
+        return self.verdict == Push.State.SUCCEEDED or self.code in WRITTEN
 
     @property
     def explanation(self) -> Explanation | None:
@@ -279,6 +301,44 @@ def containers_with_work() -> ContainerQuerySet:
     has_due = Q(pk__in=Push.objects.due().values("container"))
     left_running = Q(pk__in=Push.objects.filter(state=Push.State.RUNNING).values("container"))
     return free.filter(has_due | left_running)
+
+
+class ProvenWriteQuerySet(models.QuerySet["ProvenWrite"]):
+    def proven(self) -> Self:
+        """Those whose file still was as the write had left it when it was last seen."""
+        return self.filter(digest=F("installation__observed_digest"))
+
+
+class ProvenWrite(models.Model):
+    """The last proven write of an installation: which secret version, and the digest it left in the file.
+
+    Kept beside the attempts, which say the same, because pages count it for the whole fleet.
+    """
+
+    installation = models.OneToOneField(
+        Installation, models.CASCADE, primary_key=True, related_name="proven_write"
+    )
+    secret = models.ForeignKey(ClientSecret, models.PROTECT, related_name="proven_writes")
+    fence = models.BigIntegerField()
+    digest = models.TextField()
+
+    objects = ProvenWriteQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.secret} on {self.installation}"
+
+    @classmethod
+    def note(cls, attempt: Attempt) -> None:
+        """Keep what an attempt proved, unless a newer rollout has written there since."""
+        push = attempt.push
+        fence = push.rollout.fence
+        values = {"secret_id": push.rollout.secret_id, "fence": fence, "digest": attempt.after_digest}
+        if not cls.objects.filter(pk=push.installation_id, fence__lte=fence).update(**values):
+            first = cls(installation_id=push.installation_id, **values)
+            cls.objects.bulk_create([first], ignore_conflicts=True)  # there is one: it is newer
 
 
 class Duty(models.Model):

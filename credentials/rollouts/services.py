@@ -5,15 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.db.models import F, Max, OuterRef, Subquery
+from django.db.models import F, Max, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
-from credentials.rollouts.models import Duty, Push, Rollout
+from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout
 from credentials.rollouts.tasks import ring_on_commit
-from instances.models import Installation
-from portal.audit.models import Actor, record
+from instances.models import Installation, Instance
+from portal.audit.models import Actor, Entry, record, record_all
 
 
 class RolloutError(Exception):
@@ -136,20 +136,14 @@ def retry_pushes(*, push_ids: Iterable[uuid.UUID], actor: Actor, message: str = 
             result.refused.append((push, reason))
         else:
             result.pushes.append(push)
-    for push in result.pushes:
-        record(
-            "push.retried",
-            actor=actor,
-            target=push,
-            details={
-                "rollout": push.rollout.number,
-                "was": push.state,
-                "code": push.code,
-                "message": message,
-            },
-        )
+    record_all([_retry_entry(push, message) for push in result.pushes], actor=actor)
     ring_on_commit({push.container_id for push in result.pushes})
     return result
+
+
+def _retry_entry(push: Push, message: str) -> Entry:
+    details = {"rollout": push.rollout.number, "was": push.state, "code": push.code, "message": message}
+    return Entry("push.retried", push, details)
 
 
 def refusal(push: Push) -> str:
@@ -201,22 +195,29 @@ def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
     return cancelled
 
 
-def held_versions(account: TechnicalAccount) -> dict[uuid.UUID, ClientSecret]:
+def held_versions(installations: Iterable[Installation]) -> dict[uuid.UUID, ClientSecret]:
     """Return, per installation id, the secret version that its container holds as far as is proven.
 
     Proven means: the newest push whose values were read back there left the digest which was observed last.
     """
-    newest = (
-        Push.objects.read_back()
-        .filter(installation=OuterRef("pk"))
-        .order_by("-rollout__fence")
-        .values("pk")[:1]
+    held = ProvenWrite.objects.proven().filter(installation__in=[each.pk for each in installations])
+    return {each.pk: each.secret for each in held.select_related("secret")}
+
+
+def outdated() -> QuerySet[Installation]:
+    """Return installations of active accounts for which it is not proven that they hold the current secret.
+
+    Of those that can be pushed to: the container is on, and Adobe does not set the account itself.
+    """
+    is_current = Q(
+        proven_write__digest=F("observed_digest"),
+        proven_write__secret__state=ClientSecret.State.CURRENT,
+        proven_write__secret__account=F("instance__assignment__account"),
     )
-    installations = Installation.objects.annotate(newest=Subquery(newest)).filter(
-        newest__isnull=False, instance__assignment__account=account
+    return (
+        Installation.objects.filter(
+            container__is_enabled=True, instance__assignment__account__state=TechnicalAccount.State.ACTIVE
+        )
+        .exclude(instance__deployment=Instance.Deployment.HOSTED)
+        .exclude(is_current)
     )
-    pushes = Push.objects.filter(pk__in=[i.newest for i in installations]).select_related("rollout__secret")
-    return {
-        push.installation_id: push.rollout.secret
-        for push in pushes.filter(attempts__after_digest=F("installation__observed_digest")).distinct()
-    }

@@ -173,15 +173,15 @@ def _retries(push: Push) -> list[Retry]:
 
 def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse:
     form = FailedPushFilter(request.GET)
-    waiting = Push.objects.needing_attention()
-    pushes = _with_last_retry(named(form.select(waiting)))
-    page = Paginator(pushes.order_by("-requested", "pk"), PAGE).get_page(request.GET.get("page"))
+    waiting = form.select(Push.objects.needing_attention()).order_by("-requested", "pk")
+    page = Paginator(waiting.values_list("pk", flat=True), PAGE).get_page(request.GET.get("page"))
+    pushes = _with_last_retry(named(Push.objects.filter(pk__in=list(page)))).order_by("-requested", "pk")
     context = {
         "form": form,
         "selection": selection,
         "chosen": set(request.POST.getlist("push")),
         "page_obj": page,
-        "lines": push_lines(page),
+        "lines": push_lines(pushes),
     }
     return render(request, "rollouts/failed_pushes.html", context)
 

@@ -2,9 +2,10 @@
 
 import uuid
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.core.paginator import Page, Paginator
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
@@ -13,6 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from credentials.models import TechnicalAccount
 from instances.models import ExpectedHostKey, HostKey, Installation, Instance
 from instances.nlserver import MIN_BUILD
+
+PAGE = 25  # instances
+SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -54,43 +58,106 @@ class Choice:
 
 @dataclass(frozen=True)
 class Selection:
-    """The whole choice."""
+    """One page of the choice, and how much is chosen on all of them."""
 
     choices: tuple[Choice, ...]
-    blocked: tuple[Row, ...] = field(default=())
-    """Rows that were chosen once and cannot be pushed to any more."""
-
-    @property
-    def chosen(self) -> list[Installation]:
-        return [row.installation for choice in self.choices for row in choice.chosen]
+    page: Page[Instance]
+    total: int
 
     @property
     def chosen_choices(self) -> list[Choice]:
         return [choice for choice in self.choices if choice.is_chosen]
 
-    @property
-    def left_out(self) -> list[Row]:
-        return [row for choice in self.chosen_choices for row in choice.left_out]
-
 
 def select(
-    *, account: TechnicalAccount, chosen: Collection[uuid.UUID], instances: Iterable[uuid.UUID] | None = None
+    *,
+    account: TechnicalAccount,
+    chosen: QuerySet[Installation],
+    instances: QuerySet[Instance],
+    page: str | None = None,
+    ticked: Collection[uuid.UUID] | None = None,
 ) -> Selection:
-    """Return the choice with these installations chosen, of all instances or of some; three queries."""
-    found = _instances().all() if instances is None else _instances().filter(pk__in=list(instances))
-    choices = tuple(_choice(instance, account, chosen) for instance in found)
-    blocked = tuple(
-        row for choice in choices for row in choice.rows if row.obstacle and row.installation.pk in chosen
+    """Return one page of `instances` to choose from, with the `chosen` installations among them ticked.
+
+    `ticked` stands for what is chosen on this page, where a form says so that was not stored.
+    """
+    shown = Paginator(instances.order_by("name"), PAGE).get_page(page)
+    found = _instances().filter(pk__in=[instance.pk for instance in shown]).order_by("name")
+    here = chosen.filter(instance__in=list(shown)).values_list("pk", flat=True)
+    ids = set(here) if ticked is None else ticked
+    choices = tuple(_choice(instance, account, ids) for instance in found)
+    return Selection(choices, shown, chosen.filter(pushable()).count())
+
+
+def pushable() -> Q:
+    """Return what an installation must fulfil to be chosen; the obstacles below say it in words."""
+    is_new_enough = Q(observed_build=None) | Q(observed_build__gte=MIN_BUILD)
+    is_hosted = Q(instance__deployment=Instance.Deployment.HOSTED)
+    return Q(container__is_enabled=True) & is_new_enough & ~is_hosted
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """What a choice leaves out."""
+
+    blocked: tuple[Row, ...]
+    """Chosen once, and cannot be pushed to any more: the first of them."""
+    blocked_count: int
+    left_out: int
+    """Containers of chosen instances that are not chosen."""
+
+    @property
+    def blocked_more(self) -> int:
+        return self.blocked_count - len(self.blocked)
+
+
+def gaps(chosen: QuerySet[Installation]) -> Gaps:
+    """Return what a choice leaves out."""
+    blocked = chosen.exclude(pushable())
+    first = blocked.select_related("instance", "container")[:SHOWN]
+    possible = chosen.filter(pushable())
+    siblings = Installation.objects.filter(instance__in=possible.order_by().values("instance"))
+    return Gaps(
+        blocked=tuple(_row(each, each.instance, (), with_instance=False) for each in first),
+        blocked_count=blocked.count(),
+        left_out=siblings.count() - possible.count(),
     )
-    return Selection(choices, blocked)
 
 
-def posted(data: QueryDict) -> set[uuid.UUID]:
-    """Return the installations ticked in a form, of the instances ticked there; what is no id is ignored."""
-    instances = _ids(data.getlist("instance"))
+@dataclass(frozen=True)
+class Change:
+    """What one form changes about a choice: the installations that it takes out, and those that it adds."""
+
+    removed: frozenset[uuid.UUID]
+    added: frozenset[uuid.UUID]
+
+    def applied_to(self, chosen: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+        return (set(chosen) - self.removed) | self.added
+
+
+def posted(data: QueryDict) -> Change:
+    """Return what a form says about the instances that it showed; what it did not show stays as it is.
+
+    A container counts where its instance is ticked as well. What is no id is ignored.
+    """
+    shown = _ids(data.getlist("shown"))
+    instances = _ids(data.getlist("instance")) & shown
     ticked = _ids(data.getlist("installation"))
-    found = Installation.objects.filter(instance__in=instances).values_list("pk", flat=True)
-    return ticked.intersection(found)
+    everything = Installation.objects.filter(instance__in=shown).values_list("pk", flat=True)
+    added = Installation.objects.filter(pushable(), pk__in=ticked, instance__in=instances)
+    return Change(frozenset(everything), frozenset(added.values_list("pk", flat=True)))
+
+
+def all_of(instances: QuerySet[Instance]) -> Change:
+    """Choose all installations of these instances that can be pushed to."""
+    found = Installation.objects.filter(pushable(), instance__in=instances.order_by())
+    return Change(frozenset(), frozenset(found.values_list("pk", flat=True)))
+
+
+def none_of(instances: QuerySet[Instance]) -> Change:
+    """Choose no installation of these instances."""
+    found = Installation.objects.filter(instance__in=instances.order_by())
+    return Change(frozenset(found.values_list("pk", flat=True)), frozenset())
 
 
 def _ids(texts: Iterable[str]) -> set[uuid.UUID]:
@@ -122,7 +189,9 @@ def _choice(instance: Instance, account: TechnicalAccount, chosen: Collection[uu
     is_chosen = any(installation.pk in chosen for installation in installations)
     return Choice(
         instance=instance,
-        rows=tuple(_row(installation, instance, chosen, is_chosen) for installation in installations),
+        rows=tuple(
+            _row(installation, instance, chosen, with_instance=is_chosen) for installation in installations
+        ),
         obstacle=_instance_obstacle(instance, installations),
         hints=tuple(_instance_hints(installations)),
         replaces=other,
@@ -144,7 +213,7 @@ def _instance_hints(installations: list[Installation]) -> Iterable[Promise]:
 
 
 def _row(
-    installation: Installation, instance: Instance, chosen: Collection[uuid.UUID], with_instance: bool
+    installation: Installation, instance: Instance, chosen: Collection[uuid.UUID], *, with_instance: bool
 ) -> Row:
     obstacle = _obstacle(installation, instance)
     is_chosen = obstacle is None and installation.pk in chosen

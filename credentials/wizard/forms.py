@@ -1,10 +1,12 @@
 """Forms of the wizard. A client secret leaves them as a `Secret`, and never goes back into a page."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.http import QueryDict
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, QueryDict
 from django.utils.functional import lazy
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -18,9 +20,9 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.forms import Line
 from credentials.rollouts.models import Rollout
 from credentials.values import CLIENT_ID, CLIENT_SECRET, LABELS
-from credentials.wizard.choices import Selection
 from credentials.wizard.prose import PRODUCTS
 from credentials.wizard.steps import Step
+from instances.models import Installation, Instance
 from portal.plaintext import Secret
 
 OTHER = "other"
@@ -247,15 +249,56 @@ class NewSecretForm(ConsoleFileForm):
         )
 
 
+class InstanceSearch(forms.Form):
+    """Which instances to choose from. What makes no sense is left out."""
+
+    q = forms.CharField(label=_("Instance or container"), required=False, max_length=80)
+    environment = forms.ChoiceField(
+        label=_("Environment"), required=False, choices=[("", _("Any")), *Instance.Environment.choices]
+    )
+
+    def select(self, instances: QuerySet[Instance]) -> QuerySet[Instance]:
+        """Return those of `instances` that fit."""
+        self.is_valid()
+        if text := self.cleaned_data.get("q"):
+            on_container = Installation.objects.filter(container__name__icontains=text).values("instance")
+            instances = instances.filter(Q(name__icontains=text) | Q(pk__in=on_container))
+        if environment := self.cleaned_data.get("environment"):
+            instances = instances.filter(environment=environment)
+        return instances
+
+    def address(self, page: str = "") -> str:
+        """Return the part of an address, from its question mark on, that shows a page of this search."""
+        self.is_valid()
+        chosen = {name: text for name, text in self.cleaned_data.items() if text}
+        return "?" + urlencode({**chosen, **({"page": page} if page else {})})
+
+
+MOVES = ("find", "turn", "all", "none", "wide")
+"""Buttons that keep a choice and show it again: another search or page, all or none found, all instances."""
+
+
+def pressed(data: QueryDict, usual: str) -> str:
+    """Return which button sent a form; `usual` where it does not say."""
+    return "turn" if "turn" in data else data.get("action", usual)
+
+
+def moved_to(request: HttpRequest, search: InstanceSearch) -> str:
+    """Return the address part of where such a button leads."""
+    if pressed(request.POST, "") == "find":
+        return InstanceSearch(request.POST).address()
+    return search.address(request.POST.get("turn") or request.GET.get("page", ""))
+
+
 class InstallationsForm(forms.Form):
     """The chosen installations; what can be chosen is for `choices` to say."""
 
-    def __init__(self, data: QueryDict, *, selection: Selection) -> None:
+    def __init__(self, data: QueryDict, *, total: int) -> None:
         super().__init__(data)
-        self.selection = selection
+        self.total = total
 
     def clean(self) -> dict[str, Any]:
-        if not self.selection.chosen:
+        if not self.total:
             raise ValidationError(_("Choose at least one instance with one container."))
         return {}
 

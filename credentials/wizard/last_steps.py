@@ -1,8 +1,10 @@
 """The last steps of the wizard: Adobe's answer, the instances, and the review that starts the rollout."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -14,11 +16,12 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.services import RolloutError
 from credentials.services import AccountError
 from credentials.wizard import services
-from credentials.wizard.choices import Selection, posted, select
-from credentials.wizard.forms import InstallationsForm, ReviewForm
+from credentials.wizard.choices import all_of, gaps, none_of, posted, pushable, select
+from credentials.wizard.forms import MOVES, InstallationsForm, InstanceSearch, ReviewForm, moved_to, pressed
 from credentials.wizard.pages import Page
 from credentials.wizard.prose import AFTERWARDS
 from credentials.wizard.review import commands
+from instances.models import Instance
 from portal.audit.models import Actor
 
 
@@ -66,40 +69,60 @@ def _checked(page: Page) -> HttpResponse:
 
 
 def instances_page(page: Page) -> HttpResponse:
-    """Choose instances; their containers come with them."""
-    account = page.draft.account
-    if page.request.method == "POST":
-        selection = select(account=account, chosen=posted(page.request.POST))
-        form = InstallationsForm(page.request.POST, selection=selection)
-        if page.leaves or form.is_valid():
-            done = page.change(
-                lambda: services.choose_installations(
-                    draft=page.draft,
-                    stamp=page.stamp,
-                    step=page.step,
-                    next_step=page.next_step,
-                    chosen=[installation.pk for installation in selection.chosen],
-                    confirmed=not page.leaves,
-                    actor=Actor.of(page.request),
-                )
-            )
-            if done:
-                return page.go_on()
-        return page.show("instances", form=form, selection=selection)
-    selection = select(account=account, chosen=_chosen(page))
-    return page.show("instances", form=None, selection=selection)
+    """Choose instances; their containers come with them. Whatever button is pressed, the choice is kept."""
+    search = InstanceSearch(page.request.GET)
+    instances = search.select(Instance.objects.all())
+    if page.request.method != "POST":
+        return _choose(page, search, instances)
+    action = pressed(page.request.POST, "done")
+    change = {"all": all_of, "none": none_of}[action](instances) if action in ("all", "none") else None
+    change = change or posted(page.request.POST)
+    done = page.change(
+        lambda: services.choose_installations(
+            draft=page.draft,
+            stamp=page.stamp,
+            step=page.step,
+            next_step=page.next_step,
+            change=change,
+            confirmed=action == "done",
+            actor=Actor.of(page.request),
+        )
+    )
+    if not done:
+        return _choose(page, search, instances, ticked=change.added)
+    if action in MOVES:
+        return redirect(page.url(page.step) + moved_to(page.request, search))
+    form = InstallationsForm(page.request.POST, total=page.draft.installations.filter(pushable()).count())
+    if page.leaves or form.is_valid():
+        return page.go_on()
+    return _choose(page, search, instances, form=form)
 
 
-def _chosen(page: Page) -> set[UUID]:
-    return set(page.draft.installations.values_list("pk", flat=True))
+def _choose(
+    page: Page,
+    search: InstanceSearch,
+    instances: QuerySet[Instance],
+    *,
+    form: InstallationsForm | None = None,
+    ticked: Collection[UUID] | None = None,
+) -> HttpResponse:
+    selection = select(
+        account=page.draft.account,
+        chosen=page.draft.installations.all(),
+        instances=instances,
+        page=page.request.GET.get("page"),
+        ticked=ticked,
+    )
+    return page.show("instances", form=form, search=search, selection=selection)
 
 
 def review_page(page: Page) -> HttpResponse:
     """Show exactly what will happen, and start it."""
-    selection = _reviewed(page)
+    action = pressed(page.request.POST, "start")
     form = ReviewForm(page.request.POST or None)
     if (
         page.request.method == "POST"
+        and action != "turn"
         and form.is_valid()
         and page.request.user.has_perm("rollouts.start_rollout")
     ):
@@ -112,24 +135,27 @@ def review_page(page: Page) -> HttpResponse:
             )
         except services.StaleDraft as stale:
             page.draft, page.is_stale = stale.draft, True
-            selection = _reviewed(page)
         except (AccountError, RolloutError) as error:
             form.add_error(None, str(error))
         else:
             messages.success(page.request, _("The rollout has started."))
             return redirect("rollout", rollout.pk)
-    return page.show("review", form=form, selection=selection, **_review(page, selection))
+    return page.show("review", form=form, **_review(page))
 
 
-def _reviewed(page: Page) -> Selection:
-    instances = page.draft.installations.values_list("instance", flat=True).distinct()
-    return select(account=page.draft.account, chosen=_chosen(page), instances=instances)
-
-
-def _review(page: Page, selection: Selection) -> dict[str, object]:
+def _review(page: Page) -> dict[str, object]:
     account, secret = page.draft.account, usable_secret(page.draft.account)
+    chosen = page.draft.installations.all()
+    selection = select(
+        account=account,
+        chosen=chosen,
+        instances=Instance.objects.filter(pk__in=chosen.filter(pushable()).order_by().values("instance")),
+        page=page.request.POST.get("turn") or page.request.GET.get("page"),
+    )
     is_migration = account.way == TechnicalAccount.Way.MIGRATION
     return {
+        "selection": selection,
+        "gaps": gaps(chosen),
         "secret": secret,
         "answer": answer_about(secret),
         "commands": commands(account, selection),

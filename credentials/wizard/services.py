@@ -3,7 +3,9 @@
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
@@ -14,7 +16,8 @@ from credentials.models import Assignment, TechnicalAccount
 from credentials.rollouts.models import Duty, Rollout
 from credentials.rollouts.services import start_rollout
 from credentials.services import AccountError, activate, assign
-from credentials.wizard.models import Draft
+from credentials.wizard.choices import Change, pushable
+from credentials.wizard.models import Draft, Preparation
 from credentials.wizard.steps import Step, first_slug, kept
 from instances.models import Installation, Instance
 from portal.audit.models import Actor, record
@@ -110,17 +113,22 @@ def choose_installations(
     stamp: str,
     step: Step,
     next_step: Step,
-    chosen: Collection[uuid.UUID],
+    change: Change,
     confirmed: bool,
     actor: Actor,
 ) -> Draft:
-    """Keep which installations shall receive the account."""
+    """Change which installations shall receive the account. The step is done once there is one."""
     draft = _locked(draft, stamp)
-    draft.installations.set(Installation.objects.filter(pk__in=chosen))
-    if confirmed:
+    _apply(change, draft.installations)
+    if confirmed and draft.installations.filter(pushable()).exists():
         _mark_done(draft, step, next_step)
     _touch(draft, actor)
     return draft
+
+
+def _apply(change: Change, chosen: Any) -> None:  # Any: the manager that Django makes for the field
+    chosen.remove(*(change.removed - change.added))
+    chosen.add(*change.added)
 
 
 @transaction.atomic
@@ -163,16 +171,33 @@ def roll_out(
     message: str,
     actor: Actor,
 ) -> Rollout:
-    """Start a rollout of an active account's current secret; instances that are new to the account get it."""
+    """Start a rollout of an active account's current secret; instances that are new to the account get it.
+
+    What the person had prepared for it is done with.
+    """
     secret = usable_secret(account)
     answer = answer_about(secret)
     if secret is None or (answer and answer.is_refusal):
         raise AccountError(_("Adobe refused the current secret. Enter the right one first."))
     _one_start_at_a_time()
     assign(account=account, instances=_instances(installations), actor=actor)
+    Preparation.objects.filter(account=account, person=actor.user).delete()
     return start_rollout(
         secret=secret, installations=installations, reason=reason, actor=actor, message=message
     )
+
+
+@transaction.atomic
+def prepare(
+    *, account: TechnicalAccount, person: User, chosen: Collection[uuid.UUID], reason: str, message: str
+) -> Preparation:
+    """Keep what a person chose and typed for a rollout, while they look for more to choose."""
+    values = {"reason": reason, "message": message}
+    preparation, _is_new = Preparation.objects.update_or_create(
+        account=account, person=person, defaults=values
+    )
+    preparation.installations.set(Installation.objects.filter(pk__in=chosen))
+    return preparation
 
 
 def _instances(installations: Sequence[Installation]) -> list[Instance]:

@@ -1,10 +1,13 @@
 """Another secret for an account in use: enter it, ask Adobe, roll it out."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -18,10 +21,19 @@ from credentials.rollouts.models import Rollout
 from credentials.rollouts.services import RolloutError
 from credentials.services import AccountError, add_secret
 from credentials.wizard import services
-from credentials.wizard.choices import Selection, posted, select
-from credentials.wizard.forms import InstallationsForm, NewSecretForm, RolloutForm
+from credentials.wizard.choices import all_of, none_of, posted, pushable, select
+from credentials.wizard.forms import (
+    MOVES,
+    InstallationsForm,
+    InstanceSearch,
+    NewSecretForm,
+    RolloutForm,
+    moved_to,
+    pressed,
+)
+from credentials.wizard.models import Preparation
 from credentials.wizard.review import commands
-from instances.models import Installation
+from instances.models import Installation, Instance
 from portal.audit.models import Actor
 
 
@@ -67,17 +79,20 @@ def account_check(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("rollouts.start_rollout", raise_exception=True)
 def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Roll the current secret out again: to all installations of the account, or to those that are chosen."""
-    account = _active_account(pk)
-    selection = _selection(request, account)
-    initial = {"reason": _usual_reason(account)}
-    form = RolloutForm(request.POST if request.method == "POST" else None, initial=initial)
+    preparing = _Preparing(request, _active_account(pk))
+    form = RolloutForm(request.POST if request.method == "POST" else None, initial=preparing.initial)
     if request.method == "POST":
-        chosen = InstallationsForm(request.POST, selection=selection)
-        if form.is_valid() and chosen.is_valid():
+        ids = preparing.posted()
+        action = pressed(request.POST, "start")
+        chosen = Installation.objects.filter(pushable(), pk__in=ids).select_related("instance")
+        if action == "over":
+            preparing.forget()
+            return redirect(request.get_full_path())
+        if action == "start" and _is_startable(form, chosen):
             try:
                 rollout = services.roll_out(
-                    account=account,
-                    installations=selection.chosen,
+                    account=preparing.account,
+                    installations=list(chosen),
                     **form.cleaned_data,
                     actor=Actor.of(request),
                 )
@@ -86,10 +101,17 @@ def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
             else:
                 messages.success(request, _("The rollout has started."))
                 return redirect("rollout", rollout.pk)
-        for problem in chosen.non_field_errors():
-            form.add_error(None, problem)
-    context = _context(account, selection, form)
-    return render(request, "wizard/rollout.html", context)
+        preparing.keep(ids, form)
+        if action in MOVES and not form.errors:
+            return redirect(preparing.moved())
+    return render(request, "wizard/rollout.html", preparing.context() | {"form": form})
+
+
+def _is_startable(form: RolloutForm, chosen: QuerySet[Installation]) -> bool:
+    some = InstallationsForm(QueryDict(), total=chosen.count())
+    for problem in some.non_field_errors():
+        form.add_error(None, problem)
+    return form.is_valid() and some.is_valid()
 
 
 def _usual_reason(account: TechnicalAccount) -> str:
@@ -98,22 +120,74 @@ def _usual_reason(account: TechnicalAccount) -> str:
     return Rollout.Reason.REPAIR if secret and secret.rollouts.exists() else Rollout.Reason.ROTATION
 
 
-def _selection(request: HttpRequest, account: TechnicalAccount) -> Selection:
-    using = account.assignments.values_list("instance", flat=True)
-    shown = None if "all" in request.GET else using
-    if request.method == "POST":
-        return select(account=account, chosen=posted(request.POST), instances=shown)
-    everything = Installation.objects.filter(instance__in=using).values_list("pk", flat=True)
-    return select(account=account, chosen=set(everything), instances=shown)
+class _Preparing:
+    """What one person has chosen and typed so far for a rollout, and where they look for more."""
 
+    def __init__(self, request: HttpRequest, account: TechnicalAccount) -> None:
+        self.request, self.account = request, account
+        self.person = User.objects.get(username=request.user.get_username())
+        self.stored = Preparation.objects.fresh().filter(account=account, person=self.person).first()
+        self.search = InstanceSearch(request.GET)
+        self.using = Instance.objects.filter(assignment__account=account)
+        shown = Instance.objects.all() if "all" in request.GET else self.using
+        self.instances = self.search.select(shown)
 
-def _context(account: TechnicalAccount, selection: Selection, form: RolloutForm) -> dict[str, object]:
-    secret = usable_secret(account)
-    return {
-        "account": account,
-        "secret": secret,
-        "answer": answer_about(secret),
-        "selection": selection,
-        "commands": commands(account, selection),
-        "form": form,
-    }
+    @property
+    def initial(self) -> dict[str, str]:
+        if self.stored:
+            return {"reason": self.stored.reason, "message": self.stored.message}
+        return {"reason": _usual_reason(self.account)}
+
+    @property
+    def chosen(self) -> QuerySet[Installation]:
+        if self.stored:
+            return self.stored.installations.all()
+        return Installation.objects.filter(instance__assignment__account=self.account)
+
+    def posted(self) -> set[UUID]:
+        """Return what is chosen once the posted form counts."""
+        action = self.request.POST.get("action")
+        if action == "all":
+            change = all_of(self.instances)
+        elif action == "none":
+            change = none_of(self.instances)
+        else:
+            change = posted(self.request.POST)
+        return change.applied_to(self.chosen.values_list("pk", flat=True))
+
+    def keep(self, ids: Collection[UUID], form: RolloutForm) -> None:
+        """Store the choice, and what was typed as far as it may be shown again."""
+        form.is_valid()
+        typed = {name: str(form.cleaned_data.get(name, "")) for name in ("reason", "message")}
+        self.stored = services.prepare(account=self.account, person=self.person, chosen=ids, **typed)
+
+    def forget(self) -> None:
+        """Begin anew, with all installations of the account."""
+        if self.stored:
+            self.stored.delete()
+
+    def moved(self) -> str:
+        """Return the address that the pressed button leads to."""
+        is_wide = "all" in self.request.GET or pressed(self.request.POST, "") == "wide"
+        everything = "&all=1" if is_wide else ""
+        return self.request.path + moved_to(self.request, self.search) + everything
+
+    def context(self) -> dict[str, object]:
+        secret = usable_secret(self.account)
+        selection = select(
+            account=self.account,
+            chosen=self.chosen,
+            instances=self.instances,
+            page=self.request.GET.get("page"),
+        )
+        own = Installation.objects.filter(instance__assignment__account=self.account)
+        return {
+            "account": self.account,
+            "secret": secret,
+            "answer": answer_about(secret),
+            "search": self.search,
+            "selection": selection,
+            "stored": self.stored,
+            "own_count": own.filter(pushable()).count(),
+            "commands": commands(self.account, selection),
+        }

@@ -1,6 +1,6 @@
 """The filters of the history."""
 
-from datetime import datetime, time
+from datetime import date, datetime, time
 
 from django import forms
 from django.contrib.auth.models import AnonymousUser, User
@@ -9,7 +9,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.audit.models import AuditEvent
+from portal.audit.models import GROUP, AuditEvent
 from portal.audit.words import GROUPS
 
 LARGEST = 2**63 - 1
@@ -36,25 +36,36 @@ class HistoryForm(forms.Form):
         self.is_valid()
         return {name: str(value) for name, value in self.cleaned_data.items() if value not in (None, "")}
 
+    def times(self) -> tuple[datetime | None, datetime | None]:
+        """Return the beginning of the first day and the end of the last one, as far as they are chosen."""
+        self.is_valid()
+        since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
+        return since and _midnight(since, time.min), until and _midnight(until, time.max)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether a filter is set that no index answers."""
+        return not {"who", "object", "text"}.isdisjoint(self.chosen())
+
     def select(self, events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
         """Return those of `events` that fit the filters."""
-        self.is_valid()
+        since, until = self.times()
         data = self.cleaned_data
-        if data.get("since"):
-            events = events.filter(at__gte=_midnight(data["since"], time.min))
-        if data.get("until"):
-            events = events.filter(at__lte=_midnight(data["until"], time.max))
+        if since:
+            events = events.filter(at__gte=since)
+        if until:
+            events = events.filter(at__lte=until)
         if data.get("who"):
             events = events.filter(actor_name__icontains=data["who"])
         if data.get("action"):
-            events = events.filter(action__startswith=f"{data['action']}.")
+            events = events.alias(group=GROUP).filter(group=f"{data['action']}.")
         if data.get("object"):
             named = Q(target_name__icontains=data["object"]) | Q(target_id=data["object"])
             events = events.filter(named)
         return _containing(events, data["text"]) if data.get("text") else events
 
 
-def _midnight(day: datetime, at: time) -> datetime:
+def _midnight(day: date, at: time) -> datetime:
     return timezone.make_aware(datetime.combine(day, at))
 
 

@@ -2,36 +2,27 @@
 
 import json
 import time
-from dataclasses import dataclass
+from typing import Any
 
-from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.audit.export import stream
 from portal.audit.forms import HistoryForm, PositionForm, visible_to
 from portal.audit.models import Actor, AuditEvent, AuditHead
 from portal.audit.services import record_export, record_reading, record_verification
-from portal.audit.verification import verify
-from portal.audit.words import Line, line_of
+from portal.audit.stretch import stretch
+from portal.audit.verification import Walk
+from portal.audit.words import line_of
 
-PAGE = 50
 SAME_READING = 900  # seconds in which the same filters count as one reading
-MOST_TO_VERIFY = 200_000  # events; about ten seconds
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """One page of the history, and the numbers at which its neighbours begin."""
-
-    lines: list[Line]
-    newer: int | None
-    older: int | None
+VERIFYING_SECONDS = 5.0  # of one request
+WALK = "history_walk"
+"""In the session: where a verification stands that takes several requests."""
 
 
 @require_GET
@@ -40,8 +31,8 @@ def history(request: HttpRequest) -> HttpResponse:
     """List events, newest first, through filters."""
     form = HistoryForm(request.GET)
     _note_reading(request, form.chosen())
-    stretch = _stretch(request, form)
-    context = {"form": form, "stretch": stretch, "is_filtered": bool(form.chosen())}
+    shown = stretch(form, PositionForm(request.GET), request.user)
+    context = {"form": form, "stretch": shown, "is_filtered": bool(form.chosen())}
     return render(request, "audit/event_list.html", context)
 
 
@@ -70,18 +61,42 @@ def history_export(request: HttpRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "POST"])
 @permission_required("audit.export_events", raise_exception=True)
 def history_verify(request: HttpRequest) -> HttpResponse:
-    """Verify the chain on request, and show what the last verification saw."""
-    length = AuditHead.objects.get(pk=1).seq
-    if request.method == "POST" and length <= MOST_TO_VERIFY:
-        record_verification(result=verify(), actor=Actor.of(request))
+    """Verify the chain on request, and show what the last verification saw.
+
+    The whole chain, always; one that takes longer than a browser should wait, in several requests. Where the
+    walk stands meanwhile is kept in the session.
+    """
+    left = request.session.get(WALK)
+    if request.method == "POST" and request.POST.get("action") == "stop":
+        request.session.pop(WALK, None)
         return redirect("history_verify")
     if request.method == "POST":
-        messages.warning(
-            request, _("The history is too long for a page. Run verify_audit on the portal's server.")
-        )
+        walk = Walk.resume(left) if left and request.POST.get("action") == "go_on" else Walk.begin()
+        if _walk_a_while(walk):
+            request.session[WALK] = walk.leave()
+            if request.headers.get("HX-Request") == "true":
+                return render(request, "audit/_verifying.html", _verifying(walk.leave()))
+        else:
+            request.session.pop(WALK, None)
+            record_verification(result=walk.finish(), actor=Actor.of(request))
+            if request.headers.get("HX-Request") == "true":
+                return HttpResponse(headers={"HX-Refresh": "true"})
+        return redirect("history_verify")
     last = AuditEvent.objects.filter(action="history.verified").first()
-    context = {"last": last, "length": length, "is_too_long": length > MOST_TO_VERIFY}
-    return render(request, "audit/verification.html", context)
+    return render(request, "audit/verification.html", {"last": last, **_verifying(left)})
+
+
+def _walk_a_while(walk: Walk) -> bool:
+    """Walk on for a few seconds. False: the walk is at its end."""
+    deadline = time.monotonic() + VERIFYING_SECONDS
+    while walk.batch():
+        if time.monotonic() > deadline:
+            return True
+    return False
+
+
+def _verifying(left: dict[str, Any] | None) -> dict[str, object]:  # Any: plain JSON values
+    return {"walk": left, "length": AuditHead.objects.get(pk=1).seq}
 
 
 def _note_reading(request: HttpRequest, filters: dict[str, str]) -> None:
@@ -92,23 +107,3 @@ def _note_reading(request: HttpRequest, filters: dict[str, str]) -> None:
         return
     record_reading(filters=filters, actor=Actor.of(request))
     request.session["history_read"] = (reading, time.time())
-
-
-def _stretch(request: HttpRequest, form: HistoryForm) -> Stretch:
-    """Return the events before or after a number: by key, since an offset slows down with every page."""
-    position = PositionForm(request.GET)
-    numbers = position.cleaned_data if position.is_valid() else {}
-    before, after = numbers.get("before"), numbers.get("after")
-    events = form.select(visible_to(request.user, AuditEvent.objects.all()))
-    if after is not None:
-        found = list(events.filter(seq__gt=after).order_by("seq")[: PAGE + 1])
-        shown = found[:PAGE][::-1]
-        more_newer, more_older = len(found) > PAGE, True
-    else:
-        chosen = events.filter(seq__lt=before) if before is not None else events
-        found = list(chosen.order_by("-seq")[: PAGE + 1])
-        shown = found[:PAGE]
-        more_newer, more_older = before is not None, len(found) > PAGE
-    newer = shown[0].seq if shown and more_newer else None
-    older = shown[-1].seq if shown and more_older else None
-    return Stretch([line_of(event) for event in shown], newer, older)

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
+from django.http.response import HttpResponseBase
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -17,6 +18,7 @@ from pytest_django.fixtures import Settings
 from portal.audit import views
 from portal.audit.export import stream
 from portal.audit.models import Actor, AuditEvent, record
+from portal.audit.verification import Walk
 from tests.audit.tampering import change
 
 pytestmark = pytest.mark.django_db
@@ -261,14 +263,58 @@ def test_looking_at_the_verification_page_verifies_nothing(as_auditor: Client) -
     assert not AuditEvent.objects.filter(action="history.verified").exists()
 
 
-def test_a_chain_too_long_for_a_page_is_left_to_the_command(
-    as_auditor: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(views, "MOST_TO_VERIFY", 0)
-    add()
-    page = as_auditor.post("/history/verify/").content.decode()
-    assert "manage.py verify_audit" in page
+@pytest.fixture
+def long_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of which one request verifies two events only."""
+    monkeypatch.setattr(views, "VERIFYING_SECONDS", 0)
+    monkeypatch.setattr(Walk.batch, "__defaults__", (2,))
+    for number in range(4):
+        add(number=number)
+
+
+def go_on(client: Client, **headers: str) -> HttpResponseBase:
+    return client.post("/history/verify/", {"action": "go_on"}, headers=headers)
+
+
+@pytest.mark.usefixtures("long_chain")
+def test_a_long_chain_is_verified_in_several_requests(as_auditor: Client) -> None:
+    page = as_auditor.post("/history/verify/", follow=True).content.decode()
+    assert "2 of 5 entries verified" in page
     assert not AuditEvent.objects.filter(action="history.verified").exists()
+    go_on(as_auditor)
+    go_on(as_auditor)
+    event = AuditEvent.objects.get(action="history.verified")
+    assert (event.details["intact"], event.details["events"]) == (True, 5)
+    assert "entries verified" not in as_auditor.get("/history/verify/").content.decode()
+
+
+@pytest.mark.usefixtures("long_chain")
+def test_what_the_first_request_finds_is_in_the_verdict_of_the_last(as_auditor: Client) -> None:
+    change(2, actor_name="nobody")
+    as_auditor.post("/history/verify/")
+    go_on(as_auditor)
+    go_on(as_auditor)
+    event = AuditEvent.objects.get(action="history.verified")
+    assert event.details["findings"] == [{"event": 2, "problem": "was changed after it was recorded"}]
+
+
+@pytest.mark.usefixtures("long_chain")
+def test_htmx_gets_the_progress_alone_and_the_page_at_the_end(as_auditor: Client) -> None:
+    as_auditor.post("/history/verify/")
+    part = b"".join(go_on(as_auditor, **{"HX-Request": "true"}))
+    assert b"4 of 5 entries verified" in part
+    assert b"<html" not in part
+    assert go_on(as_auditor, **{"HX-Request": "true"})["HX-Refresh"] == "true"
+
+
+@pytest.mark.usefixtures("long_chain")
+def test_a_verification_that_is_stopped_or_begun_anew_starts_at_the_beginning(as_auditor: Client) -> None:
+    as_auditor.post("/history/verify/")
+    as_auditor.post("/history/verify/", {"action": "stop"})
+    assert "entries verified" not in as_auditor.get("/history/verify/").content.decode()
+    as_auditor.post("/history/verify/")
+    go_on(as_auditor)
+    assert "2 of 5" in as_auditor.post("/history/verify/", follow=True).content.decode()
 
 
 def test_a_verification_at_the_command_line_is_recorded_only_if_asked() -> None:

@@ -9,13 +9,11 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
-from tests.benchmarks import pushes
+from tests.benchmarks import pages, pushes, scale
 from tests.benchmarks.course import QUICK, Size
-from tests.figures import Cell, Goal, Report, say
+from tests.figures import Cell, Report, say
 from tests.services.programs import find_program
 
 Scenario = Callable[[Report, Size], None]
@@ -28,13 +26,9 @@ is compared with was measured in the same run on the same machine, so the ratios
 """
 
 
-def pages(report: Report, size: Size) -> None:
+def _pages(report: Report, size: Size) -> None:
     """Open every page of a portal with a long past."""
-    if find_spec("tests.benchmarks.pages") is None:
-        report.goal(Goal("Pages", None, "at least", 1))
-        return
-    scale = import_module("tests.benchmarks.scale")
-    import_module("tests.benchmarks.pages").run(report, scale.SMALL if size == QUICK else scale.FULL)
+    pages.run(report, scale.SMALL if size == QUICK else scale.FULL)
 
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -44,7 +38,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "one-handshake": pushes.one_handshake,
     "delay": pushes.delay,
     "unreachable": pushes.unreachable,
-    "pages": pages,
+    "pages": _pages,
 }
 
 

@@ -291,7 +291,10 @@ def test_a_rollout_without_a_choice_or_with_garbage_is_refused(
     as_admin: Client, account: TechnicalAccount
 ) -> None:
     before = Rollout.objects.count()
-    for data in ({"reason": "rotation"}, {"reason": "x", "instance": "x", "installation": "\x00"}):
+    for data in (
+        {"reason": "rotation", **choose([])},
+        {"reason": "x", "instance": "x", "installation": "\x00"},
+    ):
         response = as_admin.post(reverse("account_rollout", args=[account.pk]), data)
         assert response.status_code == 200
         assert "Please correct this" in response.content.decode()

@@ -258,18 +258,18 @@ def test_cancelling_ends_what_is_queued_and_nothing_else() -> None:
 def test_a_container_holds_the_version_of_its_newest_push_that_succeeded() -> None:
     rollout = make_rollout()
     account = rollout.secret.account
-    assert held_versions(account) == {}
+    assert held_versions(Installation.objects.all()) == {}
     finish_all(rollout, state="succeeded")
-    assert [secret.version for secret in held_versions(account).values()] == [1]
+    assert [secret.version for secret in held_versions(Installation.objects.all()).values()] == [1]
     version, _new = add_secret(account=account, secret=Secret("p8e-second"), actor=SOMEBODY)
     newer = start(version, *Installation.objects.all())
-    assert [secret.version for secret in held_versions(account).values()] == [1]
+    assert [secret.version for secret in held_versions(Installation.objects.all()).values()] == [1]
     finish_all(newer, state="succeeded")
-    assert [secret.version for secret in held_versions(account).values()] == [2]
+    assert [secret.version for secret in held_versions(Installation.objects.all()).values()] == [2]
 
 
 def test_a_file_that_changed_afterwards_proves_nothing() -> None:
     rollout = make_rollout()
     finish_all(rollout, state="succeeded")
     Installation.objects.update(observed_digest="e" * 64)
-    assert held_versions(rollout.secret.account) == {}
+    assert held_versions(Installation.objects.all()) == {}

@@ -99,7 +99,11 @@ def reach_values(client: Client, *, name: str = "Triggers production") -> Techni
 
 
 def choose(installations: Iterable[Installation]) -> dict[str, object]:
-    """Return what the form posts when these installations and their instances are ticked."""
+    """Return what the form posts when these installations and their instances are ticked, and no others."""
     chosen = list(installations)
     ids: list[uuid.UUID] = [installation.instance_id for installation in chosen]
-    return {"instance": sorted({str(pk) for pk in ids}), "installation": [str(each.pk) for each in chosen]}
+    return {
+        "shown": [str(instance.pk) for instance in Instance.objects.all()],
+        "instance": sorted({str(pk) for pk in ids}),
+        "installation": [str(each.pk) for each in chosen],
+    }

@@ -312,7 +312,7 @@ def every_error(kind: type[ssh.SSHError] = ssh.SSHError) -> Iterator[type[ssh.SS
         yield from every_error(below)
 
 
-@pytest.mark.parametrize("error", set(every_error()), ids=lambda error: error.__name__)
+@pytest.mark.parametrize("error", list(dict.fromkeys(every_error())), ids=lambda error: error.__name__)
 def test_every_error_has_a_code_that_people_can_look_up(error: type[ssh.SSHError]) -> None:
     assert error.code in set(Code)
 

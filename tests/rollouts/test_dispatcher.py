@@ -106,7 +106,9 @@ def test_who_does_not_answer_takes_nobody_s_place(
     wait_for({"succeeded": 1, "queued": 30}, within=15)  # one after another, thirty would take ten minutes
     assert site.secret() == FIRST
     assert threading.active_count() - threads < 20
-    assert not Container.objects.exclude(lease_token=None).exists()
+    wait_until(
+        lambda: not Container.objects.exclude(lease_token=None).exists(), within=5, what="no lease to be held"
+    )
 
 
 def test_who_refuses_or_has_no_address_fails_with_its_code(

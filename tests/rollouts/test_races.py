@@ -17,7 +17,7 @@ from credentials.rollouts.lease import Lease
 from credentials.rollouts.models import Push
 from credentials.rollouts.services import Retried, RolloutError, cancel_rollout, held_versions, retry_pushes
 from instances.failures import Code, explain
-from instances.models import Container, Instance
+from instances.models import Container, Installation, Instance
 from portal.audit.models import Actor, AuditEvent
 from portal.plaintext import Secret
 from portal.sandbox.config_files import Shape
@@ -151,13 +151,13 @@ def test_what_may_have_been_overwritten_is_not_shown_as_held(
     site = make_site()
     start(site)
     deliver_all(site)
-    assert held_versions(account)
+    assert held_versions(Installation.objects.all())
     superseded = abandon(site, start(site), stage="committing")
     cancel_rollout(rollout=start(site), actor=actor)
     deliver_all(site)
     superseded.refresh_from_db()
     assert superseded.state == "superseded"
-    assert held_versions(account) == {}
+    assert held_versions(Installation.objects.all()) == {}
 
 
 @pytest.mark.parametrize(("before", "after"), [(False, None), (True, True)])

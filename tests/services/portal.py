@@ -32,7 +32,9 @@ class Portal:
             **environment,
         }
 
-    def manage(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
+    def manage(
+        self, *arguments: str, stdin: str = "", fails: bool = False, within: float = COMMAND_SECONDS
+    ) -> str:
         """Run a management command and return what it printed; fails unless it ends as expected."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
@@ -41,7 +43,7 @@ class Portal:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=within,
             check=False,
         )
         assert bool(done.returncode) == fails, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"

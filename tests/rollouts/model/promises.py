@@ -10,10 +10,10 @@ from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
 
-from credentials.models import ClientSecret, TechnicalAccount
+from credentials.models import ClientSecret
 from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.services import held_versions
-from instances.models import Container
+from instances.models import Container, Installation
 from portal.audit.models import AuditEvent
 from portal.audit.verification import verify
 from tests.rollouts.model.container import Site, Write
@@ -213,9 +213,8 @@ class Promises:
         for row in self.rows.pushes.values():
             assert row["state"] in ENDED, f"a push stays {row['state']} ({row['code']}) for ever"
         assert all(row["finished"] for row in self.rows.attempts.values()), "an attempt never ends"
-        for account in TechnicalAccount.objects.all():
-            for installation, secret in held_versions(account).items():
-                self._is_held(installation, secret)
+        for installation, secret in held_versions(Installation.objects.all()).items():
+            self._is_held(installation, secret)
         findings = verify().findings
         assert not findings, f"the audit chain is broken: {findings}"
 

@@ -9,7 +9,7 @@ from django.db.models import F
 from credentials import services
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts import delivery, tasks
-from credentials.rollouts.models import Attempt, Duty, Push, Rollout
+from credentials.rollouts.models import Attempt, Duty, ProvenWrite, Push, Rollout
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
 from portal.audit.append_only import protect, unprotect
 from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, seal
@@ -22,8 +22,8 @@ LAYOUT = {"one": ["shop", "mail"], "two": ["shop", "mail"]}
 """Containers and what is installed on them."""
 ACCOUNTS = ("triggers", "analytics")
 TABLES: list[type[models.Model]] = [
-    Attempt, Push, Rollout, Duty, Assignment, ClientSecret, TechnicalAccount, Installation, HostKey,
-    ExpectedHostKey, Container, Instance, AuditEvent,
+    Attempt, ProvenWrite, Push, Rollout, Duty, Assignment, ClientSecret, TechnicalAccount, Installation,
+    HostKey, ExpectedHostKey, Container, Instance, AuditEvent,
 ]  # fmt: skip
 Key = tuple[str, str]
 

@@ -1,0 +1,1 @@
+"""Tags behind the smallest partials of templates."""

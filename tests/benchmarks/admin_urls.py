@@ -1,0 +1,38 @@
+"""Django's admin over the portal's tables, with the columns that the portal's own lists show."""
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db.models import Model
+from django.urls import URLPattern, URLResolver, path
+
+from credentials.models import TechnicalAccount
+from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.wizard.models import Draft
+from instances.models import Container, Installation, Instance
+from portal.audit.models import AuditEvent
+
+COLUMNS: dict[type[Model], tuple[str, ...]] = {
+    AuditEvent: ("seq", "at", "actor_name", "action", "target_name"),
+    Attempt: ("number", "push", "cause", "verdict", "code", "started"),
+    Push: ("installation", "state", "code", "rollout", "requested"),
+    Rollout: ("number", "secret", "reason", "requested", "requested_by_name"),
+    TechnicalAccount: ("name", "state", "client_id", "created"),
+    Draft: ("account", "step", "changed", "changed_by_name"),
+    Instance: ("name", "environment", "deployment", "role", "uses_triggers"),
+    Container: ("name", "address", "port", "login", "is_enabled"),
+    Installation: ("instance", "container", "observed_build", "observed"),
+    User: ("username", "is_active", "last_login"),
+}
+RELATED: dict[type[Model], tuple[str, ...]] = {
+    Attempt: ("push__installation__instance", "push__installation__container", "push__rollout"),
+    Push: ("installation__instance", "installation__container", "rollout__secret__account"),
+    Rollout: ("secret__account",),
+}
+"""What somebody with this many rows would certainly add, since each row would need several queries else."""
+
+site = admin.AdminSite()
+for model, columns in COLUMNS.items():
+    options = {"list_display": columns, "list_select_related": RELATED.get(model, True)}
+    site.register(model, type(f"{model.__name__}Admin", (admin.ModelAdmin,), options))
+
+urlpatterns: list[URLPattern | URLResolver] = [path("admin/", site.urls)]

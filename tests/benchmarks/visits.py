@@ -1,0 +1,207 @@
+"""Every page of the portal as somebody opens it: which address, as whom, and which table it is about.
+
+A page that a person can GET must stand here, or `tests/test_page_costs.py` fails.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db.models import Count
+from django.urls import reverse
+
+from credentials.models import TechnicalAccount
+from credentials.rollouts.models import Push, Rollout
+from credentials.wizard.models import Draft
+from credentials.wizard.steps import STEPS
+from instances import pending_import
+from instances.models import Container, Installation, Instance
+from portal.audit.models import AuditEvent
+
+Place = Mapping[str, object]
+LAST = "page=999999"
+"""Django's paginator answers a number beyond the end with the last page."""
+
+
+class Nothing(LookupError):
+    """There is no such row in this portal, so the page cannot be opened."""
+
+
+def _first(rows: Any) -> Any:  # Any: a query set of any model
+    found = rows.first()
+    if found is None:
+        raise Nothing
+    return found
+
+
+def nowhere() -> Place:
+    return {}
+
+
+def an_account() -> Place:
+    """The account with most instances."""
+    active = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE)
+    return {"pk": _first(active.annotate(size=Count("assignments")).order_by("-size")).pk}
+
+
+def a_draft() -> Place:
+    return {"pk": _first(Draft.objects.order_by("pk")).account_id}
+
+
+def a_rollout() -> Place:
+    """The largest of the newest."""
+    newest = Rollout.objects.filter(pk__in=list(Rollout.objects.values_list("pk", flat=True)[:9]))
+    return {"pk": _first(newest.annotate(size=Count("pushes")).order_by("-size")).pk}
+
+
+def an_old_rollout() -> Place:
+    return {"pk": _first(Rollout.objects.filter(pushes__isnull=False).order_by("number")).pk}
+
+
+def a_push() -> Place:
+    return {"pk": _first(Push.objects.filter(state="succeeded").order_by("-requested", "pk")).pk}
+
+
+def a_queued_push() -> Place:
+    return {"pk": _first(Push.objects.filter(state="queued").order_by("-requested", "pk")).pk}
+
+
+def an_instance() -> Place:
+    return {"pk": _first(Instance.objects.filter(installations__isnull=False)).pk}
+
+
+def an_installation() -> Place:
+    return {"pk": _first(Installation.objects.order_by("pk")).pk}
+
+
+def a_container() -> Place:
+    return {"pk": _first(Container.objects.all()).pk}
+
+
+def an_event() -> Place:
+    return {"seq": _first(AuditEvent.objects.order_by("seq")).seq}
+
+
+def a_person() -> Place:
+    return {"pk": User.objects.get(username="henry").pk}
+
+
+def an_upload() -> Place:
+    person = User.objects.get(username="alice")
+    rows = b"instance,container,address\nnew_mkt,new-app-1,new-app-1.campaign.example.com\n"
+    return {"upload": pending_import.keep(rows, user_id=person.pk)}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One way to open a page. `table` is the model (`app.model`) whose list the page is compared with."""
+
+    name: str
+    table: str
+    what: str = ""
+    query: str = ""
+    place: Callable[[], Place] = nowhere
+    with_place: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    who: str = "alice"
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, {self.what}" if self.what else self.name
+
+    @property
+    def is_list(self) -> bool:
+        """Whether an empty portal has this page too."""
+        return self.place is nowhere
+
+    def url(self) -> str:
+        """The address in this portal; `Nothing` if it has no such row."""
+        path = reverse(self.name, kwargs={**self.place(), **self.with_place})
+        return f"{path}?{self.query}" if self.query else path
+
+
+ACCOUNT, DRAFT = "credentials.technicalaccount", "wizard.draft"
+ROLLOUT, PUSH, ATTEMPT = "rollouts.rollout", "rollouts.push", "rollouts.attempt"
+INSTANCE, CONTAINER, INSTALLATION = "instances.instance", "instances.container", "instances.installation"
+EVENT, USER = "audit.auditevent", "auth.user"
+LIVE = {"HX-Request": "true"}
+
+
+def _steps() -> Iterator[Visit]:
+    for step in STEPS["new"]:
+        table = INSTALLATION if step.slug in ("instances", "review") else DRAFT
+        yield Visit("wizard", table, step.slug, place=a_draft, with_place={"step": step.slug})
+
+
+VISITS: tuple[Visit, ...] = (
+    Visit("home", PUSH),
+    Visit("login", USER, who=""),
+    Visit("password_change", USER),
+    Visit("accounts", ACCOUNT),
+    Visit("accounts", ACCOUNT, "search", "q=experience&state=active"),
+    Visit("account", ACCOUNT, place=an_account),
+    Visit("account", INSTALLATION, "last page", LAST, an_account),
+    Visit("account", ROLLOUT, "history", "show=history", an_account),
+    Visit("account", ROLLOUT, "history, last page", f"show=history&{LAST}", an_account),
+    Visit("account_retire", ACCOUNT, place=an_account),
+    Visit("account_new", ACCOUNT),
+    Visit("wizard_resume", DRAFT, place=a_draft),
+    *_steps(),
+    Visit("wizard", INSTALLATION, "instances, last page", LAST, a_draft, {"step": "instances"}),
+    Visit("wizard", INSTALLATION, "instances, search", "q=brand00001", a_draft, {"step": "instances"}),
+    Visit("wizard", INSTALLATION, "review, last page", LAST, a_draft, {"step": "review"}),
+    Visit("draft_delete", DRAFT, place=a_draft),
+    Visit("account_secret", ACCOUNT, place=an_account),
+    Visit("account_rollout", INSTALLATION, place=an_account),
+    Visit("account_rollout", INSTALLATION, "all instances", "all=1", an_account),
+    Visit("account_rollout", INSTALLATION, "all instances, last page", f"all=1&{LAST}", an_account),
+    Visit("account_rollout", INSTALLATION, "search", "all=1&q=brand00001", an_account),
+    Visit("rollouts", ROLLOUT),
+    Visit("rollouts", ROLLOUT, "last page", LAST),
+    Visit("rollouts", ROLLOUT, "filter", "reason=rotation"),
+    Visit("rollout", PUSH, place=a_rollout),
+    Visit("rollout", PUSH, "last page", LAST, a_rollout),
+    Visit("rollout", PUSH, "filter", "state=failed", a_rollout),
+    Visit("rollout", PUSH, "oldest", "", an_old_rollout),
+    Visit("rollout", PUSH, "live part", "", a_rollout, headers=LIVE),
+    Visit("failed_pushes", PUSH),
+    Visit("failed_pushes", PUSH, "last page", LAST),
+    Visit("failed_pushes", PUSH, "filter", "state=failed&container=app"),
+    Visit("push", ATTEMPT, place=a_push),
+    Visit("push", ATTEMPT, "live part", "seen=queued", a_queued_push, headers=LIVE),
+    Visit("instances", INSTANCE),
+    Visit("instances", INSTANCE, "last page", LAST),
+    Visit("instances", INSTANCE, "search", "q=0001&environment=production"),
+    Visit("instance_add", INSTANCE),
+    Visit("instance", INSTANCE, place=an_instance),
+    Visit("instance_edit", INSTANCE, place=an_instance),
+    Visit("installation_add", INSTALLATION, place=an_instance),
+    Visit("installation_remove", INSTALLATION, place=an_installation),
+    Visit("inventory_import", INSTALLATION),
+    Visit("inventory_template", INSTALLATION),
+    Visit("inventory_preview", INSTALLATION, place=an_upload),
+    Visit("containers", CONTAINER),
+    Visit("containers", CONTAINER, "last page", LAST),
+    Visit("containers", CONTAINER, "search", "q=001&switch=on"),
+    Visit("containers", CONTAINER, "filter", "host_key=offered"),
+    Visit("container_add", CONTAINER),
+    Visit("container", CONTAINER, place=a_container),
+    Visit("container_edit", CONTAINER, place=a_container),
+    Visit("ssh_key", CONTAINER),
+    Visit("history", EVENT),
+    Visit("history", EVENT, "oldest", "after=0"),
+    Visit("history", EVENT, "own events", "", who="henry"),
+    Visit("history", EVENT, "filter", "action=user&who=alice"),
+    Visit("history", EVENT, "search, found", "text=CHG0"),
+    Visit("history", EVENT, "search, nothing found", "text=nowhere-to-be-found"),
+    Visit("history", EVENT, "object, nothing found", "object=nowhere-to-be-found"),
+    Visit("history", EVENT, "who, nothing found", "who=nowhere-to-be-found"),
+    Visit("history", EVENT, "dates", "since=2025-01-01&until=2025-01-31"),
+    Visit("history_event", EVENT, place=an_event),
+    Visit("history_verify", EVENT),
+    Visit("users", USER),
+    Visit("user_add", USER),
+    Visit("user", EVENT, place=a_person),
+    Visit("user_password", USER, place=a_person),
+)

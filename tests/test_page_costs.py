@@ -1,0 +1,72 @@
+"""What a page costs does not depend on how much there is: few rows and many take the same queries.
+
+The times are measured by `tests.benchmarks.pages`.
+"""
+
+from random import Random
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from credentials.rollouts.models import Attempt
+from instances.models import Installation
+from portal.audit.verification import verify
+from tests.benchmarks.fleet import seed_fleet
+from tests.benchmarks.past import seed_past
+from tests.benchmarks.scale import Scale
+from tests.benchmarks.trail import seed_trail
+from tests.benchmarks.visits import VISITS, Visit
+from tests.test_roles import PAGES
+
+pytestmark = pytest.mark.django_db
+
+FEW = Scale(installations=60, attempts=300, events=200)
+MANY = Scale(installations=240, attempts=1_200, events=600)
+
+
+def seed(scale: Scale) -> None:
+    fleet = seed_fleet(scale, Random(1))
+    seed_past(fleet, scale)
+    seed_trail(fleet, scale)
+
+
+def number_of_queries(visit: Visit) -> int:
+    client = Client(headers=dict(visit.headers))
+    if visit.who:
+        client.force_login(User.objects.get(username=visit.who))
+    if visit.name.startswith("history"):
+        client.get(visit.url())  # which is recorded the first time only
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(visit.url()).status_code in (200, 302)
+    return len(captured)
+
+
+def costs(scale: Scale) -> dict[str, int]:
+    with transaction.atomic():
+        seed(scale)
+        found = {visit.title: number_of_queries(visit) for visit in VISITS}
+        transaction.set_rollback(True)
+    return found
+
+
+def test_every_page_that_can_be_opened_is_measured() -> None:
+    opened = {name for name, page in PAGES.items() if page.get is not None}
+    assert opened == {visit.name for visit in VISITS}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("roles")
+def test_no_page_takes_more_queries_for_more_rows() -> None:
+    few, many = costs(FEW), costs(MANY)
+    assert few == many
+
+
+@pytest.mark.usefixtures("roles")
+def test_a_seeded_portal_holds_what_was_asked_for_and_its_chain_verifies() -> None:
+    seed(FEW)
+    assert (Installation.objects.count(), Attempt.objects.count()) == (FEW.installations, FEW.attempts)
+    result = verify()
+    assert (result.is_intact, result.events) == (True, FEW.events)
