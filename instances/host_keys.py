@@ -26,7 +26,8 @@ class Scan:
 
 def approved_lines(container: Container) -> tuple[str, ...]:
     """Return the pinned keys, each `<type> <base64>`; empty where nothing was approved yet."""
-    return tuple(key.line for key in container.host_keys.filter(state=HostKey.State.APPROVED))
+    approved = HostKey.objects.filter(container=container.pk, state=HostKey.State.APPROVED)
+    return tuple(key.line for key in approved.order_by("fingerprint"))
 
 
 def scan_container(*, container: Container, actor: Actor) -> Scan:

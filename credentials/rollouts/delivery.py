@@ -71,12 +71,11 @@ def _claim(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None
     with lease.taken() as is_ours:
         if not is_ours:
             return None
-        settle_abandoned(container_id)
         return _begin(container_id, lease)
 
 
 def _next(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
-    if not _is_due(container_id):
+    if not Push.objects.waiting().filter(container=container_id).exists():
         return None
     with lease.held():
         return _begin(container_id, lease)
@@ -190,13 +189,14 @@ def _deliver_one(push: Push, attempt: Attempt, line: Line) -> None:
 
 
 def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
-    """Mark the next due push as running and write its attempt; None if nothing is due. In a transaction."""
-    related = ("rollout__secret__account", "installation__instance__assignment", "container")
-    # Unknown ones first: a look takes moments, and whoever asked waits for its answer.
-    order = Case(When(state=Push.State.UNKNOWN, then=0), default=1), "due"
-    due = Push.objects.due().filter(container=container_id).select_related(*related).order_by(*order)
-    # A person may retry, and so sign, an unknown push while it is read: hence the lock.
-    push = due.select_for_update(of=("self",)).annotate(made=last_attempt_number()).first()
+    """Mark the next due push as running and write its attempt; None if nothing is due. In a transaction.
+
+    Whatever runs already was left by a holder that vanished, and is settled first.
+    """
+    push = _first_at_hand(container_id)
+    if push and push.state == Push.State.RUNNING:
+        settle_abandoned(container_id)
+        push = _first_at_hand(container_id)
     if push is None:
         return None
     looking = push.state == Push.State.UNKNOWN
@@ -217,6 +217,16 @@ def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None
         lease_token=lease.token,
         worker=lease.owner,
     )
+
+
+def _first_at_hand(container_id: uuid.UUID) -> Push | None:
+    related = ("rollout__secret__account", "installation__instance__assignment", "container")
+    # Unknown ones before queued ones: a look takes moments, and whoever asked waits for its answer.
+    rank = Case(When(state=Push.State.RUNNING, then=0), When(state=Push.State.UNKNOWN, then=1), default=2)
+    pushes = Push.objects.at_hand().filter(container=container_id).select_related(*related)
+    # A person may retry, and so sign, an unknown push while it is read: hence the lock.
+    locked = pushes.order_by(rank, "due").select_for_update(of=("self",))
+    return locked.annotate(made=last_attempt_number()).first()
 
 
 def _attempt(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evidence) -> Outcome:
@@ -378,8 +388,7 @@ def _write_outcome(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evi
         fresh = Push.objects.select_for_update().get(pk=push.pk)
         if fresh.state != Push.State.RUNNING:
             return  # an earlier try did reach the database, only its answer was lost
-        fresh.rollout = push.rollout
-        fresh.installation = push.installation
+        fresh.rollout, fresh.installation, fresh.container = push.rollout, push.installation, push.container
         _observe(push, evidence)
         attempt.after_digest = evidence.after_digest
         attempt.exit_codes, attempt.output = evidence.exit_codes, evidence.output

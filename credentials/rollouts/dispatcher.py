@@ -1,6 +1,6 @@
 """Takes bells, dials, and delivers to many containers at once; dead ones take nobody's place.
 
-A bell puts a container into line. One thread makes all connections, which costs a descriptor each and no
+A bell puts containers into line. One thread makes all connections, which costs a descriptor each and no
 thread; whoever answers gets a thread to be delivered to. A container that does not answer at once may take
 its time among thousands of others, and its failure is written down by threads of their own.
 """
@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
@@ -61,12 +62,13 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
-    def ring(self, container_id: uuid.UUID) -> None:
-        """Put a container into line; waits while the line is long, so that other workers get their share."""
+    def ring(self, container_ids: Iterable[uuid.UUID]) -> None:
+        """Put containers into line; waits while the line is long, so that other workers get their share."""
         with self._changed:
             while len(self._line) >= self._places and not delivery.stopping.is_set():
                 self._changed.wait(1)
-            self._put(container_id)
+            for container_id in container_ids:
+                self._put(container_id)
 
     def _put(self, container_id: uuid.UUID) -> None:
         if container_id not in self._known:

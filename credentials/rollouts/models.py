@@ -66,16 +66,26 @@ def _beyond_any_delay() -> timedelta:
     return timedelta(seconds=1.2 * max(settings.PUSH_RETRY_DELAYS, default=0)) + ROOM
 
 
+def _is_due() -> Q:
+    in_time = Q(due__lte=Now()) | Q(due__gt=Now() + _beyond_any_delay())
+    return in_time & Q(state__in=Push.WAITING, container__is_enabled=True)
+
+
 class PushQuerySet(models.QuerySet["Push"]):
     def due(self) -> Self:
         """Pushes to deliver now, and unknown ones to look at now, on containers that are on.
 
         One that is due further ahead than any delay reaches was put off before the clock was set back.
         """
-        is_due = Q(due__lte=Now()) | Q(due__gt=Now() + _beyond_any_delay())
-        return self.filter(
-            is_due, state__in=[Push.State.QUEUED, Push.State.UNKNOWN], container__is_enabled=True
-        )
+        return self.filter(_is_due())
+
+    def at_hand(self) -> Self:
+        """Pushes that are due, and those that are marked as running."""
+        return self.filter(_is_due() | Q(state=Push.State.RUNNING))
+
+    def waiting(self) -> Self:
+        """Pushes that are due or will be."""
+        return self.filter(state__in=Push.WAITING)
 
     def open(self) -> Self:
         return self.filter(state__in=Push.OPEN)
@@ -119,6 +129,7 @@ class Push(models.Model):
         SUPERSEDED = "superseded", _("Superseded")
 
     OPEN = [State.QUEUED, State.RUNNING, State.UNKNOWN]
+    WAITING = [State.QUEUED, State.UNKNOWN]
     NO_MORE_TRIES = 10_000
     """In `tries`: more than any list of delays, so that nothing but a person's retry sends this again."""
 

@@ -106,7 +106,8 @@ def _later(tries: int, at_least: float = 0) -> object:
 def settle_abandoned(container_id: uuid.UUID) -> None:
     """Settle what a holder that vanished left running; the caller has just taken the container."""
     running = Push.objects.filter(container=container_id, state=Push.State.RUNNING)
-    for push in running.select_for_update(of=("self",)).select_related("rollout", "installation"):
+    related = ("rollout", "installation__instance", "container")
+    for push in running.select_for_update(of=("self",)).select_related(*related):
         attempt = push.attempts.filter(finished=None).first()
         if attempt:
             settle(push, attempt, abandoned_outcome(attempt))

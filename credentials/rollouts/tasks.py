@@ -1,6 +1,7 @@
-"""The doorbell: a message that carries a container's id, and may be lost or come twice."""
+"""The doorbell: a message that names containers, and may be lost or come twice."""
 
 import logging
+import math
 import uuid
 from collections.abc import Collection
 from functools import partial
@@ -16,10 +17,15 @@ from instances.models import Container
 logger = logging.getLogger(__name__)
 
 
+# A message costs more than a container in it; yet many workers must be able to share the containers.
+MESSAGES = 16
+MOST_PER_MESSAGE = 50
+
+
 @shared_task(ignore_result=True)
-def deliver(container_id: str) -> None:
-    """Put this container into the worker's line: whatever is due there gets delivered."""
-    dispatcher().ring(uuid.UUID(container_id))
+def deliver(container_ids: list[str]) -> None:
+    """Put these containers into the worker's line: whatever is due there gets delivered."""
+    dispatcher().ring([uuid.UUID(each) for each in container_ids])
 
 
 def ring_on_commit(container_ids: Collection[uuid.UUID]) -> None:
@@ -31,18 +37,21 @@ def ring_on_commit(container_ids: Collection[uuid.UUID]) -> None:
 
 
 def ring(container_ids: Collection[uuid.UUID]) -> int:
-    """Ring containers; return how many messages the broker took.
+    """Ring containers; return for how many of them the broker took a message.
 
     A broker that is away costs the first failure only: nothing is lost, since the reconciler rings again.
     """
-    Container.objects.filter(pk__in=container_ids).update(rung=Now())
-    for count, container_id in enumerate(container_ids):
+    ids = list(container_ids)
+    Container.objects.filter(pk__in=ids).update(rung=Now())
+    size = min(math.ceil(len(ids) / MESSAGES), MOST_PER_MESSAGE) or 1
+    for begin in range(0, len(ids), size):
+        named = [str(each) for each in ids[begin : begin + size]]
         try:
-            deliver.apply_async(args=(str(container_id),), ignore_result=True)
+            deliver.apply_async(args=(named,), ignore_result=True)
         except (KombuError, OperationalError, OSError) as error:
             logger.warning(
                 "The broker took no message (%s); the reconciler rings again.", type(error).__name__
             )
-            Container.objects.filter(pk__in=list(container_ids)[count:]).update(rung=None)
-            return count
-    return len(container_ids)
+            Container.objects.filter(pk__in=ids[begin:]).update(rung=None)
+            return begin
+    return len(ids)

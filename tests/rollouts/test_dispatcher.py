@@ -73,8 +73,8 @@ def test_more_containers_than_places_are_all_delivered_to(
     start(*sites)
     line = make_dispatcher(places=2)
     for site in sites:
-        line.ring(site.row.pk)
-        line.ring(site.row.pk)  # a bell may come twice
+        line.ring([site.row.pk])
+        line.ring([site.row.pk])  # a bell may come twice
     wait_for({"succeeded": 6}, within=30)
     assert [site.secret(f"prod{number}") for number, site in enumerate(sites)] == [FIRST] * 6
     assert [site.server.connections for site in sites] == [1] * 6
@@ -85,7 +85,7 @@ def test_ten_instances_on_a_container_cost_one_connection(
 ) -> None:
     site = make_site(instances=tuple(f"prod{number}" for number in range(10)))
     start(site)
-    make_dispatcher().ring(site.row.pk)
+    make_dispatcher().ring([site.row.pk])
     wait_for({"succeeded": 10}, within=60)
     assert site.server.connections == 1
 
@@ -102,7 +102,7 @@ def test_who_does_not_answer_takes_nobody_s_place(
     threads = threading.active_count()
     line = make_dispatcher(places=2)
     for each in (*silent, site):
-        line.ring(each.row.pk)
+        line.ring([each.row.pk])
     wait_for({"succeeded": 1, "queued": 30}, within=15)  # one after another, thirty would take ten minutes
     assert site.secret() == FIRST
     assert threading.active_count() - threads < 20
@@ -120,7 +120,7 @@ def test_who_refuses_or_has_no_address_fails_with_its_code(
     start(closed, unnamed)
     line = make_dispatcher()
     for site in (closed, unnamed):
-        line.ring(site.row.pk)
+        line.ring([site.row.pk])
     wait_until(
         lambda: (
             set(Push.objects.values_list("code", flat=True)) == {"connection_refused", "name_not_resolved"}
@@ -137,7 +137,7 @@ def test_what_has_no_work_is_not_dialed(
     start(busy)
     line = make_dispatcher()
     for pk in (idle.row.pk, uuid.uuid4(), busy.row.pk):
-        line.ring(pk)
+        line.ring([pk])
     wait_for({"succeeded": 1}, within=15)
     assert idle.server.connections == 0
 
@@ -149,10 +149,10 @@ def test_a_bell_during_a_delivery_is_heard_after_it(
     start(site)
     Push.objects.filter(installation__instance__name="prod2").update(due=Now() + timedelta(minutes=5))
     line = make_dispatcher()
-    line.ring(site.row.pk)
+    line.ring([site.row.pk])
     wait_for({"running": 1}, within=10)
     Push.objects.filter(installation__instance__name="prod2").update(due=Now())
-    line.ring(site.row.pk)
+    line.ring([site.row.pk])
     wait_for({"succeeded": 2}, within=20)
 
 
@@ -164,7 +164,7 @@ def test_a_stop_leaves_what_was_not_begun_to_others(
     Container.objects.update(rung=Now())
     line = make_dispatcher(places=2)
     for each in silent[:4]:
-        line.ring(each.row.pk)
+        line.ring([each.row.pk])
     delivery.stopping.set()
     stopped = time.monotonic()
     line.close()
@@ -187,7 +187,7 @@ def test_a_database_that_is_away_loses_no_bell(
         return containers_with_work()
 
     monkeypatch.setattr(dispatcher, "containers_with_work", away)
-    make_dispatcher().ring(site.row.pk)
+    make_dispatcher().ring([site.row.pk])
     wait_for({"succeeded": 1}, within=15)
     assert len(asked) >= 2
 

@@ -67,10 +67,10 @@ def _opening(outside: Outside) -> Callable[..., container.Connection]:
 
 
 def _ringing(outside: Outside) -> Callable[..., None]:
-    def apply_async(args: tuple[str], **_: object) -> None:
+    def apply_async(args: tuple[list[str]], **_: object) -> None:
         if outside.broker_is_away:
             raise BrokerAway("away")
-        outside.bells.append(args[0])
+        outside.bells.extend(args[0])
 
     return apply_async
 
