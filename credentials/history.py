@@ -15,7 +15,7 @@ from credentials.rollouts.progress import Progress, progress_of
 from credentials.rollouts.services import held_versions
 from instances.models import Installation
 
-PAGE = 50
+PAGE = 25
 ROLLOUTS_PAGE = 10
 PUSHES_SHOWN = 20
 OUTPUT_SHOWN = 2000  # characters, the end of it; the push's own page has all that is kept

@@ -23,7 +23,7 @@ from credentials.wizard.prose import AFTERWARDS, PRODUCTS
 from portal.audit.models import Actor
 
 __all__ = ["account_detail", "account_list", "account_retire", "home"]
-PAGE = 50
+PAGE = 25
 USING_SHOWN = 20  # instances that stand in the way of a retirement
 
 

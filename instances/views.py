@@ -19,7 +19,7 @@ from instances.models import Container, Installation, Instance
 from instances.nlserver import MIN_BUILD
 from portal.audit.models import Actor
 
-PAGE = 50
+PAGE = 25
 SUGGESTIONS = 500
 
 

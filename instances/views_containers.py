@@ -20,7 +20,7 @@ from instances.inventory import InventoryError
 from instances.models import Container, HostKey
 from portal.audit.models import Actor
 
-PAGE = 50
+PAGE = 25
 
 
 @require_GET

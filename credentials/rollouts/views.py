@@ -22,7 +22,8 @@ from credentials.rollouts.services import Retried, cancel_rollout, refusal, retr
 from instances.failures import Code
 from portal.audit.models import Actor, AuditEvent
 
-PAGE = 50
+PAGE = 25
+FAILED_PAGE = 50  # people retry a page of them at a time
 ATTEMPTS_PAGE = 20
 RETRIES_SHOWN = 20
 
@@ -174,7 +175,7 @@ def _retries(push: Push) -> list[Retry]:
 def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse:
     form = FailedPushFilter(request.GET)
     waiting = form.select(Push.objects.needing_attention()).order_by("-requested", "pk")
-    page = Paginator(waiting.values_list("pk", flat=True), PAGE).get_page(request.GET.get("page"))
+    page = Paginator(waiting.values_list("pk", flat=True), FAILED_PAGE).get_page(request.GET.get("page"))
     pushes = _with_last_retry(named(Push.objects.filter(pk__in=list(page)))).order_by("-requested", "pk")
     context = {
         "form": form,
