@@ -1,11 +1,12 @@
 """The inventory: instances, containers and the installations of one on the other."""
 
 import uuid
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -81,6 +82,17 @@ class ContainerQuerySet(models.QuerySet["Container"]):
     def renew(self, pk: uuid.UUID, *, token: uuid.UUID, lease: timedelta) -> bool:
         """Extend a lease still held under `token`. False: it was lost; its holder may write nothing."""
         return bool(self.filter(pk=pk, lease_token=token).update(lease_expires=Now() + lease))
+
+    def note_bells(self, pks: Iterable[uuid.UUID], *, rung: bool) -> None:
+        """Note when these containers were rung: now, or never if their bells were lost.
+
+        Whom somebody else is just writing to is left out. Two processes that ring the same containers would
+        otherwise wait for each other, or for whoever holds a row; and all that depends on the note is when
+        the reconciler rings again.
+        """
+        with transaction.atomic():
+            rows = self.filter(pk__in=pks).order_by("pk").select_for_update(skip_locked=True, of=("self",))
+            self.filter(pk__in=list(rows.values_list("pk", flat=True))).update(rung=Now() if rung else None)
 
     def release(self, pk: uuid.UUID, *, token: uuid.UUID) -> bool:
         """Give the container back. False: the lease was lost before."""

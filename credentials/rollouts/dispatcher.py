@@ -220,7 +220,7 @@ class Dispatcher:
             left = self._known - self._delivered_to | self._rung_again
             self._changed.notify_all()
         try:
-            Container.objects.filter(pk__in=left).update(rung=None)
+            Container.objects.note_bells(left, rung=False)
         except DatabaseError as error:
             logger.warning("The bells of %d containers are lost (%s).", len(left), type(error).__name__)
         finally:

@@ -8,7 +8,6 @@ from functools import partial
 
 from celery import shared_task
 from django.db import transaction
-from django.db.models.functions import Now
 from kombu.exceptions import KombuError, OperationalError
 
 from credentials.rollouts.dispatcher import dispatcher
@@ -42,7 +41,7 @@ def ring(container_ids: Collection[uuid.UUID]) -> int:
     A broker that is away costs the first failure only: nothing is lost, since the reconciler rings again.
     """
     ids = list(container_ids)
-    Container.objects.filter(pk__in=ids).update(rung=Now())
+    Container.objects.note_bells(ids, rung=True)
     size = min(math.ceil(len(ids) / MESSAGES), MOST_PER_MESSAGE) or 1
     for begin in range(0, len(ids), size):
         named = [str(each) for each in ids[begin : begin + size]]
@@ -52,6 +51,6 @@ def ring(container_ids: Collection[uuid.UUID]) -> int:
             logger.warning(
                 "The broker took no message (%s); the reconciler rings again.", type(error).__name__
             )
-            Container.objects.filter(pk__in=ids[begin:]).update(rung=None)
+            Container.objects.note_bells(ids[begin:], rung=False)
             return begin
     return len(ids)

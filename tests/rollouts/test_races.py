@@ -251,6 +251,27 @@ def test_who_waits_longest_is_rung_first(
     assert never.row.rung
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite: a writer has the whole database")
+def test_a_bell_waits_for_nobody_who_writes_to_a_container(make_site: MakeSite, start: Start) -> None:
+    held, free = make_site("mkt-1"), make_site("mkt-2", instances=("prod2",))
+    start(held, free)
+    Container.objects.update(rung=None)
+
+    def reconcile() -> int:
+        try:
+            return reconciler.reconcile()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        Container.objects.select_for_update().get(pk=held.row.pk)
+        assert pool.submit(reconcile).result(10) == 2
+    held.row.refresh_from_db()
+    free.row.refresh_from_db()
+    assert (held.row.rung, bool(free.row.rung)) == (None, True)
+
+
 def test_the_reconciler_survives_any_error(
     db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
