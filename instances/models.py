@@ -91,7 +91,7 @@ class ContainerQuerySet(models.QuerySet["Container"]):
         the reconciler rings again.
         """
         with transaction.atomic():
-            rows = self.filter(pk__in=pks).order_by("pk").select_for_update(skip_locked=True, of=("self",))
+            rows = self.filter(pk__in=pks).order_by("pk").select_for_update(skip_locked=True, no_key=True)
             self.filter(pk__in=list(rows.values_list("pk", flat=True))).update(rung=Now() if rung else None)
 
     def release(self, pk: uuid.UUID, *, token: uuid.UUID) -> bool:

@@ -175,13 +175,18 @@ class Desk:
 
 
 class RowLock:
-    """Holds a container's row as a slow database would: nobody can renew its lease until `release`."""
+    """Holds a container's row as a slow database would: nobody can renew its lease until `release`.
+
+    Rows that refer to it can be made meanwhile: a person's new rollout comes from this same thread.
+    """
 
     def __init__(self, running: Services, row: Container) -> None:
         self._services = running
         self._connection = running.connect()
         self._connection.autocommit = False
-        self._connection.execute("SELECT 1 FROM instances_container WHERE id = %s FOR UPDATE", [row.pk])
+        self._connection.execute(
+            "SELECT 1 FROM instances_container WHERE id = %s FOR NO KEY UPDATE", [row.pk]
+        )
         self._pid = self._connection.info.backend_pid
 
     def blocks(self) -> bool:
