@@ -1,0 +1,72 @@
+"""Reaching a host by SSH, with an end to every wait. The only importer of Paramiko.
+
+Paramiko's own timeouts do not bound a conversation (they restart with every byte, or are missing), so the
+calling thread waits with a monotonic deadline while the blocking call runs beside it, and closes the socket
+when time is up. Errors carry a code and never a word that came from the other side.
+"""
+
+from instances.ssh.addresses import ADDRESS_TRIES, AddressPolicy, resolve
+from instances.ssh.connection import Connection, Target
+from instances.ssh.dials import Dial, dial
+from instances.ssh.errors import (
+    AddressNotAllowed,
+    CommandRefused,
+    ConnectionLost,
+    ConnectionRefused,
+    HostUnreachable,
+    LoginRefused,
+    NameNotResolved,
+    SSHError,
+    SSHTooOld,
+    TimedOut,
+    TooMuchOutput,
+)
+from instances.ssh.host_keys import HostKey, HostKeyChanged, HostKeyUnknown, fingerprint
+from instances.ssh.keys import (
+    PrivateKey,
+    UnusableKey,
+    generate_private_key,
+    load_private_key,
+    public_line,
+    write_private_key,
+)
+from instances.ssh.scans import scan
+from instances.ssh.talk import LINE_LIMIT, Excerpt, Talk
+from instances.ssh.waits import Deadlines, Tick
+
+__all__ = [
+    "ADDRESS_TRIES",
+    "LINE_LIMIT",
+    "AddressNotAllowed",
+    "AddressPolicy",
+    "CommandRefused",
+    "Connection",
+    "ConnectionLost",
+    "ConnectionRefused",
+    "Deadlines",
+    "Dial",
+    "Excerpt",
+    "HostKey",
+    "HostKeyChanged",
+    "HostKeyUnknown",
+    "HostUnreachable",
+    "LoginRefused",
+    "NameNotResolved",
+    "PrivateKey",
+    "SSHError",
+    "SSHTooOld",
+    "Talk",
+    "Target",
+    "Tick",
+    "TimedOut",
+    "TooMuchOutput",
+    "UnusableKey",
+    "dial",
+    "fingerprint",
+    "generate_private_key",
+    "load_private_key",
+    "public_line",
+    "resolve",
+    "scan",
+    "write_private_key",
+]
