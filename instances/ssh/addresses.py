@@ -37,6 +37,16 @@ class AddressPolicy:
             raise AddressNotAllowed
         return vetted
 
+    def vet_unresolved(self, host: str, port: int) -> str:
+        """Return a host that another machine resolves: an address is vetted as ever, a name by its port."""
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            if self.ports and port not in self.ports:
+                raise AddressNotAllowed from None
+            return host
+        return self.vet([host], port)[0]
+
     def _ordinary(self, address: Address) -> bool:
         if address.is_loopback:
             return self.allow_loopback

@@ -7,6 +7,7 @@ from typing import Self
 from instances.ssh.addresses import AddressPolicy
 from instances.ssh.dials import Dial
 from instances.ssh.host_keys import HostKey, check_host_key, preference
+from instances.ssh.jump import Jump, reach
 from instances.ssh.keys import PrivateKey
 from instances.ssh.link import Link
 from instances.ssh.talk import Talk
@@ -15,12 +16,13 @@ from instances.ssh.waits import Deadlines, Pulse, Tick
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to reach: `host_keys` are the pinned ones, each `<type> <base64>`."""
+    """Whom to reach, and through whom: `host_keys` are the pinned ones, each `<type> <base64>`."""
 
     host: str
     port: int
     login: str
     host_keys: tuple[str, ...]
+    jump: Jump | None = None
 
 
 class Connection:
@@ -44,15 +46,20 @@ class Connection:
         """Resolve, vet, connect, check the host key and log in, or raise an `SSHError`.
 
         `tick` is called about every second during this and every later wait; what it raises ends the
-        connection and reaches the caller. `dialed` is a dial to this target that is over: its socket is used,
-        or what it failed with is raised.
+        connection and reaches the caller. `dialed` is a dial to this target, or to its jump host, that is
+        over: its socket is used, or what it failed with is raised.
         """
         pinned = tuple(HostKey.parse(line) for line in target.host_keys)
         limits, pulse = deadlines or Deadlines(), Pulse(tick)
-        if dialed:
-            link = Link(dialed.take(), limits, pulse)
-        else:
-            link = Link.reach(target.host, target.port, policy, limits, pulse)
+        link = reach(
+            target.host,
+            target.port,
+            target.jump,
+            policy=policy,
+            deadlines=limits,
+            pulse=pulse,
+            dialed=dialed,
+        )
         try:
             offered = link.negotiate(preference(pinned))
             check_host_key(offered, pinned)

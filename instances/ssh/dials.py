@@ -18,6 +18,10 @@ class MeteredSocket(socket.socket):
 
     allowance = NEGOTIATION_WIRE_LIMIT
 
+    def allow(self, count: int) -> None:
+        """Take so many bytes from now on."""
+        self.allowance = count
+
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         data = super().recv(bufsize, flags)
         self.allowance -= len(data)

@@ -46,6 +46,42 @@ class CommandRefused(SSHError):
     code = "script_not_run"
 
 
+class JumpHostError(SSHError):
+    """The way through the jump host is not there; the host behind it was not spoken to."""
+
+
+class JumpHostUnreachable(JumpHostError):
+    """It does not answer, or broke off before it connected us."""
+
+    code = "jump_host_unreachable"
+
+
+class JumpHostNotAllowed(JumpHostError):
+    """The address policy does not let us contact it."""
+
+    code = "jump_host_not_allowed"
+
+
+class JumpHostTooOld(JumpHostError):
+    code = "jump_host_too_old"
+
+
+class JumpHostLoginRefused(JumpHostError):
+    code = "jump_host_login_refused"
+
+
+class ForwardingForbidden(JumpHostError):
+    """The jump host lets us in, but connects us to nobody."""
+
+    code = "jump_host_forbids"
+
+
+class NoWayBehind(JumpHostError):
+    """The jump host tried, and cannot reach the host behind it."""
+
+    code = "jump_host_no_way"
+
+
 class ConnectionLost(SSHError):
     code = "connection_lost"
 

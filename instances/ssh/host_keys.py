@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from instances.ssh.errors import SSHError
+from instances.ssh.errors import JumpHostError, SSHError
 
 ECDSA_TYPES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
+HOST_KEY_TYPES = ("ssh-ed25519", *ECDSA_TYPES, "ssh-rsa")
+"""Types of keys that a server may have; RSA keys sign with other algorithms than their type's name."""
 HOST_KEY_FAMILIES = (("ssh-ed25519",), ECDSA_TYPES, RSA_ALGORITHMS)
 
 
@@ -56,6 +58,16 @@ class HostKeyChanged(_HostKeyError):
     """The host showed a key that is not pinned; `offered` is that key. No login was tried."""
 
     code = "host_key_changed"
+
+
+class JumpHostKeyChanged(JumpHostError):
+    """The jump host showed a key that is not pinned; `offered` is that key. No login was tried."""
+
+    code = "jump_host_key_changed"
+
+    def __init__(self, offered: HostKey) -> None:
+        super().__init__()
+        self.offered = offered
 
 
 def check_host_key(offered: HostKey, pinned: Sequence[HostKey]) -> None:

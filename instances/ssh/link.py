@@ -5,19 +5,22 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import paramiko
 
 from instances.ssh.addresses import AddressPolicy, resolve
-from instances.ssh.dials import MeteredSocket, connect
+from instances.ssh.dials import connect
 from instances.ssh.errors import (
     CommandRefused,
     ConnectionLost,
     ConnectionRefused,
+    ForwardingForbidden,
     LoginRefused,
+    NoWayBehind,
     SSHError,
     SSHTooOld,
+    TimedOut,
 )
 from instances.ssh.host_keys import HostKey, fingerprint
 from instances.ssh.keys import PrivateKey
@@ -38,13 +41,29 @@ logging.getLogger("paramiko").setLevel(logging.WARNING)
 logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
 
 
-class Link:
-    """A connected socket and Paramiko's transport on it, every use of them bounded."""
+# RFC 4254, 5.1; every other reason means that the server tried.
+ADMINISTRATIVELY_PROHIBITED = 1
 
-    def __init__(self, sock: MeteredSocket, deadlines: Deadlines, pulse: Pulse) -> None:
-        self._sock = sock
+
+class Wire(Protocol):
+    """What a transport runs on: a socket, or something that acts as one."""
+
+    def allow(self, count: int, /) -> None: ...
+    def settimeout(self, seconds: float | None, /) -> None: ...
+    def recv(self, count: int, /) -> bytes: ...
+    def send(self, data: bytes, /) -> int: ...
+    def shutdown(self, how: int, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class Link:
+    """A connected wire and Paramiko's transport on it, every use of them bounded."""
+
+    def __init__(self, wire: Wire, deadlines: Deadlines, pulse: Pulse) -> None:
+        self._wire = wire
         self._pulse = pulse
-        self._transport = paramiko.Transport(sock, disabled_algorithms=WEAK)
+        # The stubs know two classes that can be a wire; Paramiko asks for no more than the protocol.
+        self._transport = paramiko.Transport(wire, disabled_algorithms=WEAK)  # type: ignore[arg-type]
         # Ours are the deadlines; Paramiko's only have to be later, so that an end is always ours to name.
         self._transport.banner_timeout = deadlines.negotiate + 5
         self._transport.handshake_timeout = deadlines.negotiate + 5
@@ -93,7 +112,7 @@ class Link:
 
     def start(self, command: str) -> paramiko.Channel:
         """Open a session and start a command in it."""
-        self._sock.allowance = WIRE_LIMIT
+        self.allow(WIRE_LIMIT)
         return self.run(lambda: self._exec(command), self.clock(self.deadlines.channel))
 
     def _exec(self, command: str) -> paramiko.Channel:
@@ -108,11 +127,30 @@ class Link:
             raise
         return channel
 
+    def forward(self, host: str, port: int) -> paramiko.Channel:
+        """Have the server connect to another host, and return the channel that leads there."""
+        try:
+            return self.run(lambda: self._forward(host, port), self.clock(self.deadlines.connect))
+        except TimedOut:
+            raise NoWayBehind from None
+
+    def _forward(self, host: str, port: int) -> paramiko.Channel:
+        later = self.deadlines.connect + 5
+        try:
+            return self._transport.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=later)
+        except paramiko.ChannelException as error:
+            is_forbidden = error.code == ADMINISTRATIVELY_PROHIBITED
+            raise (ForwardingForbidden if is_forbidden else NoWayBehind) from None
+
+    def allow(self, count: int) -> None:
+        """Take so many bytes from now on, and then end."""
+        self._wire.allow(count)
+
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
+            self._wire.shutdown(socket.SHUT_RDWR)
         self._transport.close()
-        self._sock.close()
+        self._wire.close()
         if self._transport.is_alive():
             self._transport.join(2)
         # An unfinished handshake leaves a timer thread behind, which would live for its full time.
