@@ -28,8 +28,8 @@ MakeDispatcher = Callable[..., Dispatcher]
 def make_dispatcher() -> Iterator[MakeDispatcher]:
     made: list[Dispatcher] = []
 
-    def make(places: int = 4, dials: int = 100) -> Dispatcher:
-        made.append(Dispatcher(places=places, dials=dials))
+    def make(places: int = 4, dials: int = 100, per_jump_host: int = 8) -> Dispatcher:
+        made.append(Dispatcher(places=places, dials=dials, per_jump_host=per_jump_host))
         return made[-1]
 
     yield make
@@ -106,7 +106,8 @@ def test_who_does_not_answer_takes_nobody_s_place(
     wait_for({"succeeded": 1, "queued": 30}, within=15)  # one after another, thirty would take ten minutes
     assert site.secret() == FIRST
     assert threading.active_count() - threads < 20
-    assert not Container.objects.exclude(lease_token=None).exists()
+    leased = Container.objects.exclude(lease_token=None)
+    wait_until(lambda: not leased.exists(), within=5, what="the container to be given back")
 
 
 def test_who_refuses_or_has_no_address_fails_with_its_code(
