@@ -57,6 +57,11 @@ class ContainerFilter(forms.Form):
         label=_("Jump host"), required=False, queryset=JumpHost.objects.all(), empty_label=_("Any")
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
+        super().__init__(*args, **kwargs)
+        if not JumpHost.objects.exists():
+            del self.fields["jump_host"]
+
 
 class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
     """A new or edited instance."""
