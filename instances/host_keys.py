@@ -33,7 +33,8 @@ def scan_container(*, container: Container, actor: Actor) -> Scan:
     """Ask the container's SSH server for its host keys, without logging in there, and store them as offered.
 
     Takes about 12 seconds at most. Raises an `ssh.SSHError` if the server cannot be reached; then nothing is
-    stored. A key whose fingerprint an admin gave beforehand is approved; every other one waits for a person.
+    stored. A jump host asks for a login: with one, it raises as `portal_key.private_key` as well. A key whose
+    fingerprint an admin gave beforehand is approved; every other one waits for a person.
     """
     shown = ssh.scan(
         container.address,

@@ -116,6 +116,9 @@ def container_scan(request: HttpRequest, pk: UUID) -> HttpResponse:
         scan = host_keys.scan_container(container=container, actor=Actor.of(request))
     except ssh.SSHError as error:
         messages.error(request, jump_hosts.failure_in_words(error, container))
+    except (OSError, ssh.UnusableKey):
+        text = _("The jump host asks for the portal's SSH key, which cannot be used: see Portal's SSH key.")
+        messages.error(request, text)
     else:
         messages.add_message(request, *_scan_message(scan))
     return redirect("container", pk=container.pk)

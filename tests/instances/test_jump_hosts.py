@@ -1,11 +1,13 @@
 """Jump hosts in the inventory: their keys, their pages, the containers behind them."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from instances import host_keys, inventory_csv, jump_hosts
 from instances.inventory_import import ImportRefused, Plan, apply_import
@@ -185,6 +187,17 @@ def test_a_scan_through_a_jump_host_that_is_away_names_it(as_admin: Client) -> N
     page = as_admin.post(f"/containers/{container.pk}/scan/", follow=True).content.decode()
     assert "Jump host not reachable" in page
     assert "bastion-1 (127.0.0.1:1)" in page
+
+
+def test_a_scan_through_a_jump_host_without_a_usable_key_says_so(
+    as_admin: Client, settings: Settings, tmp_path: Path
+) -> None:
+    settings.SSH_KEY_PATH = tmp_path / "ssh_key"
+    settings.SSH_KEY_PATH.write_text("nonsense")
+    container = make_container()
+    Container.objects.filter(pk=container.pk).update(jump_host=make_jump_host())
+    page = as_admin.post(f"/containers/{container.pk}/scan/", follow=True).content.decode()
+    assert "cannot be used" in page
 
 
 # Import
