@@ -14,10 +14,9 @@ import pytest
 
 from instances import ssh
 from tests.instances.shell_fleet import NO_HOME, Cable
-from tests.instances.test_ssh_peers import (
+from tests.instances.ssh_peers import (
     CLIENT_KEY,
     SERVER_KEY,
-    SHORT,
     Behaviour,
     NeverAuthenticates,
     Server,
@@ -38,6 +37,7 @@ from tests.services.programs import require
 from tests.services.waiting import free_port, wait_until
 
 POLICY = ssh.AddressPolicy(allow_loopback=True)
+SHORT = ssh.Deadlines(connect=2, negotiate=2, login=2)  # which a real sshd keeps easily on a busy machine
 BASTION = "127.0.0.11"
 ME = getpass.getuser()
 
@@ -79,7 +79,7 @@ def since(server: OpenSSHServer, start: int) -> str:
 def test_a_command_runs_behind_a_jump_host(container: OpenSSHServer, bastion: OpenSSHServer) -> None:
     start = bastion.log.stat().st_size
     with connect(behind(container, through(bastion))) as connection:
-        assert connection.host_key == container.host_keys[0].fingerprint
+        assert connection.host_key in {key.fingerprint for key in container.host_keys}
         for number in range(2):
             talk = connection.talk(f"read -r line; echo got $line {number}; exit 7")
             talk.send(b"it\n")
@@ -249,12 +249,11 @@ def test_a_host_behind_a_jump_host_that_does_not_behave(
     bastion: OpenSSHServer, behaviour: Behaviour, error: type[ssh.SSHError]
 ) -> None:
     before = threading.active_count(), descriptors()
-    limits = dataclasses.replace(SHORT, connect=3)
-    with peer(behaviour) as port, ended_in_time(5):
+    with peer(behaviour) as port, ended_in_time(6):
         pinned = f"{SERVER_KEY.get_name()} {SERVER_KEY.get_base64()}"
         target = ssh.Target("127.0.0.1", port, "neolane", (pinned,), through(bastion))
         with pytest.raises(error) as caught:
-            connect(target, limits)
+            connect(target, SHORT)
         assert type(caught.value) is error
     wait_for_count(before)
 
@@ -318,7 +317,7 @@ class HangsUpInstead(Forwards):
 )
 def test_a_jump_host_that_hangs(behaviour: Behaviour, error: type[ssh.SSHError]) -> None:
     before = threading.active_count(), descriptors()
-    with peer(behaviour) as port, ended_in_time(3):
+    with peer(behaviour) as port, ended_in_time(6):
         pinned = f"{SERVER_KEY.get_name()} {SERVER_KEY.get_base64()}"
         jump = ssh.Jump("127.0.0.1", port, "portal", (pinned,), CLIENT_KEY)
         with pytest.raises(error) as caught:

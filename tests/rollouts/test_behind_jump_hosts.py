@@ -17,14 +17,21 @@ from instances import host_keys, policy, portal_key
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.models import Actor
 from tests.chaos.proxy import Loop, Proxy
-from tests.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push
-from tests.rollouts.test_dispatcher import MakeDispatcher, make_dispatcher, wait_for
+from tests.rollouts.conftest import (
+    FIRST,
+    MakeDispatcher,
+    MakeSite,
+    Site,
+    Start,
+    deliver_all,
+    only_push,
+    wait_for,
+)
 from tests.services.fixtures import StartOpenSSH
 from tests.services.openssh_server import OpenSSHServer
 from tests.services.waiting import free_port, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
-__all__ = ["make_dispatcher"]  # a fixture
 BASTION = "127.0.0.11"
 STRANGE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 MakeBastion = Callable[..., tuple[OpenSSHServer, JumpHost]]
