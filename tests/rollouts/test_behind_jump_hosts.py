@@ -17,6 +17,7 @@ from instances import host_keys, policy, portal_key
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.models import Actor
 from tests.chaos.proxy import Loop, Proxy
+from tests.credentials.rollout_rows import JUMP_HOST_KEY
 from tests.rollouts.conftest import (
     FIRST,
     MakeDispatcher,
@@ -33,7 +34,6 @@ from tests.services.waiting import free_port, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 BASTION = "127.0.0.11"
-STRANGE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 MakeBastion = Callable[..., tuple[OpenSSHServer, JumpHost]]
 
 
@@ -99,7 +99,7 @@ def away(_server: OpenSSHServer, row: JumpHost, _site: Site) -> None:
 
 
 def other_key(_server: OpenSSHServer, row: JumpHost, _site: Site) -> None:
-    row.host_keys = STRANGE_KEY
+    row.host_keys = JUMP_HOST_KEY
 
 
 def other_login(_server: OpenSSHServer, row: JumpHost, _site: Site) -> None:
@@ -276,7 +276,7 @@ def test_a_dead_jump_host_is_not_dialed_by_all_and_holds_nobody_back(
     make_dispatcher: MakeDispatcher,
 ) -> None:
     dead = JumpHost.objects.create(
-        name="dead", address=BASTION, port=mute.port, login="portal", host_keys=STRANGE_KEY
+        name="dead", address=BASTION, port=mute.port, login="portal", host_keys=JUMP_HOST_KEY
     )
     far = make_behind(dead, 200)
     _server, row = make_bastion()
@@ -306,7 +306,7 @@ def test_those_who_wait_for_a_dead_jump_host_all_get_their_code(
     short = policy.deadlines
     monkeypatch.setattr(policy, "deadlines", lambda: replace(short(), negotiate=0.3))
     dead = JumpHost.objects.create(
-        name="dead", address=BASTION, port=mute.port, login="portal", host_keys=STRANGE_KEY
+        name="dead", address=BASTION, port=mute.port, login="portal", host_keys=JUMP_HOST_KEY
     )
     far = make_behind(dead, 12)
     start(*[Site(each, None, None) for each in far])  # type: ignore[arg-type]  # nothing is behind them
@@ -325,7 +325,7 @@ def test_a_stop_gives_back_the_bells_of_those_who_wait(
     mute: Mute, start: Start, make_dispatcher: MakeDispatcher
 ) -> None:
     dead = JumpHost.objects.create(
-        name="dead", address=BASTION, port=mute.port, login="portal", host_keys=STRANGE_KEY
+        name="dead", address=BASTION, port=mute.port, login="portal", host_keys=JUMP_HOST_KEY
     )
     far = make_behind(dead, 10)
     start(*[Site(each, None, None) for each in far])  # type: ignore[arg-type]  # nothing is behind them
