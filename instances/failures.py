@@ -19,6 +19,13 @@ class Code(models.TextChoices):
     HOST_KEY_CHANGED = "host_key_changed", _("Host key changed")
     LOGIN_REFUSED = "login_refused", _("SSH login refused")
     SSH_TOO_OLD = "ssh_too_old", _("SSH server too old")
+    JUMP_HOST_UNREACHABLE = "jump_host_unreachable", _("Jump host not reachable")
+    JUMP_HOST_NOT_ALLOWED = "jump_host_not_allowed", _("Address of the jump host not allowed")
+    JUMP_HOST_KEY_CHANGED = "jump_host_key_changed", _("Host key of the jump host changed")
+    JUMP_HOST_TOO_OLD = "jump_host_too_old", _("SSH server of the jump host too old")
+    JUMP_HOST_LOGIN_REFUSED = "jump_host_login_refused", _("Jump host refused the login")
+    JUMP_HOST_FORBIDS = "jump_host_forbids", _("Jump host forbids forwarding")
+    JUMP_HOST_NO_WAY = "jump_host_no_way", _("Jump host cannot reach the container")
     CONNECTION_LOST = "connection_lost", _("Connection lost before anything was sent")
     SCRIPT_NOT_RUN = "script_not_run", _("Remote shell did not run the script")
     BECOME_REFUSED = "become_refused", _("Not allowed to become neolane")
@@ -112,6 +119,73 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.SSH_TOO_OLD: Explanation(
         _("The SSH server offers only outdated encryption that the portal refuses. Nothing was changed."),
         _("Ask the server team to update the SSH server of this container, then retry."),
+    ),
+    Code.JUMP_HOST_UNREACHABLE: Explanation(
+        _(
+            "The jump host that leads to the container did not answer, or broke off before it connected the "
+            "portal. The container itself was not reached. Nothing was changed."
+        ),
+        _(
+            "Ask the network team whether the jump host is up and the portal may reach it; every container "
+            "behind it waits for that. Then retry."
+        ),
+        retries=True,
+    ),
+    Code.JUMP_HOST_NOT_ALLOWED: Explanation(
+        _(
+            "The address of the jump host that leads to the container is one that the portal must not "
+            "contact (this machine itself, or outside the allowed networks). Nothing was changed."
+        ),
+        _("Ask an admin to correct the address of the jump host, or the allowed networks in the settings."),
+    ),
+    Code.JUMP_HOST_KEY_CHANGED: Explanation(
+        _(
+            "The jump host that leads to the container showed another host key than those an admin gave. It "
+            "may have been reinstalled, or somebody may be impersonating it. Nothing was sent."
+        ),
+        _(
+            "Ask the network team whether the jump host was reinstalled. If so, an admin enters its new key "
+            "under Containers, Jump hosts; then retry. If not, tell your security team."
+        ),
+    ),
+    Code.JUMP_HOST_TOO_OLD: Explanation(
+        _(
+            "The SSH server of the jump host that leads to the container offers only outdated encryption "
+            "that the portal refuses. Nothing was changed."
+        ),
+        _("Ask the network team to update the SSH server of the jump host, then retry."),
+    ),
+    Code.JUMP_HOST_LOGIN_REFUSED: Explanation(
+        _(
+            "The jump host that leads to the container does not accept the portal's SSH key for its login "
+            "user. The container itself was not reached. Nothing was changed."
+        ),
+        _(
+            "Ask the network team to install the portal's line for jump hosts for that user (it is shown "
+            "under Containers, Portal's SSH key); then retry."
+        ),
+    ),
+    Code.JUMP_HOST_FORBIDS: Explanation(
+        _(
+            "The jump host accepted the portal's login, but does not let it connect to the container. "
+            "Nothing was changed."
+        ),
+        _(
+            "Ask the network team to allow TCP forwarding to the container for the portal's login: "
+            "AllowTcpForwarding and PermitOpen in sshd_config, and port-forwarding after restrict in "
+            "authorized_keys. Then retry."
+        ),
+    ),
+    Code.JUMP_HOST_NO_WAY: Explanation(
+        _(
+            "The jump host works, but could not connect to the container: it found no address for its name, "
+            "nothing accepts SSH there, or a firewall is between them. Nothing was changed."
+        ),
+        _(
+            "Ask the server team whether the container is up, and the network team whether the jump host may "
+            "reach its address and port; then retry."
+        ),
+        retries=True,
     ),
     Code.CONNECTION_LOST: Explanation(
         _("The connection broke before the values were sent. Nothing was changed."),

@@ -14,7 +14,8 @@ from instances.inventory_csv import (
     clean_instance_name,
     clean_login,
 )
-from instances.models import Container, Instance
+from instances.jump_hosts import clean_host_keys
+from instances.models import Container, Instance, JumpHost
 
 PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
 
@@ -52,6 +53,14 @@ class ContainerFilter(forms.Form):
     switch = forms.ChoiceField(
         label=_("On or off"), required=False, choices=[("", _("Any")), ("on", _("On")), ("off", _("Off"))]
     )
+    jump_host = forms.ModelChoiceField(
+        label=_("Jump host"), required=False, queryset=JumpHost.objects.all(), empty_label=_("Any")
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
+        super().__init__(*args, **kwargs)
+        if not JumpHost.objects.exists():
+            del self.fields["jump_host"]
 
 
 class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -75,9 +84,17 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
 class ContainerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
     """A new or edited container."""
 
+    jump_host = forms.ModelChoiceField(
+        label=_("Jump host"),
+        required=False,
+        queryset=JumpHost.objects.all(),
+        empty_label=_("None: reached directly"),
+        help_text=_("Where the portal cannot reach the container itself. It resolves the address."),
+    )
+
     class Meta:
         model = Container
-        fields = ["name", "address", "port", "login", "become", "install_root", "is_enabled"]
+        fields = ["name", "address", "port", "jump_host", "login", "become", "install_root", "is_enabled"]
         labels = {"become": _("How the login becomes neolane"), "is_enabled": _("Push to this container")}
         help_texts = {
             "name": _("How people call this server. Any short name."),
@@ -104,9 +121,49 @@ class ContainerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         cleaned = super().clean() or self.cleaned_data
         if "address" in cleaned and "port" in cleaned:
             others = Container.objects.exclude(pk=self.instance.pk)
-            taken = others.filter(address=cleaned["address"], port=cleaned["port"]).first()
-            if taken:
+            same = {name: cleaned.get(name) for name in ("jump_host", "address", "port")}
+            if taken := others.filter(**same).first():
                 self.add_error("address", _("The container %s has this address and port.") % taken.name)
+        return cleaned
+
+
+class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+    """A new or edited jump host, with the keys that it must show."""
+
+    class Meta:
+        model = JumpHost
+        fields = ["name", "address", "port", "login", "host_keys"]
+        help_texts = {
+            "name": _("How people call this server. Any short name; inventory files use it."),
+            "address": _("Host name or IP address, without user name or port."),
+            "login": _("The account that the portal's SSH key opens. It needs no shell."),
+            "host_keys": _(
+                "One key a line, as ssh-keyscan prints them, or from /etc/ssh/ssh_host_*_key.pub on the jump "
+                "host. Compare them with the team that runs it: the portal trusts no other key."
+            ),
+        }
+        error_messages = {"name": {"unique": _("Another jump host has this name.")}}
+        widgets = {
+            "host_keys": forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"})
+        }
+
+    def clean_name(self) -> str:
+        return clean_container_name(self.cleaned_data["name"])
+
+    def clean_address(self) -> str:
+        return clean_address(self.cleaned_data["address"], settings.ALLOW_LOOPBACK_TARGETS)
+
+    def clean_login(self) -> str:
+        return clean_login(self.cleaned_data["login"])
+
+    def clean_host_keys(self) -> str:
+        return clean_host_keys(self.cleaned_data["host_keys"])
+
+    def clean(self) -> dict[str, Any]:  # Any: Django's own signature
+        cleaned = super().clean() or self.cleaned_data
+        same = {name: cleaned.get(name) for name in ("address", "port")}
+        if taken := JumpHost.objects.exclude(pk=self.instance.pk).filter(**same).first():
+            self.add_error("address", _("The jump host %s has this address and port.") % taken.name)
         return cleaned
 
 

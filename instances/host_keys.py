@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from instances import policy, ssh
+from instances import jump_hosts, policy, ssh
 from instances.models import Container, ExpectedHostKey, HostKey
 from portal.audit.models import Actor, record
 
@@ -31,10 +31,11 @@ def approved_lines(container: Container) -> tuple[str, ...]:
 
 
 def scan_container(*, container: Container, actor: Actor) -> Scan:
-    """Ask the container's SSH server for its host keys, logging in nowhere, and store them as offered.
+    """Ask the container's SSH server for its host keys, without logging in there, and store them as offered.
 
     Takes about 12 seconds at most. Raises an `ssh.SSHError` if the server cannot be reached; then nothing is
-    stored. A key whose fingerprint an admin gave beforehand is approved; every other one waits for a person.
+    stored. A jump host asks for a login: with one, it raises as `portal_key.private_key` as well. A key whose
+    fingerprint an admin gave beforehand is approved; every other one waits for a person.
     """
     shown = ssh.scan(
         container.address,
@@ -42,6 +43,7 @@ def scan_container(*, container: Container, actor: Actor) -> Scan:
         policy=policy.address_policy(),
         deadlines=policy.scan_deadlines(),
         tick=policy.ends_after(policy.SCAN_SECONDS),
+        jump=jump_hosts.jump_to(container),
     )
     return store_scan(container=container, shown=shown, actor=actor)
 

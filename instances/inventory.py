@@ -6,11 +6,21 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import ProtectedError
 from django.utils.translation import gettext as _
 
-from instances.models import Container, Installation, Instance
+from instances.models import Container, Installation, Instance, JumpHost
 from portal.audit.models import Actor, record
 
 INSTANCE_FIELDS = ("name", "environment", "deployment", "role", "uses_triggers")
-CONTAINER_FIELDS = ("name", "address", "port", "login", "become", "install_root", "is_enabled")
+CONTAINER_FIELDS = (
+    "name",
+    "address",
+    "port",
+    "jump_host",
+    "login",
+    "become",
+    "install_root",
+    "is_enabled",
+)
+JUMP_HOST_FIELDS = ("name", "address", "port", "login", "host_keys")
 Differences = dict[str, list[object]]
 
 
@@ -19,8 +29,14 @@ class InventoryError(Exception):
 
 
 def values(row: models.Model, fields: Iterable[str]) -> dict[str, object]:
-    """Return the named fields of a row as plain values."""
-    return {name: getattr(row, name) for name in fields}
+    """Return the named fields of a row as plain values; what it points to, by name."""
+    return {name: _plain(getattr(row, name)) for name in fields}
+
+
+def _plain(value: object) -> object:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, models.Model) else value
 
 
 def differences(before: dict[str, object], after: dict[str, object]) -> Differences:
@@ -51,7 +67,28 @@ def switch_container(*, container: Container, is_enabled: bool, actor: Actor) ->
     save_container(container=container, actor=actor)
 
 
-def _save(row: Instance | Container, noun: str, fields: tuple[str, ...], actor: Actor) -> None:
+@transaction.atomic
+def save_jump_host(*, jump_host: JumpHost, actor: Actor) -> JumpHost:
+    """Store a new or edited jump host; `InventoryError` if name or address are taken."""
+    _save(jump_host, "jump_host", JUMP_HOST_FIELDS, actor)
+    return jump_host
+
+
+@transaction.atomic
+def remove_jump_host(*, jump_host: JumpHost, actor: Actor) -> None:
+    """Forget a jump host; `InventoryError` if containers are still reached through it."""
+    pk = jump_host.pk
+    try:
+        jump_host.delete()
+    except ProtectedError:
+        raise InventoryError(
+            _("Containers are still reached through %s, so it cannot be removed.") % jump_host.name
+        ) from None
+    jump_host.pk = pk
+    record("jump_host.removed", actor=actor, target=jump_host)
+
+
+def _save(row: Instance | Container | JumpHost, noun: str, fields: tuple[str, ...], actor: Actor) -> None:
     former = type(row).objects.filter(pk=row.pk).first()
     try:
         with transaction.atomic():

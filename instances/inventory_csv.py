@@ -22,6 +22,7 @@ REQUIRED = ("instance", "container", "address")
 COLUMNS = (
     *REQUIRED,
     "port",
+    "jump_host",
     "login",
     "become",
     "install_root",
@@ -43,7 +44,16 @@ MAX_CELL = 300
 MAX_LISTED = 200
 
 _INSTANCE_FACTS = ("environment", "deployment", "role", "uses_triggers")
-_CONTAINER_FACTS = ("container", "address", "port", "login", "become", "install_root", "host_key")
+_CONTAINER_FACTS = (
+    "container",
+    "address",
+    "port",
+    "jump_host",
+    "login",
+    "become",
+    "install_root",
+    "host_key",
+)
 
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -79,6 +89,7 @@ class Row:
     container: str = ""
     address: str | None = None
     port: int | None = None
+    jump_host: str | None = None
     login: str | None = None
     become: str | None = None
     install_root: str | None = None
@@ -141,7 +152,7 @@ def clean_instance_name(value: str) -> str:
 
 
 def clean_container_name(value: str) -> str:
-    """Return our name of a container."""
+    """Return our name of a container or jump host."""
     name = value.strip()
     if not _CONTAINER_NAME.fullmatch(name):
         raise ValidationError(
@@ -474,6 +485,7 @@ def _cleaners(allow_loopback: bool) -> dict[str, Callable[[str], object]]:
         "container": clean_container_name,
         "address": lambda text: clean_address(text, allow_loopback),
         "port": clean_port,
+        "jump_host": clean_container_name,
         "login": clean_login,
         "become": lambda text: clean_choice(text, BECOME),
         "install_root": clean_install_root,

@@ -21,11 +21,12 @@ from django.utils.translation import gettext_lazy
 
 from instances.inventory import Differences, differences, values
 from instances.inventory_csv import ParsedInventory, Row, RowError
-from instances.models import Container, ExpectedHostKey, Installation, Instance
+from instances.models import Container, ExpectedHostKey, Installation, Instance, JumpHost
 from portal.audit.models import Actor, Details, record
 
 INSTANCE_COLUMNS = ("environment", "deployment", "role", "uses_triggers")
-CONTAINER_COLUMNS = ("address", "port", "login", "become", "install_root")
+CONTAINER_VALUES = ("address", "port", "login", "become", "install_root")
+CONTAINER_COLUMNS = (*CONTAINER_VALUES, "jump_host")
 CHUNK = 2000
 CHANGES_PER_EVENT = 500
 KINDS = {
@@ -114,7 +115,8 @@ class _Inventory:
     def __init__(self, actor_name: str) -> None:
         self.actor_name = actor_name
         self.instances = {row.name: row for row in Instance.objects.all()}
-        self.containers = {row.name: row for row in Container.objects.all()}
+        self.containers = {row.name: row for row in Container.objects.select_related("jump_host")}
+        self.jump_hosts = {row.name: row for row in JumpHost.objects.all()}
         self.installed = set(Installation.objects.values_list("instance_id", "container_id"))
         self.expected = {row.container_id: row for row in ExpectedHostKey.objects.all()}
         self.touched_instances: dict[str, Touched] = {}
@@ -151,8 +153,18 @@ class _Inventory:
         container = stored or self.containers.setdefault(row.container, Container(name=row.container))
         before = values(container, CONTAINER_COLUMNS) if stored else None
         self.touched_containers.setdefault(row.container, Touched(container, row.number, before))
-        _fill(container, row, CONTAINER_COLUMNS)
+        _fill(container, row, CONTAINER_VALUES)
+        self._fill_jump_host(container, row)
         return container
+
+    def _fill_jump_host(self, container: Container, row: Row) -> None:
+        if row.jump_host is None:
+            return
+        if row.jump_host in self.jump_hosts:
+            container.jump_host = self.jump_hosts[row.jump_host]
+        else:
+            reason = _("There is no jump host with this name: add it first, under Containers, Jump hosts.")
+            self.plan.errors.append(RowError(row.number, "jump_host", reason))
 
     def _expect(self, container: Container, fingerprint: str, number: int) -> None:
         stored = self.expected.get(container.pk)
@@ -191,11 +203,14 @@ class _Inventory:
         return True
 
     def _find_clashes(self) -> None:
-        """Two containers cannot have one address and port; name the row that says so, and the other."""
-        at: dict[tuple[str, int], str] = {}
+        """Two containers cannot have one address and port, unless different jump hosts lead there.
+
+        Name the row that says so, and the other.
+        """
+        at: dict[tuple[UUID | None, str, int], str] = {}
         for name in sorted(self.containers, key=self.touched_containers.__contains__):  # stored ones first
             container = self.containers[name]
-            other = at.setdefault((container.address, container.port), name)
+            other = at.setdefault((container.jump_host_id, container.address, container.port), name)
             if other != name:
                 reason = _("the container %s has this address and port") % other
                 self.plan.errors.append(RowError(self.touched_containers[name].number, "address", reason))

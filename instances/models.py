@@ -62,6 +62,40 @@ class Instance(models.Model):
         return self.deployment != self.Deployment.HOSTED
 
 
+class JumpHost(models.Model):
+    """An SSH server (bastion) that containers are reached through. Its keys are given, never learnt."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    address = models.CharField(_("address"), max_length=253)
+    port = models.PositiveIntegerField(
+        _("port"), default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
+    login = models.CharField(_("login"), max_length=32)
+    host_keys = models.TextField(_("host keys"))
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        default_permissions = ()
+        constraints = [
+            # one server under two names would get twice as many connections at once as it should
+            models.UniqueConstraint(fields=["address", "port"], name="instances_jumphost_address_port"),
+            models.CheckConstraint(
+                condition=Q(port__gte=1, port__lte=65535), name="instances_jumphost_port_range"
+            ),
+            models.CheckConstraint(condition=~Q(host_keys=""), name="instances_jumphost_has_key"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def key_lines(self) -> tuple[str, ...]:
+        """The pinned keys, each `<type> <base64>`."""
+        return tuple(self.host_keys.splitlines())
+
+
 class ContainerQuerySet(models.QuerySet["Container"]):
     def free(self, lease: timedelta) -> Self:
         """Containers without a holder, or whose holder stopped renewing its lease.
@@ -115,6 +149,14 @@ class Container(models.Model):
     port = models.PositiveIntegerField(
         _("port"), default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)]
     )
+    jump_host = models.ForeignKey(
+        JumpHost,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="containers",
+        verbose_name=_("jump host"),
+    )
     login = models.CharField(_("login"), max_length=32, default="neolane")
     become = models.CharField(_("becomes neolane"), max_length=4, choices=Become, default=Become.NONE)
     install_root = models.CharField(_("install root"), max_length=200, default="/usr/local/neolane")
@@ -131,7 +173,15 @@ class Container(models.Model):
         ordering = ["name"]
         default_permissions = ("view",)
         constraints = [
-            models.UniqueConstraint(fields=["address", "port"], name="instances_container_address_port"),
+            # the same private address may be another server behind another jump host
+            models.UniqueConstraint(
+                fields=["address", "port"],
+                condition=Q(jump_host=None),
+                name="instances_container_address_port",
+            ),
+            models.UniqueConstraint(
+                fields=["jump_host", "address", "port"], name="instances_container_behind_jump"
+            ),
             models.CheckConstraint(
                 condition=Q(port__gte=1, port__lte=65535), name="instances_container_port_range"
             ),

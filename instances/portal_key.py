@@ -28,5 +28,10 @@ def fingerprint() -> str:
 
 
 def authorized_line() -> str:
-    """Return the line to install: `restrict` forbids forwarding and terminals, never needed here."""
+    """Return the line to install: `restrict` forbids forwarding and terminals, never needed there."""
     return f"restrict {public_line()}"
+
+
+def jump_host_line() -> str:
+    """Return the line to install on a jump host, which has to forward and nothing else."""
+    return f"restrict,port-forwarding {public_line()}"

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from instances import views, views_containers, views_import
+from instances import views, views_containers, views_import, views_jump_hosts
 
 urlpatterns: list[URLPattern] = [
     path("instances/", views.instance_list, name="instances"),
@@ -17,6 +17,12 @@ urlpatterns: list[URLPattern] = [
     path("containers/", views_containers.container_list, name="containers"),
     path("containers/add/", views_containers.container_add, name="container_add"),
     path("containers/ssh-key/", views_containers.ssh_key, name="ssh_key"),
+    path("containers/jump-hosts/", views_jump_hosts.jump_host_list, name="jump_hosts"),
+    path("containers/jump-hosts/add/", views_jump_hosts.jump_host_add, name="jump_host_add"),
+    path("containers/jump-hosts/<uuid:pk>/edit/", views_jump_hosts.jump_host_edit, name="jump_host_edit"),
+    path(
+        "containers/jump-hosts/<uuid:pk>/remove/", views_jump_hosts.jump_host_remove, name="jump_host_remove"
+    ),
     path("containers/<uuid:pk>/", views_containers.container_detail, name="container"),
     path("containers/<uuid:pk>/edit/", views_containers.container_edit, name="container_edit"),
     path("containers/<uuid:pk>/switch/", views_containers.container_switch, name="container_switch"),

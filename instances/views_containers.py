@@ -13,8 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from instances import host_keys, inventory, portal_key, ssh
-from instances.failures import Code, explain
+from instances import host_keys, inventory, jump_hosts, portal_key, ssh
 from instances.forms import ContainerFilter, ContainerForm, HostKeyApproval
 from instances.inventory import InventoryError
 from instances.models import Container, HostKey
@@ -29,7 +28,8 @@ def container_list(request: HttpRequest) -> HttpResponse:
     form = ContainerFilter(request.GET)
     page = Paginator(_filtered(form).order_by("name"), PAGE).get_page(request.GET.get("page"))
     shown = Container.objects.filter(pk__in=[container.pk for container in page])
-    rows = host_keys.with_host_key_state(shown).annotate(instances=Count("installations")).order_by("name")
+    rows = host_keys.with_host_key_state(shown.select_related("jump_host"))
+    rows = rows.annotate(instances=Count("installations")).order_by("name")
     context = {"form": form, "page_obj": page, "rows": rows, "is_empty": not Container.objects.exists()}
     return render(request, "instances/container_list.html", context)
 
@@ -46,13 +46,16 @@ def _filtered(form: ContainerFilter) -> QuerySet[Container]:
         rows = host_keys.in_host_key_state(rows, "" if host_key == "none" else host_key)
     if switch := wanted.get("switch"):
         rows = rows.filter(is_enabled=switch == "on")
+    if jump_host := wanted.get("jump_host"):
+        rows = rows.filter(jump_host=jump_host)
     return rows
 
 
 @require_GET
 @permission_required("instances.view_container", raise_exception=True)
 def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
-    container = get_object_or_404(host_keys.with_host_key_state(Container.objects.all()), pk=pk)
+    containers = host_keys.with_host_key_state(Container.objects.select_related("jump_host"))
+    container = get_object_or_404(containers, pk=pk)
     is_busy = container.lease_expires is not None and container.lease_expires > timezone.now()
     context = {
         "container": container,
@@ -112,8 +115,10 @@ def container_scan(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         scan = host_keys.scan_container(container=container, actor=Actor.of(request))
     except ssh.SSHError as error:
-        cause = explain(error.code).cause
-        messages.error(request, _("%(what)s. %(cause)s") % {"what": Code(error.code).label, "cause": cause})
+        messages.error(request, jump_hosts.failure_in_words(error, container))
+    except (OSError, ssh.UnusableKey):
+        text = _("The jump host asks for the portal's SSH key, which cannot be used: see Portal's SSH key.")
+        messages.error(request, text)
     else:
         messages.add_message(request, *_scan_message(scan))
     return redirect("container", pk=container.pk)
@@ -168,6 +173,7 @@ def ssh_key(request: HttpRequest) -> HttpResponse:
         context = {
             "public_line": portal_key.public_line(),
             "authorized_line": portal_key.authorized_line(),
+            "jump_host_line": portal_key.jump_host_line(),
             "fingerprint": portal_key.fingerprint(),
         }
     except (OSError, ssh.UnusableKey):

@@ -19,11 +19,11 @@ from portal.audit.models import Actor
 
 PAGE = 50
 TEMPLATE = (
-    "instance,container,address,port,login,become,install_root,"
+    "instance,container,address,port,jump_host,login,become,install_root,"
     "environment,deployment,role,uses_triggers,host_key\r\n"
-    "example_mkt,example-app-1,app-1.example.com,22,neolane,none,/usr/local/neolane,"
+    "example_mkt,example-app-1,app-1.example.com,22,,neolane,none,/usr/local/neolane,"
     "production,on-premise,MKT,no,\r\n"
-    "example_mkt,example-app-2,app-2.example.com,22,campaign,sudo,/usr/local/neolane,"
+    "example_mkt,example-app-2,app-2.example.com,22,,campaign,sudo,/usr/local/neolane,"
     "production,on-premise,MKT,no,\r\n"
 )
 

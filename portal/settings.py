@@ -236,6 +236,7 @@ CAMPAIGN_USER = env.str("CAMPAIGN_USER", default="neolane")
 # Limits of one process
 PUSHES_PER_WORKER = env.int("PUSHES_PER_WORKER", default=32)
 DIALS_PER_WORKER = env.int("DIALS_PER_WORKER", default=6000)
+PUSHES_PER_JUMP_HOST = env.int("PUSHES_PER_JUMP_HOST", default=8)
 
 # Pushes; all times in seconds
 PUSH_COMMAND_LIMIT = env.int("PUSH_COMMAND_LIMIT", default=60)

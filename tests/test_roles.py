@@ -25,6 +25,7 @@ from tests.credentials.rollout_rows import (
     make_host_key,
     make_installation,
     make_instance,
+    make_jump_host,
     make_rollout,
 )
 from tests.services.waiting import free_port
@@ -81,6 +82,10 @@ def a_container(person: User) -> Place:
 
 def a_host_key(person: User) -> Place:
     return {"pk": make_host_key(container=make_container(), state=HostKey.State.OFFERED).pk}
+
+
+def a_jump_host(person: User) -> Place:
+    return {"pk": make_jump_host().pk}
 
 
 def an_upload(person: User) -> Place:
@@ -145,6 +150,10 @@ PAGES: dict[str, Page] = {
     "container_scan": Page(None, "A", a_container),
     "host_key_approve": Page(None, "A", a_host_key),
     "host_key_revoke": Page(None, "A", a_host_key),
+    "jump_hosts": Page("A", None),
+    "jump_host_add": Page("A", "A"),
+    "jump_host_edit": Page("A", "A", a_jump_host),
+    "jump_host_remove": Page("A", "A", a_jump_host),
     "ssh_key": Page(ALL, None),
     # history
     "history": Page(ALL, None),

@@ -25,7 +25,7 @@ from credentials.keyring import UnreadableSecret
 from credentials.rollouts.lease import Lease, LeaseLost
 from credentials.rollouts.models import Attempt, Push, last_attempt_number
 from credentials.rollouts.settlement import PORTAL, SENT, Outcome, settle, settle_abandoned
-from instances import host_keys, nlserver, policy, portal_key, redaction, ssh
+from instances import host_keys, jump_hosts, nlserver, policy, portal_key, redaction, ssh
 from instances.failures import Code
 from instances.models import Container, Installation
 from portal import database
@@ -125,9 +125,10 @@ class Line:
     def _connect_pinned(self, container: Container) -> ssh.Connection:
         dialed, self.dialed = self.dialed, None
         keys = host_keys.approved_lines(container)
+        jump = jump_hosts.jump_to(container)
         database.rest()
         return ssh.Connection.open(
-            ssh.Target(container.address, container.port, container.login, keys),
+            ssh.Target(container.address, container.port, container.login, keys, jump),
             key=portal_key.private_key(),
             policy=policy.address_policy(),
             deadlines=policy.deadlines(),
@@ -158,6 +159,12 @@ class Evidence:
     build: int = 0
     host_key: str = ""
     notes: list[str] = field(default_factory=list)
+    via: str = ""
+
+    def note(self, error: ssh.SSHError) -> None:
+        """Remember a key that is known from nowhere else: a jump host's are not kept with the container's."""
+        if isinstance(error, ssh.JumpHostKeyChanged):
+            self.notes = [f"the jump host showed {error.offered.fingerprint}"]
 
     def keep(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
         """Remember the file as it was at the end, if it was read at all."""
@@ -179,7 +186,7 @@ def _for_people(values: Iterable[str], secrets: Iterable[Secret]) -> str:
 def _deliver_one(push: Push, attempt: Attempt, line: Line) -> None:
     """Make one attempt at one push: its row was written first, then comes the deed, then its outcome."""
     started = time.monotonic()
-    evidence = Evidence()
+    evidence = Evidence(via=jump_hosts.in_words(push.container))
     with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
         outcome = _attempt(push, attempt, line, line.lease, evidence)
         attempt.seconds = round(time.monotonic() - started, 3)
@@ -220,7 +227,7 @@ def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None
 
 
 def _first_at_hand(container_id: uuid.UUID) -> Push | None:
-    related = ("rollout__secret__account", "installation__instance__assignment", "container")
+    related = ("rollout__secret__account", "installation__instance__assignment", "container__jump_host")
     # Unknown ones before queued ones: a look takes moments, and whoever asked waits for its answer.
     rank = Case(When(state=Push.State.RUNNING, then=0), When(state=Push.State.UNKNOWN, then=1), default=2)
     pushes = Push.objects.at_hand().filter(container=container_id).select_related(*related)
@@ -236,6 +243,7 @@ def _attempt(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: E
         return act(push, attempt, line, lease, evidence)
     except ssh.SSHError as error:
         line.drop()
+        evidence.note(error)
         return _nothing_sent(attempt, error.code)
     except nlserver.Refused as error:
         evidence.output = redaction.redact(error.output)
@@ -393,7 +401,7 @@ def _write_outcome(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evi
         attempt.after_digest = evidence.after_digest
         attempt.exit_codes, attempt.output = evidence.exit_codes, evidence.output
         attempt.build, attempt.host_key = evidence.build or None, evidence.host_key
-        attempt.notes = evidence.notes
+        attempt.notes = [f"through {evidence.via}", *evidence.notes] if evidence.via else evidence.notes
         settle(fresh, attempt, outcome)
 
 

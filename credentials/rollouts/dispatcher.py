@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
 from credentials.rollouts import delivery
+from credentials.rollouts.gate import Gate
 from credentials.rollouts.models import containers_with_work
 from instances import policy, ssh
 from instances.models import Container
@@ -31,14 +32,18 @@ logger = logging.getLogger(__name__)
 PROMPT_SECONDS = 0.25
 """Most servers answer within this time; so long a place is kept for whoever was dialed."""
 IDLE_SECONDS = 1.0
+WHERE = ("address", "port", "jump_host__address", "jump_host__port")
 OTHER_FILES = 256
 RESOLVERS = 8
 
 
 class Dispatcher:
-    """Delivers to at most `places` containers at once, and dials up to `dials`."""
+    """Delivers to at most `places` containers at once, and dials up to `dials`.
 
-    def __init__(self, *, places: int, dials: int) -> None:
+    Behind one jump host there are at most `per_jump_host` of both together.
+    """
+
+    def __init__(self, *, places: int, dials: int, per_jump_host: int = 8) -> None:
         self._places = places
         self._spare = max(2, places // 8)
         self._dial_limit = _room_for(dials, places)
@@ -46,6 +51,7 @@ class Dispatcher:
         self._known: set[uuid.UUID] = set()  # from the bell to the end of the delivery
         self._rung_again: set[uuid.UUID] = set()
         self._line: deque[uuid.UUID] = deque()
+        self._gate = Gate(per_jump_host=per_jump_host)
         self._resolving: dict[uuid.UUID, Future[ssh.Dial]] = {}
         self._dials: dict[uuid.UUID, ssh.Dial] = {}
         self._expected: dict[uuid.UUID, float] = {}  # dialed when, oldest first: who may answer any moment
@@ -83,6 +89,8 @@ class Dispatcher:
         with self._changed:
             self._known.discard(container_id)
             self._delivered_to.discard(container_id)
+            if following := self._gate.leave(container_id):
+                self._line.appendleft(following)
             if again or container_id in self._rung_again:
                 self._rung_again.discard(container_id)
                 self._put(container_id)
@@ -119,8 +127,8 @@ class Dispatcher:
         if not chosen:
             return
         try:
-            rows = containers_with_work().filter(pk__in=chosen).values_list("pk", "address", "port")
-            with_work = {pk: (address, port) for pk, address, port in rows}
+            rows = containers_with_work().filter(pk__in=chosen).select_related("jump_host")
+            with_work = {row.pk: row for row in rows.only(*WHERE)}
         except DatabaseError as error:
             logger.warning("The dispatcher found no database (%s); it tries again.", type(error).__name__)
             with self._changed:
@@ -130,10 +138,16 @@ class Dispatcher:
         finally:
             close_old_connections()
         for pk in chosen:
-            if pk in with_work:
-                self._resolve(pk, *with_work[pk])
-            else:
+            if pk not in with_work:
                 self._forget(pk)
+            elif self._may_start(with_work[pk]):
+                self._resolve(with_work[pk])
+        self._wake()  # whoever waits at the gate left room in the line
+
+    def _may_start(self, container: Container) -> bool:
+        """Ask the gate; whom it refuses is out of line until the gate returns it."""
+        with self._changed:
+            return self._gate.may_start(container.pk, container.jump_host_id)
 
     def _room(self) -> int:
         prompt = time.monotonic() - PROMPT_SECONDS
@@ -142,10 +156,11 @@ class Dispatcher:
         places = self._places + self._spare - len(self._delivered_to) - len(self._expected)
         return max(0, min(places, self._dial_limit - len(self._dials), len(self._line)))
 
-    def _resolve(self, pk: uuid.UUID, address: str, port: int) -> None:
-        """Begin a dial beside the loop, since a name may take its time."""
+    def _resolve(self, container: Container) -> None:
+        """Begin a dial, to its jump host if it has one, beside the loop: a name may take its time."""
+        pk, first = container.pk, container.jump_host or container
         rules, limits = policy.address_policy(), policy.deadlines()
-        future = self._resolvers.submit(ssh.dial, address, port, policy=rules, deadlines=limits)
+        future = self._resolvers.submit(ssh.dial, first.address, first.port, policy=rules, deadlines=limits)
         self._resolving[pk] = future
         self._expected[pk] = time.monotonic()
         future.add_done_callback(lambda _: self._wake())
@@ -251,6 +266,10 @@ def _room_for(dials: int, places: int) -> int:
 @cache
 def dispatcher() -> Dispatcher:
     """Return the dispatcher of this worker, which the first bell makes."""
-    running = Dispatcher(places=settings.PUSHES_PER_WORKER, dials=settings.DIALS_PER_WORKER)
+    running = Dispatcher(
+        places=settings.PUSHES_PER_WORKER,
+        dials=settings.DIALS_PER_WORKER,
+        per_jump_host=settings.PUSHES_PER_JUMP_HOST,
+    )
     worker_shutdown.connect(lambda **_: running.close(), weak=False)
     return running

@@ -99,7 +99,10 @@ def _line(push: Push, sums: dict[str, object]) -> PushLine:
 def named(pushes: QuerySet[Push]) -> QuerySet[Push]:
     """Return pushes together with everything that a line about them names."""
     return pushes.select_related(
-        "installation__instance", "installation__container", "container", "rollout__secret__account"
+        "installation__instance",
+        "installation__container",
+        "container__jump_host",
+        "rollout__secret__account",
     )
 
 

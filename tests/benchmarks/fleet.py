@@ -13,15 +13,18 @@ from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.services import binding
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
-from instances.models import Container, HostKey, Installation, Instance
+from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.plaintext import Secret
 from tests.benchmarks.rows import store
 from tests.benchmarks.scale import Scale
+from tests.credentials.rollout_rows import JUMP_HOST_KEY
 
 PEOPLE = {"alice": "Admin", "henry": "Helpdesk", "astrid": "Auditor"}
 CONTAINERS_PER_INSTANCE = 4
 INSTANCES_PER_CONTAINER = 2
 HOSTED_EVERY = 50  # instances
+BEHIND_EVERY = 10  # containers
+CONTAINERS_PER_JUMP_HOST = 20
 SHARES = (0.5, 0.2, 0.1, 0.05, 0.05, 0.04, 0.03, 0.02, 0.01)
 """Which part of the instances uses which account: one is large, most are small."""
 VERSIONS = 3
@@ -116,6 +119,7 @@ def _installation(fleet: Fleet, instance: Instance) -> Installation:
 def _containers(fleet: Fleet, installations: int) -> None:
     count = -(-installations // INSTANCES_PER_CONTAINER)
     logins = [("neolane", "none"), ("campaign", "sudo"), ("root", "su")]
+    jump_hosts = _jump_hosts(fleet, 1 + count // (BEHIND_EVERY * CONTAINERS_PER_JUMP_HOST))
     containers = []
     for number in range(count):
         login, become = logins[number % len(logins)]
@@ -126,6 +130,7 @@ def _containers(fleet: Fleet, installations: int) -> None:
                 address=f"app{number:05}.campaign.example.com",
                 login=login,
                 become=become,
+                jump_host=fleet.random.choice(jump_hosts) if number % BEHIND_EVERY == 0 else None,
                 is_enabled=number % 200 != 199,
                 created=fleet.now,
             )
@@ -136,6 +141,22 @@ def _containers(fleet: Fleet, installations: int) -> None:
         # the containers of an instance are neighbours; the second round meets other instances there
         installation.container = containers[number % count]
     store(fleet.installations)
+
+
+def _jump_hosts(fleet: Fleet, count: int) -> list[JumpHost]:
+    hosts = [
+        JumpHost(
+            id=fleet.uuid(),
+            name=f"bastion{number:03}",
+            address=f"bastion{number:03}.campaign.example.com",
+            login="portal",
+            host_keys=JUMP_HOST_KEY,
+            created=fleet.now,
+        )
+        for number in range(count)
+    ]
+    store(hosts)
+    return hosts
 
 
 def _host_keys(fleet: Fleet, number: int, container: Container) -> list[HostKey]:

@@ -16,7 +16,7 @@ from credentials.rollouts.models import Push, Rollout
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
 from instances import pending_import
-from instances.models import Container, Installation, Instance
+from instances.models import Container, Installation, Instance, JumpHost
 from portal.audit.models import AuditEvent
 
 Place = Mapping[str, object]
@@ -77,6 +77,10 @@ def an_installation() -> Place:
 
 def a_container() -> Place:
     return {"pk": _first(Container.objects.all()).pk}
+
+
+def a_jump_host() -> Place:
+    return {"pk": _first(JumpHost.objects.all()).pk}
 
 
 def an_event() -> Place:
@@ -189,6 +193,10 @@ VISITS: tuple[Visit, ...] = (
     Visit("container", CONTAINER, place=a_container),
     Visit("container_edit", CONTAINER, place=a_container),
     Visit("ssh_key", CONTAINER),
+    Visit("jump_hosts", CONTAINER),
+    Visit("jump_host_add", CONTAINER),
+    Visit("jump_host_edit", CONTAINER, place=a_jump_host),
+    Visit("jump_host_remove", CONTAINER, place=a_jump_host),
     Visit("history", EVENT),
     Visit("history", EVENT, "oldest", "after=0"),
     Visit("history", EVENT, "own events", "", who="henry"),

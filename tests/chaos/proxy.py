@@ -150,6 +150,7 @@ class Proxy:
     def __init__(self, loop: Loop, *, host: str, port: int, server: tuple[str, int]) -> None:
         self.host, self.port = host, port
         self.accepted = 0
+        self.most_open = 0
         self._loop = loop
         self._server = server
         self._links: list[Link] = []
@@ -237,6 +238,7 @@ class Proxy:
         self.accepted += 1
         link = Link(writer, {way: Pipe(replace(self._entry[way])) for way in WAYS})
         self._links.append(link)
+        self.most_open = max(self.most_open, len(self._links))
         try:
             await self._join(link, reader)
         except OSError:

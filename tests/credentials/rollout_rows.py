@@ -10,12 +10,13 @@ from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.services import start_rollout
 from credentials.services import add_secret
-from instances.models import Container, HostKey, Installation, Instance
+from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.models import Actor
 from portal.plaintext import Secret
 
 SOMEBODY = Actor("somebody")
 FILE_DIGEST = "d" * 64
+JUMP_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 
 def make_instance(*, name: str = "prod1", deployment: str = "on-premise") -> Instance:
@@ -27,6 +28,12 @@ def make_container(*, name: str = "web1", is_enabled: bool = True, approved: boo
     state = HostKey.State.APPROVED if approved else HostKey.State.OFFERED
     make_host_key(container=container, state=state)
     return container
+
+
+def make_jump_host(*, name: str = "bastion-1") -> JumpHost:
+    return JumpHost.objects.create(
+        name=name, address=f"{name}.example.com", login="portal", host_keys=JUMP_HOST_KEY
+    )
 
 
 def make_host_key(*, container: Container, state: str) -> HostKey:

@@ -205,18 +205,18 @@ def test_a_ragged_row_is_refused_as_a_whole(row: str) -> None:
 @pytest.mark.parametrize(
     ("row", "columns"),
     [
-        (",app-1,a.example.com,,,,,,,,,", ["instance"]),
-        ("prod1,,a.example.com,,,,,,,,,", ["container"]),
-        ("prod1,,,,,,,,,,,", ["container"]),
-        ("prod1,app-1,,,,,,,,,,", ["address"]),
-        ("default,app-1,a.example.com,,,,,,,,,", ["instance"]),
+        (",app-1,a.example.com,,,,,,,,,,", ["instance"]),
+        ("prod1,,a.example.com,,,,,,,,,,", ["container"]),
+        ("prod1,,,,,,,,,,,,", ["container"]),
+        ("prod1,app-1,,,,,,,,,,,", ["address"]),
+        ("default,app-1,a.example.com,,,,,,,,,,", ["instance"]),
         (
-            "-x,a b,http://a,x,a b,root,../x,test,cloud,web,maybe,MD5:00",
+            "-x,a b,http://a,x,a b,a b,root,../x,test,cloud,web,maybe,MD5:00",
             list(COLUMNS),
         ),
-        ("=1+1,+app,@a,-1,=x,=x,=x,=x,=x,=x,=x,=x", list(COLUMNS)),
-        ("a\u202eb,a\u200bb,a\x1bb,2\x002".replace("\x00", "\x07") + ",,,,,,,,", list(COLUMNS[:4])),
-        (f"{'i' * 41},{'c' * 81},{'a' * 254},{'1' * 301},,,,,,,,", list(COLUMNS[:4])),
+        ("=1+1,+app,@a,-1,=x,=x,=x,=x,=x,=x,=x,=x,=x", list(COLUMNS)),
+        ("a\u202eb,a\u200bb,a\x1bb,2\x002".replace("\x00", "\x07") + ",,,,,,,,,", list(COLUMNS[:4])),
+        (f"{'i' * 41},{'c' * 81},{'a' * 254},{'1' * 301},,,,,,,,,", list(COLUMNS[:4])),
     ],
 )
 def test_every_wrong_cell_of_a_row_is_named(row: str, columns: list[str]) -> None:
@@ -306,7 +306,7 @@ def test_errors_are_listed_in_the_order_of_the_rows() -> None:
 
 def test_fifty_thousand_rows_are_read_in_seconds_and_too_many_are_refused() -> None:
     line = (
-        "inst{},app-{},h{}.example.com,2222,campaign,sudo,/usr/local/neolane,production,on-premise,MKT,no,"
+        "inst{},app-{},h{}.example.com,2222,bastion-1,campaign,sudo,/usr/local/neolane,production,on-premise,MKT,no,"
         + KEY
     )
     rows = [line.format(number % 500, number, number) for number in range(100_001)]

@@ -19,6 +19,7 @@ from instances import pending_import
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
 from instances.urls import urlpatterns
 from portal.audit.models import AuditEvent
+from tests.credentials.rollout_rows import make_jump_host
 from tests.services.fixtures import StartOpenSSH
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +70,7 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
     """Every page of the inventory: its address, its method, and who may use it."""
     installation = installed()
     key = offered(installation.container)
+    jump_host = make_jump_host().pk
     instance, container = installation.instance_id, installation.container_id
     everybody, admin = {"admin", "helpdesk", "auditor"}, {"admin"}
     return {
@@ -89,6 +91,10 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
         "container_scan": (f"/containers/{container}/scan/", "post", admin),
         "host_key_approve": (f"/host-keys/{key.pk}/approve/", "post", admin),
         "host_key_revoke": (f"/host-keys/{key.pk}/revoke/", "post", admin),
+        "jump_hosts": ("/containers/jump-hosts/", "get", admin),
+        "jump_host_add": ("/containers/jump-hosts/add/", "get", admin),
+        "jump_host_edit": (f"/containers/jump-hosts/{jump_host}/edit/", "get", admin),
+        "jump_host_remove": (f"/containers/jump-hosts/{jump_host}/remove/", "get", admin),
         "ssh_key": ("/containers/ssh-key/", "get", everybody),
     }
 

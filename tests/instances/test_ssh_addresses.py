@@ -10,12 +10,13 @@ from ipaddress import ip_network
 import pytest
 
 from instances import ssh
+from instances.ssh import dials, waits
 
 OPEN = ssh.AddressPolicy(allow_loopback=True)
 
 
-def clock(seconds: float) -> ssh._Clock:
-    return ssh._Clock(seconds, ssh._Pulse(lambda: None))
+def clock(seconds: float) -> waits.Clock:
+    return waits.Clock(seconds, waits.Pulse(lambda: None))
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3", "192.0.2.1", "8.8.8.8", "2a00:1450::1", "fd00::1"])
@@ -140,8 +141,8 @@ def test_connecting_has_an_end(full_port: int) -> None:
 def test_a_second_address_is_tried() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        sock = ssh._connect(
-            ["127.0.0.2", "127.0.0.1"], port, ssh.Deadlines(connect=2), ssh._Pulse(lambda: None)
+        sock = dials.connect(
+            ["127.0.0.2", "127.0.0.1"], port, ssh.Deadlines(connect=2), waits.Pulse(lambda: None)
         )
         assert sock.getpeername() == ("127.0.0.1", port)
         sock.close()
@@ -158,7 +159,7 @@ def test_a_second_address_is_tried() -> None:
 )
 def test_what_the_kernel_says_becomes_a_code(number: int, error: type[ssh.SSHError]) -> None:
     with pytest.raises(error):
-        ssh._raise_for(number)
+        dials._raise_for(number)
 
 
 def test_a_port_where_nobody_listens_is_refused() -> None:

@@ -10,6 +10,7 @@ from pytest_django.fixtures import Settings
 from credentials import services
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts import delivery
+from credentials.rollouts.dispatcher import Dispatcher
 from credentials.rollouts.lease import Lease
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import start_rollout
@@ -21,6 +22,7 @@ from portal.sandbox.config_files import Shape
 from portal.sandbox.container import Account, make_container, read_account
 from portal.sandbox.container import Container as SandboxContainer
 from portal.sandbox.ssh_server import SSHFaults, SSHServer
+from tests.services.waiting import wait_until
 
 FIRST, SECOND = "p8e-first-secret-of-this-test-000001", "p8e-second-secret-of-this-test-00002"
 
@@ -155,3 +157,31 @@ def deliver_all(site: Site, rounds: int = 12) -> None:
 
 def only_push(rollout: Rollout) -> Push:
     return rollout.pushes.get()
+
+
+MakeDispatcher = Callable[..., Dispatcher]
+
+
+@pytest.fixture
+def make_dispatcher() -> Iterator[MakeDispatcher]:
+    made: list[Dispatcher] = []
+
+    def make(places: int = 4, dials: int = 100, per_jump_host: int = 8) -> Dispatcher:
+        made.append(Dispatcher(places=places, dials=dials, per_jump_host=per_jump_host))
+        return made[-1]
+
+    yield make
+    delivery.stopping.set()
+    for each in made:
+        each.close()
+    delivery.stopping.clear()
+
+
+def wait_for(states: dict[str, int], *, within: float) -> None:
+    """Wait until pushes are in these states, and so many in each."""
+
+    def reached() -> bool:
+        counted = [Push.objects.filter(state=state).count() for state in states]
+        return counted == list(states.values())
+
+    wait_until(reached, within=within, what=str(states))

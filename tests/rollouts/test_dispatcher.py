@@ -14,29 +14,12 @@ from django.db import OperationalError, connections
 from django.db.models.functions import Now
 
 from credentials.rollouts import delivery, dispatcher
-from credentials.rollouts.dispatcher import Dispatcher
 from credentials.rollouts.models import Push, containers_with_work
 from instances.models import Container, HostKey, Installation, Instance
-from tests.rollouts.conftest import FIRST, MakeSite, Site, Start
+from tests.rollouts.conftest import FIRST, MakeDispatcher, MakeSite, Site, Start, wait_for
 from tests.services.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
-MakeDispatcher = Callable[..., Dispatcher]
-
-
-@pytest.fixture
-def make_dispatcher() -> Iterator[MakeDispatcher]:
-    made: list[Dispatcher] = []
-
-    def make(places: int = 4, dials: int = 100) -> Dispatcher:
-        made.append(Dispatcher(places=places, dials=dials))
-        return made[-1]
-
-    yield make
-    delivery.stopping.set()
-    for each in made:
-        each.close()
-    delivery.stopping.clear()
 
 
 @pytest.fixture
@@ -54,16 +37,6 @@ def make_silent(db: None) -> Iterator[Callable[[str], Site]]:
             return Site(row, None, None)  # type: ignore[arg-type]  # there is nothing behind it
 
         yield make
-
-
-def wait_for(states: dict[str, int], *, within: float) -> None:
-    """Wait until pushes are in these states, and so many in each."""
-
-    def reached() -> bool:
-        counted = [Push.objects.filter(state=state).count() for state in states]
-        return counted == list(states.values())
-
-    wait_until(reached, within=within, what=str(states))
 
 
 def test_more_containers_than_places_are_all_delivered_to(
@@ -106,9 +79,8 @@ def test_who_does_not_answer_takes_nobody_s_place(
     wait_for({"succeeded": 1, "queued": 30}, within=15)  # one after another, thirty would take ten minutes
     assert site.secret() == FIRST
     assert threading.active_count() - threads < 20
-    wait_until(
-        lambda: not Container.objects.exclude(lease_token=None).exists(), within=5, what="no lease to be held"
-    )
+    leased = Container.objects.exclude(lease_token=None)
+    wait_until(lambda: not leased.exists(), within=5, what="the container to be given back")
 
 
 def test_who_refuses_or_has_no_address_fails_with_its_code(

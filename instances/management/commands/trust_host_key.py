@@ -5,8 +5,7 @@ from argparse import ArgumentParser
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from instances import host_keys, ssh
-from instances.failures import Code, explain
+from instances import host_keys, jump_hosts, ssh
 from instances.inventory_csv import clean_host_key_fingerprint
 from instances.models import Container, HostKey
 from portal.audit.operator import operator
@@ -40,7 +39,7 @@ def _trust(container: Container, fingerprint: str) -> HostKey:
     try:
         scan = host_keys.scan_container(container=container, actor=actor)
     except ssh.SSHError as error:
-        raise CommandError(f"{Code(error.code).label}. {explain(error.code).cause}") from error
+        raise CommandError(jump_hosts.failure_in_words(error, container)) from error
     key = next((key for key in scan.keys if key.fingerprint == fingerprint), None)
     if key is None:
         shown = "\n".join(f"  {key}" for key in scan.keys)

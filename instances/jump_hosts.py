@@ -1,0 +1,71 @@
+"""Jump hosts: what their key lines may look like, and how the way to a container leads through one."""
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from instances import portal_key, ssh
+from instances.failures import Code, explain
+from instances.models import Container, JumpHost
+
+MAX_KEYS = 20
+
+
+def jump_to(container: Container) -> ssh.Jump | None:
+    """Return the way through the container's jump host, None if it is reached directly.
+
+    Raises as `portal_key.private_key`.
+    """
+    host = container.jump_host
+    if host is None:
+        return None
+    return ssh.Jump(host.address, host.port, host.login, host.key_lines, portal_key.private_key())
+
+
+def in_words(container: Container) -> str:
+    """Return name and address of the container's jump host, an empty text if it has none."""
+    host = container.jump_host
+    return f"{host.name} ({host.address}:{host.port})" if host else ""
+
+
+def failure_in_words(error: ssh.SSHError, container: Container) -> str:
+    """Return why a container was not reached, and through whom the way leads."""
+    words = {"what": Code(error.code).label, "cause": explain(error.code).cause}
+    text = _("%(what)s. %(cause)s") % words
+    via = in_words(container)
+    return text + " " + _("The way leads through the jump host %s.") % via if via else text
+
+
+def keys_of(host: JumpHost) -> list[ssh.HostKey]:
+    """Return the pinned keys with their fingerprints."""
+    return [ssh.HostKey.parse(line) for line in host.key_lines]
+
+
+def clean_host_keys(text: str) -> str:
+    """Return key lines as they are pinned: `<type> <base64>`, each once.
+
+    Takes what `ssh-keyscan` prints, known_hosts, and the server's own `.pub` files.
+    """
+    keys: dict[str, None] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            keys[_clean_line(line, number)] = None
+    if not keys:
+        raise ValidationError(_("Give at least one host key: the portal trusts no jump host on first sight."))
+    if len(keys) > MAX_KEYS:
+        raise ValidationError(_("These are more than %d keys.") % MAX_KEYS)
+    return "\n".join(keys)
+
+
+def _clean_line(line: str, number: int) -> str:
+    words = line.split()
+    if words[0] not in ssh.HOST_KEY_TYPES:
+        words = words[1:]  # the name of the host
+    try:
+        key = ssh.HostKey.parse(" ".join(words))
+    except ValueError:
+        raise ValidationError(
+            _("Line %d is no host key: give the key's type and base64, as ssh-keyscan prints them.") % number
+        ) from None
+    if key.type not in ssh.HOST_KEY_TYPES:
+        raise ValidationError(_("Line %d has a key of a type that the portal does not accept.") % number)
+    return key.line

@@ -1,0 +1,97 @@
+"""Reaching a host by SSH, with an end to every wait. The only importer of Paramiko.
+
+Paramiko's own timeouts do not bound a conversation (they restart with every byte, or are missing), so the
+calling thread waits with a monotonic deadline while the blocking call runs beside it, and closes the socket
+when time is up. Errors carry a code and never a word that came from the other side.
+"""
+
+from instances.ssh.addresses import ADDRESS_TRIES, AddressPolicy, resolve
+from instances.ssh.connection import Connection, Target
+from instances.ssh.dials import Dial, dial
+from instances.ssh.errors import (
+    AddressNotAllowed,
+    CommandRefused,
+    ConnectionLost,
+    ConnectionRefused,
+    ForwardingForbidden,
+    HostUnreachable,
+    JumpHostError,
+    JumpHostLoginRefused,
+    JumpHostNotAllowed,
+    JumpHostTooOld,
+    JumpHostUnreachable,
+    LoginRefused,
+    NameNotResolved,
+    NoWayBehind,
+    SSHError,
+    SSHTooOld,
+    TimedOut,
+    TooMuchOutput,
+)
+from instances.ssh.host_keys import (
+    HOST_KEY_TYPES,
+    HostKey,
+    HostKeyChanged,
+    HostKeyUnknown,
+    JumpHostKeyChanged,
+    fingerprint,
+)
+from instances.ssh.jump import Jump
+from instances.ssh.keys import (
+    PrivateKey,
+    UnusableKey,
+    generate_private_key,
+    load_private_key,
+    public_line,
+    write_private_key,
+)
+from instances.ssh.scans import scan
+from instances.ssh.talk import LINE_LIMIT, Excerpt, Talk
+from instances.ssh.waits import Deadlines, Tick
+
+__all__ = [
+    "ADDRESS_TRIES",
+    "HOST_KEY_TYPES",
+    "LINE_LIMIT",
+    "AddressNotAllowed",
+    "AddressPolicy",
+    "CommandRefused",
+    "Connection",
+    "ConnectionLost",
+    "ConnectionRefused",
+    "Deadlines",
+    "Dial",
+    "Excerpt",
+    "ForwardingForbidden",
+    "HostKey",
+    "HostKeyChanged",
+    "HostKeyUnknown",
+    "HostUnreachable",
+    "Jump",
+    "JumpHostError",
+    "JumpHostKeyChanged",
+    "JumpHostLoginRefused",
+    "JumpHostNotAllowed",
+    "JumpHostTooOld",
+    "JumpHostUnreachable",
+    "LoginRefused",
+    "NameNotResolved",
+    "NoWayBehind",
+    "PrivateKey",
+    "SSHError",
+    "SSHTooOld",
+    "Talk",
+    "Target",
+    "Tick",
+    "TimedOut",
+    "TooMuchOutput",
+    "UnusableKey",
+    "dial",
+    "fingerprint",
+    "generate_private_key",
+    "load_private_key",
+    "public_line",
+    "resolve",
+    "scan",
+    "write_private_key",
+]

@@ -1,0 +1,91 @@
+"""One logged-in SSH connection, which carries one command after another."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from instances.ssh.addresses import AddressPolicy
+from instances.ssh.dials import Dial
+from instances.ssh.host_keys import HostKey, check_host_key, preference
+from instances.ssh.jump import Jump, reach
+from instances.ssh.keys import PrivateKey
+from instances.ssh.link import Link
+from instances.ssh.talk import Talk
+from instances.ssh.waits import Deadlines, Pulse, Tick
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom to reach, and through whom: `host_keys` are the pinned ones, each `<type> <base64>`."""
+
+    host: str
+    port: int
+    login: str
+    host_keys: tuple[str, ...]
+    jump: Jump | None = None
+
+
+class Connection:
+    """One logged-in SSH connection, for one thread; carries one command after another."""
+
+    def __init__(self, link: Link, host_key: HostKey) -> None:
+        self._link = link
+        self._host_key = host_key
+
+    @classmethod
+    def open(
+        cls,
+        target: Target,
+        *,
+        key: PrivateKey,
+        policy: AddressPolicy,
+        deadlines: Deadlines | None = None,
+        tick: Tick = lambda: None,
+        dialed: Dial | None = None,
+    ) -> Self:
+        """Resolve, vet, connect, check the host key and log in, or raise an `SSHError`.
+
+        `tick` is called about every second during this and every later wait; what it raises ends the
+        connection and reaches the caller. `dialed` is a dial to this target, or to its jump host, that is
+        over: its socket is used, or what it failed with is raised.
+        """
+        pinned = tuple(HostKey.parse(line) for line in target.host_keys)
+        limits, pulse = deadlines or Deadlines(), Pulse(tick)
+        link = reach(
+            target.host,
+            target.port,
+            target.jump,
+            policy=policy,
+            deadlines=limits,
+            pulse=pulse,
+            dialed=dialed,
+        )
+        try:
+            offered = link.negotiate(preference(pinned))
+            check_host_key(offered, pinned)
+            link.log_in(target.login, key)
+        except BaseException:
+            link.close()
+            raise
+        return cls(link, offered)
+
+    @property
+    def host_key(self) -> str:
+        """Fingerprint of the host key that this connection was checked against."""
+        return self._host_key.fingerprint
+
+    def talk(self, command: str) -> "Talk":
+        """Start a command and return the conversation with it; earlier ones must have ended."""
+        return Talk(self._link, self._link.start(command))
+
+    def close(self) -> None:
+        """Close the socket and end Paramiko's threads. May be called again."""
+        self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,156 @@
+"""Connecting: one host in a thread that waits, or thousands in one that does not."""
+
+import errno
+import select
+import socket
+import time
+from collections.abc import Sequence
+
+from instances.ssh.addresses import AddressPolicy, resolve
+from instances.ssh.errors import ConnectionRefused, HostUnreachable, SSHError, TimedOut
+from instances.ssh.waits import TICK_SECONDS, Clock, Deadlines, Pulse
+
+NEGOTIATION_WIRE_LIMIT = 256 * 1024
+
+
+class MeteredSocket(socket.socket):
+    """A socket that ends after so many bytes; Paramiko would collect an endless banner in memory."""
+
+    allowance = NEGOTIATION_WIRE_LIMIT
+
+    def allow(self, count: int) -> None:
+        """Take so many bytes from now on."""
+        self.allowance = count
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        data = super().recv(bufsize, flags)
+        self.allowance -= len(data)
+        if self.allowance < 0:
+            raise EOFError
+        return data
+
+
+class Dial:
+    """A connection being made without a thread that waits: to one address after another, until one answers.
+
+    Wait for `fileno` to be writable while it `is_connecting`, else readable, and call `advance` then or when
+    the time `ends` has come. With `until_heard` an answer is the first byte that the server sends (an SSH
+    server speaks first): who only accepts does not count. Once `is_over`, `take` gives the socket or raises
+    what the last address failed with.
+    """
+
+    def __init__(self, addresses: Sequence[str], port: int, limits: Deadlines, *, until_heard: bool) -> None:
+        self._left = list(addresses)
+        self._port = port
+        self._limits = limits
+        self._share = limits.connect / len(addresses)
+        self._until_heard = until_heard
+        self._sock: MeteredSocket | None = None
+        self._failure: SSHError = HostUnreachable()
+        self.started = time.monotonic()
+        self.ends = self.started
+        self.is_connecting = True
+        self.is_over = False
+        self._try_next()
+
+    def fileno(self) -> int:
+        """The descriptor to poll, of another socket after each failed address."""
+        return self._sock.fileno() if self._sock else -1
+
+    def advance(self, seconds: float = 0) -> None:
+        """Go on as far as possible, waiting so long at most."""
+        if self.is_over or self._sock is None:
+            return
+        try:
+            if _is_ready(self._sock, writing=self.is_connecting, seconds=seconds):
+                self._answered(self._sock)
+            elif time.monotonic() >= self.ends:
+                raise TimedOut
+        except SSHError as error:
+            self._fail(error)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether somebody answered; only asked of a dial that is over."""
+        return self._sock is not None
+
+    def take(self) -> "MeteredSocket":
+        """Return the connected socket, or raise an `SSHError`."""
+        if self._sock is None:
+            raise self._failure
+        return self._sock
+
+    def close(self) -> None:
+        """Give up."""
+        self.is_over = True
+        if self._sock:
+            self._sock.close()
+            self._sock = None
+
+    def _answered(self, sock: "MeteredSocket") -> None:
+        _raise_for(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        if self._until_heard and self.is_connecting:
+            self.is_connecting = False
+            self.ends = time.monotonic() + self._limits.negotiate
+        else:
+            self.is_over = True
+
+    def _fail(self, error: SSHError) -> None:
+        self._failure = error
+        if self._sock:
+            self._sock.close()
+            self._sock = None
+        self._try_next()
+
+    def _try_next(self) -> None:
+        if not self._left:
+            self.is_over = True
+            return
+        address = self._left.pop(0)
+        sock = MeteredSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        self._sock, self.is_connecting = sock, True
+        self.ends = time.monotonic() + self._share
+        try:
+            sock.setblocking(False)
+            _raise_for(sock.connect_ex((address, self._port)))
+        except SSHError as error:
+            self._fail(error)
+        except BaseException:
+            sock.close()
+            raise
+
+
+def _is_ready(sock: socket.socket, *, writing: bool, seconds: float = 0) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT if writing else select.POLLIN)
+    return bool(poll.poll(1000 * max(seconds, 0)))
+
+
+def dial(host: str, port: int, *, policy: AddressPolicy, deadlines: Deadlines) -> Dial:
+    """Begin to connect, for a caller that polls many dials. Waits for nothing but a name to be resolved.
+
+    Raises `NameNotResolved` or `AddressNotAllowed`.
+    """
+    addresses = policy.vet(resolve(host, port, Clock(deadlines.resolve, Pulse(lambda: None))), port)
+    return Dial(addresses, port, deadlines, until_heard=True)
+
+
+def connect(addresses: Sequence[str], port: int, limits: Deadlines, pulse: Pulse) -> MeteredSocket:
+    """Connect to the first address that answers; each gets an equal share of the time."""
+    dial = Dial(addresses, port, limits, until_heard=False)
+    try:
+        while not dial.is_over:
+            pulse.beat()
+            dial.advance(min(TICK_SECONDS, dial.ends - time.monotonic()))
+    except BaseException:
+        dial.close()
+        raise
+    return dial.take()
+
+
+def _raise_for(number: int) -> None:
+    if number in (0, errno.EINPROGRESS):
+        return
+    if number == errno.ECONNREFUSED:
+        raise ConnectionRefused
+    raise TimedOut if number == errno.ETIMEDOUT else HostUnreachable

@@ -1,0 +1,71 @@
+"""Pages of jump hosts, for those who may change the inventory."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from instances import inventory, jump_hosts
+from instances.forms import JumpHostForm
+from instances.inventory import InventoryError
+from instances.models import JumpHost
+from portal.audit.models import Actor
+
+PIN = ("instances.change_inventory", "instances.approve_host_key")
+"""Whoever enters a jump host approves the keys that it must show."""
+
+
+@require_GET
+@permission_required("instances.change_inventory", raise_exception=True)
+def jump_host_list(request: HttpRequest) -> HttpResponse:
+    hosts = JumpHost.objects.annotate(used_by=Count("containers")).order_by("name")
+    rows = [(host, jump_hosts.keys_of(host)) for host in hosts]
+    return render(request, "instances/jump_host_list.html", {"rows": rows})
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required(PIN, raise_exception=True)
+def jump_host_add(request: HttpRequest) -> HttpResponse:
+    return _edit(request, JumpHost())
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required(PIN, raise_exception=True)
+def jump_host_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return _edit(request, get_object_or_404(JumpHost, pk=pk))
+
+
+def _edit(request: HttpRequest, jump_host: JumpHost) -> HttpResponse:
+    name = jump_host.name  # the form writes into the jump host
+    form = JumpHostForm(request.POST if request.method == "POST" else None, instance=jump_host)
+    if request.method == "POST" and form.is_valid():
+        try:
+            inventory.save_jump_host(jump_host=form.save(commit=False), actor=Actor.of(request))
+        except InventoryError as error:
+            form.add_error("name", str(error))
+        else:
+            messages.success(request, _("%s was saved.") % jump_host.name)
+            return redirect("jump_hosts")
+    context = {"form": form, "jump_host": jump_host, "name": name}
+    return render(request, "instances/jump_host_form.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("instances.change_inventory", raise_exception=True)
+def jump_host_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
+    jump_host = get_object_or_404(JumpHost.objects.annotate(used_by=Count("containers")), pk=pk)
+    refusal = ""
+    if request.method == "POST":
+        try:
+            inventory.remove_jump_host(jump_host=jump_host, actor=Actor.of(request))
+        except InventoryError as error:
+            refusal = str(error)
+        else:
+            messages.success(request, _("%s was removed.") % jump_host)
+            return redirect("jump_hosts")
+    return render(request, "instances/jump_host_remove.html", {"jump_host": jump_host, "refusal": refusal})
