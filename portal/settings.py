@@ -237,6 +237,8 @@ CAMPAIGN_USER = env.str("CAMPAIGN_USER", default="neolane")
 PUSHES_PER_WORKER = env.int("PUSHES_PER_WORKER", default=32)
 DIALS_PER_WORKER = env.int("DIALS_PER_WORKER", default=6000)
 PUSHES_PER_JUMP_HOST = env.int("PUSHES_PER_JUMP_HOST", default=8)
+# However large a rollout is, what else is asked for finds a place.
+PUSHES_PER_ROLLOUT = env.int("PUSHES_PER_ROLLOUT", default=max(1, PUSHES_PER_WORKER * 7 // 8))
 
 # Pushes; all times in seconds
 PUSH_COMMAND_LIMIT = env.int("PUSH_COMMAND_LIMIT", default=60)

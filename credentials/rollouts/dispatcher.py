@@ -23,8 +23,8 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
 from credentials.rollouts import delivery
-from credentials.rollouts.gate import Gate
-from credentials.rollouts.models import containers_with_work
+from credentials.rollouts.gate import Gates
+from credentials.rollouts.models import containers_with_work, next_rollout
 from instances import policy, ssh
 from instances.models import Container
 
@@ -38,12 +38,12 @@ RESOLVERS = 8
 
 
 class Dispatcher:
-    """Delivers to at most `places` containers at once, and dials up to `dials`.
+    """Delivers to at most `places` containers at once, `per_rollout` of one rollout, and dials up to `dials`.
 
-    Behind one jump host there are at most `per_jump_host` of both together.
+    Behind one jump host there are at most `per_jump_host` dials and deliveries together.
     """
 
-    def __init__(self, *, places: int, dials: int, per_jump_host: int = 8) -> None:
+    def __init__(self, *, places: int, dials: int, per_jump_host: int, per_rollout: int) -> None:
         self._places = places
         self._spare = max(2, places // 8)
         self._dial_limit = _room_for(dials, places)
@@ -51,7 +51,7 @@ class Dispatcher:
         self._known: set[uuid.UUID] = set()  # from the bell to the end of the delivery
         self._rung_again: set[uuid.UUID] = set()
         self._line: deque[uuid.UUID] = deque()
-        self._gate = Gate(per_jump_host=per_jump_host)
+        self._gates = Gates(per_jump_host=per_jump_host, per_rollout=per_rollout)
         self._resolving: dict[uuid.UUID, Future[ssh.Dial]] = {}
         self._dials: dict[uuid.UUID, ssh.Dial] = {}
         self._expected: dict[uuid.UUID, float] = {}  # dialed when, oldest first: who may answer any moment
@@ -89,8 +89,7 @@ class Dispatcher:
         with self._changed:
             self._known.discard(container_id)
             self._delivered_to.discard(container_id)
-            if following := self._gate.leave(container_id):
-                self._line.appendleft(following)
+            self._line.extendleft(self._gates.leave(container_id))
             if again or container_id in self._rung_again:
                 self._rung_again.discard(container_id)
                 self._put(container_id)
@@ -127,7 +126,8 @@ class Dispatcher:
         if not chosen:
             return
         try:
-            rows = containers_with_work().filter(pk__in=chosen).select_related("jump_host")
+            found = containers_with_work().filter(pk__in=chosen).annotate(rollout=next_rollout())
+            rows = found.select_related("jump_host")
             with_work = {row.pk: row for row in rows.only(*WHERE)}
         except DatabaseError as error:
             logger.warning("The dispatcher found no database (%s); it tries again.", type(error).__name__)
@@ -145,14 +145,21 @@ class Dispatcher:
         self._wake()  # whoever waits at the gate left room in the line
 
     def _may_start(self, container: Container) -> bool:
-        """Ask the gate; whom it refuses is out of line until the gate returns it."""
+        """Ask the gates; whom they refuse is out of line until one of them returns it."""
+        rollout: uuid.UUID | None = getattr(container, "rollout")  # noqa: B009  # an annotation
         with self._changed:
-            return self._gate.may_start(container.pk, container.jump_host_id)
+            may, others = self._gates.may_start(
+                container.pk, jump_host=container.jump_host_id, rollout=rollout
+            )
+            self._line.extendleft(others)
+        return may
 
     def _room(self) -> int:
         prompt = time.monotonic() - PROMPT_SECONDS
         while self._expected and next(iter(self._expected.values())) < prompt:
-            del self._expected[next(iter(self._expected))]
+            slow = next(iter(self._expected))
+            del self._expected[slow]
+            self._line.extendleft(self._gates.is_slow(slow))
         places = self._places + self._spare - len(self._delivered_to) - len(self._expected)
         return max(0, min(places, self._dial_limit - len(self._dials), len(self._line)))
 
@@ -206,11 +213,20 @@ class Dispatcher:
 
     def _hand_over(self, pk: uuid.UUID, dial: ssh.Dial | None) -> None:
         self._expected.pop(pk, None)
-        answered = dial is not None and dial.is_connected
-        if answered:
+        if dial is None or not dial.is_connected:
             with self._changed:
+                self._line.extendleft(self._gates.is_slow(pk))
+            self._failures.submit(self._deliver, pk, dial)
+            return
+        with self._changed:
+            may_start, others = self._gates.answers(pk)
+            self._line.extendleft(others)
+            if may_start:
                 self._delivered_to.add(pk)
-        (self._deliveries if answered else self._failures).submit(self._deliver, pk, dial)
+        if may_start:
+            self._deliveries.submit(self._deliver, pk, dial)
+        else:
+            dial.close()  # it answered late, and its rollout's places are taken: it is dialed anew later
 
     def _deliver(self, pk: uuid.UUID, dial: ssh.Dial | None) -> None:
         again = False
@@ -270,6 +286,7 @@ def dispatcher() -> Dispatcher:
         places=settings.PUSHES_PER_WORKER,
         dials=settings.DIALS_PER_WORKER,
         per_jump_host=settings.PUSHES_PER_JUMP_HOST,
+        per_rollout=settings.PUSHES_PER_ROLLOUT,
     )
     worker_shutdown.connect(lambda **_: running.close(), weak=False)
     return running

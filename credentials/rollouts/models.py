@@ -314,6 +314,12 @@ def containers_with_work() -> ContainerQuerySet:
     return free.filter(has_due | left_running)
 
 
+def next_rollout() -> Subquery:
+    """Return an annotation for containers: the rollout of what comes first there, None if nothing is due."""
+    due = Push.objects.due().filter(container=OuterRef("pk")).order_by("due")
+    return Subquery(due.values("rollout")[:1])
+
+
 class ProvenWriteQuerySet(models.QuerySet["ProvenWrite"]):
     def proven(self) -> Self:
         """Those whose file still was as the write had left it when it was last seen."""

@@ -122,6 +122,8 @@ def make_site(folder: Path, environment: Mapping[str, str] | None = None) -> Ite
     """Make a portal on a durable PostgreSQL and a Redis of its own."""
     with PostgresServer(durable=True) as postgres, RedisServer(program=require("redis-server")) as redis:
         values = {"DATABASE_URL": postgres.create_database("portal"), "BROKER_URL": redis.url()}
+        # Nothing else happens here for which a rollout would leave places.
+        values["PUSHES_PER_ROLLOUT"] = "1000"
         assert postgres.pid
         assert redis.pid
         portal = _make_portal(folder, {**values, **(environment or {})})

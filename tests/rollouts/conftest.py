@@ -166,8 +166,10 @@ MakeDispatcher = Callable[..., Dispatcher]
 def make_dispatcher() -> Iterator[MakeDispatcher]:
     made: list[Dispatcher] = []
 
-    def make(places: int = 4, dials: int = 100, per_jump_host: int = 8) -> Dispatcher:
-        made.append(Dispatcher(places=places, dials=dials, per_jump_host=per_jump_host))
+    def make(places: int = 4, dials: int = 100, per_jump_host: int = 8, per_rollout: int = 100) -> Dispatcher:
+        made.append(
+            Dispatcher(places=places, dials=dials, per_jump_host=per_jump_host, per_rollout=per_rollout)
+        )
         return made[-1]
 
     yield make

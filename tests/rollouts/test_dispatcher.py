@@ -83,6 +83,40 @@ def test_who_does_not_answer_takes_nobody_s_place(
     wait_until(lambda: not leased.exists(), within=5, what="the container to be given back")
 
 
+def test_a_rollout_leaves_places_to_others(
+    make_site: MakeSite, start: Start, make_dispatcher: MakeDispatcher
+) -> None:
+    large = [make_site(f"mkt-{number}", instances=(f"prod{number}",)) for number in range(5)]
+    urgent = make_site("mkt-9", instances=("prod9",))
+    for site in large:
+        site.container.set_gates("pdump")
+    start(*large)
+    start(urgent)
+    line = make_dispatcher(places=3, per_rollout=2)
+    line.ring([site.row.pk for site in (*large, urgent)])
+    wait_for({"succeeded": 1, "running": 2, "queued": 3}, within=15)
+    assert urgent.secret("prod9") == FIRST
+    for site in large:
+        site.container.set_gates()
+    wait_for({"succeeded": 6}, within=30)
+
+
+def test_who_answers_late_waits_for_its_rollout_s_turn(
+    make_site: MakeSite, start: Start, make_dispatcher: MakeDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "PROMPT_SECONDS", 0.0)  # everybody is late
+    sites = [make_site(f"mkt-{number}", instances=(f"prod{number}",)) for number in range(4)]
+    for site in sites:
+        site.container.set_gates("pdump")
+    start(*sites)
+    make_dispatcher(places=4, per_rollout=1).ring([site.row.pk for site in sites])
+    for left in (3, 2, 1, 0):
+        wait_for({"running": 1, "queued": left}, within=15)
+        running = Push.objects.get(state="running").container.name
+        next(site for site in sites if site.row.name == running).container.set_gates()
+    wait_for({"succeeded": 4}, within=15)
+
+
 def test_who_refuses_or_has_no_address_fails_with_its_code(
     make_site: MakeSite, start: Start, make_dispatcher: MakeDispatcher
 ) -> None:
