@@ -4,15 +4,19 @@ import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from credentials.rollouts.dispatcher import RESOLVERS
 from tests.chaos.bounds import HANG
 from tests.chaos.canaries import leaks
 from tests.chaos.plan import PORTAL_FAULTS, SITE_FAULTS, STAGES
 from tests.chaos.rounds import Hit, Result
 from tests.chaos.services import POOL
+from tests.chaos.workers import PLACES
 from tests.chaos.world import World
 from tests.figures import Cell, Goal, Report, percentile
 
-THREADS_MORE, FILES_MORE, MEGABYTES_MORE = 10, 12, 60
+# A worker's pools fill up with time: deliveries, failures, resolvers. A leak in each round comes to more.
+THREADS_MORE = PLACES + max(2, PLACES // 8) + RESOLVERS
+FILES_MORE, MEGABYTES_MORE = 12, 60
 
 
 class Ledger:

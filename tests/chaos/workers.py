@@ -12,6 +12,7 @@ from tests.services.portal import ROOT
 from tests.services.processes import Process
 
 CONCURRENCY = 8
+PLACES = 16  # of a worker, and for one rollout: all that the suite has
 READY = re.compile(r"celery@.* ready")
 RESTART_PAUSE = 0.5
 
@@ -38,7 +39,8 @@ class Worker:
     def __init__(self, number: int, home: Path, environment: Mapping[str, str]) -> None:
         self.name = f"worker-{number}"
         self.log = home / f"{self.name}.log"
-        self._environment = {**environment, "PGAPPNAME": "chaos-worker"}
+        places = {"PUSHES_PER_WORKER": str(PLACES), "PUSHES_PER_ROLLOUT": str(PLACES)}
+        self._environment = {**environment, **places, "PGAPPNAME": "chaos-worker"}
         self.process: Process | None = None
         self.starts = 0
         self._ended: float | None = None
