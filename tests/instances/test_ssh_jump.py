@@ -37,7 +37,7 @@ from tests.services.programs import require
 from tests.services.waiting import free_port, wait_until
 
 POLICY = ssh.AddressPolicy(allow_loopback=True)
-SHORT = ssh.Deadlines(connect=2, negotiate=2, login=2)  # which a real sshd keeps easily on a busy machine
+SHORT = ssh.Deadlines(connect=3, negotiate=3, login=3)  # which a real sshd keeps easily on a busy machine
 BASTION = "127.0.0.11"
 ME = getpass.getuser()
 
@@ -249,7 +249,7 @@ def test_a_host_behind_a_jump_host_that_does_not_behave(
     bastion: OpenSSHServer, behaviour: Behaviour, error: type[ssh.SSHError]
 ) -> None:
     before = threading.active_count(), descriptors()
-    with peer(behaviour) as port, ended_in_time(6):
+    with peer(behaviour) as port, ended_in_time(10):
         pinned = f"{SERVER_KEY.get_name()} {SERVER_KEY.get_base64()}"
         target = ssh.Target("127.0.0.1", port, "neolane", (pinned,), through(bastion))
         with pytest.raises(error) as caught:
@@ -317,7 +317,7 @@ class HangsUpInstead(Forwards):
 )
 def test_a_jump_host_that_hangs(behaviour: Behaviour, error: type[ssh.SSHError]) -> None:
     before = threading.active_count(), descriptors()
-    with peer(behaviour) as port, ended_in_time(6):
+    with peer(behaviour) as port, ended_in_time(10):
         pinned = f"{SERVER_KEY.get_name()} {SERVER_KEY.get_base64()}"
         jump = ssh.Jump("127.0.0.1", port, "portal", (pinned,), CLIENT_KEY)
         with pytest.raises(error) as caught:

