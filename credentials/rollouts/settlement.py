@@ -112,8 +112,9 @@ def settle_abandoned(container_id: uuid.UUID) -> None:
         if attempt:
             settle(push, attempt, abandoned_outcome(attempt))
         else:
-            state = Push.State.SUPERSEDED if push.replaced else Push.State.QUEUED
-            Push.objects.filter(pk=push.pk).update(state=state, due=Now())
+            again = {"state": Push.State.QUEUED, "due": Now()}
+            end = {"state": Push.State.SUPERSEDED, "finished": Now()}
+            Push.objects.filter(pk=push.pk).update(**(end if push.replaced else again))
 
 
 def abandoned_outcome(attempt: Attempt) -> Outcome:

@@ -45,7 +45,7 @@ class Walk:
     @classmethod
     def begin(cls, expected_head: str = "") -> Self:
         """Stand before the first event."""
-        walk = cls(expected_head)
+        walk = cls(expected_head, noted=expected_head == f"0:{FIRST}")  # noted before the first event
         for event in AuditEvent.objects.filter(seq__lt=1).order_by("seq")[:MOST_FINDINGS]:
             walk.findings.append(Finding(event.seq, "stands before the beginning of the chain"))
         return walk

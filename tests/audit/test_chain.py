@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
 
-from portal.audit.models import Actor, AuditEvent, AuditHead, record
+from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record
 from portal.audit.verification import verify
 from tests.audit.tampering import change, open_trail, remove
 
@@ -108,6 +108,11 @@ def test_a_noted_head_stays_in_a_chain_that_grows() -> None:
     noted = str(AuditHead.objects.get())
     record("push.failed", actor=SOMEBODY)
     assert verify(expected_head=noted).is_intact
+
+
+def test_the_head_of_the_empty_chain_is_in_every_chain() -> None:
+    assert verify(expected_head=f"0:{FIRST}").is_intact
+    assert not verify(expected_head=f"0:{'1' * 64}").is_intact
 
 
 def test_batches_make_no_difference() -> None:

@@ -80,6 +80,15 @@ def test_a_push_from_before_the_clock_was_set_back_is_due(make_site: MakeSite, s
     assert Push.objects.get().state == "succeeded"
 
 
+def test_a_superseded_push_that_was_left_without_an_attempt_ends(make_site: MakeSite, start: Start) -> None:
+    site = make_site()
+    push = only_push(start(site))
+    Push.objects.update(state="running", replaced=True)
+    delivery.deliver(site.row.pk)
+    push.refresh_from_db()
+    assert (push.state, push.finished is None) == ("superseded", False)
+
+
 def test_a_worker_that_vanished_before_the_commit_point_costs_nothing(
     make_site: MakeSite, start: Start
 ) -> None:
