@@ -23,8 +23,13 @@ def keep_our_logging(**_: object) -> None:
 
 @celeryd_after_setup.connect
 def refuse_unsafe_worker(**_: object) -> None:
-    """Stop a worker before it takes its first message, as the web server stops before its first request."""
-    from portal.startup import refuse_unsafe_start  # the checks need Django set up, which celery has done now
+    """Stop a worker before it takes its first message, as the web server stops before its first request.
+
+    One that may start gets its connections as workers need them.
+    """
+    from portal.database import prepare_statements  # both need Django set up, which celery has done now
+    from portal.startup import refuse_unsafe_start
 
     os.umask(0o077)  # the file queue makes files of its own
+    prepare_statements()
     refuse_unsafe_start()

@@ -253,9 +253,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["OPTIONS"] = {
         # The threads of a process share so many connections.
         "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=8), "timeout": 20},
-        # Statements come again and again with many joins: planning them cost more than running them.
-        "server_side_binding": True,
-        "prepare_threshold": 5,
         # A worker that is frozen inside a transaction keeps rows locked: nobody could take over from it.
         "options": f"-c idle_in_transaction_session_timeout={PUSH_LEASE}s",
         # A server that vanished without a word is noticed within seconds, not hours.

@@ -2,7 +2,9 @@
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
+
+from portal.database import prepare_statements
 
 
 @pytest.mark.django_db
@@ -15,3 +17,22 @@ def test_a_frozen_worker_cannot_keep_rows_locked_for_longer_than_its_lease() -> 
         )
         [milliseconds] = cursor.fetchone()
     assert milliseconds == settings.PUSH_LEASE * 1000
+
+
+@pytest.mark.django_db
+def test_a_worker_s_statements_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite: it has no server that could keep plans")
+    settings_of_it = connections.settings["default"]
+    monkeypatch.setitem(settings_of_it, "OPTIONS", {**settings_of_it["OPTIONS"]})
+    prepare_statements()
+    monkeypatch.delitem(settings_of_it["OPTIONS"], "pool", raising=False)  # which has its connections already
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            for number in range(8):
+                cursor.execute("SELECT %s::int", [number])
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            assert cursor.fetchall() == [("SELECT $1::int",)]
+    finally:
+        other.close()
