@@ -1,6 +1,11 @@
 """Borrowed database connections: many workers' threads share few, and hold none while they wait elsewhere."""
 
+from typing import TYPE_CHECKING, Any
+
 from django.db import connection, connections
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
 
 
 def rest() -> None:
@@ -11,6 +16,15 @@ def rest() -> None:
     """
     if not connection.in_atomic_block and connection.settings_dict["OPTIONS"].get("pool"):
         connection.close()
+
+
+def try_again(pool: "ConnectionPool[Any]") -> None:
+    """Let a pool that could not connect try at once, about every second until the server is back.
+
+    By itself it waits twice as long after each failure, and misses a server that was away for two seconds
+    by half a minute.
+    """
+    pool.check()
 
 
 def prepare_statements() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import environ
 from csp.constants import NONE, SELF
 
+from portal.database import try_again
 from portal.home import folder, key_file, private_file, random_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -252,7 +253,13 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"]["OPTIONS"] = {
         # The threads of a process share so many connections.
-        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=8), "timeout": 20},
+        "pool": {
+            "min_size": 1,
+            "max_size": env.int("DATABASE_POOL", default=8),
+            "timeout": 20,
+            "reconnect_timeout": 1,
+            "reconnect_failed": try_again,
+        },
         # A worker that is frozen inside a transaction keeps rows locked: nobody could take over from it.
         "options": f"-c idle_in_transaction_session_timeout={PUSH_LEASE}s",
         # A server that vanished without a word is noticed within seconds, not hours.

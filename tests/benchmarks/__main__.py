@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.benchmarks import pages, pushes, scale
 from tests.benchmarks.course import QUICK, Size
-from tests.figures import Cell, Report, say
+from tests.figures import Cell, Goal, Report, say
 from tests.services.programs import find_program
 
 Scenario = Callable[[Report, Size], None]
@@ -63,7 +63,11 @@ def main(arguments: list[str]) -> int:
     for name, scenario in SCENARIOS.items():
         if "all" in chosen or name in chosen:
             say(f"\n{name}: {(scenario.__doc__ or '').splitlines()[0]}")
-            scenario(report, size)
+            try:
+                scenario(report, size)
+            except (AssertionError, RuntimeError) as error:  # what was measured so far is kept
+                say(f"It did not run to its end: {error}")
+                report.goal(Goal(f"{name}, to its end ({error})", None, "at least", 1))
     status = report.finish(options.record)
     if options.record:
         options.record.write_text(HEADER + options.record.read_text())

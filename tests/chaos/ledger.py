@@ -16,7 +16,7 @@ from tests.figures import Cell, Goal, Report, percentile
 
 # A worker's pools fill up with time: deliveries, failures, resolvers. A leak in each round comes to more.
 THREADS_MORE = PLACES + max(2, PLACES // 8) + RESOLVERS
-FILES_MORE, MEGABYTES_MORE = 12, 60
+FILES_MORE, MEGABYTES_MORE = POOL + 8, 60
 
 
 class Ledger:

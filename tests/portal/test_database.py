@@ -1,10 +1,17 @@
 """What the portal asks of its database beyond Django's defaults."""
 
+import time
+from typing import Any
+
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from psycopg_pool import ConnectionPool
 
-from portal.database import prepare_statements
+from portal.database import prepare_statements, try_again
+from tests.services.postgres_server import PostgresServer, reason_against_postgres
+from tests.services.programs import require_that
+from tests.services.waiting import wait_until
 
 
 @pytest.mark.django_db
@@ -36,3 +43,24 @@ def test_a_worker_s_statements_are_planned_once(monkeypatch: pytest.MonkeyPatch)
             assert cursor.fetchall() == [("SELECT $1::int",)]
     finally:
         other.close()
+
+
+def test_a_pool_notices_within_moments_that_the_server_is_back() -> None:
+    require_that(not reason_against_postgres(), "no PostgreSQL here (Debian package postgresql)")
+    failures = []
+
+    def failed(pool: "ConnectionPool[Any]") -> None:
+        failures.append(pool)
+        try_again(pool)
+
+    with PostgresServer() as server:
+        server.stop()
+        with ConnectionPool(
+            server.url("postgres"), min_size=1, max_size=2, reconnect_timeout=1, reconnect_failed=failed
+        ) as pool:
+            # By itself the pool would wait for eight seconds by now.
+            wait_until(lambda: len(failures) > 4, within=15, what="five failures")
+            server.start()
+            began = time.monotonic()
+            with pool.connection(timeout=10):
+                assert time.monotonic() - began < 3
