@@ -249,6 +249,14 @@ class ExpectedHostKey(models.Model):
         return self.fingerprint
 
 
+class InstallationQuerySet(models.QuerySet["Installation"]):
+    def pushable(self) -> Self:
+        """Those that can be pushed to: the container is on, and Adobe does not set the account itself."""
+        return self.filter(container__is_enabled=True).exclude(
+            instance__deployment=Instance.Deployment.HOSTED
+        )
+
+
 class Installation(models.Model):
     """One instance on one container: the unit that receives a push, with what was last observed there."""
 
@@ -264,6 +272,8 @@ class Installation(models.Model):
     )
     observed_digest = models.TextField(_("digest of the encrypted secret"), blank=True, editable=False)
     observed_jwt = models.BooleanField(_("JWT still present"), null=True, editable=False)
+
+    objects = InstallationQuerySet.as_manager()
 
     class Meta:
         ordering = ["instance__name", "container__name"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -147,12 +147,6 @@ def _outdated() -> Need:
     return Need("previous", "warning", count, sentence, reverse("accounts"), links, len(rows) - len(links))
 
 
-def _pushable() -> QuerySet[Installation]:
-    return Installation.objects.filter(container__is_enabled=True).exclude(
-        instance__deployment=Instance.Deployment.HOSTED
-    )
-
-
 def _on_jwt() -> Need:
     return _instances(
         Q(observed_jwt=True),
@@ -176,7 +170,7 @@ def _too_old() -> Need:
 
 
 def _instances(which: Q, sentence: Callable[[int], str]) -> Need:
-    ids = _pushable().filter(which).values("instance")
+    ids = Installation.objects.pushable().filter(which).values("instance")
     count = Instance.objects.filter(pk__in=ids).count()
     shown = Instance.objects.filter(pk__in=ids)[:SHOWN]
     links = [Link(instance.name, page_url("instance", instance.pk)) for instance in shown]

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout
 from credentials.rollouts.tasks import ring_on_commit
-from instances.models import Installation, Instance
+from instances.models import Installation
 from portal.audit.models import Actor, Entry, record, record_all
 
 
@@ -207,17 +207,14 @@ def held_versions(installations: Iterable[Installation]) -> dict[uuid.UUID, Clie
 def outdated() -> QuerySet[Installation]:
     """Return installations of active accounts for which it is not proven that they hold the current secret.
 
-    Of those that can be pushed to: the container is on, and Adobe does not set the account itself.
+    Of those that can be pushed to.
     """
     is_current = Q(
         proven_write__digest=F("observed_digest"),
         proven_write__secret__state=ClientSecret.State.CURRENT,
         proven_write__secret__account=F("instance__assignment__account"),
     )
-    return (
-        Installation.objects.filter(
-            container__is_enabled=True, instance__assignment__account__state=TechnicalAccount.State.ACTIVE
-        )
-        .exclude(instance__deployment=Instance.Deployment.HOSTED)
-        .exclude(is_current)
+    of_active = Installation.objects.filter(
+        instance__assignment__account__state=TechnicalAccount.State.ACTIVE
     )
+    return of_active.pushable().exclude(is_current)
