@@ -188,7 +188,7 @@ def _deliver_one(push: Push, attempt: Attempt, line: Line) -> None:
     started = time.monotonic()
     evidence = Evidence(via=jump_hosts.in_words(push.container))
     with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
-        outcome = _attempt(push, attempt, line, line.lease, evidence)
+        outcome = _attempt(push, attempt, line, evidence)
         attempt.seconds = round(time.monotonic() - started, 3)
         _finish(push, attempt, outcome, evidence, line.lease)
         fields = {"state": outcome.state, "code": outcome.code, "seconds": attempt.seconds}
@@ -236,11 +236,11 @@ def _first_at_hand(container_id: uuid.UUID) -> Push | None:
     return locked.annotate(made=last_attempt_number()).first()
 
 
-def _attempt(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evidence) -> Outcome:
+def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
     """Do the deed. Every way it can end is a value; only a lost lease goes through."""
     act = _look if attempt.kind == Attempt.Kind.LOOK else _push
     try:
-        return act(push, attempt, line, lease, evidence)
+        return act(push, attempt, line, evidence)
     except ssh.SSHError as error:
         line.drop()
         evidence.note(error)
@@ -282,7 +282,7 @@ def _nothing_sent(attempt: Attempt, code: str) -> Outcome:
 
 
 @sensitive_variables()
-def _push(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evidence) -> Outcome:
+def _push(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
     """Speak with the container in two steps: what is there, then the values; judge what it reports."""
     if not push.is_wanted:
         raise NoLongerWanted
@@ -296,7 +296,7 @@ def _push(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evid
         evidence.build, attempt.before_digest = ready.build, ready.before.digest
 
         def before_newline() -> None:
-            _commit_point(push, attempt, lease)
+            _commit_point(push, attempt, line.lease)
 
         try:
             report = talk.commit(account, secret, before_newline=before_newline)
@@ -311,7 +311,7 @@ def _push(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evid
     return _outcome(verdict, evidence)
 
 
-def _look(push: Push, attempt: Attempt, line: Line, lease: Lease, evidence: Evidence) -> Outcome:
+def _look(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
     """Read the container's file and journal, to settle an attempt whose report was lost."""
     lost = push.attempts.filter(kind=Attempt.Kind.PUSH).order_by("-number")[0]
     connection = line.open(push.container)
