@@ -148,6 +148,15 @@ def posted(data: QueryDict) -> Change:
     return Change(frozenset(everything), frozenset(added.values_list("pk", flat=True)))
 
 
+def change_of(data: QueryDict, action: str, instances: QuerySet[Instance]) -> Change:
+    """Return what a form changes: all or none of the `instances` that were found, or what it says itself."""
+    if action == "all":
+        return all_of(instances)
+    if action == "none":
+        return none_of(instances)
+    return posted(data)
+
+
 def all_of(instances: QuerySet[Instance]) -> Change:
     """Choose all installations of these instances that can be pushed to."""
     found = Installation.objects.filter(pushable(), instance__in=instances.order_by())

@@ -16,7 +16,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.services import RolloutError
 from credentials.services import AccountError
 from credentials.wizard import services
-from credentials.wizard.choices import all_of, gaps, none_of, posted, pushable, select
+from credentials.wizard.choices import change_of, gaps, pushable, select
 from credentials.wizard.forms import MOVES, InstallationsForm, InstanceSearch, ReviewForm, moved_to, pressed
 from credentials.wizard.pages import Page
 from credentials.wizard.prose import AFTERWARDS
@@ -75,8 +75,7 @@ def instances_page(page: Page) -> HttpResponse:
     if page.request.method != "POST":
         return _choose(page, search, instances)
     action = pressed(page.request.POST, "done")
-    change = {"all": all_of, "none": none_of}[action](instances) if action in ("all", "none") else None
-    change = change or posted(page.request.POST)
+    change = change_of(page.request.POST, action, instances)
     done = page.change(
         lambda: services.choose_installations(
             draft=page.draft,

@@ -21,7 +21,7 @@ from credentials.rollouts.models import Rollout
 from credentials.rollouts.services import RolloutError
 from credentials.services import AccountError, add_secret
 from credentials.wizard import services
-from credentials.wizard.choices import all_of, none_of, posted, pushable, select
+from credentials.wizard.choices import change_of, pushable, select
 from credentials.wizard.forms import (
     MOVES,
     InstallationsForm,
@@ -146,13 +146,7 @@ class _Preparing:
 
     def posted(self) -> set[UUID]:
         """Return what is chosen once the posted form counts."""
-        action = self.request.POST.get("action")
-        if action == "all":
-            change = all_of(self.instances)
-        elif action == "none":
-            change = none_of(self.instances)
-        else:
-            change = posted(self.request.POST)
+        change = change_of(self.request.POST, self.request.POST.get("action", ""), self.instances)
         return change.applied_to(self.chosen.values_list("pk", flat=True))
 
     def keep(self, ids: Collection[UUID], form: RolloutForm) -> None:
