@@ -18,9 +18,9 @@ from tests.benchmarks.ansible import Ansible, Module, plain_command
 from tests.benchmarks.bare import Answer, Errand, Order
 from tests.benchmarks.containers import Fleet, Target
 from tests.benchmarks.site import Site
-from tests.benchmarks.usage import cpu_seconds
 from tests.services.accounts import NEOLANE
 from tests.services.portal import ROOT
+from tests.services.usage import cpu_seconds
 
 Work = Literal["script", "plain"]
 PATIENCE = 900.0  # seconds

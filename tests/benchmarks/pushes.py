@@ -14,8 +14,8 @@ from tests.benchmarks.containers import make_fleet
 from tests.benchmarks.contenders import LINE, Contender, Lap, Race, interleaved, median_seconds, ratio
 from tests.benchmarks.course import Size, make_folder, make_race
 from tests.benchmarks.site import SUCCEEDED, Rollout, Site, make_embedded_site, make_site
-from tests.benchmarks.usage import Peak, forget_peak, memory, peak_memory
 from tests.figures import Cell, Goal, Report, percentile, say, shown
+from tests.services.usage import Peak, forget_peak, memory, peak_memory
 from tests.services.wiretap import Wiretap
 
 NLSERVER_SECONDS = 2.0

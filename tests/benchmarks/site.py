@@ -10,13 +10,13 @@ from pathlib import Path
 
 from portal.sandbox.console import ConsoleAccount
 from tests.benchmarks.containers import Fleet
-from tests.benchmarks.usage import cpu_seconds
 from tests.services.accounts import NEOLANE
 from tests.services.portal import ROOT, Portal
 from tests.services.postgres_server import PostgresServer
 from tests.services.processes import Process
 from tests.services.programs import require
 from tests.services.redis_server import RedisServer
+from tests.services.usage import cpu_seconds
 
 ACCOUNT = "Triggers"
 SUCCEEDED = "succeeded"

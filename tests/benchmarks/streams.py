@@ -18,6 +18,7 @@ from tests.benchmarks.scale import Scale
 from tests.benchmarks.web import cookie
 from tests.figures import Cell, Goal, Report
 from tests.services.portal import ROOT, Portal
+from tests.services.usage import peak_memory
 
 CHUNK = 1 << 16
 SHORT = timedelta(days=11)  # a hundredth of the seeded past
@@ -96,8 +97,7 @@ def _request(
 def _peak(pid: int) -> float:
     """The most memory, in MB, that a child of this process ever had."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    texts = [Path(f"/proc/{child}/status").read_text() for child in children]
-    return max(int(text.split("VmHWM:")[1].split()[0]) for text in texts) / 1024
+    return max(peak_memory(int(child)) for child in children)
 
 
 @contextmanager

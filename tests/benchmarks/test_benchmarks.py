@@ -15,11 +15,11 @@ from tests.benchmarks.ansible import Ansible
 from tests.benchmarks.containers import Fleet, make_fleet, swallowing_port
 from tests.benchmarks.contenders import OTHER, Contender, Lap, interleaved, median_seconds, ratio
 from tests.benchmarks.course import Size, make_folder, make_race
-from tests.benchmarks.usage import Peak, cpu_seconds, forget_peak, memory, peak_memory
 from tests.figures import Goal
 from tests.services.accounts import require_accounts
 from tests.services.postgres_server import reason_against_postgres
 from tests.services.programs import require, require_that
+from tests.services.usage import Peak, cpu_seconds, forget_peak, memory, peak_memory
 
 CONTAINERS = 5
 

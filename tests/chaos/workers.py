@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.services import usage
 from tests.services.portal import ROOT
 from tests.services.processes import Process
 
@@ -118,11 +119,9 @@ class Worker:
         """Note what it holds, at the end of a round, when it has nothing to do."""
         if not self.is_running:
             return
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        values = dict(line.split(":", 1) for line in status.splitlines())
-        usage = Usage(
-            threads=int(values["Threads"]),
-            files=len(list(Path(f"/proc/{self.pid}/fd").iterdir())),
-            megabytes=int(values["VmRSS"].split()[0]) / 1024,
+        held = Usage(
+            threads=usage.threads(self.pid),
+            files=usage.open_files(self.pid),
+            megabytes=usage.memory(self.pid),
         )
-        self.lives[-1].measures.append(usage)
+        self.lives[-1].measures.append(held)

@@ -42,6 +42,14 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
+def threads(pid: int) -> int:
+    return _status(pid, "Threads")
+
+
+def open_files(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def _status(pid: int, name: str) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{name}:"))
@@ -77,5 +85,5 @@ class Peak:
 
     def _look(self) -> None:
         for pid in self.pids:
-            self.threads = max(self.threads, _status(pid, "Threads"))
-            self.descriptors = max(self.descriptors, sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
+            self.threads = max(self.threads, threads(pid))
+            self.descriptors = max(self.descriptors, open_files(pid))
