@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from instances import inventory
+from instances.editing import is_saved
 from instances.forms import InstallationForm, InstanceFilter, InstanceForm
 from instances.inventory import InventoryError
 from instances.models import Container, Installation, Instance
@@ -92,14 +93,12 @@ def instance_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _edit(request: HttpRequest, instance: Instance) -> HttpResponse:
     name = instance.name  # the form writes into the instance
     form = InstanceForm(request.POST if request.method == "POST" else None, instance=instance)
-    if request.method == "POST" and form.is_valid():
-        try:
-            inventory.save_instance(instance=form.save(commit=False), actor=Actor.of(request))
-        except InventoryError as error:
-            form.add_error("name", str(error))
-        else:
-            messages.success(request, _("%s was saved.") % instance.name)
-            return redirect("instance", pk=instance.pk)
+
+    def save() -> None:
+        inventory.save_instance(instance=form.save(commit=False), actor=Actor.of(request))
+
+    if is_saved(request, form, save, instance):
+        return redirect("instance", pk=instance.pk)
     return render(request, "instances/instance_form.html", {"form": form, "instance": instance, "name": name})
 
 

@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from instances import host_keys, inventory, jump_hosts, portal_key, ssh
+from instances.editing import is_saved
 from instances.forms import ContainerFilter, ContainerForm, HostKeyApproval
-from instances.inventory import InventoryError
 from instances.models import Container, HostKey
 from portal.audit.models import Actor
 
@@ -85,14 +85,12 @@ def container_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _edit(request: HttpRequest, container: Container) -> HttpResponse:
     name = container.name  # the form writes into the container
     form = ContainerForm(request.POST if request.method == "POST" else None, instance=container)
-    if request.method == "POST" and form.is_valid():
-        try:
-            inventory.save_container(container=form.save(commit=False), actor=Actor.of(request))
-        except InventoryError as error:
-            form.add_error("name", str(error))
-        else:
-            messages.success(request, _("%s was saved.") % container.name)
-            return redirect("container", pk=container.pk)
+
+    def save() -> None:
+        inventory.save_container(container=form.save(commit=False), actor=Actor.of(request))
+
+    if is_saved(request, form, save, container):
+        return redirect("container", pk=container.pk)
     context = {"form": form, "container": container, "name": name}
     return render(request, "instances/container_form.html", context)
 

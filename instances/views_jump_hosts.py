@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from instances import inventory, jump_hosts
+from instances.editing import is_saved
 from instances.forms import JumpHostForm
 from instances.inventory import InventoryError
 from instances.models import JumpHost
@@ -43,14 +44,12 @@ def jump_host_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _edit(request: HttpRequest, jump_host: JumpHost) -> HttpResponse:
     name = jump_host.name  # the form writes into the jump host
     form = JumpHostForm(request.POST if request.method == "POST" else None, instance=jump_host)
-    if request.method == "POST" and form.is_valid():
-        try:
-            inventory.save_jump_host(jump_host=form.save(commit=False), actor=Actor.of(request))
-        except InventoryError as error:
-            form.add_error("name", str(error))
-        else:
-            messages.success(request, _("%s was saved.") % jump_host.name)
-            return redirect("jump_hosts")
+
+    def save() -> None:
+        inventory.save_jump_host(jump_host=form.save(commit=False), actor=Actor.of(request))
+
+    if is_saved(request, form, save, jump_host):
+        return redirect("jump_hosts")
     context = {"form": form, "jump_host": jump_host, "name": name}
     return render(request, "instances/jump_host_form.html", context)
 

@@ -1,0 +1,23 @@
+"""Saving one row of the inventory from a form, as the pages of all its kinds do."""
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.forms import BaseForm
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from instances.inventory import InventoryError
+
+
+def is_saved(request: HttpRequest, form: BaseForm, save: Callable[[], object], row: object) -> bool:
+    """Save what was posted, and say so; False if there is nothing, or an error at the form says why not."""
+    if request.method != "POST" or not form.is_valid():
+        return False
+    try:
+        save()
+    except InventoryError as error:
+        form.add_error("name", str(error))
+        return False
+    messages.success(request, _("%s was saved.") % row)
+    return True
