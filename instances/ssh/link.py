@@ -133,6 +133,8 @@ class Link:
 
     def forward(self, host: str, port: int) -> paramiko.Channel:
         """Have the server connect to another host, and return the channel that leads there."""
+        # What that host sends may come before we know that it is there; the channel's window bounds it.
+        self.allow(WIRE_LIMIT)
         try:
             return self.run(lambda: self._forward(host, port), self.clock(self.deadlines.connect))
         except TimedOut:

@@ -40,6 +40,7 @@ POLICY = ssh.AddressPolicy(allow_loopback=True)
 SHORT = ssh.Deadlines(connect=3, negotiate=3, login=3)  # which a real sshd keeps easily on a busy machine
 BASTION = "127.0.0.11"
 ME = getpass.getuser()
+WINDOW = paramiko.common.DEFAULT_WINDOW_SIZE
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +257,27 @@ def test_a_host_behind_a_jump_host_that_does_not_behave(
             connect(target, SHORT)
         assert type(caught.value) is error
     wait_for_count(before)
+
+
+def test_a_host_that_floods_before_its_channel_is_noticed(
+    bastion: OpenSSHServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine all that the window admits may be there first; it is still the host's failure."""
+    opening = paramiko.Transport.open_channel
+
+    def open_late(transport: paramiko.Transport, *args: object, **options: object) -> paramiko.Channel:
+        channel: paramiko.Channel = opening(transport, *args, **options)  # type: ignore[arg-type]
+        wait_until(lambda: len(channel.in_buffer) == WINDOW or channel.closed, within=5, what="the flood")
+        if not transport.is_active():  # as Paramiko does that finds the connection gone
+            raise paramiko.SSHException
+        return channel
+
+    monkeypatch.setattr(paramiko.Transport, "open_channel", open_late)
+    with peer(floods_a_banner) as port:
+        target = ssh.Target("127.0.0.1", port, "neolane", (), through(bastion))
+        with pytest.raises(ssh.ConnectionLost) as caught:
+            connect(target, SHORT)
+    assert type(caught.value) is ssh.ConnectionLost
 
 
 def test_a_connection_that_breaks_before_the_jump_host(
