@@ -17,8 +17,6 @@ from credentials.models import ClientSecret, TechnicalAccount
 from instances.failures import Code, Explanation, explain
 from instances.models import Container, ContainerQuerySet, Installation, Instance
 
-ROOM = timedelta(minutes=10)
-
 
 class Rollout(models.Model):
     """One decision to deliver one secret version. Its state is computed from its pushes."""
@@ -61,13 +59,13 @@ class Rollout(models.Model):
         return max(time.time_ns() // 1_000_000, last + 1)
 
 
-def _beyond_any_delay() -> timedelta:
-    """Further ahead than any retry or look is put off: the longest delay with its jitter, and some room."""
-    return timedelta(seconds=1.2 * max(settings.PUSH_RETRY_DELAYS, default=0)) + ROOM
+def due_in(delay: timedelta = timedelta()) -> dict[str, object]:
+    """Return what to store in a push that is to be delivered after `delay`, in database time."""
+    return {"due": Now() + delay if delay else Now(), "put_off": Now()}
 
 
 def _is_due() -> Q:
-    in_time = Q(due__lte=Now()) | Q(due__gt=Now() + _beyond_any_delay())
+    in_time = Q(due__lte=Now()) | Q(put_off__gt=Now())
     return in_time & Q(state__in=Push.WAITING, container__is_enabled=True)
 
 
@@ -75,7 +73,7 @@ class PushQuerySet(models.QuerySet["Push"]):
     def due(self) -> Self:
         """Pushes to deliver now, and unknown ones to look at now, on containers that are on.
 
-        One that is due further ahead than any delay reaches was put off before the clock was set back.
+        One that was put off in the future has seen the clock set back, and must not wait for that long.
         """
         return self.filter(_is_due())
 
@@ -140,6 +138,8 @@ class Push(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.QUEUED)
     code = models.CharField(_("code"), max_length=30, choices=Code, blank=True)
     due = models.DateTimeField(_("due"), db_default=Now())
+    put_off = models.DateTimeField(db_default=Now())
+    """When `due` was set, by the same clock."""
     tries = models.PositiveIntegerField(default=0)
     cause = models.CharField(max_length=10, default="rollout")
     cause_by = models.CharField(max_length=150, blank=True)

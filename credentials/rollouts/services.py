@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
-from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout
+from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout, due_in
 from credentials.rollouts.tasks import ring_on_commit
 from instances.models import Installation
 from portal.audit.models import Actor, Entry, record, record_all
@@ -169,7 +169,7 @@ def refusal(push: Push) -> str:
 def _requeue(push: Push, actor: Actor, message: str) -> str:
     """Set a push off again by compare-and-set; return why not, if somebody moved it meanwhile."""
     values: dict[str, object] = {
-        "due": Now(),
+        **due_in(),
         "tries": 0,
         "cause": "retry",
         "cause_by": actor.name,

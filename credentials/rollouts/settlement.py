@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from credentials.rollouts.models import Attempt, Push
+from credentials.rollouts.models import Attempt, Push, due_in
 from instances.failures import Code, explain
 from instances.models import Installation
 from portal.audit.models import Actor, record
@@ -74,19 +74,17 @@ def _values(push: Push, attempt: Attempt, outcome: Outcome) -> dict[str, object]
     if push.replaced:
         return end | {"state": Push.State.SUPERSEDED}
     if outcome.state == Push.State.UNKNOWN:
-        again: object = (
-            Now() if attempt.kind == Attempt.Kind.PUSH else _later(_looks(push, attempt), LOOK_PAUSE)
-        )
+        again = due_in() if attempt.kind == Attempt.Kind.PUSH else _later(_looks(push, attempt), LOOK_PAUSE)
         code = Code.NO_REPORT if explain(outcome.code).retries else outcome.code
-        return {"state": Push.State.UNKNOWN, "code": code, "due": again, "cause": "look"}
+        return {"state": Push.State.UNKNOWN, "code": code, "cause": "look", **again}
     exhausted = push.tries > len(settings.PUSH_RETRY_DELAYS)
     if outcome.state == Push.State.QUEUED and exhausted:
         return end | {"state": Push.State.FAILED, "code": Code.INTERRUPTED}
     queued = {"state": Push.State.QUEUED, "code": outcome.code, "cause": "automatic"}
     if outcome.state == Push.State.QUEUED:
-        return queued | {"due": Now()}
+        return queued | due_in()
     if outcome.state == Push.State.FAILED and explain(outcome.code).retries and not exhausted:
-        return queued | {"due": _later(push.tries)}
+        return queued | _later(push.tries)
     return end | {"state": outcome.state}
 
 
@@ -96,11 +94,11 @@ def _looks(push: Push, attempt: Attempt) -> int:
     return attempt.number - (sent or 0)
 
 
-def _later(tries: int, at_least: float = 0) -> object:
-    """Return when to try again, in database time, with jitter so that containers do not come in step."""
+def _later(tries: int, at_least: float = 0) -> dict[str, object]:
+    """Return what puts a push off until its next try, with jitter so that containers do not come in step."""
     delays: list[int] = settings.PUSH_RETRY_DELAYS or [60]
     delay = delays[min(max(tries, 1), len(delays)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
-    return Now() + timedelta(seconds=max(delay, at_least))
+    return due_in(timedelta(seconds=max(delay, at_least)))
 
 
 def settle_abandoned(container_id: uuid.UUID) -> None:
@@ -112,7 +110,7 @@ def settle_abandoned(container_id: uuid.UUID) -> None:
         if attempt:
             settle(push, attempt, abandoned_outcome(attempt))
         else:
-            again = {"state": Push.State.QUEUED, "due": Now()}
+            again = {"state": Push.State.QUEUED, **due_in()}
             end = {"state": Push.State.SUPERSEDED, "finished": Now()}
             Push.objects.filter(pk=push.pk).update(**(end if push.replaced else again))
 

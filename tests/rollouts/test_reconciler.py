@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db.models import F
 from django.db.models.functions import Now
 
 from credentials.rollouts import delivery, reconciler, tasks
@@ -71,10 +72,13 @@ def test_a_push_that_waits_for_its_time_is_not_rung(make_site: MakeSite, start: 
     assert reconciler.reconcile() == 0
 
 
-def test_a_push_from_before_the_clock_was_set_back_is_due(make_site: MakeSite, start: Start) -> None:
+@pytest.mark.parametrize("step", [timedelta(seconds=30), timedelta(minutes=20), timedelta(hours=2)])
+def test_a_push_from_before_the_clock_was_set_back_is_due(
+    make_site: MakeSite, start: Start, step: timedelta
+) -> None:
     site = make_site()
     start(site)
-    Push.objects.update(due=Now() + timedelta(hours=2))
+    Push.objects.update(due=F("due") + step, put_off=F("put_off") + step)
     assert reconciler.reconcile() == 1
     deliver_all(site)
     assert Push.objects.get().state == "succeeded"

@@ -107,7 +107,7 @@ class World:
                 lease_expires=F("lease_expires") - by
             )
             Container.objects.filter(rung__isnull=False).update(rung=F("rung") - by)
-            Push.objects.update(due=F("due") - by)
+            Push.objects.update(due=F("due") - by, put_off=F("put_off") - by)
 
 
 def approve(row: Container, site: Site) -> None:
