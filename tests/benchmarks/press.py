@@ -85,12 +85,14 @@ def _told(rollout: Rollout, pressed: float) -> dict[str, object]:
 
     ends = rollout.pushes.values("state", "code").annotate(count=Count("pk"), last=Max("finished"))
     attempts = Attempt.objects.filter(push__rollout=rollout)
+    in_vain = attempts.exclude(verdict=Push.State.SUCCEEDED).values("code").annotate(count=Count("pk"))
     return {
         "seconds": since(rollout.pushes.aggregate(last=Max("finished"))["last"]),
         "begun": since(attempts.aggregate(first=Min("started"))["first"]),
         "counts": {f"{each['state']} {each['code']}".strip(): each["count"] for each in ends},
         "ends": {f"{each['state']} {each['code']}".strip(): since(each["last"]) for each in ends},
         "attempts": attempts.count(),
+        "in_vain": {each["code"]: each["count"] for each in in_vain},
     }
 
 

@@ -26,7 +26,8 @@ SUCCEEDED = "succeeded"
 class Rollout:
     """What the portal recorded of one rollout; times are seconds since the press, `pressed` is monotonic.
 
-    `counts` and `ends` tell how many pushes ended with a state and code, and when the last of them did.
+    `counts` and `ends` tell how many pushes ended with a state and code, and when the last of them did;
+    `in_vain` how many attempts ended with a code.
     """
 
     pressed: float
@@ -36,6 +37,7 @@ class Rollout:
     counts: Mapping[str, int]
     ends: Mapping[str, float]
     attempts: int
+    in_vain: Mapping[str, int]
 
     @property
     def pushes(self) -> int:
@@ -44,7 +46,9 @@ class Rollout:
     def require_success(self) -> None:
         """Fail unless every push succeeded at the first try: else its time says nothing."""
         if list(self.counts) != [SUCCEEDED] or self.attempts != self.pushes:
-            raise AssertionError(f"{dict(self.counts)} in {self.attempts} attempts")
+            raise AssertionError(
+                f"{dict(self.counts)} in {self.attempts} attempts, in vain: {dict(self.in_vain)}"
+            )
 
 
 @dataclass
