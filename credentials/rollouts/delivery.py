@@ -233,7 +233,11 @@ def _first_at_hand(container_id: uuid.UUID) -> Push | None:
     pushes = Push.objects.at_hand().filter(container=container_id).select_related(*related)
     # A person may retry, and so sign, an unknown push while it is read: hence the lock.
     locked = pushes.order_by(rank, "due").select_for_update(of=("self",))
-    return locked.annotate(made=last_attempt_number()).first()
+    push = locked.annotate(made=last_attempt_number()).first()
+    if push:
+        # It is named by it in the audit trail, while everybody else's recording waits.
+        push.installation.container = push.container
+    return push
 
 
 def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:

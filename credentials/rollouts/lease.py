@@ -1,5 +1,6 @@
 """The right to deliver to one container: one holder at a time, and whoever lost it writes nothing."""
 
+import logging
 import time
 import uuid
 from collections.abc import Iterator
@@ -8,10 +9,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from instances.models import Container
 from portal import database
+
+logger = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
@@ -52,11 +55,21 @@ class Lease:
         self.renewed = time.monotonic()
 
     def tick(self) -> None:
-        """Renew if it is time; called about once a second while something remote is awaited."""
-        if time.monotonic() - self.renewed >= settings.PUSH_LEASE_RENEWAL:
+        """Renew if it is time; called about once a second while something remote is awaited.
+
+        A database that is away disturbs nobody for half of the lease: until it ends, the container is ours.
+        """
+        age = time.monotonic() - self.renewed
+        if age < settings.PUSH_LEASE_RENEWAL:
+            return
+        try:
             with self.held():
                 pass
-            database.rest()
+        except OperationalError as error:
+            if age > settings.PUSH_LEASE / 2:
+                raise
+            logger.warning("The lease could not be renewed (%s); trying again.", type(error).__name__)
+        database.rest()
 
     def release(self) -> None:
         """Give the container back, if it was taken and is still ours."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from credentials import services
 from credentials.models import TechnicalAccount
@@ -222,6 +223,20 @@ def test_remote_output_is_stored_without_the_secret(make_site: MakeSite, start: 
     assert output
     assert FIRST not in output
     assert "\x1b" not in output
+
+
+def test_an_outcome_is_recorded_without_questions_that_keep_others_waiting(
+    make_site: MakeSite, start: Start
+) -> None:
+    site = make_site()
+    start(site)
+    with CaptureQueriesContext(connection) as captured:
+        deliver_all(site)
+    asked = [query["sql"] for query in captured.captured_queries]
+    locked = next(number for number, sql in enumerate(asked) if 'FROM "audit_audithead"' in sql)
+    words = [sql.split()[0] for sql in asked[locked + 1 :]]
+    assert words[:2] == ["INSERT", "UPDATE"]
+    assert words[2] in ("COMMIT", "RELEASE")  # what is an outermost transaction elsewhere
 
 
 def test_a_finished_attempt_cannot_be_changed(make_site: MakeSite, start: Start) -> None:
