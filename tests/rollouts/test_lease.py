@@ -35,7 +35,9 @@ def test_a_database_that_is_away_for_moments_disturbs_no_delivery(
     lease.tick()
     assert lease.renewed > renewed
     later = Container.objects.get().lease_expires
-    assert expires and later and later > expires
+    assert expires
+    assert later
+    assert later > expires
 
 
 def test_a_lease_that_cannot_be_renewed_for_half_of_its_time_ends_the_delivery(
