@@ -1,9 +1,10 @@
 """The Celery application: a doorbell, nothing more. See docs/decisions/0001-database-is-the-truth.md."""
 
+import gc
 import os
 
 from celery import Celery
-from celery.signals import celeryd_after_setup, setup_logging
+from celery.signals import celeryd_after_setup, setup_logging, worker_ready
 from kombu.transport import TRANSPORT_ALIASES
 
 from portal.heartbeat import Heartbeat
@@ -33,3 +34,11 @@ def refuse_unsafe_worker(**_: object) -> None:
     os.umask(0o077)  # the file queue makes files of its own
     prepare_statements()
     refuse_unsafe_start()
+
+
+@worker_ready.connect
+def collect_garbage_less_often(**_: object) -> None:
+    """Leave what stays for good out of collections: measured, 4 to 9 % of the processor time of a push."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
