@@ -35,6 +35,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "rollout": pushes.rollout,
     "instant": pushes.instant,
     "scale": pushes.many,
+    "memory": pushes.at_once,
     "one-handshake": pushes.one_handshake,
     "delay": pushes.delay,
     "unreachable": pushes.unreachable,

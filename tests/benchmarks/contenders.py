@@ -38,7 +38,8 @@ class Lap:
     """One push to all containers: how long it took, and what it cost, in seconds of processor.
 
     `own` is what the contender itself used, `services` its database and broker, `containers` sshd and all
-    that ran there. `handshakes` are the logins that sshd accepted.
+    that ran there. `handshakes` are the logins that sshd accepted, `in_vain` the attempts that did not
+    succeed, by code: after one the push waited for its next.
     """
 
     seconds: float
@@ -46,6 +47,7 @@ class Lap:
     handshakes: int
     own: float = 0
     services: float = 0
+    in_vain: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Race:
             rollout = self.site.press(*containers)
         rollout.require_success()
         own, services = self.site.worker_cpu() - own, self.site.service_cpu() - services
-        return Lap(rollout.seconds, seen.containers, seen.handshakes, own, services)
+        return Lap(rollout.seconds, seen.containers, seen.handshakes, own, services, rollout.in_vain)
 
     def bare(self, work: Work) -> Lap:
         """Run the Paramiko loop: the portal's whole conversation, or only what a person would type."""

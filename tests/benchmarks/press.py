@@ -91,7 +91,6 @@ def _told(rollout: Rollout, pressed: float) -> dict[str, object]:
         "begun": since(attempts.aggregate(first=Min("started"))["first"]),
         "counts": {f"{each['state']} {each['code']}".strip(): each["count"] for each in ends},
         "ends": {f"{each['state']} {each['code']}".strip(): since(each["last"]) for each in ends},
-        "attempts": attempts.count(),
         "in_vain": {each["code"]: each["count"] for each in in_vain},
     }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import __main__ as command
+from tests.benchmarks import pushes
 from tests.benchmarks.ansible import Ansible
 from tests.benchmarks.containers import Fleet, make_fleet, swallowing_port
 from tests.benchmarks.contenders import OTHER, Contender, Lap, interleaved, median_seconds, ratio
@@ -52,6 +53,14 @@ def test_bare_loop_and_portal_push_to_the_same_containers() -> None:
         assert lap.own > 0
         assert lap.containers > 0
         assert (lap.services > 0) == (name == "portal")
+
+
+def test_an_attempt_in_vain_misses_a_goal() -> None:
+    lap = Lap(seconds=1, containers=1, handshakes=3, in_vain={"timed_out": 2})
+    goal = pushes.at_the_first_try("scale", [Lap(1, 1, 3), lap, lap])
+    assert not goal.is_met
+    assert goal.row[0] == "scale: attempts in vain (4 timed_out)"
+    assert pushes.at_the_first_try("scale", [Lap(1, 1, 3)]).is_met
 
 
 def test_a_container_that_was_not_written_spoils_the_lap(fleet: Fleet) -> None:
