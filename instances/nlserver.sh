@@ -9,7 +9,8 @@
 # 97 the line was cut off, 98 the line is malformed. Needs a POSIX sh whose printf is built in.
 #
 # A fleet runs this at once, and every process that it starts costs more than all it does itself: hence shell
-# built-ins where a tool would be the usual way.
+# built-ins where a tool would be the usual way, and tools that share one `$( )`. What ends with `exec` runs in
+# a subshell, which becomes the tool instead of starting it.
 
 set +x
 exec 2>&1 4>&1
@@ -60,8 +61,11 @@ check_number() {
     case $2 in '' | *[!$digits]* | ????????????????*) stop 96 "argument=$1" ;; esac
 }
 
+# Also keeps the umask that was found, as the first line of one and the same subshell.
 check_user() {
-    me=$(id -un)
+    me=$(umask && exec id -un)
+    mask=${me%%"$newline"*}
+    me=${me#"$mask"} me=${me#"$newline"}
     say "user=$me"
     # Anybody else (root above all) would leave files behind that neolane cannot write.
     [ "$me" = "$user" ] || leave 90
@@ -74,10 +78,9 @@ check_tools() {
     for tool in awk chmod date flock id ls mkdir mv sha256sum sleep timeout; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
-    # A printf that is a program would carry the account in its arguments.
-    mask=$(command -v printf && umask)
-    case $mask in "printf$newline"*) ;; *) missing="$missing builtin-printf" ;; esac
-    mask=${mask##*"$newline"}
+    # A printf that is a program would carry the account in its arguments. Where no programs are, only a
+    # built-in is found.
+    PATH=/dev/null printf '' 2>/dev/null || missing="$missing builtin-printf"
     [ -z "$missing" ] || stop 90 "tools=${missing# }"
 }
 
@@ -217,8 +220,10 @@ shorten() {
 }
 
 # The attributes, wherever they stand: one record per tag, so memory stays small whatever the file's size.
+# Ends the (sub)shell that calls it.
 attributes() {
-    LC_ALL=C awk '
+    export LC_ALL=C
+    exec awk '
         BEGIN {
             RS = "<"
             key["authIMSTAClientId"] = "client_id"
@@ -259,8 +264,16 @@ attributes() {
 
 # report <before|held|after>: ids in clear, of the secret only a digest of what is encrypted in the file.
 report() {
-    say "$1.file=$(stat -L -c '%i %s %y %z' "$config" 2>/dev/null || ls -liL "$config")"
-    found=$(attributes "$config") || return 0
+    found=$(
+        stat -L -c '%i %s %y %z' "$config" 2>/dev/null || ls -liL "$config" || echo
+        attributes "$config"
+    )
+    unread=$?
+    stamp=${found%%"$newline"*}
+    found=${found#"$stamp"}
+    found=${found#"$newline"}
+    say "$1.file=$stamp"
+    [ "$unread" = 0 ] || return 0
     while [ -n "$found" ]; do
         pair=${found%%"$newline"*}
         found=${found#"$pair"}

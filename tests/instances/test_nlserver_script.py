@@ -27,7 +27,10 @@ from tests.instances.shell_fleet import (
     started,
 )
 from tests.services.argv_sampler import ArgvSampler
-from tests.services.programs import require
+from tests.services.programs import require, require_that
+
+MOST_PROCESSES = 32
+"""What an apply with a reload may start, besides what nlserver starts."""
 
 
 @pytest.fixture(params=SHELLS)
@@ -154,6 +157,58 @@ def test_a_missing_tool_is_named(shell: str, container: ShellContainer, tmp_path
     assert reply.exit_status == 90
     assert "flock" in reply.said("tools").split()
     assert "awk" not in reply.said("tools").split()
+
+
+def test_a_printf_that_is_a_program_counts_as_missing(container: ShellContainer) -> None:
+    reply = converse(argv("bash", container, script=f"enable -n printf; {nlserver.script()}"))
+    assert (reply.exit_status, container.calls()) == (90, [])
+    # Said by the program itself, which may say everything but the account.
+    assert reply.said("tools") == "builtin-printf"
+
+
+def with_tools(tmp_path: Path, **tools: str) -> str:
+    """The script, with these programs in place of the real ones."""
+    for name, text in tools.items():
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    return f"PATH={tmp_path}:$PATH; {nlserver.script()}"
+
+
+def test_a_user_without_a_name_is_nobody(shell: str, container: ShellContainer, tmp_path: Path) -> None:
+    reply = converse(argv(shell, container, script=with_tools(tmp_path, id="exit 1")))
+    assert (reply.exit_status, reply.fields.values["user"]) == (90, [""])
+
+
+@pytest.mark.parametrize(
+    ("tools", "stamp"),
+    [({"stat": "exit 1"}, "/conf/config-prod1.xml"), ({"stat": "exit 1", "ls": "exit 2"}, "")],
+)
+def test_attributes_are_told_even_where_the_file_cannot_be_dated(
+    shell: str, container: ShellContainer, tmp_path: Path, tools: dict[str, str], stamp: str
+) -> None:
+    reply = converse(argv(shell, container, mode="look", script=with_tools(tmp_path, **tools)), b"")
+    state = reply.fields.file_state("after")
+    assert state.stamp.endswith(stamp)
+    assert bool(state.stamp) == bool(stamp)
+    assert (state.client_ids, state.technical_account_ids) == (("old-client",), ("old-tech",))
+    assert state.read
+
+
+def test_a_file_that_holds_nothing_was_read(shell: str, container: ShellContainer) -> None:
+    container.config.write_text("<serverconf/>")
+    reply = converse(argv(shell, container, mode="look"), b"")
+    assert {key for key in reply.fields.values if key.startswith("after")} == {"after.file", "after.read"}
+    assert reply.fields.file_state("after").stamp
+
+
+def test_a_file_that_was_not_read_to_its_end_is_dated_but_tells_nothing(
+    shell: str, container: ShellContainer, tmp_path: Path
+) -> None:
+    script = with_tools(tmp_path, awk="echo client_id=half; exit 2")
+    state = converse(argv(shell, container, mode="look", script=script), b"").fields.file_state("after")
+    assert (state.client_ids, state.read) == ((), False)
+    assert state.stamp
 
 
 def test_a_missing_nlserver_is_said(shell: str, container: ShellContainer) -> None:
@@ -420,6 +475,27 @@ def test_the_secret_stands_in_no_arguments_but_those_of_nlserver(
     assert {sighting.argv[1:3] for sighting in sampler.sightings} == {
         (f"{container.base}/bin/nlserver", "config")
     }
+
+
+NEW_PROCESSES = ["unshare", "--pid", "--fork", "sh", "-c", '"$@"; sh -c \'echo "processes $$"\'; exit', "sh"]
+"""Runs a command where process ids begin at 1, and tells the last one."""
+
+
+def test_an_apply_starts_few_processes(shell: str, container: ShellContainer) -> None:
+    # A fleet pays for each of them: on 200 containers they decide how long a rollout takes.
+    allowed = subprocess.run([*NEW_PROCESSES, "true"], capture_output=True, check=False).returncode == 0
+    require_that(allowed, "process ids of their own are not allowed here")
+    program = container.base / "bin" / "nlserver"
+    program.write_text(
+        '#!/bin/sh\n[ "$#" = 3 ] || exit 0\n'
+        """echo "<a authIMSTAClientSecret='@$$'/>" >"${0%/bin/nlserver}/conf/config-prod1.xml"\n"""
+    )
+    # The first one makes the folder.
+    converse(argv(shell, container))
+    reply = converse([*NEW_PROCESSES, *argv(shell, container, attempt=2)])
+    assert (reply.said("done"), reply.said("rc.reload")) == ("yes", "0")
+    # Besides those of the script: sh, the script itself, and the sh that tells.
+    assert int(reply.output.split()[-1]) - 3 <= MOST_PROCESSES
 
 
 ATTRIBUTES = {
