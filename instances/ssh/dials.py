@@ -11,6 +11,8 @@ from instances.ssh.errors import ConnectionRefused, HostUnreachable, SSHError, T
 from instances.ssh.waits import TICK_SECONDS, Clock, Deadlines, Pulse
 
 NEGOTIATION_WIRE_LIMIT = 256 * 1024
+OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""What this machine has too little of, which says nothing about the other one."""
 
 
 class MeteredSocket(socket.socket):
@@ -107,17 +109,29 @@ class Dial:
             self.is_over = True
             return
         address = self._left.pop(0)
-        sock = MeteredSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-        self._sock, self.is_connecting = sock, True
+        self.is_connecting = True
         self.ends = time.monotonic() + self._share
         try:
-            sock.setblocking(False)
-            _raise_for(sock.connect_ex((address, self._port)))
+            self._sock = _new_socket(address)
+            _raise_for(self._sock.connect_ex((address, self._port)))
         except SSHError as error:
             self._fail(error)
         except BaseException:
-            sock.close()
+            self.close()
             raise
+
+
+def _new_socket(address: str) -> MeteredSocket:
+    """Return a socket for an address, which this machine may have no way to: then nothing can reach it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        sock = MeteredSocket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        if error.errno in OUT_OF_MEANS:
+            raise
+        raise HostUnreachable from None
+    sock.setblocking(False)
+    return sock
 
 
 def _is_ready(sock: socket.socket, *, writing: bool, seconds: float = 0) -> bool:
