@@ -37,6 +37,9 @@ OTHER_FILES = 256
 RESOLVERS = 8
 
 
+_making = threading.Lock()
+
+
 class Dispatcher:
     """Delivers to at most `places` containers at once, `per_rollout` of one rollout, and dials up to `dials`.
 
@@ -279,9 +282,14 @@ def _room_for(dials: int, places: int) -> int:
     return max(1, min(dials, soft - 4 * places - OTHER_FILES))
 
 
-@cache
 def dispatcher() -> Dispatcher:
     """Return the dispatcher of this worker, which the first bell makes."""
+    with _making:  # two bells come at once, and `cache` alone would let both make one
+        return _dispatcher()
+
+
+@cache
+def _dispatcher() -> Dispatcher:
     running = Dispatcher(
         places=settings.PUSHES_PER_WORKER,
         dials=settings.DIALS_PER_WORKER,

@@ -6,10 +6,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 
 import pytest
+from celery.utils.dispatch import Signal
 from django.db import OperationalError, connections
 from django.db.models.functions import Now
 
@@ -196,6 +198,26 @@ def test_a_database_that_is_away_loses_no_bell(
     make_dispatcher().ring([site.row.pk])
     wait_for({"succeeded": 1}, within=15)
     assert len(asked) >= 2
+
+
+def test_two_bells_at_once_make_one_dispatcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    together = threading.Barrier(2)
+
+    class Slow:
+        def __init__(self, **_: int) -> None:
+            with suppress(threading.BrokenBarrierError):
+                together.wait(0.5)  # a second one in here would come in time
+            made.append(self)
+
+    monkeypatch.setattr(dispatcher, "Dispatcher", Slow)
+    monkeypatch.setattr(dispatcher, "worker_shutdown", Signal())
+    dispatcher._dispatcher.cache_clear()
+    with ThreadPoolExecutor(2) as threads:
+        given = [threads.submit(dispatcher.dispatcher) for _ in range(2)]
+    dispatcher._dispatcher.cache_clear()
+    assert len(made) == 1
+    assert [each.result() for each in given] == [made[0], made[0]]
 
 
 def test_the_number_of_dials_respects_the_limit_of_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
