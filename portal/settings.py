@@ -237,7 +237,8 @@ CAMPAIGN_USER = env.str("CAMPAIGN_USER", default="neolane")
 # Limits of one process
 PUSHES_PER_WORKER = env.int("PUSHES_PER_WORKER", default=32)
 DIALS_PER_WORKER = env.int("DIALS_PER_WORKER", default=6000)
-PUSHES_PER_JUMP_HOST = env.int("PUSHES_PER_JUMP_HOST", default=8)
+# Times three workers this stays below ten, where an sshd's usual MaxStartups begins to refuse.
+PUSHES_PER_JUMP_HOST = env.int("PUSHES_PER_JUMP_HOST", default=3)
 # However large a rollout is, what else is asked for finds a place.
 PUSHES_PER_ROLLOUT = env.int("PUSHES_PER_ROLLOUT", default=max(1, PUSHES_PER_WORKER * 7 // 8))
 

@@ -1,8 +1,9 @@
 """Takes bells, dials, and delivers to many containers at once; dead ones take nobody's place.
 
-A bell puts containers into line. One thread makes all connections, which costs a descriptor each and no
-thread; whoever answers gets a thread to be delivered to. A container that does not answer at once may take
-its time among thousands of others, and its failure is written down by threads of their own.
+A bell puts containers into line, from where they are sorted by rollout, to wait for their turn (`Gates`). One
+thread makes all connections, which costs a descriptor each and no thread; whoever answers gets a thread to
+be delivered to. A container that does not answer at once may take its time among thousands of others, and
+its failure is written down by threads of their own. So many threads look up names, for that cannot be polled.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
@@ -23,7 +24,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
 from credentials.rollouts import delivery
-from credentials.rollouts.gate import Gates
+from credentials.rollouts.gate import Gates, Way
 from credentials.rollouts.models import containers_with_work, next_rollout
 from instances import policy, ssh
 from instances.models import Container
@@ -34,7 +35,14 @@ PROMPT_SECONDS = 0.25
 IDLE_SECONDS = 1.0
 WHERE = ("address", "port", "jump_host__address", "jump_host__port")
 OTHER_FILES = 256
-RESOLVERS = 8
+SORTED_AT_ONCE = 500
+LOOKUPS = 48
+"""So many containers' names are looked up at once: a dead one keeps a thread for seconds."""
+RESOLVERS = LOOKUPS + 16
+"""The others are for the names of jump hosts, which many wait for."""
+
+
+_making = threading.Lock()
 
 
 class Dispatcher:
@@ -51,8 +59,13 @@ class Dispatcher:
         self._known: set[uuid.UUID] = set()  # from the bell to the end of the delivery
         self._rung_again: set[uuid.UUID] = set()
         self._line: deque[uuid.UUID] = deque()
-        self._gates = Gates(per_jump_host=per_jump_host, per_rollout=per_rollout)
-        self._resolving: dict[uuid.UUID, Future[ssh.Dial]] = {}
+        self._gates = Gates(
+            per_rollout=per_rollout,
+            shared=max(per_rollout, places - places // 8),
+            per_jump_host=per_jump_host,
+            lookups=LOOKUPS,
+        )
+        self._lookups: dict[uuid.UUID, tuple[Future[list[str]], int]] = {}  # with the port to dial then
         self._dials: dict[uuid.UUID, ssh.Dial] = {}
         self._expected: dict[uuid.UUID, float] = {}  # dialed when, oldest first: who may answer any moment
         self._swept = 0.0
@@ -62,9 +75,9 @@ class Dispatcher:
         self._alarm.setblocking(False)
         self._bell_rope.setblocking(False)
         self._selector.register(self._alarm, selectors.EVENT_READ)
-        self._deliveries = ThreadPoolExecutor(places, thread_name_prefix="delivery")
-        self._failures = ThreadPoolExecutor(self._spare, thread_name_prefix="unreachable")
-        self._resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
+        self._deliveries = _pool(places, "delivery")
+        self._failures = _pool(self._spare, "unreachable")
+        self._resolvers = _pool(RESOLVERS, "resolver")
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
@@ -81,7 +94,7 @@ class Dispatcher:
             self._known.add(container_id)
             self._line.append(container_id)
             self._wake()
-        elif container_id not in self._line:
+        elif container_id not in self._line and not self._gates.waits(container_id):
             self._rung_again.add(container_id)
 
     def _forget(self, container_id: uuid.UUID, *, again: bool = False) -> None:
@@ -89,7 +102,7 @@ class Dispatcher:
         with self._changed:
             self._known.discard(container_id)
             self._delivered_to.discard(container_id)
-            self._line.extendleft(self._gates.leave(container_id))
+            self._gates.leave(container_id)
             if again or container_id in self._rung_again:
                 self._rung_again.discard(container_id)
                 self._put(container_id)
@@ -102,7 +115,8 @@ class Dispatcher:
         """Wait for what is being delivered; `delivery.stopping` was set before."""
         self._wake()
         self._thread.join()
-        for threads in (self._resolvers, self._deliveries, self._failures):
+        self._resolvers.shutdown(wait=False, cancel_futures=True)  # nobody is left to want an address
+        for threads in (self._deliveries, self._failures):
             threads.shutdown()
         self._selector.close()
         self._alarm.close()
@@ -110,104 +124,152 @@ class Dispatcher:
 
     def _run(self) -> None:
         while not delivery.stopping.is_set():
-            try:
-                self._admit()
-                self._poll()
-            except Exception:  # nothing else dials, so no defect may end it
-                logger.exception("The dispatcher failed; it goes on.")
-                delivery.stopping.wait(IDLE_SECONDS)
+            self._try(self._admit)
+            self._try(self._poll)
         self._give_up()
 
-    def _admit(self) -> None:
-        """Dial whoever is first in line, as far as there are places for those who may answer at once."""
-        with self._changed:
-            chosen = [self._line.popleft() for _ in range(self._room())]
-            self._changed.notify_all()
-        if not chosen:
-            return
+    def _try(self, step: Callable[[], None]) -> None:
+        """Take a step; nothing else dials, so no defect may end it."""
         try:
-            found = containers_with_work().filter(pk__in=chosen).annotate(rollout=next_rollout())
-            rows = found.select_related("jump_host")
-            with_work = {row.pk: row for row in rows.only(*WHERE)}
+            step()
         except DatabaseError as error:
             logger.warning("The dispatcher found no database (%s); it tries again.", type(error).__name__)
-            with self._changed:
-                self._line.extendleft(reversed(chosen))
             delivery.stopping.wait(IDLE_SECONDS)
-            return
-        finally:
-            close_old_connections()
-        for pk in chosen:
-            if pk not in with_work:
-                self._forget(pk)
-            elif self._may_start(with_work[pk]):
-                self._resolve(with_work[pk])
-        self._wake()  # whoever waits at the gate left room in the line
+        except Exception:
+            logger.exception("The dispatcher failed; it goes on.")
+            delivery.stopping.wait(IDLE_SECONDS)
 
-    def _may_start(self, container: Container) -> bool:
-        """Ask the gates; whom they refuse is out of line until one of them returns it."""
+    def _admit(self) -> None:
+        """Sort the line, and dial those whose turn it is, as far as there are places for them."""
+        with self._changed:
+            rung = [self._line.popleft() for _ in range(min(len(self._line), SORTED_AT_ONCE))]
+            self._changed.notify_all()
+        fresh = {container.pk: container for container in self._with_work(rung)}
+        for container in fresh.values():
+            self._have_wait(container)
+        chosen: list[uuid.UUID] = []
+        with self._changed:
+            room = self._room()
+            while len(chosen) < room and (pk := self._gates.following()):
+                chosen.append(pk)
+        for pk in chosen:
+            if pk in fresh:
+                self._start(fresh[pk])
+        # The others are asked for again, for they may have waited long.
+        for container in self._with_work([pk for pk in chosen if pk not in fresh]):
+            with self._changed:
+                is_where_it_was = self._gates.is_on(container.pk, _way_to(container))
+            if is_where_it_was:
+                self._start(container)
+            else:
+                self._have_wait(container)
+                self._wake()
+
+    def _with_work(self, pks: list[uuid.UUID]) -> list[Container]:
+        """Read where these containers are and forget those without work; after an error all are in line."""
+        if not pks:
+            return []
+        try:
+            try:
+                found = containers_with_work().filter(pk__in=pks).annotate(rollout=next_rollout())
+                rows = {row.pk: row for row in found.select_related("jump_host").only(*WHERE)}
+            finally:
+                close_old_connections()
+        except BaseException:
+            with self._changed:
+                for pk in pks:
+                    self._gates.leave(pk)
+                self._line.extendleft(reversed(pks))
+            raise
+        for pk in pks:
+            if pk not in rows:
+                self._forget(pk)
+        return [rows[pk] for pk in pks if pk in rows]
+
+    def _have_wait(self, container: Container) -> None:
         rollout: uuid.UUID | None = getattr(container, "rollout")  # noqa: B009  # an annotation
         with self._changed:
-            may, others = self._gates.may_start(
-                container.pk, jump_host=container.jump_host_id, rollout=rollout
-            )
-            self._line.extendleft(others)
-        return may
+            self._gates.leave(container.pk)
+            self._gates.wait(container.pk, rollout=rollout, way=_way_to(container))
 
     def _room(self) -> int:
         prompt = time.monotonic() - PROMPT_SECONDS
         while self._expected and next(iter(self._expected.values())) < prompt:
             slow = next(iter(self._expected))
             del self._expected[slow]
-            self._line.extendleft(self._gates.is_slow(slow))
+            self._gates.is_slow(slow)
         places = self._places + self._spare - len(self._delivered_to) - len(self._expected)
-        return max(0, min(places, self._dial_limit - len(self._dials), len(self._line)))
+        return max(0, min(places, self._dial_limit - len(self._dials) - len(self._lookups)))
 
-    def _resolve(self, container: Container) -> None:
-        """Begin a dial, to its jump host if it has one, beside the loop: a name may take its time."""
+    def _start(self, container: Container) -> None:
+        """Begin a dial, to its jump host if it has one; a name is looked up first, beside the loop."""
         pk, first = container.pk, container.jump_host or container
-        rules, limits = policy.address_policy(), policy.deadlines()
-        future = self._resolvers.submit(ssh.dial, first.address, first.port, policy=rules, deadlines=limits)
-        self._resolving[pk] = future
         self._expected[pk] = time.monotonic()
-        future.add_done_callback(lambda _: self._wake())
+        with self._losing_nobody(pk):
+            if ssh.is_address(first.address):
+                self._dial(pk, [first.address], first.port)
+                return
+            limits = policy.deadlines()
+            future = self._resolvers.submit(ssh.look_up, first.address, first.port, limits)
+            self._lookups[pk] = future, first.port
+            future.add_done_callback(lambda _: self._wake())
+
+    @contextlib.contextmanager
+    def _losing_nobody(self, pk: uuid.UUID) -> Iterator[None]:
+        """Go on with a container whose dial failed: to its verdict, or after a defect without the dial.
+
+        Delivering then makes a connection of its own. If that meets the same defect, the verdict says so.
+        """
+        try:
+            yield
+        except ssh.SSHError as error:
+            self._hand_over(pk, ssh.Dial.failed(error))
+        except Exception:
+            logger.exception("The dial to container %s failed inside the portal.", pk)
+            if broken := self._dials.pop(pk, None):
+                broken.close()
+            self._hand_over(pk, None)
 
     def _poll(self) -> None:
         """Wait for the next thing to happen, for a short while, and go on with what it concerns."""
-        is_idle = not (self._line or self._dials)
+        is_idle = not (self._line or self._dials or self._lookups)
         for key, _ in self._selector.select(IDLE_SECONDS if is_idle else PROMPT_SECONDS):
             if key.data is None:
                 _drain(self._alarm)
             else:
                 self._advance(key.data)
-        for pk in [pk for pk, future in self._resolving.items() if future.done()]:
-            self._resolved(pk, self._resolving.pop(pk))
+        for pk in [pk for pk, (future, _) in self._lookups.items() if future.done()]:
+            self._looked_up(pk)
         now = time.monotonic()
         if now - self._swept > PROMPT_SECONDS:
             self._swept = now
             for pk in [pk for pk, dial in self._dials.items() if now >= dial.ends]:
                 self._advance(pk)
 
-    def _resolved(self, pk: uuid.UUID, future: "Future[ssh.Dial]") -> None:
-        try:
-            dial = future.result()
-        except ssh.SSHError:
-            self._hand_over(pk, None)  # which finds the same, and writes it down
-            return
-        self._dials[pk] = dial
-        self._watch(pk, dial)
+    def _looked_up(self, pk: uuid.UUID) -> None:
+        future, port = self._lookups.pop(pk)
+        with self._changed:
+            self._gates.is_looked_up(pk)
+        with self._losing_nobody(pk):
+            self._dial(pk, future.result(), port)
+
+    def _dial(self, pk: uuid.UUID, addresses: list[str], port: int) -> None:
+        rules, limits = policy.address_policy(), policy.deadlines()
+        self._watch(pk, ssh.dial(addresses, port, policy=rules, deadlines=limits))
 
     def _advance(self, pk: uuid.UUID) -> None:
-        dial = self._dials[pk]
-        self._selector.unregister(dial)
-        dial.advance()
-        self._watch(pk, dial)
+        with self._losing_nobody(pk):
+            dial = self._dials[pk]
+            self._selector.unregister(dial)
+            dial.advance()
+            self._watch(pk, dial)
 
     def _watch(self, pk: uuid.UUID, dial: ssh.Dial) -> None:
         if dial.is_over:
-            del self._dials[pk]
+            self._dials.pop(pk, None)
             self._hand_over(pk, dial)
         else:
+            self._dials[pk] = dial
             wanted = selectors.EVENT_WRITE if dial.is_connecting else selectors.EVENT_READ
             self._selector.register(dial, wanted, pk)
 
@@ -215,18 +277,21 @@ class Dispatcher:
         self._expected.pop(pk, None)
         if dial is None or not dial.is_connected:
             with self._changed:
-                self._line.extendleft(self._gates.is_slow(pk))
-            self._failures.submit(self._deliver, pk, dial)
+                self._gates.is_slow(pk)
+            self._submit(self._failures, pk, dial)
             return
         with self._changed:
-            may_start, others = self._gates.answers(pk)
-            self._line.extendleft(others)
-            if may_start:
+            has_place = self._gates.answers(pk)
+            if has_place:
                 self._delivered_to.add(pk)
-        if may_start:
-            self._deliveries.submit(self._deliver, pk, dial)
+        if has_place:
+            self._submit(self._deliveries, pk, dial)
         else:
             dial.close()  # it answered late, and its rollout's places are taken: it is dialed anew later
+
+    def _submit(self, threads: ThreadPoolExecutor, pk: uuid.UUID, dial: ssh.Dial | None) -> None:
+        with contextlib.suppress(RuntimeError):  # no more threads can be started: those that run take it up
+            threads.submit(self._deliver, pk, dial)
 
     def _deliver(self, pk: uuid.UUID, dial: ssh.Dial | None) -> None:
         again = False
@@ -245,8 +310,6 @@ class Dispatcher:
         """Leave what was not begun to other workers: their reconciler rings what has no bell on its way."""
         for dial in self._dials.values():
             dial.close()
-        for future in self._resolving.values():
-            future.add_done_callback(_close)
         with self._changed:
             left = self._known - self._delivered_to | self._rung_again
             self._changed.notify_all()
@@ -258,9 +321,17 @@ class Dispatcher:
             close_old_connections()
 
 
-def _close(future: "Future[ssh.Dial]") -> None:
-    if not future.cancelled() and not future.exception():
-        future.result().close()
+def _way_to(container: Container) -> Way:
+    if container.jump_host_id:
+        return Way(jump_host=container.jump_host_id)
+    return Way(by_name=not ssh.is_address(container.address))
+
+
+def _pool(most: int, name: str) -> ThreadPoolExecutor:
+    """Return a pool with a thread in it, which goes on alone if no more can be started."""
+    threads = ThreadPoolExecutor(most, thread_name_prefix=name)
+    threads.submit(int).result()
+    return threads
 
 
 def _drain(alarm: socket.socket) -> None:
@@ -279,9 +350,14 @@ def _room_for(dials: int, places: int) -> int:
     return max(1, min(dials, soft - 4 * places - OTHER_FILES))
 
 
-@cache
 def dispatcher() -> Dispatcher:
     """Return the dispatcher of this worker, which the first bell makes."""
+    with _making:  # two bells come at once, and `cache` alone would let both make one
+        return _dispatcher()
+
+
+@cache
+def _dispatcher() -> Dispatcher:
     running = Dispatcher(
         places=settings.PUSHES_PER_WORKER,
         dials=settings.DIALS_PER_WORKER,

@@ -1,91 +1,147 @@
-"""Which containers may start now, and which wait until others are done."""
+"""Who may start next, and who waits until others are done."""
 
 import uuid
 from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Group = TypeVar("Group")
 
 
-class Gate:
-    """Lets so many members of each group start at a time; those that wait take nobody's place.
+@dataclass(frozen=True)
+class Way:
+    """What a container shares with others on the way there: a jump host, or else the lookup of its name."""
 
-    A group is all that is behind one jump host, or belongs to one rollout. Not thread-safe: its user has a
-    lock.
-    """
+    jump_host: uuid.UUID | None = None
+    by_name: bool = False
 
-    def __init__(self, limit: int) -> None:
-        self._limit = max(1, limit)
-        self._inside: dict[uuid.UUID, uuid.UUID] = {}  # container: group
-        self._counts: Counter[uuid.UUID] = Counter()  # of those inside
-        self._waiting: dict[uuid.UUID, deque[uuid.UUID]] = {}  # group: containers, first come first
 
-    def may_start(self, container: uuid.UUID, group: uuid.UUID | None) -> bool:
-        """Let a container in. False: it waits here, until `leave` of another one returns it."""
-        if group is None or container in self._inside:
-            return True
-        if self._counts[group] >= self._limit:
-            self._waiting.setdefault(group, deque()).append(container)
-            return False
-        self._enter(container, group)
-        return True
+class Inside(Generic[Group]):
+    """Who is inside, and how many of each group."""
 
-    def leave(self, container: uuid.UUID) -> uuid.UUID | None:
-        """Let a container out, and return who may start in its place: asked again, `may_start` lets it in."""
-        group = self._inside.pop(container, None)
-        if group is None:
-            return None
-        self._counts[group] -= 1
-        if not self._counts[group]:
-            del self._counts[group]
-        if group not in self._waiting:
-            return None
-        following = self._waiting[group].popleft()
-        if not self._waiting[group]:
-            del self._waiting[group]
-        self._enter(following, group)
-        return following
+    def __init__(self) -> None:
+        self._groups: dict[uuid.UUID, Group] = {}
+        self._counts: Counter[Group] = Counter()
 
-    def _enter(self, container: uuid.UUID, group: uuid.UUID) -> None:
-        self._inside[container] = group
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __contains__(self, container: uuid.UUID) -> bool:
+        return container in self._groups
+
+    def count(self, group: Group) -> int:
+        return self._counts[group]
+
+    def enter(self, container: uuid.UUID, group: Group) -> None:
+        self._groups[container] = group
         self._counts[group] += 1
+
+    def leave(self, container: uuid.UUID) -> None:
+        """Let a container out, if it is inside."""
+        if container in self._groups:
+            group = self._groups.pop(container)
+            self._counts[group] -= 1
+            if not self._counts[group]:
+                del self._counts[group]
 
 
 class Gates:
-    """Two gates, both of which a container has to pass; who waits at one holds no place at the other.
+    """Has the containers of each rollout wait for their turn; who waits takes no place and no connection.
 
-    A jump host drops connections when too many come at once, and one that is dead must not be dialed for
-    each of the hundreds of containers behind it. A rollout leaves places to others, however large it is.
+    The next one is of the rollout that has the fewest inside. No rollout has more than `per_rollout` inside,
+    and beyond `shared` in all comes only who is the first of its rollout: so a retry finds a place, however
+    many large rollouts are under way.
+
+    On their way, at most `per_jump_host` share a jump host, which drops connections when too many come at
+    once, and must not be dialed by hundreds if it is dead; and at most `lookups` names are looked up.
+
+    Not thread-safe: its user has a lock.
     """
 
-    def __init__(self, *, per_jump_host: int, per_rollout: int) -> None:
-        self._jump_hosts, self._rollouts = Gate(per_jump_host), Gate(per_rollout)
-        self._rollout_of: dict[uuid.UUID, uuid.UUID] = {}
+    def __init__(self, *, per_rollout: int, shared: int, per_jump_host: int, lookups: int) -> None:
+        self._per_rollout, self._shared = max(1, per_rollout), shared
+        self._per_jump_host, self._lookups = max(1, per_jump_host), max(1, lookups)
+        self._known: dict[uuid.UUID, tuple[uuid.UUID | None, Way]] = {}
+        # Rollouts in the order of their turns, the ways within each in theirs, first come first on each way.
+        self._waiting: dict[uuid.UUID | None, dict[Way, deque[uuid.UUID]]] = {}
+        self._waits: set[uuid.UUID] = set()
+        self._rollouts: Inside[uuid.UUID | None] = Inside()
+        self._answered: Inside[uuid.UUID | None] = Inside()
+        self._ways: Inside[Way] = Inside()
 
-    def may_start(
-        self, container: uuid.UUID, *, jump_host: uuid.UUID | None, rollout: uuid.UUID | None
-    ) -> tuple[bool, list[uuid.UUID]]:
-        """Let a container in, or keep it waiting; and return who may start because it waits elsewhere now."""
-        if rollout is not None:
-            self._rollout_of[container] = rollout
-        if not self._rollouts.may_start(container, rollout):
-            return False, _listed(self._jump_hosts.leave(container))
-        if not self._jump_hosts.may_start(container, jump_host):
-            return False, _listed(self._rollouts.leave(container))
-        return True, []
+    def wait(self, container: uuid.UUID, *, rollout: uuid.UUID | None, way: Way) -> None:
+        """Have a container wait, until it is the `following` one."""
+        self._known[container] = rollout, way
+        self._waits.add(container)
+        self._waiting.setdefault(rollout, {}).setdefault(way, deque()).append(container)
 
-    def is_slow(self, container: uuid.UUID) -> list[uuid.UUID]:
-        """Give its rollout's place to who comes next: a container that does not answer holds nobody back."""
-        return _listed(self._rollouts.leave(container))
+    def waits(self, container: uuid.UUID) -> bool:
+        return container in self._waits
 
-    def answers(self, container: uuid.UUID) -> tuple[bool, list[uuid.UUID]]:
-        """Like `may_start`, for one that was let in before and may have been slow since."""
-        if self._rollouts.may_start(container, self._rollout_of.get(container)):
-            return True, []
-        return False, _listed(self._jump_hosts.leave(container))
+    def following(self) -> uuid.UUID | None:
+        """Let in whose turn it is; None: nobody who waits may start now."""
+        for rollout in sorted(self._waiting, key=self._rollouts.count):
+            if not self._has_place(rollout, self._rollouts):
+                break  # nor have the others, which have as many inside or more
+            for way in self._waiting[rollout]:
+                if self._is_free(way):
+                    return self._let_in(rollout, way)
+        return None
 
-    def leave(self, container: uuid.UUID) -> list[uuid.UUID]:
-        """Let a container out of both; return who may start in its place."""
-        self._rollout_of.pop(container, None)
-        return _listed(self._jump_hosts.leave(container)) + _listed(self._rollouts.leave(container))
+    def is_on(self, container: uuid.UUID, way: Way) -> bool:
+        return self._known[container][1] == way
 
+    def is_looked_up(self, container: uuid.UUID) -> None:
+        """Let the next name be looked up; the way through a jump host stays taken."""
+        if not self._known[container][1].jump_host:
+            self._ways.leave(container)
 
-def _listed(container: uuid.UUID | None) -> list[uuid.UUID]:
-    return [] if container is None else [container]
+    def is_slow(self, container: uuid.UUID) -> None:
+        """Take back a place among its rollout: a container that does not answer holds nobody back."""
+        self._rollouts.leave(container)
+
+    def answers(self, container: uuid.UUID) -> bool:
+        """Whether one that was let in, and may have been slow since, has a place; if not, it waits again.
+
+        What counts is who has answered before. Were those counted that may answer any moment, and all were
+        slow, each would find its place taken by the next, and nobody would ever have one.
+        """
+        rollout, way = self._known[container]
+        self._rollouts.leave(container)
+        if self._has_place(rollout, self._answered):
+            self._answered.enter(container, rollout)
+            self._rollouts.enter(container, rollout)
+            return True
+        self._ways.leave(container)
+        self.wait(container, rollout=rollout, way=way)
+        return False
+
+    def leave(self, container: uuid.UUID) -> None:
+        """Let a container out, if it is inside; nobody leaves while it waits."""
+        self._known.pop(container, None)
+        self._rollouts.leave(container)
+        self._answered.leave(container)
+        self._ways.leave(container)
+
+    def _has_place(self, rollout: uuid.UUID | None, among: Inside[uuid.UUID | None]) -> bool:
+        inside = among.count(rollout)
+        return not inside or (inside < self._per_rollout and len(among) < self._shared)
+
+    def _is_free(self, way: Way) -> bool:
+        if way.jump_host:
+            return self._ways.count(way) < self._per_jump_host
+        return not way.by_name or self._ways.count(way) < self._lookups
+
+    def _let_in(self, rollout: uuid.UUID | None, way: Way) -> uuid.UUID:
+        """Let in the first on this way; then it is the other ways' turn, and the other rollouts'."""
+        ways = self._waiting.pop(rollout)
+        line = ways.pop(way)
+        container = line.popleft()
+        if line:
+            ways[way] = line
+        if ways:
+            self._waiting[rollout] = ways
+        self._waits.discard(container)
+        self._rollouts.enter(container, rollout)
+        self._ways.enter(container, way)
+        return container

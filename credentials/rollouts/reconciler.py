@@ -30,13 +30,22 @@ AT_ONCE = 500
 def reconcile() -> int:
     """Ring every container that has due pushes, or an abandoned lease, and no bell on its way.
 
-    Returns how many were rung. A bell counts as lost when nobody claimed its container for a while.
+    Returns how many were rung. A bell counts as lost when nobody claimed its container for a while. So many
+    are rung in one transaction, and the others right after them, unless the broker is away.
     """
     waiting = timedelta(seconds=max(settings.RECONCILE_INTERVAL * 2, 1))
     silent = Q(rung=None) | Q(rung__lt=Now() - waiting) | Q(rung__gt=Now())  # the clock was set back
     due = containers_with_work().filter(silent)
     longest_first = due.order_by(F("rung").asc(nulls_first=True))  # PostgreSQL by itself has nulls last
-    return ring(list(longest_first.values_list("pk", flat=True)[:AT_ONCE]))
+    pks = list(longest_first.values_list("pk", flat=True))
+    rung = 0
+    for begin in range(0, len(pks), AT_ONCE):
+        batch = pks[begin : begin + AT_ONCE]
+        taken = ring(batch)
+        rung += taken
+        if taken < len(batch) or delivery.stopping.is_set():
+            break
+    return rung
 
 
 def on_duty() -> bool:

@@ -5,9 +5,9 @@ calling thread waits with a monotonic deadline while the blocking call runs besi
 when time is up. Errors carry a code and never a word that came from the other side.
 """
 
-from instances.ssh.addresses import ADDRESS_TRIES, AddressPolicy, resolve
+from instances.ssh.addresses import ADDRESS_TRIES, AddressPolicy, is_address, resolve
 from instances.ssh.connection import Connection, Target
-from instances.ssh.dials import Dial, dial
+from instances.ssh.dials import Dial, dial, look_up
 from instances.ssh.errors import (
     AddressNotAllowed,
     CommandRefused,
@@ -89,7 +89,9 @@ __all__ = [
     "dial",
     "fingerprint",
     "generate_private_key",
+    "is_address",
     "load_private_key",
+    "look_up",
     "public_line",
     "resolve",
     "scan",

@@ -39,13 +39,11 @@ class AddressPolicy:
 
     def vet_unresolved(self, host: str, port: int) -> str:
         """Return a host that another machine resolves: an address is vetted as ever, a name by its port."""
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            if self.ports and port not in self.ports:
-                raise AddressNotAllowed from None
-            return host
-        return self.vet([host], port)[0]
+        if is_address(host):
+            return self.vet([host], port)[0]
+        if self.ports and port not in self.ports:
+            raise AddressNotAllowed
+        return host
 
     def _ordinary(self, address: Address) -> bool:
         if address.is_loopback:
@@ -60,6 +58,15 @@ class AddressPolicy:
         return not self.networks or any(address in network for network in self.networks)
 
 
+def is_address(host: str) -> bool:
+    """Whether this is an address, and no name that has to be looked up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _lookup(host: str, port: int) -> list[str]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(sockaddr[0]) for *_, sockaddr in found]
@@ -70,10 +77,8 @@ def resolve(host: str, port: int, clock: Clock, lookup: Lookup = _lookup) -> lis
 
     The C resolver cannot be interrupted: when time is up its thread is left to end by itself.
     """
-    try:
-        return [str(ipaddress.ip_address(host))]
-    except ValueError:
-        pass
+    if is_address(host):
+        return [host]
 
     def named() -> Sequence[str]:
         try:

@@ -5,12 +5,15 @@ import select
 import socket
 import time
 from collections.abc import Sequence
+from typing import Self
 
 from instances.ssh.addresses import AddressPolicy, resolve
 from instances.ssh.errors import ConnectionRefused, HostUnreachable, SSHError, TimedOut
 from instances.ssh.waits import TICK_SECONDS, Clock, Deadlines, Pulse
 
 NEGOTIATION_WIRE_LIMIT = 256 * 1024
+OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""What this machine has too little of, which says nothing about the other one."""
 
 
 class MeteredSocket(socket.socket):
@@ -43,7 +46,7 @@ class Dial:
         self._left = list(addresses)
         self._port = port
         self._limits = limits
-        self._share = limits.connect / len(addresses)
+        self._share = limits.connect / max(1, len(addresses))
         self._until_heard = until_heard
         self._sock: MeteredSocket | None = None
         self._failure: SSHError = HostUnreachable()
@@ -52,6 +55,13 @@ class Dial:
         self.is_connecting = True
         self.is_over = False
         self._try_next()
+
+    @classmethod
+    def failed(cls, error: SSHError) -> Self:
+        """A dial that is over before it began, for who needs one to learn of the failure."""
+        dial = cls([], 0, Deadlines(), until_heard=False)
+        dial._failure = error
+        return dial
 
     def fileno(self) -> int:
         """The descriptor to poll, of another socket after each failed address."""
@@ -107,17 +117,29 @@ class Dial:
             self.is_over = True
             return
         address = self._left.pop(0)
-        sock = MeteredSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-        self._sock, self.is_connecting = sock, True
+        self.is_connecting = True
         self.ends = time.monotonic() + self._share
         try:
-            sock.setblocking(False)
-            _raise_for(sock.connect_ex((address, self._port)))
+            self._sock = _new_socket(address)
+            _raise_for(self._sock.connect_ex((address, self._port)))
         except SSHError as error:
             self._fail(error)
         except BaseException:
-            sock.close()
+            self.close()
             raise
+
+
+def _new_socket(address: str) -> MeteredSocket:
+    """Return a socket for an address, which this machine may have no way to: then nothing can reach it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        sock = MeteredSocket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        if error.errno in OUT_OF_MEANS:
+            raise
+        raise HostUnreachable from None
+    sock.setblocking(False)
+    return sock
 
 
 def _is_ready(sock: socket.socket, *, writing: bool, seconds: float = 0) -> bool:
@@ -126,13 +148,17 @@ def _is_ready(sock: socket.socket, *, writing: bool, seconds: float = 0) -> bool
     return bool(poll.poll(1000 * max(seconds, 0)))
 
 
-def dial(host: str, port: int, *, policy: AddressPolicy, deadlines: Deadlines) -> Dial:
-    """Begin to connect, for a caller that polls many dials. Waits for nothing but a name to be resolved.
+def look_up(host: str, port: int, deadlines: Deadlines) -> list[str]:
+    """Return the addresses of a name, not vetted yet, or raise `NameNotResolved`. Waits."""
+    return resolve(host, port, Clock(deadlines.resolve, Pulse(lambda: None)))
 
-    Raises `NameNotResolved` or `AddressNotAllowed`.
+
+def dial(addresses: Sequence[str], port: int, *, policy: AddressPolicy, deadlines: Deadlines) -> Dial:
+    """Begin to connect, for a caller that polls many dials. Waits for nothing.
+
+    Raises `AddressNotAllowed`.
     """
-    addresses = policy.vet(resolve(host, port, Clock(deadlines.resolve, Pulse(lambda: None))), port)
-    return Dial(addresses, port, deadlines, until_heard=True)
+    return Dial(policy.vet(addresses, port), port, deadlines, until_heard=True)
 
 
 def connect(addresses: Sequence[str], port: int, limits: Deadlines, pulse: Pulse) -> MeteredSocket:

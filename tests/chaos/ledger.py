@@ -4,7 +4,6 @@ import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from credentials.rollouts.dispatcher import RESOLVERS
 from tests.chaos.bounds import HANG
 from tests.chaos.canaries import leaks
 from tests.chaos.plan import PORTAL_FAULTS, SITE_FAULTS, STAGES
@@ -14,8 +13,8 @@ from tests.chaos.workers import PLACES
 from tests.chaos.world import World
 from tests.figures import Cell, Goal, Report, percentile
 
-# A worker's pools fill up with time: deliveries, failures, resolvers. A leak in each round comes to more.
-THREADS_MORE = PLACES + max(2, PLACES // 8) + RESOLVERS
+# A worker's pools fill up with time: deliveries and failures. A leak in each round comes to more.
+THREADS_MORE = PLACES + max(2, PLACES // 8)
 FILES_MORE, MEGABYTES_MORE = POOL + 8, 60
 
 

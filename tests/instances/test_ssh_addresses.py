@@ -148,6 +148,36 @@ def test_a_second_address_is_tried() -> None:
         sock.close()
 
 
+def without(monkeypatch: pytest.MonkeyPatch, family: int, number: int) -> None:
+    """Have this machine refuse to make sockets of a family."""
+
+    class Refusing(dials.MeteredSocket):
+        def __init__(self, *args: int) -> None:
+            if args[0] == family:
+                raise OSError(number, "refused")
+            super().__init__(*args)
+
+    monkeypatch.setattr(dials, "MeteredSocket", Refusing)
+
+
+def test_an_address_that_this_machine_cannot_use_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, socket.AF_INET6, errno.EAFNOSUPPORT)
+    with pytest.raises(ssh.HostUnreachable):
+        ssh.scan("fd00::1", 22, policy=OPEN)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        limits, pulse = ssh.Deadlines(connect=2), waits.Pulse(lambda: None)
+        dials.connect(["fd00::1", "127.0.0.1"], port, limits, pulse).close()  # the next one is tried
+
+
+def test_a_machine_without_a_descriptor_left_does_not_blame_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without(monkeypatch, socket.AF_INET, errno.EMFILE)
+    with pytest.raises(OSError, match="refused"):
+        ssh.scan("127.0.0.1", 22, policy=OPEN)
+
+
 @pytest.mark.parametrize(
     ("number", "error"),
     [

@@ -214,6 +214,10 @@ def test_so_many_go_through_a_jump_host_at_once_and_no_more(
     assert proxy.most_open in (3, 4)  # one that was just closed may still be counted; without limit it is 8
 
 
+def test_three_workers_stay_below_what_an_sshd_refuses(settings: Settings) -> None:
+    assert 3 * settings.PUSHES_PER_JUMP_HOST < 10  # MaxStartups 10:30:100
+
+
 class Mute:
     """A jump host that accepts, never says a word, and counts who is there."""
 

@@ -1,121 +1,196 @@
-"""Who may start now: so many behind one jump host and of one rollout, and nobody waits for ever."""
+"""Who may start next: so many behind one jump host and of one rollout, in turns; nobody waits for ever."""
 
 import random
 import uuid
+from collections import Counter
 
-from credentials.rollouts.gate import Gate, Gates
+from credentials.rollouts.gate import Gates, Way
 
-ONE, OTHER = uuid.uuid4(), uuid.uuid4()
+ONE, OTHER, THIRD = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+DIRECT, NAMED = Way(), Way(by_name=True)
 
 
 def ids(count: int) -> list[uuid.UUID]:
     return [uuid.uuid4() for _ in range(count)]
 
 
-def test_containers_without_a_group_never_wait() -> None:
-    gate = Gate(1)
-    assert all(gate.may_start(each, None) for each in ids(100))
+def behind(jump_host: uuid.UUID) -> Way:
+    return Way(jump_host=jump_host)
 
 
-def test_so_many_start_and_the_others_follow_in_their_order() -> None:
-    gate = Gate(2)
-    first, second, third, fourth = ids(4)
-    assert [gate.may_start(each, ONE) for each in (first, second, third, fourth)] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    assert gate.may_start(uuid.uuid4(), OTHER)
-    assert gate.leave(second) == third
-    assert gate.may_start(third, ONE)
-    assert gate.leave(first) == fourth
-    assert gate.leave(third) is None
+def make(*, per_rollout: int = 100, shared: int = 100, per_jump_host: int = 100, lookups: int = 100) -> Gates:
+    return Gates(per_rollout=per_rollout, shared=shared, per_jump_host=per_jump_host, lookups=lookups)
 
 
-def test_the_place_of_who_was_called_is_kept_until_it_comes_or_goes() -> None:
-    gate = Gate(1)
-    first, second, third = ids(3)
-    for each in (first, second):
-        gate.may_start(each, ONE)
-    assert gate.leave(first) == second
-    assert not gate.may_start(third, ONE)  # the place is the second one's,
-    assert gate.leave(second) == third  # whose work somebody else has done meanwhile
+def waiting(
+    gates: Gates, count: int, *, rollout: uuid.UUID | None = ONE, way: Way = DIRECT
+) -> list[uuid.UUID]:
+    """Containers that have come to the gates."""
+    made = ids(count)
+    for each in made:
+        gates.wait(each, rollout=rollout, way=way)
+    return made
+
+
+def all_that_may(gates: Gates) -> list[uuid.UUID]:
+    return list(iter(gates.following, None))
+
+
+def test_whom_nothing_limits_never_waits() -> None:
+    gates = make(per_jump_host=1, lookups=1)
+    made = waiting(gates, 100)
+    assert all_that_may(gates) == made
+
+
+def test_so_many_of_a_rollout_start_and_the_others_follow_in_their_order() -> None:
+    gates = make(per_rollout=2)
+    first, second, third, fourth = waiting(gates, 4)
+    assert all_that_may(gates) == [first, second]
+    stranger = waiting(gates, 1, rollout=OTHER)
+    assert all_that_may(gates) == stranger
+    gates.leave(second)
+    assert all_that_may(gates) == [third]
+    gates.leave(first)
+    assert all_that_may(gates) == [fourth]
+    gates.leave(third)
+    assert all_that_may(gates) == []
 
 
 def test_who_never_came_in_takes_nobody_out() -> None:
-    gate = Gate(1)
-    first, second, stranger = ids(3)
-    for each in (first, second):
-        gate.may_start(each, ONE)
-    assert gate.leave(stranger) is None
+    gates = make(per_rollout=1)
+    first, _second = waiting(gates, 2)
+    assert all_that_may(gates) == [first]
+    gates.leave(uuid.uuid4())
+    assert all_that_may(gates) == []
 
 
-def test_whatever_the_order_all_get_their_turn_and_never_too_many() -> None:
-    gate, chance = Gate(3), random.Random(7)
-    line = [(each, chance.choice([ONE, OTHER])) for each in ids(200)]
-    home = dict(line)
-    inside: list[uuid.UUID] = []
-    done: list[uuid.UUID] = []
-    while line or inside:
-        if line and chance.random() < 0.7:
-            container, jump_host = line.pop(0)
-            if gate.may_start(container, jump_host):
-                inside.append(container)
-        elif inside:
-            done.append(inside.pop(chance.randrange(len(inside))))
-            if following := gate.leave(done[-1]):
-                line.insert(0, (following, home[following]))
-        for each in (ONE, OTHER):
-            assert sum(home[container] == each for container in inside) <= 3
-    assert sorted(done) == sorted(home)
+def test_who_waits_is_told_from_who_is_inside() -> None:
+    gates = make(per_rollout=1)
+    first, second = waiting(gates, 2)
+    assert (gates.following(), gates.waits(first), gates.waits(second)) == (first, False, True)
 
 
-def test_who_waits_at_one_gate_holds_no_place_at_the_other() -> None:
-    gates = Gates(per_jump_host=1, per_rollout=2)
-    near, behind, behind_too, far = ids(4)
-    assert gates.may_start(behind, jump_host=ONE, rollout=ONE) == (True, [])
-    assert gates.may_start(behind_too, jump_host=ONE, rollout=ONE) == (
-        False,
-        [],
-    )  # it waits for the jump host
-    assert gates.may_start(near, jump_host=None, rollout=ONE) == (True, [])
-    assert gates.may_start(far, jump_host=OTHER, rollout=ONE) == (False, [])  # it waits for the rollout
-    stranger = uuid.uuid4()
-    assert gates.may_start(stranger, jump_host=OTHER, rollout=OTHER) == (True, [])
-    assert sorted(gates.leave(behind)) == sorted([behind_too, far])
+def test_rollouts_take_turns_however_long_one_has_waited() -> None:
+    gates = make()
+    large, late = waiting(gates, 4), waiting(gates, 2, rollout=OTHER)
+    assert all_that_may(gates) == [large[0], late[0], large[1], late[1], large[2], large[3]]
+
+
+def test_who_has_the_fewest_inside_is_next() -> None:
+    gates = make(per_rollout=3, shared=4)
+    first, second = waiting(gates, 9), waiting(gates, 9, rollout=OTHER)
+    assert set(all_that_may(gates)) == {*first[:2], *second[:2]}
+    gates.leave(first[0])
+    gates.leave(first[1])
+    gates.leave(second[0])
+    assert all_that_may(gates) == [first[2], second[2], first[3]]
+
+
+def test_beside_two_large_rollouts_the_first_of_another_finds_a_place() -> None:
+    gates = make(per_rollout=7, shared=7)
+    waiting(gates, 100)
+    waiting(gates, 100, rollout=OTHER)
+    assert len(all_that_may(gates)) == 7
+    retry, second = waiting(gates, 2, rollout=THIRD)
+    assert all_that_may(gates) == [retry]
+    gates.leave(retry)
+    assert all_that_may(gates) == [second]
+
+
+def test_who_waits_for_a_jump_host_holds_no_place_of_its_rollout() -> None:
+    gates = make(per_rollout=2, per_jump_host=1)
+    far = waiting(gates, 2, way=behind(ONE))
+    near = waiting(gates, 2)
+    assert all_that_may(gates) == [far[0], near[0]]
+    stranger = waiting(gates, 1, rollout=OTHER, way=behind(OTHER))
+    assert all_that_may(gates) == stranger
+    gates.leave(near[0])
+    assert all_that_may(gates) == [near[1]]
+    gates.leave(far[0])
+    assert all_that_may(gates) == [far[1]]
+
+
+def test_who_waits_for_its_rollout_holds_no_place_at_its_jump_host() -> None:
+    gates = make(per_rollout=1, per_jump_host=1)
+    near = waiting(gates, 1)
+    waiting(gates, 1, way=behind(ONE))
+    assert all_that_may(gates) == near
+    stranger = waiting(gates, 1, rollout=OTHER, way=behind(ONE))
+    assert all_that_may(gates) == stranger
+
+
+def test_names_wait_for_a_lookup_and_addresses_do_not() -> None:
+    gates = make(lookups=2, per_jump_host=1)
+    names, addresses = waiting(gates, 3, way=NAMED), waiting(gates, 3)
+    assert all_that_may(gates) == [names[0], addresses[0], names[1], *addresses[1:]]
+    gates.is_looked_up(names[0])
+    assert all_that_may(gates) == [names[2]]
+    far = waiting(gates, 2, way=behind(ONE))
+    assert all_that_may(gates) == far[:1]
+    gates.is_looked_up(far[0])  # the jump host's name; the way through it stays taken
+    assert all_that_may(gates) == []
 
 
 def test_who_is_slow_gives_its_rollout_s_place_away_and_asks_again() -> None:
-    gates = Gates(per_jump_host=8, per_rollout=1)
-    slow, quick = ids(2)
-    assert gates.may_start(slow, jump_host=None, rollout=ONE) == (True, [])
-    assert gates.may_start(quick, jump_host=None, rollout=ONE) == (False, [])
-    assert gates.is_slow(slow) == [quick]
-    assert gates.may_start(quick, jump_host=None, rollout=ONE) == (True, [])
-    assert gates.answers(slow) == (False, [])
-    assert gates.leave(quick) == [slow]
-    assert gates.answers(slow) == (True, [])
+    gates = make(per_rollout=1, per_jump_host=1)
+    slow, quick = waiting(gates, 1, way=behind(ONE)) + waiting(gates, 1)
+    assert all_that_may(gates) == [slow]
+    gates.is_slow(slow)
+    assert all_that_may(gates) == [quick]
+    assert gates.answers(quick)
+    assert not gates.answers(slow)
+    stranger = waiting(gates, 1, rollout=OTHER, way=behind(ONE))
+    assert all_that_may(gates) == stranger  # through the jump host that the slow one has left
+    gates.leave(stranger[0])
+    gates.leave(quick)
+    assert all_that_may(gates) == [slow]
+    assert gates.answers(slow)
 
 
-def test_at_two_gates_all_get_their_turn_and_never_too_many() -> None:
-    gates, chance = Gates(per_jump_host=2, per_rollout=3), random.Random(11)
-    line = ids(200)
-    hosts = {each: chance.choice([None, ONE, OTHER]) for each in line}
-    rollouts = {each: chance.choice([ONE, OTHER]) for each in line}
+def test_who_was_slow_comes_back_if_there_is_a_place() -> None:
+    gates = make(per_rollout=1)
+    slow, second = waiting(gates, 2)
+    assert gates.following() == slow
+    gates.is_slow(slow)
+    assert gates.answers(slow)
+    assert all_that_may(gates) == []
+    gates.leave(slow)
+    assert all_that_may(gates) == [second]
+
+
+def test_where_all_are_slow_they_do_not_take_each_other_s_place() -> None:
+    gates = make(per_rollout=2)
+    first, second, third, fourth = waiting(gates, 4)
+    assert all_that_may(gates) == [first, second]
+    gates.is_slow(first)
+    gates.is_slow(second)
+    assert all_that_may(gates) == [third, fourth]
+    assert [gates.answers(each) for each in (first, second, third)] == [True, True, False]
+    gates.leave(first)
+    assert gates.answers(fourth)  # it kept its place, and two are not too many
+    gates.leave(second)
+    assert all_that_may(gates) == [third]
+
+
+def test_whatever_the_order_all_get_their_turn_and_never_too_many() -> None:
+    chance = random.Random(11)
+    gates = make(per_rollout=3, shared=4, per_jump_host=2, lookups=2)
+    line, ways = ids(300), [DIRECT, NAMED, behind(ONE), behind(OTHER)]
+    way_of = {each: chance.choice(ways) for each in line}
+    rollout_of = {each: chance.choice([ONE, OTHER, None]) for each in line}
     everybody, inside, done = set(line), list[uuid.UUID](), set[uuid.UUID]()
-    while line or inside:
-        others: list[uuid.UUID] = []
-        if line and chance.random() < 0.7:
-            container = line.pop(0)
-            may, others = gates.may_start(container, jump_host=hosts[container], rollout=rollouts[container])
-            inside += [container] if may else []
+    while done != everybody:
+        if line and chance.random() < 0.5:
+            container = line.pop()
+            gates.wait(container, rollout=rollout_of[container], way=way_of[container])
+        elif chance.random() < 0.7 and (following := gates.following()):
+            inside.append(following)
         elif inside:
             leaving = inside.pop(chance.randrange(len(inside)))
+            gates.leave(leaving)
             done.add(leaving)
-            others = gates.leave(leaving)
-        line[:0] = others
-        for group in (ONE, OTHER):
-            assert sum(hosts[each] == group for each in inside) <= 2
-            assert sum(rollouts[each] == group for each in inside) <= 3
-    assert done == everybody
+        counts = Counter(rollout_of[each] for each in inside)
+        assert all(count <= 3 for count in counts.values())
+        assert len(inside) <= 4 + 2  # beyond those shared, the first ones of the two other rollouts
+        ways_taken = Counter(way_of[each] for each in inside)
+        assert all(ways_taken[way] <= 2 for way in ways[1:])

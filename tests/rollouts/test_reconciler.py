@@ -1,6 +1,8 @@
 """Lost bells, vanished workers, stolen leases: the reconciler and the lease settle them."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from django.db.models.functions import Now
 from credentials.rollouts import delivery, reconciler, tasks
 from credentials.rollouts.lease import Lease, LeaseLost
 from credentials.rollouts.models import Attempt, Duty, Push, Rollout
-from instances.models import Container
+from instances.models import Container, Installation, Instance
 from portal.sandbox.config_files import Shape
 from tests.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push, take
 
@@ -22,6 +24,17 @@ PAST = Now() - timedelta(hours=1)
 def messages() -> int:
     """How many bells the file broker holds."""
     return len(list(Path(settings.QUEUE).glob("*.msg")))
+
+
+@contextmanager
+def without_queue() -> Iterator[None]:
+    """Take the broker away."""
+    queue = Path(settings.QUEUE)
+    away = queue.rename(queue.with_name("queue-away"))
+    try:
+        yield
+    finally:
+        away.rename(queue)
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +77,31 @@ def test_a_bell_on_its_way_is_not_rung_again(make_site: MakeSite, start: Start) 
     assert reconciler.reconcile() == 0
     Container.objects.update(rung=PAST)
     assert reconciler.reconcile() == 1
+
+
+@pytest.fixture
+def five_due(db: None, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five containers with work, of which two are rung at once."""
+    instance = Instance.objects.create(name="far")
+    rows = [Container(name=f"far-{n}", address=f"10.0.0.{n}") for n in range(1, 6)]
+    Container.objects.bulk_create(rows)
+    Installation.objects.bulk_create(Installation(instance=instance, container=each) for each in rows)
+    start(*[Site(each, None, None) for each in rows])  # type: ignore[arg-type]  # nothing is behind them
+    monkeypatch.setattr(reconciler, "AT_ONCE", 2)
+
+
+def test_all_that_are_due_are_rung_in_one_pass(five_due: None) -> None:
+    assert reconciler.reconcile() == 5
+    assert not Container.objects.filter(rung=None).exists()
+    assert reconciler.reconcile() == 0
+
+
+def test_a_broker_that_is_away_is_asked_once_in_a_pass(
+    five_due: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with without_queue():
+        assert reconciler.reconcile() == 0
+    assert caplog.text.count("The broker took no message") == 1
 
 
 def test_a_push_that_waits_for_its_time_is_not_rung(make_site: MakeSite, start: Start) -> None:
@@ -173,12 +211,8 @@ def test_one_worker_at_a_time_reconciles(db: None, monkeypatch: pytest.MonkeyPat
 def test_a_broker_that_takes_nothing_loses_nothing(make_site: MakeSite, start: Start) -> None:
     site = make_site()
     rollout = start(site)
-    queue = Path(settings.QUEUE)
-    away = queue.rename(queue.with_name("queue-away"))
-    try:
+    with without_queue():
         assert tasks.ring([site.row.pk]) == 0
-    finally:
-        away.rename(queue)
     assert only_push(rollout).state == "queued"
     assert reconciler.reconcile() == 1  # at once: the bell that failed does not count as on its way
     assert messages() == 1
