@@ -2,13 +2,21 @@
 
 import re
 import tomllib
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.services.portal import ROOT
 
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BASES = {"Dockerfile": "PYTHON_IMAGE", "deploy/sandbox/Dockerfile": "DEBIAN_IMAGE"}
+
+
+def service(name: str) -> dict[str, Any]:  # Any: whatever YAML holds
+    found: dict[str, Any] = COMPOSE["services"][name]
+    return found
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -27,3 +35,8 @@ def test_every_base_image_can_be_named_by_digest(dockerfile: str, name: str) -> 
     [tag] = re.findall(rf"^ARG {name}=(\S+)$", text, re.MULTILINE)
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {f"${{{name}}}"}
     assert f"{name}: ${{{name}:-{tag}}}" in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_a_restore_meets_an_empty_database() -> None:
+    assert set(service("backup")["depends_on"]) == {"postgres"}
+    assert service("backup")["profiles"] == ["backup"]
