@@ -1,6 +1,7 @@
 # The portal: web server, worker, scheduler and commands, all from one image; it holds no key and no setting.
 # An index or a proxy is given by the usual build arguments: PIP_INDEX_URL, HTTPS_PROXY.
-FROM python:3.11-slim-bookworm AS build
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE} AS build
 ARG PIP_INDEX_URL
 WORKDIR /tmp/dependencies
 COPY pyproject.toml constraints.txt ./
@@ -14,7 +15,7 @@ RUN rm -r portal/sandbox \
  && rm -r /tmp/build \
  && /opt/venv/bin/python -m compileall -q .
 
-FROM python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
 # pg_dump and pg_restore, for the backup; their version is that of the server in docker-compose.yml.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends postgresql-client-15 \

@@ -40,19 +40,18 @@ def matching_keyring(databases: Sequence[str] | None = None, **_: object) -> lis
         return []
     try:
         ring = keyring()
-        newest_per_key = {
-            token_key_id(secret.ciphertext): secret for secret in ClientSecret.objects.order_by("entered")
-        }
+        newest_per_key = list(ClientSecret.objects.newest_per_key())
     except (KeyringError, DatabaseError):
         return []  # reported by usable_keyring; or the tables do not exist before the first migration
     problems: list[CheckMessage] = []
-    for needed, secret in newest_per_key.items():
+    for secret in newest_per_key:
         try:
             plain = ring.decrypt(secret.ciphertext, Binding(str(secret.pk), secret.version, secret.client_id))
         except UnreadableSecret as error:
+            needed = token_key_id(secret.ciphertext) or "?"
             problems.append(
                 Error(
-                    f"Stored secrets under key {needed or '?'} cannot be decrypted. {error}",
+                    f"Stored secrets under key {needed} cannot be decrypted. {error}",
                     hint="Restore the key ring that belongs to this database, then start again.",
                     id="credentials.E002",
                 )

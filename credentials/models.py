@@ -1,13 +1,18 @@
 """Technical accounts, the versions of their client secrets, and which instance uses which account."""
 
 import uuid
+from collections.abc import Iterator
 
 from django.contrib.auth.models import User
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Substr
 from django.utils.translation import gettext_lazy as _
 
 from instances.models import Instance
+
+KEY_ID = Substr("ciphertext", 4, 8)
+"""Where a token of `credentials.keyring` names its key."""
 
 
 class TechnicalAccount(models.Model):
@@ -63,6 +68,18 @@ class TechnicalAccount(models.Model):
         return self.secrets.filter(state=ClientSecret.State.CURRENT).first()
 
 
+class ClientSecretQuerySet(models.QuerySet["ClientSecret"]):
+    """Client secrets by the key that they are encrypted under."""
+
+    def newest_per_key(self) -> Iterator["ClientSecret"]:
+        """Yield one secret for each key that any is encrypted under, the newest: one row read for each."""
+        by_key = self.annotate(key=KEY_ID).order_by("key", "-entered")
+        found = by_key.first()
+        while found:
+            yield found
+            found = by_key.filter(key__gt=found.ciphertext[3:11]).first()
+
+
 class ClientSecret(models.Model):
     """One version of an account's client secret. Stored encrypted; nobody can read it back.
 
@@ -87,9 +104,12 @@ class ClientSecret(models.Model):
     ims_verdict = models.CharField(_("IMS check"), max_length=20, blank=True)
     ims_checked = models.DateTimeField(_("IMS checked"), null=True)
 
+    objects = ClientSecretQuerySet.as_manager()
+
     class Meta:
         ordering = ["account", "-version"]
         default_permissions = ()
+        indexes = [models.Index(KEY_ID, F("entered").desc(), name="credentials_secret_per_key")]
         constraints = [
             models.UniqueConstraint(fields=["account", "version"], name="credentials_secret_version_once"),
             models.UniqueConstraint(

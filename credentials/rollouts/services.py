@@ -1,8 +1,10 @@
 """What people do with rollouts: start one, retry pushes, cancel what has not begun."""
 
+import logging
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet
@@ -14,6 +16,8 @@ from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout, due_in
 from credentials.rollouts.tasks import ring_on_commit
 from instances.models import Installation
 from portal.audit.models import Actor, Entry, record, record_all
+
+logger = logging.getLogger(__name__)
 
 
 class RolloutError(Exception):
@@ -70,6 +74,8 @@ def start_rollout(
             "superseded": superseded,
         },
     )
+    started = {"rollout": rollout.number, "pushes": len(chosen), "superseded": superseded}
+    transaction.on_commit(partial(logger.info, "the rollout was started", extra=started), robust=True)
     ring_on_commit({installation.container_id for installation in chosen})
     return rollout
 

@@ -5,6 +5,8 @@ import json
 import pytest
 from django.core.checks import CheckMessage
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
 from credentials.checks import matching_keyring, usable_keyring
@@ -132,3 +134,50 @@ def test_the_start_is_refused_when_stored_secrets_need_another_key(
     assert "secret0" not in str(found)
     with pytest.raises(UnreadableSecret):
         reveal(secrets[0])
+
+
+def rows_read() -> int:
+    """How many rows the check reads at most: it asks for one at a time."""
+    with CaptureQueriesContext(connection) as captured:
+        assert matching_keyring(databases=["default"]) == []
+    assert all(query["sql"].endswith(" LIMIT 1") for query in captured)
+    return len(captured)
+
+
+def test_the_check_reads_a_row_for_each_key_however_many_secrets_there_are(
+    secrets: list[ClientSecret], settings: Settings, actor: Actor
+) -> None:
+    before = rows_read()
+    for number in range(20):
+        add_secret(account=secrets[0].account, secret=Secret(f"more{number}"), actor=actor)
+    assert rows_read() == before == 2  # the second finds nothing
+    prepend_key(settings)
+    add_secret(account=secrets[0].account, secret=Secret("under the new key"), actor=actor)
+    assert rows_read() == 3
+
+
+def test_the_check_names_each_key_that_is_missing(
+    secrets: list[ClientSecret], settings: Settings, actor: Actor
+) -> None:
+    old = keyring().active
+    new = prepend_key(settings)
+    newest, _ = add_secret(account=secrets[0].account, secret=Secret("under the new key"), actor=actor)
+    both, settings.KEYRING = settings.KEYRING, random_key()
+    found = matching_keyring(databases=["default"])
+    assert ids(found) == ["credentials.E002"] * 2
+    assert all(f"under key {key} " in str(found) for key in (old, new))
+    settings.KEYRING = both
+    ClientSecret.objects.filter(pk=newest.pk).update(ciphertext="")
+    assert ids(matching_keyring(databases=["default"])) == ["credentials.E002"]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's plan depends on the number of rows")
+def test_the_check_finds_its_rows_by_an_index(secrets: list[ClientSecret]) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        matching_keyring(databases=["default"])
+    for query in captured.captured_queries:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plan = str(cursor.fetchall())
+        assert "USING INDEX credentials_secret_per_key" in plan
+        assert "TEMP B-TREE" not in plan

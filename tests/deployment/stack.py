@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 POLL_SECONDS = 0.5
 COMMAND_SECONDS = 120
 BUILD_SECONDS = 1200
+LEASE, INTERVAL = 20, 5  # seconds
 
 
 class Off(Exception):
@@ -65,6 +66,14 @@ def wait_until(
         time.sleep(POLL_SECONDS)
 
 
+def configure(folder: Path) -> None:
+    """Make keys, passwords and settings; a short lease, so that the try takes minutes."""
+    run([str(ROOT / "deploy/configure"), "--sandbox", str(folder)])
+    lines = [f"PUSH_LEASE={LEASE}", "PUSH_LEASE_RENEWAL=4", f"RECONCILE_INTERVAL={INTERVAL}"]
+    with (folder / "portal.env").open("a") as file:
+        file.write("\n".join(lines) + "\n")
+
+
 @dataclass(frozen=True)
 class ComposeContainer:
     """One container of the stack, by its full id."""
@@ -100,7 +109,11 @@ class Stack:
     def up(self, *, workers: int) -> None:
         """Build both images, start everything, and wait until all of it is ready."""
         self.compose("build", "migrate", "mkt-1", within=BUILD_SECONDS)
-        self.compose("up", "--detach", "--no-build", "--scale", f"worker={workers}", within=600)
+        self.start("--scale", f"worker={workers}")
+
+    def start(self, *arguments: str) -> None:
+        """Start these services, or all, from the images that are there; wait until all that runs is ready."""
+        self.compose("up", "--detach", "--no-build", *arguments, within=600)
         wait_until(
             lambda: all(each.is_ready for each in self.containers()),
             within=300,
@@ -120,6 +133,17 @@ class Stack:
 
     def of(self, service: str) -> list[ComposeContainer]:
         return [each for each in self.containers() if each.service == service]
+
+    def remove(self, *services: str, volumes: Sequence[str]) -> None:
+        """Remove services with all that they hold, and volumes, for good."""
+        self.compose("rm", "--stop", "--force", "-v", *services, within=300)
+        run(["docker", "volume", "rm", *(f"{self.project}_{name}" for name in volumes)])
+
+    def back_up(self, *arguments: str, folders: dict[Path, str]) -> str:
+        """Run a command of the service `backup` as this user, with folders of this machine in it."""
+        mounts = [f"--volume={folder}:{inside}" for folder, inside in folders.items()]
+        user = f"--user={os.getuid()}:{os.getgid()}"
+        return self.compose("run", "--rm", "-T", user, *mounts, "backup", *arguments)
 
     def kill(self, container: ComposeContainer) -> float:
         """Kill a container as a power cut does; return when it ended, by the engine's clock."""

@@ -2,8 +2,9 @@
 
 It brings up a project of its own with three workers and the sandbox's containers on real OpenSSH, starts a
 rollout to them, kills the worker that holds most pushes, waits until every push has ended, and then believes
-nobody: what a push led to is read from the containers' own files. Everything is removed afterwards, whatever
-happened. Exit status 0 only if every goal is met.
+nobody: what a push led to is read from the containers' own files. Then the portal is backed up, lost and
+restored, and pushes once more. Everything is removed afterwards, whatever happened. Exit status 0 only if
+every goal is met.
 
     python -m tests.deployment.try_compose [--record FILE]
 """
@@ -18,33 +19,24 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from portal.sandbox.container import Container, read_account
-from tests.deployment.stack import ROOT, Off, Stack, run, wait_until
+from tests.deployment.disaster import lose_and_restore
+from tests.deployment.evidence import OUTCOMES, SITES, Row, Truth, account_secret, leaks
+from tests.deployment.stack import INTERVAL, LEASE, Off, Stack, configure, wait_until
 from tests.figures import Goal, Report, say, shown
 
 WORKERS = 3
-LEASE, INTERVAL = 20, 5  # seconds
 SLOW = 8  # seconds that nlserver takes, so that pushes are under way when the worker is killed
 SLACK = 3.0  # seconds for a bell to reach a worker
 AT_WORK = 5  # pushes under way before the kill; on a busy machine the eight do not begin together
 ENDED = ("succeeded", "failed", "cancelled", "superseded")
-SITES = ("mkt-1", "mkt-2", "mkt-3", "mid-1", "mid-2", "rt-1", "rt-2", "rt-3")
 
 HELD = """
     SELECT attempt.id, attempt.worker, attempt.stage, attempt.push_id AS push, container.name AS container
     FROM rollouts_attempt attempt JOIN rollouts_push push ON push.id = attempt.push_id
     JOIN instances_container container ON container.id = push.container_id
     WHERE attempt.finished IS NULL AND push.state = 'running'
-"""
-OUTCOMES = """
-    SELECT push.id, instance.name AS instance, container.name AS container, push.state, push.code,
-           push.finished, (SELECT count(*) FROM rollouts_attempt a WHERE a.push_id = push.id) AS attempts
-    FROM rollouts_push push JOIN instances_installation installation ON installation.id = push.installation_id
-    JOIN instances_instance instance ON instance.id = installation.instance_id
-    JOIN instances_container container ON container.id = push.container_id
-    ORDER BY instance.name, container.name
 """
 ATTEMPTS = """
     SELECT push.id AS push, container.name AS container, attempt.worker, attempt.started
@@ -53,7 +45,6 @@ ATTEMPTS = """
     ORDER BY attempt.started
 """
 EVENTS = "SELECT target_id AS push, action FROM audit_auditevent WHERE action LIKE 'push.%'"
-Row = dict[str, Any]  # Any: whatever a query returns
 
 
 @dataclass(frozen=True)
@@ -65,17 +56,9 @@ class Kill:
     held: list[Row]
 
 
-def configure(folder: Path) -> None:
-    """Make keys, passwords and settings; a short lease, so that the try takes minutes."""
-    run([str(ROOT / "deploy/configure"), "--sandbox", str(folder)])
-    lines = [f"PUSH_LEASE={LEASE}", "PUSH_LEASE_RENEWAL=4", f"RECONCILE_INTERVAL={INTERVAL}"]
-    with (folder / "portal.env").open("a") as file:
-        file.write("\n".join(lines) + "\n")
-
-
-def slow_down(stack: Stack) -> None:
+def slow_down(stack: Stack, seconds: int) -> None:
     for site in SITES:
-        line = f"echo slow={SLOW} >/campaign/{site}/faults"
+        line = f"echo slow={seconds} >/campaign/{site}/faults"
         stack.compose("exec", "-T", "--user", "neolane", site, "sh", "-c", line)
 
 
@@ -108,36 +91,6 @@ def wait_for_end(stack: Stack) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What the containers' own folders hold, copied out of them."""
-
-    folder: Path
-
-    @classmethod
-    def of(cls, stack: Stack, folder: Path) -> "Truth":
-        """Copy each container's folder out of that very container."""
-        for site in SITES:
-            (container,) = stack.of(site)
-            run(["docker", "cp", f"{container.id}:/campaign/{site}", str(folder / site)])
-        return cls(folder)
-
-    def holds(self, site: str, instance: str, secret: str) -> bool:
-        held = read_account(Container(self.folder / site), instance).secret
-        return held is not None and held.reveal() == secret
-
-    def written(self, site: str, instance: str) -> int:
-        """How many times nlserver was asked to write this instance's account."""
-        events = Container(self.folder / site).invocations()
-        return sum(event["event"] == "started" and event["instance"] == instance for event in events)
-
-    def was_writing(self, site: str, at: float) -> bool:
-        """Whether nlserver was at work on an account at this moment, by its own log."""
-        events = Container(self.folder / site).invocations()
-        before = [event["event"] for event in events if float(str(event["time"])) <= at]
-        return before.count("started") > before.count("ended")
-
-
-@dataclass(frozen=True)
 class Recovery:
     """Seconds from the kill until others took over its containers, and took up its very pushes.
 
@@ -166,27 +119,6 @@ def _delays(kill: Kill, attempts: list[Row], name: str) -> list[float]:
 
 def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-def leaks(stack: Stack) -> list[str]:
-    """Return the names of the secret files whose content stands in a log or in what the engine tells."""
-    found = []
-    text = stack.logs() + stack.inspection()
-    for name, values in _secret_values(stack.config).items():
-        found += [name for value in values if value in text]
-    return found
-
-
-def _secret_values(config: Path) -> dict[str, list[str]]:
-    harmless = {"portal.env", "ssh_key.pub", "sandbox_account"}
-    values = {file.name: [file.read_text().strip()] for file in config.iterdir() if file.name not in harmless}
-    values["ssh_key"] = values["ssh_key"][0].splitlines()[1:-1]
-    values["sandbox_account"] = [account_secret(config)]
-    return values
-
-
-def account_secret(config: Path) -> str:
-    return str(json.loads((config / "sandbox_account").read_text())["CLIENT_SECRETS"][0])
 
 
 def judge(stack: Stack, kill: Kill, rows: list[Row], report: Report) -> None:
@@ -256,7 +188,7 @@ def judge(stack: Stack, kill: Kill, rows: list[Row], report: Report) -> None:
         report.goal(goal)
 
 
-def attempt(stack: Stack, report: Report) -> None:
+def attempt(stack: Stack, folder: Path, report: Report) -> None:
     """Bring everything up, disturb it, and judge."""
     began = time.monotonic()
     say(f"Building, and starting {WORKERS} workers and {len(SITES)} containers (project {stack.project})")
@@ -270,7 +202,7 @@ def attempt(stack: Stack, report: Report) -> None:
         ],
         note=f"All ready after {time.monotonic() - began:.0f} s, the build of the images included.",
     )
-    slow_down(stack)
+    slow_down(stack, SLOW)
     say("Starting a rollout")
     number = json.loads(stack.manage("rollout", "Sandbox", "--json"))["rollout"]
     kill = kill_a_worker(stack)
@@ -278,6 +210,8 @@ def attempt(stack: Stack, report: Report) -> None:
     rows = wait_for_end(stack)
     say(f"Every push has ended, {time.time() - kill.at:.0f} s after the kill")
     judge(stack, kill, rows, report)
+    slow_down(stack, 0)
+    lose_and_restore(stack, folder, report)
 
 
 def _end(number: int, _frame: object) -> NoReturn:
@@ -290,12 +224,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--record", type=Path, help="write the tables to this file, too")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)  # what was started is taken down, however this ends
-    report = Report("make compose")
+    report, began = Report("make compose"), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="portal-try-") as folder:
         stack = Stack(f"portal-try-{secrets.token_hex(3)}", Path(folder) / "config")
         configure(stack.config)
         try:
-            attempt(stack, report)
+            attempt(stack, Path(folder), report)
+            say(f"Took {time.monotonic() - began:.0f} s")
             return report.finish(options.record)
         except Off as error:
             say(f"\n{error}")

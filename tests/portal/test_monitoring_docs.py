@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -25,7 +26,7 @@ def documents() -> list[dict[str, object]]:
     return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
 
 
-def rules() -> Iterator[dict[str, str]]:
+def rules() -> Iterator[dict[str, Any]]:  # Any: labels and annotations are mappings
     for document in documents():
         groups = document.get("groups", [])
         assert isinstance(groups, list)

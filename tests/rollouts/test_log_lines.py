@@ -3,10 +3,15 @@
 import logging
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from credentials.rollouts import delivery
+from credentials.rollouts.models import Rollout
 from instances.models import Container
 from portal.logs import Context
+from tests.credentials.rollout_rows import make_account, make_installation
+from tests.credentials.wizard_walk import choose
 from tests.rollouts.conftest import FIRST, MakeSite, Start
 
 pytestmark = pytest.mark.django_db
@@ -27,3 +32,19 @@ def test_a_line_of_a_delivery_names_rollout_push_and_container(
     assert (fields["state"], fields["code"]) == ("succeeded", "")
     assert fields["worker"]
     assert FIRST not in str([vars(record) for record in caplog.records])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_line_of_a_start_ties_the_request_to_the_rollout(
+    as_admin: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.addFilter(Context())
+    caplog.set_level(logging.INFO)
+    chosen = [make_installation(container=name) for name in ("web1", "web2")]
+    address = reverse("account_rollout", args=[make_account(instances=["prod1"]).account_id])
+    response = as_admin.post(address, {**choose(chosen), "reason": "repair"})
+    rollout = Rollout.objects.get()
+    [line] = [record for record in caplog.records if record.message == "the rollout was started"]
+    fields = vars(line)
+    assert (fields["rollout"], fields["pushes"], fields["superseded"]) == (rollout.number, 2, 0)
+    assert fields["request_id"] == response["X-Request-ID"]

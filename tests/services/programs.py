@@ -12,6 +12,7 @@ _DEBIAN_PACKAGES = {
     "chromium": "chromium",
     "initdb": "postgresql",
     "postgres": "postgresql",
+    "promtool": "prometheus",
     "redis-server": "redis-server",
     "shellcheck": "shellcheck",
     "ssh": "openssh-client",

@@ -1,0 +1,85 @@
+"""Every command that README and docs name exists, with the options that they give it."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from tests.services.portal import ROOT
+
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").rglob("*.md"))
+TEXT = "\n".join(page.read_text() for page in PAGES)
+OURS = {
+    file.stem
+    for app in ("portal", "instances", "credentials")
+    for file in (ROOT / app).rglob("management/commands/*.py")
+    if file.stem != "__init__"
+}
+DJANGOS = {"collectstatic", "migrate"}
+PROGRAMS = {
+    "chaos": ("-m", "tests.chaos"),
+    "bench": ("-m", "tests.benchmarks"),
+    "compose": ("-m", "tests.deployment.try_compose"),
+}
+
+
+def code() -> Iterator[str]:
+    """Whatever the pages print as code: between backquotes, or indented."""
+    yield from re.findall(r"`([^`\n]+)`", TEXT)
+    yield from re.findall(r"^ {4}(\S.*)$", TEXT, re.MULTILINE)
+
+
+def options(line: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line))
+
+
+def asked_of_manage() -> dict[str, set[str]]:
+    """Each management command that is named, with the options that it is given anywhere."""
+    found: dict[str, set[str]] = {}
+    for line in code():
+        named = re.search(r"manage\.py ([a-z_]+)(.*)", line) or re.match(rf"({'|'.join(OURS)})\b(.*)", line)
+        if named:
+            found.setdefault(named[1], set()).update(options(named[2]))
+    return found
+
+
+@cache
+def help_of(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_every_management_command_is_there_with_its_options() -> None:
+    asked = asked_of_manage()
+    assert asked.keys() <= OURS | DJANGOS
+    assert len(asked) > 10
+    for command, given in asked.items():
+        if command in OURS:
+            assert given <= options(help_of("manage.py", command))
+
+
+def test_every_command_of_make_is_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {found for line in code() for found in re.findall(r"^make ([a-z]+)", line)}
+    assert {"chaos", "model", "bench", "compose"} <= named <= targets
+
+
+@pytest.mark.parametrize("target", PROGRAMS)
+def test_what_make_passes_on_is_understood(target: str) -> None:
+    module = PROGRAMS[target]
+    called = rf"make {target} ARGS=\"?([^\"]*)|python {' '.join(module)}(.*)"
+    given = [found for line in code() for found in re.findall(called, line)]
+    text = help_of(*module)
+    assert {option for pair in given for each in pair for option in options(each)} <= options(text)
+    words = {word for first, _ in given for word in first.split() if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)}
+    assert all(word in text for word in words)
