@@ -8,9 +8,10 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from instances.models import Instance
+from portal.choices import WithChoices
 
 
-class TechnicalAccount(models.Model):
+class TechnicalAccount(WithChoices):
     """An OAuth Server-to-Server credential of a project in the Adobe Developer Console."""
 
     class State(models.TextChoices):
@@ -63,7 +64,7 @@ class TechnicalAccount(models.Model):
         return self.secrets.filter(state=ClientSecret.State.CURRENT).first()
 
 
-class ClientSecret(models.Model):
+class ClientSecret(WithChoices):
     """One version of an account's client secret. Stored encrypted; nobody can read it back.
 
     The ciphertext is bound to this row, its version and the client id it was entered for.
