@@ -15,6 +15,7 @@ from credentials.rollouts.progress import Progress, progress_of
 from credentials.rollouts.services import held_versions
 from instances.models import Installation
 
+SEEN = ("observed", "observed_client_id", "observed_jwt")
 PAGE = 25
 ROLLOUTS_PAGE = 10
 PUSHES_SHOWN = 20
@@ -48,7 +49,7 @@ class Coverage:
     total: int
     current: int
     older: int
-    page: Page[Installation]
+    page: Page[uuid.UUID]
     rows: list[Holding]
 
     @property
@@ -60,15 +61,20 @@ def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
     """Return which version each container of the account's instances holds."""
     installations = Installation.objects.filter(instance__assignment__account=account)
     counts = _proven_counts([account]).get(account.pk, {})
-    shown = Paginator(installations.select_related("instance", "container"), PAGE).get_page(page)
-    held = {pk: secret for pk, secret in held_versions(shown).items() if secret.account_id == account.pk}
+    shown = Paginator(installations.values_list("pk", flat=True), PAGE).get_page(page)
+    rows = list(
+        Installation.objects.filter(pk__in=list(shown))
+        .select_related("instance", "container")
+        .only(*SEEN, "instance__name", "container__name")
+    )
+    held = {pk: secret for pk, secret in held_versions(rows).items() if secret.account_id == account.pk}
     current = counts.get(ClientSecret.State.CURRENT, 0)
     return Coverage(
         total=shown.paginator.count,
         current=current,
         older=sum(counts.values()) - current,
         page=shown,
-        rows=[Holding(each, held.get(each.pk), account) for each in shown],
+        rows=[Holding(each, held.get(each.pk), account) for each in rows],
     )
 
 

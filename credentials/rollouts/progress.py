@@ -54,6 +54,8 @@ class PushLine:
     attempts: int
     seconds: float
     changed: datetime
+    last_retry: Attempt | None = None
+    """The last one that a person asked for, where a list shows it."""
 
     @property
     def next_try(self) -> datetime | None:
@@ -104,6 +106,12 @@ def named(pushes: QuerySet[Push]) -> QuerySet[Push]:
         "container__jump_host",
         "rollout__secret__account",
     )
+
+
+def with_names(pushes: QuerySet[Push], *names: str) -> QuerySet[Push]:
+    """Return pushes with these columns of related rows and no others: all that most lists show of them."""
+    own = [field.attname for field in Push._meta.concrete_fields]  # noqa: SLF001  # Django's documented API
+    return pushes.select_related(*{name.rpartition("__")[0] for name in names}).only(*own, *names)
 
 
 def with_open_pushes(rollouts: QuerySet[Rollout]) -> QuerySet[Rollout]:
