@@ -101,6 +101,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "portal.middleware.room_for_calls",
     "portal.health.middleware.health",
     "portal.middleware.request_identity",
     "django.middleware.security.SecurityMiddleware",
