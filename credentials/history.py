@@ -89,12 +89,12 @@ class Size:
 def sizes(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, Size]:
     """Return the size of each account; two queries."""
     using = Assignment.objects.filter(account__in=accounts).order_by()
-    instances = dict(using.values_list("account").annotate(count=Count("pk")))
+    instances = dict(using.values_list("account").annotate(count=Count("*")))
     installations = dict(
         Installation.objects.filter(instance__assignment__account__in=accounts)
         .order_by()
         .values_list("instance__assignment__account")
-        .annotate(count=Count("pk"))
+        .annotate(count=Count("*"))
     )
     return {each.pk: Size(instances.get(each.pk, 0), installations.get(each.pk, 0)) for each in accounts}
 
@@ -114,7 +114,7 @@ def _proven_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, dict
             installation__instance__assignment__account=F("secret__account"),
         )
         .values_list("secret__account", "secret__state")
-        .annotate(count=Count("pk"))
+        .annotate(count=Count("*"))
     )
     counts: dict[uuid.UUID, dict[str, int]] = {}
     for pk, state, count in rows:

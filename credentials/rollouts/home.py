@@ -101,7 +101,7 @@ def _overdue() -> Need:
 
 
 def _failed() -> list[Need]:
-    waiting = Push.objects.needing_attention().order_by().values_list("state").annotate(count=Count("pk"))
+    waiting = Push.objects.needing_attention().order_by().values_list("state").annotate(count=Count("*"))
     counts: dict[str, int] = dict(waiting)
     failed, unknown = counts.get(Push.State.FAILED, 0), counts.get(Push.State.UNKNOWN, 0)
     sentence = ngettext("push failed and waits for you.", "pushes failed and wait for you.", failed)
@@ -137,7 +137,7 @@ def _host_keys() -> Need:
 def _outdated() -> Need:
     accounts = ("instance__assignment__account", "instance__assignment__account__name")
     rows = list(
-        outdated().order_by().values_list(*accounts).annotate(count=Count("pk")).order_by(accounts[1])
+        outdated().order_by().values_list(*accounts).annotate(count=Count("*")).order_by(accounts[1])
     )
     count = sum(row[2] for row in rows)
     sentence = ngettext(

@@ -68,7 +68,7 @@ def progress_of(rollouts: Iterable[Rollout]) -> dict[uuid.UUID, Progress]:
     """Return the progress of each rollout, with one query."""
     counts: dict[uuid.UUID, dict[str, int]] = {rollout.pk: {} for rollout in rollouts}
     rows = Push.objects.filter(rollout__in=list(counts)).order_by()
-    for row in rows.values("rollout", "state").annotate(count=Count("pk")):
+    for row in rows.values("rollout", "state").annotate(count=Count("*")):
         counts[row["rollout"]][row["state"]] = row["count"]
     return {pk: Progress(states) for pk, states in counts.items()}
 
@@ -81,7 +81,7 @@ def push_lines(pushes: Iterable[Push]) -> list[PushLine]:
         for row in Attempt.objects.filter(push__in=[push.pk for push in shown])
         .order_by()
         .values("push")
-        .annotate(count=Count("pk"), sum=Sum("seconds"), started=Max("started"), finished=Max("finished"))
+        .annotate(count=Count("*"), sum=Sum("seconds"), started=Max("started"), finished=Max("finished"))
     }
     return [_line(push, sums.get(push.pk, {})) for push in shown]
 
