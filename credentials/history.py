@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, Count, F, Prefetch, QuerySet, Value, When
+from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Right
 
 from credentials.ims_check import Answer, answer_about
@@ -106,19 +106,24 @@ def current_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, int]
 
 
 def _proven_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, dict[str, int]]:
-    """Count, per account and state of its secret, the installations that hold one of its secrets."""
+    """Count, per account and state of its secret, the installations that hold one of its secrets.
+
+    The conditions stand in the count: as conditions of the join PostgreSQL expects a single row and joins row
+    by row.
+    """
+    holds = Q(
+        digest=F("installation__observed_digest"),
+        installation__instance__assignment__account=F("secret__account"),
+    )
     rows = (
-        ProvenWrite.objects.proven()
-        .filter(
-            secret__account__in=accounts,
-            installation__instance__assignment__account=F("secret__account"),
-        )
+        ProvenWrite.objects.filter(secret__account__in=accounts)
         .values_list("secret__account", "secret__state")
-        .annotate(count=Count("*"))
+        .annotate(count=Count("secret", filter=holds))
     )
     counts: dict[uuid.UUID, dict[str, int]] = {}
     for pk, state, count in rows:
-        counts.setdefault(pk, {})[state] = count
+        if count:
+            counts.setdefault(pk, {})[state] = count
     return counts
 
 

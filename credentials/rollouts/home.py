@@ -136,9 +136,7 @@ def _host_keys() -> Need:
 
 def _outdated() -> Need:
     accounts = ("instance__assignment__account", "instance__assignment__account__name")
-    rows = list(
-        outdated().order_by().values_list(*accounts).annotate(count=Count("*")).order_by(accounts[1])
-    )
+    rows = list(outdated().order_by().values_list(*accounts).annotate(count=Count("*")).order_by(accounts[1]))
     count = sum(row[2] for row in rows)
     sentence = ngettext(
         "installation is not proven to hold the current secret of its account.",
