@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, Count, F, Prefetch, QuerySet, Value, When
+from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Right
 
 from credentials.ims_check import Answer, answer_about
@@ -15,6 +15,7 @@ from credentials.rollouts.progress import Progress, progress_of
 from credentials.rollouts.services import held_versions
 from instances.models import Installation
 
+SEEN = ("observed", "observed_client_id", "observed_jwt")
 PAGE = 25
 ROLLOUTS_PAGE = 10
 PUSHES_SHOWN = 20
@@ -48,7 +49,7 @@ class Coverage:
     total: int
     current: int
     older: int
-    page: Page[Installation]
+    page: Page[uuid.UUID]
     rows: list[Holding]
 
     @property
@@ -60,15 +61,20 @@ def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
     """Return which version each container of the account's instances holds."""
     installations = Installation.objects.filter(instance__assignment__account=account)
     counts = _proven_counts([account]).get(account.pk, {})
-    shown = Paginator(installations.select_related("instance", "container"), PAGE).get_page(page)
-    held = {pk: secret for pk, secret in held_versions(shown).items() if secret.account_id == account.pk}
+    shown = Paginator(installations.values_list("pk", flat=True), PAGE).get_page(page)
+    rows = list(
+        Installation.objects.filter(pk__in=list(shown))
+        .select_related("instance", "container")
+        .only(*SEEN, "instance__name", "container__name")
+    )
+    held = {pk: secret for pk, secret in held_versions(rows).items() if secret.account_id == account.pk}
     current = counts.get(ClientSecret.State.CURRENT, 0)
     return Coverage(
         total=shown.paginator.count,
         current=current,
         older=sum(counts.values()) - current,
         page=shown,
-        rows=[Holding(each, held.get(each.pk), account) for each in shown],
+        rows=[Holding(each, held.get(each.pk), account) for each in rows],
     )
 
 
@@ -83,12 +89,12 @@ class Size:
 def sizes(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, Size]:
     """Return the size of each account; two queries."""
     using = Assignment.objects.filter(account__in=accounts).order_by()
-    instances = dict(using.values_list("account").annotate(count=Count("pk")))
+    instances = dict(using.values_list("account").annotate(count=Count("*")))
     installations = dict(
         Installation.objects.filter(instance__assignment__account__in=accounts)
         .order_by()
         .values_list("instance__assignment__account")
-        .annotate(count=Count("pk"))
+        .annotate(count=Count("*"))
     )
     return {each.pk: Size(instances.get(each.pk, 0), installations.get(each.pk, 0)) for each in accounts}
 
@@ -100,19 +106,24 @@ def current_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, int]
 
 
 def _proven_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, dict[str, int]]:
-    """Count, per account and state of its secret, the installations that hold one of its secrets."""
+    """Count, per account and state of its secret, the installations that hold one of its secrets.
+
+    The conditions stand in the count: as conditions of the join PostgreSQL expects a single row and joins row
+    by row.
+    """
+    holds = Q(
+        digest=F("installation__observed_digest"),
+        installation__instance__assignment__account=F("secret__account"),
+    )
     rows = (
-        ProvenWrite.objects.proven()
-        .filter(
-            secret__account__in=accounts,
-            installation__instance__assignment__account=F("secret__account"),
-        )
+        ProvenWrite.objects.filter(secret__account__in=accounts)
         .values_list("secret__account", "secret__state")
-        .annotate(count=Count("pk"))
+        .annotate(count=Count("secret", filter=holds))
     )
     counts: dict[uuid.UUID, dict[str, int]] = {}
     for pk, state, count in rows:
-        counts.setdefault(pk, {})[state] = count
+        if count:
+            counts.setdefault(pk, {})[state] = count
     return counts
 
 

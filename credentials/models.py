@@ -10,12 +10,13 @@ from django.db.models.functions import Substr
 from django.utils.translation import gettext_lazy as _
 
 from instances.models import Instance
+from portal.choices import WithChoices
 
 KEY_ID = Substr("ciphertext", 4, 8)
 """Where a token of `credentials.keyring` names its key."""
 
 
-class TechnicalAccount(models.Model):
+class TechnicalAccount(WithChoices):
     """An OAuth Server-to-Server credential of a project in the Adobe Developer Console."""
 
     class State(models.TextChoices):
@@ -80,7 +81,7 @@ class ClientSecretQuerySet(models.QuerySet["ClientSecret"]):
             found = by_key.filter(key__gt=found.ciphertext[3:11]).first()
 
 
-class ClientSecret(models.Model):
+class ClientSecret(WithChoices):
     """One version of an account's client secret. Stored encrypted; nobody can read it back.
 
     The ciphertext is bound to this row, its version and the client id it was entered for.

@@ -53,14 +53,15 @@ class ContainerFilter(forms.Form):
     switch = forms.ChoiceField(
         label=_("On or off"), required=False, choices=[("", _("Any")), ("on", _("On")), ("off", _("Off"))]
     )
-    jump_host = forms.ModelChoiceField(
-        label=_("Jump host"), required=False, queryset=JumpHost.objects.all(), empty_label=_("Any")
-    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
         super().__init__(*args, **kwargs)
-        if not JumpHost.objects.exists():
-            del self.fields["jump_host"]
+        hosts = [(str(pk), name) for pk, name in JumpHost.objects.values_list("pk", "name")]
+        if hosts:
+            choices = [("", _("Any")), *hosts]
+            self.fields["jump_host"] = forms.ChoiceField(
+                label=_("Jump host"), required=False, choices=choices
+            )
 
 
 class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone

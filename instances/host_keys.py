@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from instances import jump_hosts, policy, ssh
@@ -126,25 +126,25 @@ def note_offered(*, container: Container, type: str, base64: str, fingerprint: s
     return key
 
 
-def with_host_key_state(containers: QuerySet[Container]) -> QuerySet[Container]:
-    """Add `host_key_state` to each container: approved, changed, offered, or an empty string.
+def state_of(keys: Iterable[HostKey]) -> str:
+    """Say how all keys of one container stand: approved, changed, offered, or an empty string.
 
     Changed: the server showed another key in the place of an approved one, and nobody has decided on it yet.
     """
-    is_approved, is_offered, is_changed = _host_key_conditions()
-    return containers.annotate(
-        host_key_state=Case(
-            When(is_approved & is_changed, then=Value("changed")),
-            When(is_approved, then=Value("approved")),
-            When(is_offered, then=Value("offered")),
-            default=Value(""),
-            output_field=CharField(),
-        )
-    )
+    approved, offered = [], []
+    for key in keys:
+        if key.state == HostKey.State.APPROVED:
+            approved.append(key)
+        elif key.state == HostKey.State.OFFERED:
+            offered.append(key)
+    if not approved:
+        return "offered" if offered else ""
+    types, seen = {key.type for key in approved}, max(key.seen for key in approved)
+    return "changed" if any(key.type in types or key.seen > seen for key in offered) else "approved"
 
 
 def in_host_key_state(containers: QuerySet[Container], state: str) -> QuerySet[Container]:
-    """Return those in one state of `with_host_key_state`, by conditions that a database can join on."""
+    """Return those whose keys stand so, as `state_of` has it, by conditions that a database can join on."""
     is_approved, is_offered, is_changed = _host_key_conditions()
     conditions = {
         "changed": (is_approved, is_changed),

@@ -9,12 +9,14 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from instances.nlserver import MIN_BUILD
+from portal.choices import WithChoices
 
 
-class Instance(models.Model):
+class Instance(WithChoices):
     """A Campaign instance: like a virtual host, with its own database and `config-<name>.xml`."""
 
     class Environment(models.TextChoices):
@@ -135,7 +137,7 @@ class ContainerQuerySet(models.QuerySet["Container"]):
         )
 
 
-class Container(models.Model):
+class Container(WithChoices):
     """A host on which instances are installed, reached by SSH. Adobe's word; not a Docker container."""
 
     class Become(models.TextChoices):
@@ -195,8 +197,16 @@ class Container(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def way_in(self) -> str:
+        """How the portal comes to run commands as the right user, in words."""
+        if self.become == self.Become.NONE:
+            return gettext("logs in as %s") % self.login
+        way = self.get_become_display()
+        return gettext("logs in as %(login)s, %(way)s") % {"login": self.login, "way": way}
 
-class HostKey(models.Model):
+
+class HostKey(WithChoices):
     """One host key of a container: offered by the server, then approved by an admin, or revoked."""
 
     class State(models.TextChoices):

@@ -28,20 +28,17 @@ SUGGESTIONS = 500
 @permission_required("instances.view_instance", raise_exception=True)
 def instance_list(request: HttpRequest) -> HttpResponse:
     form = InstanceFilter(request.GET)
-    page = Paginator(_filtered(form).order_by("name"), PAGE).get_page(request.GET.get("page"))
-    context = {
-        "form": form,
-        "page_obj": page,
-        "is_empty": not Instance.objects.exists(),
-        "rows": _counted(page),
-    }
+    ids = _filtered(form).order_by("name").values_list("pk", flat=True)
+    page = Paginator(ids, PAGE).get_page(request.GET.get("page"))
+    is_empty = not page.object_list and not Instance.objects.exists()
+    context = {"form": form, "page_obj": page, "is_empty": is_empty, "rows": _counted(page)}
     return render(request, "instances/instance_list.html", context)
 
 
-def _counted(page: Iterable[Instance]) -> QuerySet[Instance]:
+def _counted(page: Iterable[UUID]) -> QuerySet[Instance]:
     """Return the instances of one page with what was seen of their installations: of these few only."""
     return (
-        Instance.objects.filter(pk__in=[instance.pk for instance in page])
+        Instance.objects.filter(pk__in=list(page))
         .annotate(
             containers=Count("installations"),
             old=Count("installations", filter=Q(installations__observed_build__lt=MIN_BUILD)),

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -26,11 +26,22 @@ PAGE = 25
 @permission_required("instances.view_container", raise_exception=True)
 def container_list(request: HttpRequest) -> HttpResponse:
     form = ContainerFilter(request.GET)
-    page = Paginator(_filtered(form).order_by("name"), PAGE).get_page(request.GET.get("page"))
-    shown = Container.objects.filter(pk__in=[container.pk for container in page])
-    rows = host_keys.with_host_key_state(shown.select_related("jump_host"))
-    rows = rows.annotate(instances=Count("installations")).order_by("name")
-    context = {"form": form, "page_obj": page, "rows": rows, "is_empty": not Container.objects.exists()}
+    ids = _filtered(form).order_by("name").values_list("pk", flat=True)
+    page = Paginator(ids, PAGE).get_page(request.GET.get("page"))
+    shown = (
+        Container.objects.filter(pk__in=list(page))
+        .select_related("jump_host")
+        .prefetch_related(Prefetch("host_keys", HostKey.objects.defer("base64").order_by()))
+        .annotate(instances=Count("installations"))
+        .only("name", "address", "port", "login", "become", "is_enabled", "jump_host__name")
+        .order_by("name")
+    )
+    context = {
+        "form": form,
+        "page_obj": page,
+        "rows": [(container, host_keys.state_of(container.host_keys.all())) for container in shown],
+        "is_empty": not page.object_list and not Container.objects.exists(),
+    }
     return render(request, "instances/container_list.html", context)
 
 
@@ -54,13 +65,14 @@ def _filtered(form: ContainerFilter) -> QuerySet[Container]:
 @require_GET
 @permission_required("instances.view_container", raise_exception=True)
 def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
-    containers = host_keys.with_host_key_state(Container.objects.select_related("jump_host"))
-    container = get_object_or_404(containers, pk=pk)
+    container = get_object_or_404(Container.objects.select_related("jump_host"), pk=pk)
+    keys = list(container.host_keys.all())
     is_busy = container.lease_expires is not None and container.lease_expires > timezone.now()
     context = {
         "container": container,
         "installations": container.installations.select_related("instance", "container"),
-        "host_keys": container.host_keys.all(),
+        "host_keys": keys,
+        "host_key_state": host_keys.state_of(keys),
         "expected": getattr(container, "expected_host_key", None),
         "is_busy": is_busy,
         "campaign_user": settings.CAMPAIGN_USER,

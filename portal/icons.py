@@ -17,7 +17,7 @@ _DRAWINGS = {
     "cancelled revoked off": '<circle cx="8" cy="8" r="6.5" /><path d="m3.5 3.5 9 9" />',
     "superseded previous": '<path d="m3.5 8.5 4.5-4 4.5 4m-9 4 4.5-4 4.5 4" />',
     "draft edit": '<path d="m2.5 13.5.7-3.2 7.5-7.5 2.5 2.5-7.5 7.5zM9 4.5 11.5 7" />',
-    "active": '<circle cx="8" cy="8" r="6.5" /><circle cx="8" cy="8" r="2.4" fill="currentColor" />',
+    "active on": '<circle cx="8" cy="8" r="6.5" /><circle cx="8" cy="8" r="2.4" fill="currentColor" />',
     "retired archive": '<path d="M2 2.5h12v3H2zM3 5.5v8h10v-8M6.3 8.5h3.4" />',
     "approved": (
         '<path d="M8 1.5 13.5 3.5v4c0 3.4-2.3 5.8-5.5 7-3.2-1.2-5.5-3.6-5.5-7v-4zm-2.4 6.4 1.8 1.8 3.2-3.4" />'

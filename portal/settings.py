@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.forms",
     "axes",
     "csp",
     "django_htmx",
@@ -100,6 +101,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "portal.middleware.room_for_calls",
     "portal.health.middleware.health",
     "portal.middleware.request_identity",
     "django.middleware.security.SecurityMiddleware",
@@ -127,6 +129,7 @@ TEMPLATES = [
         "APP_DIRS": True,
         "OPTIONS": {
             "builtins": ["portal.templatetags.parts"],
+            "libraries": {"i18n": "portal.templatetags.i18n"},  # in the place of Django's
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -137,6 +140,9 @@ TEMPLATES = [
         },
     }
 ]
+
+SILENCED_SYSTEM_CHECKS = ["templates.W003"]  # two libraries with one name: i18n, see above
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"  # templates/django/forms goes before Django's own
 
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(PORTAL_HOME / "static")))

@@ -1,5 +1,6 @@
 """The web server's entry. It refuses to start on unsafe settings or a wrong key."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -11,3 +12,4 @@ application = get_wsgi_application()
 from portal.startup import refuse_unsafe_start  # noqa: E402  # needs the configured settings
 
 refuse_unsafe_start()
+gc.freeze()  # what is loaded by now stays: looking through it again and again would hold requests up

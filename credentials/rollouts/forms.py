@@ -1,6 +1,6 @@
 """Filters of the lists of rollouts and pushes, and the forms of a retry."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -15,8 +15,16 @@ from instances.failures import Code
 ANY = ("", _("All"))
 
 
-def _accounts() -> list[tuple[str, object]]:
-    return [ANY, *((str(pk), name) for pk, name in TechnicalAccount.objects.values_list("pk", "name"))]
+class AccountFilter(forms.Form):
+    """What a list is narrowed to that may be about one account."""
+
+    account = forms.ChoiceField(label=_("Account"), required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
+        super().__init__(*args, **kwargs)
+        accounts = TechnicalAccount.objects.values_list("pk", "name")
+        field = cast("forms.ChoiceField", self.fields["account"])
+        field.choices = [ANY, *((str(pk), name) for pk, name in accounts)]  # read once, asked for twice
 
 
 def printable(text: str) -> None:
@@ -34,10 +42,9 @@ class Line(forms.CharField):
         return "" if holds_secret(str(data)) else data
 
 
-class RolloutFilter(forms.Form):
+class RolloutFilter(AccountFilter):
     """Which rollouts to list. What makes no sense is named at its field and left out."""
 
-    account = forms.ChoiceField(label=_("Account"), required=False, choices=_accounts)
     reason = forms.ChoiceField(label=_("Reason"), required=False, choices=[ANY, *Rollout.Reason.choices])
 
     def select(self, rollouts: QuerySet[Rollout]) -> QuerySet[Rollout]:
@@ -61,10 +68,9 @@ class PushFilter(forms.Form):
         return pushes.filter(state=state) if state else pushes
 
 
-class FailedPushFilter(forms.Form):
+class FailedPushFilter(AccountFilter):
     """Which failed and unknown pushes to show."""
 
-    account = forms.ChoiceField(label=_("Account"), required=False, choices=_accounts)
     instance = forms.CharField(label=_("Instance"), required=False, max_length=40)
     container = forms.CharField(label=_("Container"), required=False, max_length=80)
     code = forms.ChoiceField(label=_("What happened"), required=False, choices=[ANY, *Code.choices])

@@ -64,7 +64,7 @@ def home(request: HttpRequest) -> HttpResponse:
     under_way = list(open_rollouts[:MOST_UNDER_WAY])
     running = under_way[:SHOWN]
     progress = progress_of(running)
-    is_new = not Rollout.objects.exists()
+    is_new = not running and not Rollout.objects.exists()
     context = {
         "needs": [need for need in needs() if need.count],
         "running": [(rollout, progress[rollout.pk]) for rollout in running],
@@ -80,8 +80,7 @@ def needs() -> list[Need]:
     """Return everything that may need a person, most urgent first; some with a count of 0."""
     return [
         _overdue(),
-        _failed(Push.State.FAILED),
-        _failed(Push.State.UNKNOWN),
+        *_failed(),
         _host_keys(),
         _outdated(),
         _on_jwt(),
@@ -101,18 +100,21 @@ def _overdue() -> Need:
     return Need("unreachable", "danger", count, sentence, reverse("rollouts"), [])
 
 
-def _failed(state: Push.State) -> Need:
-    count = Push.objects.needing_attention().filter(state=state).count()
-    if state == Push.State.FAILED:
-        sentence = ngettext("push failed and waits for you.", "pushes failed and wait for you.", count)
-    else:
-        sentence = ngettext(
-            "push has an unknown outcome; the portal keeps looking.",
-            "pushes have an unknown outcome; the portal keeps looking.",
-            count,
-        )
-    tone = "danger" if state == Push.State.FAILED else "unknown"
-    return Need(state.value, tone, count, sentence, f"{reverse('failed_pushes')}?state={state.value}", [])
+def _failed() -> list[Need]:
+    waiting = Push.objects.needing_attention().order_by().values_list("state").annotate(count=Count("*"))
+    counts: dict[str, int] = dict(waiting)
+    failed, unknown = counts.get(Push.State.FAILED, 0), counts.get(Push.State.UNKNOWN, 0)
+    sentence = ngettext("push failed and waits for you.", "pushes failed and wait for you.", failed)
+    about_unknown = ngettext(
+        "push has an unknown outcome; the portal keeps looking.",
+        "pushes have an unknown outcome; the portal keeps looking.",
+        unknown,
+    )
+    url = f"{reverse('failed_pushes')}?state="
+    return [
+        Need("failed", "danger", failed, sentence, f"{url}{Push.State.FAILED.value}", []),
+        Need("unknown", "unknown", unknown, about_unknown, f"{url}{Push.State.UNKNOWN.value}", []),
+    ]
 
 
 def _host_keys() -> Need:
@@ -134,9 +136,7 @@ def _host_keys() -> Need:
 
 def _outdated() -> Need:
     accounts = ("instance__assignment__account", "instance__assignment__account__name")
-    rows = list(
-        outdated().order_by().values_list(*accounts).annotate(count=Count("pk")).order_by(accounts[1])
-    )
+    rows = list(outdated().order_by().values_list(*accounts).annotate(count=Count("*")).order_by(accounts[1]))
     count = sum(row[2] for row in rows)
     sentence = ngettext(
         "installation is not proven to hold the current secret of its account.",
@@ -172,8 +172,8 @@ def _too_old() -> Need:
 def _instances(which: Q, sentence: Callable[[int], str]) -> Need:
     ids = Installation.objects.pushable().filter(which).values("instance")
     count = Instance.objects.filter(pk__in=ids).count()
-    shown = Instance.objects.filter(pk__in=ids)[:SHOWN]
-    links = [Link(instance.name, page_url("instance", instance.pk)) for instance in shown]
+    shown = Instance.objects.filter(pk__in=ids).values_list("pk", "name")[:SHOWN]
+    links = [Link(name, page_url("instance", pk)) for pk, name in shown]
     return Need(
         "warning", "warning", count, sentence(count), page_url("instances"), links, count - len(links)
     )
@@ -183,7 +183,8 @@ def _drafts() -> Need:
     drafts = TechnicalAccount.objects.filter(state=TechnicalAccount.State.DRAFT)
     count = drafts.count()
     sentence = ngettext("account is still a draft.", "accounts are still drafts.", count)
-    links = [Link(str(account), reverse("account", args=[account.pk])) for account in drafts[:SHOWN]]
+    shown = drafts.values_list("pk", "name")[:SHOWN]
+    links = [Link(name, reverse("account", args=[pk])) for pk, name in shown]
     return Need("draft", "info", count, sentence, reverse("accounts"), links, count - len(links))
 
 

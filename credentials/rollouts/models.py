@@ -16,9 +16,10 @@ from django.utils.translation import gettext_lazy as _
 from credentials.models import ClientSecret, TechnicalAccount
 from instances.failures import Code, Explanation, explain
 from instances.models import Container, ContainerQuerySet, Installation, Instance
+from portal.choices import WithChoices
 
 
-class Rollout(models.Model):
+class Rollout(WithChoices):
     """One decision to deliver one secret version. Its state is computed from its pushes."""
 
     class Reason(models.TextChoices):
@@ -114,7 +115,7 @@ class PushQuerySet(models.QuerySet["Push"]):
         return bool(self.filter(pk=pk, state__in=states).update(**values))
 
 
-class Push(models.Model):
+class Push(WithChoices):
     """One installation's delivery in a rollout: the unit of work."""
 
     class State(models.TextChoices):
@@ -224,7 +225,7 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         return self.filter(Q(verdict=Push.State.SUCCEEDED) | Q(code__in=WRITTEN))
 
 
-class Attempt(models.Model):
+class Attempt(WithChoices):
     """One try of a push. The row is written before the connection opens; once finished it never changes."""
 
     class Kind(models.TextChoices):

@@ -54,6 +54,8 @@ class PushLine:
     attempts: int
     seconds: float
     changed: datetime
+    last_retry: Attempt | None = None
+    """The last one that a person asked for, where a list shows it."""
 
     @property
     def next_try(self) -> datetime | None:
@@ -66,7 +68,7 @@ def progress_of(rollouts: Iterable[Rollout]) -> dict[uuid.UUID, Progress]:
     """Return the progress of each rollout, with one query."""
     counts: dict[uuid.UUID, dict[str, int]] = {rollout.pk: {} for rollout in rollouts}
     rows = Push.objects.filter(rollout__in=list(counts)).order_by()
-    for row in rows.values("rollout", "state").annotate(count=Count("pk")):
+    for row in rows.values("rollout", "state").annotate(count=Count("*")):
         counts[row["rollout"]][row["state"]] = row["count"]
     return {pk: Progress(states) for pk, states in counts.items()}
 
@@ -79,7 +81,7 @@ def push_lines(pushes: Iterable[Push]) -> list[PushLine]:
         for row in Attempt.objects.filter(push__in=[push.pk for push in shown])
         .order_by()
         .values("push")
-        .annotate(count=Count("pk"), sum=Sum("seconds"), started=Max("started"), finished=Max("finished"))
+        .annotate(count=Count("*"), sum=Sum("seconds"), started=Max("started"), finished=Max("finished"))
     }
     return [_line(push, sums.get(push.pk, {})) for push in shown]
 
@@ -104,6 +106,12 @@ def named(pushes: QuerySet[Push]) -> QuerySet[Push]:
         "container__jump_host",
         "rollout__secret__account",
     )
+
+
+def with_names(pushes: QuerySet[Push], *names: str) -> QuerySet[Push]:
+    """Return pushes with these columns of related rows and no others: all that most lists show of them."""
+    own = [field.attname for field in Push._meta.concrete_fields]  # noqa: SLF001  # Django's documented API
+    return pushes.select_related(*{name.rpartition("__")[0] for name in names}).only(*own, *names)
 
 
 def with_open_pushes(rollouts: QuerySet[Rollout]) -> QuerySet[Rollout]:

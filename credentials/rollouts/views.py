@@ -1,13 +1,13 @@
 """Pages of rollouts and pushes: the list, the live detail, and what failed with its retry."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,11 +17,13 @@ from django.views.decorators.http import require_GET, require_POST
 
 from credentials.rollouts.forms import FailedPushFilter, PushFilter, RetryForm, RolloutFilter, SelectionForm
 from credentials.rollouts.models import Attempt, Push, Rollout
-from credentials.rollouts.progress import named, progress_of, push_lines
+from credentials.rollouts.progress import named, progress_of, push_lines, with_names
 from credentials.rollouts.services import Retried, cancel_rollout, refusal, retry_pushes
 from instances.failures import Code
 from portal.audit.models import Actor, AuditEvent
 
+PLACE = ("installation__instance__name", "container__name")
+ROLLOUT = ("rollout__number", "rollout__secret__account__name")
 PAGE = 25
 FAILED_PAGE = 50  # people retry a page of them at a time
 ATTEMPTS_PAGE = 20
@@ -59,14 +61,17 @@ def rollout_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show a rollout; htmx asks for its live part alone, every two seconds while something is open."""
     rollout = get_object_or_404(Rollout.objects.select_related("secret__account"), pk=pk)
     form = PushFilter(request.GET)
-    pushes = form.select(named(rollout.pushes.all()))
-    page = Paginator(pushes, PAGE).get_page(request.GET.get("page"))
+    state = form.cleaned_data.get("state", "") if form.is_valid() else ""
+    progress = progress_of([rollout])[rollout.pk]
+    paginator = Paginator(form.select(rollout.pushes.all()).values_list("pk", flat=True), PAGE)
+    paginator.count = progress.counts.get(state, 0) if state else progress.total  # counted already
+    page = paginator.get_page(request.GET.get("page"))
     context = {
         "rollout": rollout,
-        "progress": progress_of([rollout])[rollout.pk],
+        "progress": progress,
         "page_obj": page,
-        "lines": push_lines(page),
-        "state": form.cleaned_data.get("state", "") if form.is_valid() else "",
+        "lines": push_lines(with_names(rollout.pushes.filter(pk__in=list(page)), *PLACE)),
+        "state": state,
     }
     part = _is_live_part(request)
     return render(request, f"rollouts/{'_rollout_live' if part else 'rollout_detail'}.html", context)
@@ -176,24 +181,22 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
     form = FailedPushFilter(request.GET)
     waiting = form.select(Push.objects.needing_attention()).order_by("-requested", "pk")
     page = Paginator(waiting.values_list("pk", flat=True), FAILED_PAGE).get_page(request.GET.get("page"))
-    pushes = _with_last_retry(named(Push.objects.filter(pk__in=list(page)))).order_by("-requested", "pk")
+    last_retry = Attempt.objects.filter(push=OuterRef("pk"), cause=Attempt.Cause.RETRY).order_by("-number")
+    pushes = Push.objects.filter(pk__in=list(page)).order_by("-requested", "pk")
+    names = (*PLACE, "installation__container__name", "container__jump_host__name", *ROLLOUT)
+    shown = list(with_names(pushes, *names).annotate(retry=Subquery(last_retry.values("pk")[:1])))
+    retries = Attempt.objects.order_by().in_bulk([push.retry for push in shown if push.retry])
     context = {
         "form": form,
         "selection": selection,
         "chosen": set(request.POST.getlist("push")),
         "page_obj": page,
-        "lines": push_lines(pushes),
+        "lines": [
+            replace(line, last_retry=retries.get(push.retry))
+            for push, line in zip(shown, push_lines(shown), strict=True)
+        ],
     }
     return render(request, "rollouts/failed_pushes.html", context)
-
-
-def _with_last_retry(pushes: QuerySet[Push]) -> QuerySet[Push]:
-    last = Attempt.objects.filter(push=OuterRef("pk"), cause=Attempt.Cause.RETRY).order_by("-number")
-    return pushes.annotate(
-        retried=Subquery(last.values("started")[:1]),
-        retried_by=Subquery(last.values("caused_by")[:1]),
-        retried_because=Subquery(last.values("message")[:1]),
-    )
 
 
 def _tell(request: HttpRequest, result: Retried) -> None:

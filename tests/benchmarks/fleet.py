@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from credentials.keyring import fingerprint, keyring
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.rollouts.models import ProvenWrite
 from credentials.services import binding
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
@@ -45,6 +46,8 @@ class Fleet:
     """By account, oldest version first."""
     using: dict[uuid.UUID, list[Installation]] = field(default_factory=dict)
     """By account."""
+    proven: dict[uuid.UUID, ProvenWrite] = field(default_factory=dict)
+    """The last proven write, by installation."""
 
     def uuid(self) -> uuid.UUID:
         return uuid.UUID(int=self.random.getrandbits(128), version=4)

@@ -5,6 +5,7 @@ settings. It prints the titles of its pages; then each line of its input, a titl
 answered by one line, all JSON. With `--show` it opens all of them by itself, for people.
 """
 
+import gc
 import json
 import os
 import sys
@@ -55,6 +56,7 @@ def main(arguments: list[str]) -> int:
         say(_client("alice", {}).cookies["sid"].value)
         return 0
     pages = {page.title: page for page in _pages()}
+    gc.freeze()  # as `portal.wsgi` does
     if options.show is not None:
         for title in pages:
             if options.show in title:

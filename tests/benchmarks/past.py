@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 
 from credentials.models import TechnicalAccount
-from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout
 from instances.failures import Code
 from instances.models import Installation
 from tests.benchmarks.fleet import VERSIONS, Fleet
@@ -74,6 +74,7 @@ def seed_past(fleet: Fleet, scale: Scale) -> None:
         pushes, attempts = _rollout(fleet, plan, number, scale.attempts * pushed // total - written)
         store(pushes)
         written += store(attempts)
+    store(list(fleet.proven.values()))
     _observe(fleet)
 
 
@@ -121,6 +122,8 @@ def _push(fleet: Fleet, rollout: Rollout, installation: Installation, plan: _Pla
     if state == Push.State.SUCCEEDED:
         installation.observed_digest = _digest(push)
         installation.observed_client_id = plan.account.client_id
+        written = {"secret": rollout.secret, "fence": rollout.fence, "digest": _digest(push)}
+        fleet.proven[installation.pk] = ProvenWrite(installation=installation, **written)
     return push
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import pushes
+from tests.benchmarks import pages, pushes, scale
 from tests.benchmarks.ansible import Ansible
 from tests.benchmarks.containers import Fleet, make_fleet, swallowing_port
 from tests.benchmarks.contenders import OTHER, Contender, Lap, interleaved, median_seconds, ratio
 from tests.benchmarks.course import Size, make_folder, make_race
-from tests.figures import Goal
+from tests.figures import Goal, Report
 from tests.services.accounts import require_accounts
 from tests.services.postgres_server import reason_against_postgres
 from tests.services.programs import require, require_that
@@ -167,3 +167,19 @@ def test_a_scenario_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture
         command.main(["rollouts"])
     assert refused.value.code == 2
     assert "no such scenario: rollouts" in capsys.readouterr().err
+
+
+def test_goals_of_speed_are_about_lists_and_details() -> None:
+    report = Report("make bench")
+    fast, slow = [0.01] * 20, [0.5] * 20
+    rows = [
+        pages.Row("a list", "list", "app.model", "empty", (5, 5), slow, fast, fast),
+        pages.Row("a detail", "detail", "app.model", "one", (5, 5), fast, fast, slow),
+        pages.Row("a form", "task", "app.model", "empty", (5, 6), slow, fast, fast),
+    ]
+    pages.show_pages(report, rows, scale.ONE)
+    queries, bare, admin = (goal.what for goal in report.goals)
+    assert queries == "pages, of 3, with more queries (a form)"
+    assert bare == "lists and details, of 2, more than 2 times as slow as bare (a list)"
+    assert admin == "lists and details, of 2, less than 3 times as fast as the admin's list (a list)"
+    assert len(report.tables[0].rows) == 3

@@ -1,10 +1,11 @@
 """Every page of the portal as somebody opens it: which address, as whom, and which table it is about.
 
-A page that a person can GET must stand here, or `tests/test_page_costs.py` fails.
+A page that a person can GET must stand here, also among the kinds, or `tests/test_page_costs.py` fails.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -22,6 +23,32 @@ from portal.audit.models import AuditEvent
 Place = Mapping[str, object]
 LAST = "page=999999"
 """Django's paginator answers a number beyond the end with the last page."""
+
+
+class Kind(StrEnum):
+    """What a page is: the goals of `tests.benchmarks.pages` are about lists and details."""
+
+    LIST = "list"
+    DETAIL = "detail"
+    TASK = "task"
+
+
+KINDS: Mapping[str, Kind] = {
+    name: kind
+    for kind, names in (
+        (Kind.LIST, "home accounts rollouts failed_pushes instances containers jump_hosts history users"),
+        (Kind.DETAIL, "account rollout push instance container history_event user"),
+        # Steps of the wizard, forms, questions, files, checks.
+        (Kind.TASK, "login password_change account_new account_secret account_rollout account_retire"),
+        (Kind.TASK, "wizard wizard_resume draft_delete instance_add instance_edit"),
+        (Kind.TASK, "installation_add installation_remove container_add container_edit ssh_key"),
+        (Kind.TASK, "jump_host_add jump_host_edit jump_host_remove"),
+        (Kind.TASK, "inventory_import inventory_template inventory_preview"),
+        (Kind.TASK, "history_verify user_add user_password"),
+    )
+    for name in names.split()
+}
+"""By the name of the page."""
 
 
 class Nothing(LookupError):
@@ -115,9 +142,8 @@ class Visit:
         return f"{self.name}, {self.what}" if self.what else self.name
 
     @property
-    def is_list(self) -> bool:
-        """Whether an empty portal has this page too."""
-        return self.place is nowhere
+    def kind(self) -> Kind:
+        return KINDS[self.name]
 
     def url(self) -> str:
         """The address in this portal; `Nothing` if it has no such row."""

@@ -113,6 +113,21 @@ def test_the_list_counts_only_what_is_proven(
     assert "0 / 1" in as_admin.get(reverse("accounts")).content.decode()
 
 
+def test_what_an_instance_with_another_account_still_holds_is_not_counted(
+    as_admin: Client, actor: Actor, account: TechnicalAccount, installation: Installation
+) -> None:
+    second = make_installation(instance="second", container="web2")
+    assign(account=account, instances=[second.instance], actor=actor)
+    deliver(account, [second], actor)
+    assert "2 / 2" in as_admin.get(reverse("accounts")).content.decode()
+    other = make_account(actor, [], name="Other")
+    assign(account=other, instances=[second.instance], actor=actor)
+    text = as_admin.get(reverse("accounts")).content.decode()
+    assert "1 / 1" in text
+    assert "0 / 1" in text
+    assert "1 / 1" in get(as_admin, account)
+
+
 def test_the_list_and_the_account_count_a_restored_file_alike(
     as_admin: Client, actor: Actor, account: TechnicalAccount, installation: Installation
 ) -> None:
