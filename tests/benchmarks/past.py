@@ -112,6 +112,7 @@ def _push(fleet: Fleet, rollout: Rollout, installation: Installation, plan: _Pla
         state=state,
         code="" if not failed else Code.NO_REPORT if is_open else fleet.random.choice(FAILURES),
         due=plan.at,
+        put_off=plan.at,
         tries=int(failed),
         cause_by="alice",
         is_written=True if state == Push.State.SUCCEEDED else None,
