@@ -155,6 +155,11 @@ class Container:
             if gate.name not in names:
                 gate.unlink(missing_ok=True)
 
+    def tear(self, share: float) -> None:
+        """Close the gate `torn` alone: the next write is made in place, and waits there after this share."""
+        self.set_gates()
+        (self.folder / nlserver.GATES / nlserver.TORN).write_text(str(share))
+
     def invocations(self, action: str = "setimsoauth") -> list[dict[str, object]]:
         """Return what the log holds on one action, oldest first: started, waiting, ended, killed."""
         log = self.folder / nlserver.LOG

@@ -24,7 +24,7 @@ from pathlib import Path
 
 OAUTH_SINCE = 9383
 SETTINGS, KEY, FAULTS, LOG = "sandbox.json", "nlserver.key", "faults", "invocations.jsonl"
-GATES, WRITTEN = "gates", "written"
+GATES, WRITTEN, TORN = "gates", "written", "torn"
 GATE_SECONDS = 20
 """Seconds after which even a closed gate lets a call pass."""
 NOT_FOR_EVER = 600
@@ -40,6 +40,7 @@ TEXTS = {
         "no_instance": "XSV-350023 Instance '{0}' does not exist (iRc=-53)",
         "bad_value": "XSV-350024 Parameter 'setimsoauth' has the wrong number of parts (iRc=-53)",
         "not_written": "XSV-350031 Cannot write '{0}': no space left on device (iRc=-28)",
+        "unreadable": "XSV-350032 Cannot read '{0}': unexpected end of file (iRc=-53)",
         "internal": "XSV-350040 Internal error while the account was being set (iRc=-1)",
         "updated": "The IMS technical account of instance '{0}' was updated.",
         "reloaded": "Configuration reloaded.",
@@ -55,6 +56,7 @@ TEXTS = {
         "no_instance": "XSV-350023 L'instance '{0}' n'existe pas (iRc=-53)",
         "bad_value": "XSV-350024 Le paramètre 'setimsoauth' n'a pas le bon nombre de parties (iRc=-53)",
         "not_written": "XSV-350031 Impossible d'écrire '{0}' : espace disque insuffisant (iRc=-28)",
+        "unreadable": "XSV-350032 Impossible de lire '{0}' : fin de fichier inattendue (iRc=-53)",
         "internal": "XSV-350040 Erreur interne pendant la mise à jour du compte (iRc=-1)",
         "updated": "Le compte technique IMS de l'instance '{0}' a été mis à jour.",
         "reloaded": "Configuration rechargée.",
@@ -118,6 +120,16 @@ def _open_tags(text: str) -> Iterator[tuple[tuple[str, ...], re.Match[str]]]:
         yield tuple(stack[1:]), tag
         if tag["rest"].endswith("/"):
             stack.pop()
+
+
+def is_whole(text: str) -> bool:
+    """Whether every element that is opened is closed again: not so in a file that was cut off."""
+    depth, end = 0, 0
+    for tag in TAG.finditer(text):
+        if tag["name"] is not None and not tag["rest"].endswith("/"):
+            depth += -1 if tag["close"] else 1
+        end = tag.end()
+    return depth == 0 and bool(end) and not text[end:].strip()
 
 
 def _find(text: str, path: tuple[str, ...]) -> re.Match[str] | None:
@@ -345,6 +357,9 @@ def _write_account(call: Call, path: Path) -> int:
     if "readonly" in call.faults or not os.access(path, os.W_OK):
         call.say(">>>", "not_written", path.name)
         return 1
+    if not is_whole(path.read_bytes().decode("latin-1")):
+        call.say(">>>", "unreadable", path.name)
+        return 1
     if "exit_0_without_writing" not in call.faults and not _stored(call, path):
         call.say(">>>", "not_written", path.name)
         return 1
@@ -358,13 +373,27 @@ def _write_account(call: Call, path: Path) -> int:
 
 def _stored(call: Call, path: Path) -> bool:
     """Write the file; False if the disk is full."""
+    content = _with_account(call, path.read_bytes().decode("latin-1")).encode("latin-1")
+    gate = call.folder / GATES / TORN
     try:
-        _replace(path, _with_account(call, path.read_bytes().decode("latin-1")).encode("latin-1"))
+        if gate.exists():
+            _write_in_two(call, path, content, float(gate.read_text() or 0.5))
+        else:
+            _replace(path, content)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         return False
     return True
+
+
+def _write_in_two(call: Call, path: Path, content: bytes, share: float) -> None:
+    """Write the file where it stands, as the real nlserver may: first this share of it, then the rest."""
+    cut = int(len(content) * share)
+    with path.open("wb", buffering=0) as file:
+        file.write(content[:cut])
+        call.pass_gate(TORN)
+        file.write(content[cut:])
 
 
 def _with_account(call: Call, text: str) -> str:

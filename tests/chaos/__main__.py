@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.services import Services, may_step_clocks
+from tests.figures import say
 from tests.services.postgres_server import reason_against_postgres
-from tests.services.programs import find_program
+from tests.services.programs import everything_is_required, find_program
 from tests.services.small_disk import may_mount
 
 
@@ -26,6 +27,12 @@ def main(arguments: Sequence[str]) -> int:
     if reason := missing():
         sys.stderr.write(f"The chaos suite cannot run: {reason}\n")
         return 2
+    if without := unavailable_faults():
+        told = f"faults that cannot be had here: {', '.join(sorted(without))}"
+        if everything_is_required():
+            sys.stderr.write(f"REQUIRE_ALL=1, but there are {told}\n")
+            return 2
+        say(f"Without {told}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     small_disks = may_mount()
     with Services(small_disks=small_disks) as services:
@@ -35,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         django.setup()
         from tests.chaos.campaign import run  # it needs Django, and Django its database's address
 
-        return run(services, options, without=unavailable_faults(), small_disks=small_disks)
+        return run(services, options, without=without, small_disks=small_disks)
 
 
 def missing() -> str:
@@ -54,15 +61,20 @@ def unavailable_faults() -> frozenset[str]:
 
 
 def seeds(text: str) -> list[int]:
-    """Read `7`, `1..75` or `3,9,12`."""
-    first, dots, last = text.partition("..")
-    return list(range(int(first), int(last) + 1)) if dots else [int(each) for each in text.split(",")]
+    """Read `7`, `1..75` or `3,9,12..14`."""
+    found: list[int] = []
+    for each in text.split(","):
+        first, dots, last = each.partition("..")
+        found += range(int(first), int(last if dots else first) + 1)
+    return found
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=seeds, default=seeds("1..120"), help="7, 1..75 or 3,9,12")
-    parser.add_argument("--injections", type=int, default=1000, help="stop after so many")
+    parser.add_argument("--seeds", type=seeds, default=seeds("1..200"), help="7, 1..75 or 3,9,12")
+    injections = "stop after so many; from 1,000 on not before every fault has met every stage"
+    parser.add_argument("--injections", type=int, default=1000, help=injections)
+    parser.add_argument("--every-seed", action="store_true", help="do not stop after so many")
     parser.add_argument("--minutes", type=float, default=55, help="begin no round after so many minutes")
     parser.add_argument("--sites", type=int, default=16, help="containers; part of what a seed means")
     parser.add_argument("--workers", type=int, default=3)

@@ -4,8 +4,8 @@ import argparse
 import time
 
 from tests.chaos.bounds import Bounds
-from tests.chaos.ledger import Ledger
-from tests.chaos.plan import calm_plan, make_plan
+from tests.chaos.ledger import WHOLE, Ledger
+from tests.chaos.plan import Plan, calm_plan, make_plan
 from tests.chaos.rounds import Result, Round
 from tests.chaos.services import Services
 from tests.chaos.world import World, keep, make_world
@@ -20,13 +20,17 @@ def run(
     """Run the rounds of these seeds until enough was injected or time is up; return the exit status."""
     ledger = Ledger(without)
     with make_world(services, sites=options.sites, workers=options.workers, small_disks=small_disks) as world:
-        bounds = Bounds(Round(calm_plan(), world, Bounds(calm=60)).run().seconds)
+        calm = Round(calm_plan(), world, Bounds(calm=60)).run()
+        bounds, ledger.connections_at_first = Bounds(calm.seconds), calm.connections
         say(f"A calm rollout to {options.sites} containers takes {bounds.calm:.1f} s here.")
         for seed in options.seeds:
-            if ledger.injections >= options.injections or time.monotonic() > options.ends:
+            plan = make_plan(seed, sites=options.sites, without=without)
+            if time.monotonic() > options.ends:
                 break
+            if ledger.injections >= options.injections and not _is_still_wanted(plan, ledger, options):
+                continue
             world.wait_for_workers()
-            result = Round(make_plan(seed, sites=options.sites, without=without), world, bounds).run()
+            result = Round(plan, world, bounds).run()
             ledger.add(result)
             _tell(result, ledger, world, options)
             if not result.after_retry.is_clean and not _comes_to_rest(world):
@@ -34,6 +38,11 @@ def run(
                 break
         ledger.end(world)
     return ledger.report(options)
+
+
+def _is_still_wanted(plan: Plan, ledger: Ledger, options: argparse.Namespace) -> bool:
+    """Whether a round brings what a whole run still lacks, although enough was injected."""
+    return options.every_seed or (options.injections >= WHOLE and bool(ledger.unmet & plan.cards))
 
 
 def _comes_to_rest(world: World) -> bool:
@@ -54,6 +63,8 @@ def _tell(result: Result, ledger: Ledger, world: World, options: argparse.Namesp
         f"seed {plan.seed}: {plan.fault}, {plan.people}; {hit} hit, {missed} missed, "
         f"{dict(result.judgement.states)}, {result.seconds:.0f} s; {ledger.injections} injections so far"
     )
+    for told in result.judgement.torn:
+        say(f"    torn, until people mend it: {told}")
     for problem in ledger.problems(result):
         say(f"    {problem}")
     if not result.is_clean:

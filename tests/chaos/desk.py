@@ -105,7 +105,7 @@ class Desk:
         secret = make_secret()
         version, _ = services.add_secret(account=self.account, secret=secret, actor=ADMIN)
         # The web server's clock is stepped with the database's: fences are made from it.
-        stepped = datetime.now(UTC) + timedelta(hours=self.services.clock.hours)
+        stepped = datetime.now(UTC) + timedelta(seconds=self.services.clock.seconds)
         with time_machine.travel(stepped, tick=True):
             rollout = start_rollout(
                 secret=ClientSecret.objects.get(pk=version.pk),
@@ -169,6 +169,17 @@ class Desk:
         """Seconds of the longest attempt that its worker ended itself, on that worker's own clock."""
         found = Attempt.objects.filter(push__rollout__in=rollouts).exclude(seconds=None)
         return max((each or 0.0 for each in found.values_list("seconds", flat=True)), default=0.0)
+
+    def longest_abandoned(self, rollouts: Sequence[Rollout]) -> float:
+        """Seconds from the start of an attempt whose worker vanished to its end by somebody else, at most.
+
+        On the database's clock: it must not have been stepped.
+        """
+        found = Attempt.objects.filter(push__rollout__in=rollouts, seconds=None).exclude(finished=None)
+        times = [
+            finished - started for started, finished in found.values_list("started", "finished") if finished
+        ]
+        return max((each.total_seconds() for each in times), default=0.0)
 
     def is_chain_whole(self) -> bool:
         return not verify().findings

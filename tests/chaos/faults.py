@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.chaos.plan import NOTHING
+from tests.chaos.proxy import Proxy
 from tests.chaos.services import LEASE
 from tests.chaos.site import Site
 from tests.chaos.steps import Steps, Wait, pause
+from tests.chaos.workers import Worker
 from tests.services.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -82,18 +84,18 @@ def _kill_workers(round_: "Round") -> Steps[None]:
     yield pause(0)
 
 
-def _freeze_worker(round_: "Round") -> Steps[None]:
-    """Stop one worker for longer than its leases last, until others have taken over what it held."""
-    victim = round_.victims(only_one=True)
-    for worker in victim:
+def _freeze_workers(round_: "Round") -> Steps[None]:
+    """Stop workers for longer than their leases last, until others have taken over what they held."""
+    victims = round_.victims(leave_one=True)
+    for worker in victims:
         worker.freeze()
-    round_.struck()
-    pid = victim[0].pid if victim else 0
-    if not (yield Wait(lambda: pid not in round_.view.owners.values(), round_.takeover)):
-        kept = sorted(name for name, owner in round_.view.owners.items() if owner == pid)
+    round_.struck(over_after=LEASE)  # what counts is how soon others take over, not when these go on
+    pids = {worker.pid for worker in victims}
+    if not (yield Wait(lambda: not pids & set(round_.view.owners.values()), round_.takeover)):
+        kept = sorted(name for name, owner in round_.view.owners.items() if owner in pids)
         round_.result.troubles.append(f"nobody took over from a frozen worker: {', '.join(kept)}")
     yield pause(round_.plan.seconds)
-    for worker in victim:
+    for worker in victims:
         worker.thaw()
 
 
@@ -105,14 +107,30 @@ def _stop_workers(round_: "Round") -> Steps[None]:
     yield Wait(lambda: not any(worker.is_stopping for worker in victims), STOP_SECONDS)
 
 
+def _cut_off(way: Callable[[Worker], Proxy]) -> Callable[["Round"], Steps[None]]:
+    """Nothing passes between some workers and a service that all others still have."""
+
+    def strike(round_: "Round") -> Steps[None]:
+        proxies = [way(worker) for worker in round_.victims(leave_one=True)]
+        for proxy in proxies:
+            proxy.set_entry("hold")
+            proxy.set("hold")
+        round_.struck()
+        yield pause(round_.plan.seconds + LEASE)
+        for proxy in proxies:
+            proxy.heal()
+
+    return strike
+
+
 def _end_redis(end: Callable[[RedisServer], None]) -> Callable[["Round"], Steps[None]]:
     def strike(round_: "Round") -> Steps[None]:
-        round_.services.redis_proxy.refuse()
+        round_.services.redis_doors.refuse()
         end(round_.services.redis)
         round_.struck()
         yield pause(round_.plan.seconds)
         round_.services.redis.start()
-        round_.services.redis_proxy.heal()
+        round_.services.redis_doors.heal()
 
     return strike
 
@@ -124,30 +142,29 @@ def _empty_redis(round_: "Round") -> Steps[None]:
 
 
 def _black_hole_redis(round_: "Round") -> Steps[None]:
-    proxy = round_.services.redis_proxy
-    proxy.set_entry("hold")
-    proxy.set("hold")
+    doors = round_.services.redis_doors
+    doors.hold()
     round_.struck()
     yield pause(round_.plan.seconds)
-    proxy.heal()
+    doors.heal()
 
 
 def _restart_postgres(round_: "Round") -> Steps[None]:
     round_.services.postgres.stop()
-    round_.services.postgres_proxy.refuse()
+    round_.services.postgres_doors.refuse()
     round_.struck()
     yield pause(min(round_.plan.seconds, 2))
     round_.services.postgres.start()
-    round_.services.postgres_proxy.heal()
+    round_.services.postgres_doors.heal()
 
 
 def _crash_postgres(round_: "Round") -> Steps[None]:
     round_.services.postgres.crash()
-    round_.services.postgres_proxy.refuse()
+    round_.services.postgres_doors.refuse()
     round_.struck()
     yield pause(min(round_.plan.seconds, 2))
     round_.services.postgres.restart()
-    round_.services.postgres_proxy.heal()
+    round_.services.postgres_doors.heal()
 
 
 def _cut_postgres(round_: "Round") -> Steps[None]:
@@ -157,12 +174,11 @@ def _cut_postgres(round_: "Round") -> Steps[None]:
 
 
 def _black_hole_postgres(round_: "Round") -> Steps[None]:
-    proxy = round_.services.postgres_proxy
-    proxy.set_entry("hold")
-    proxy.set("hold")
+    doors = round_.services.postgres_doors
+    doors.hold()
     round_.struck()
     yield pause(round_.plan.seconds + LEASE)
-    proxy.heal()
+    doors.heal()
 
 
 def _fill_postgres(round_: "Round") -> Steps[None]:
@@ -181,7 +197,7 @@ def _fill_postgres(round_: "Round") -> Steps[None]:
 
 def _step_clock(sign: int) -> Callable[["Round"], Steps[None]]:
     def strike(round_: "Round") -> Steps[None]:
-        round_.services.clock.step(sign * round_.plan.hours)
+        round_.services.clock.step(sign * round_.plan.step)
         yield Wait(lambda: round_.services.is_clock_right, SOON)
         round_.struck()
 
@@ -196,8 +212,10 @@ def _nothing(round_: "Round") -> Steps[None]:
 PORTAL_FAULTS: dict[str, Callable[["Round"], Steps[None]]] = {
     NOTHING: _nothing,
     "worker killed": _kill_workers,
-    "worker frozen": _freeze_worker,
+    "worker frozen": _freeze_workers,
     "worker told to stop": _stop_workers,
+    "worker without redis": _cut_off(lambda worker: worker.redis),
+    "worker without postgres": _cut_off(lambda worker: worker.postgres),
     "redis stopped": _end_redis(RedisServer.stop),
     "redis killed": _end_redis(RedisServer.kill),
     "redis emptied": _empty_redis,

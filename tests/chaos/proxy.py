@@ -9,7 +9,7 @@ import struct
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
@@ -213,6 +213,12 @@ class Proxy:
         return sum(link.pipes[way].passed for link in list(self._links))
 
     @property
+    def client_ports(self) -> list[int]:
+        """The local ports of those who are connected through it."""
+        found = [link.client.get_extra_info("peername") for link in list(self._links)]
+        return [peer[1] for peer in found if peer]
+
+    @property
     def open(self) -> int:
         return len(self._links)
 
@@ -257,6 +263,31 @@ class Proxy:
         await asyncio.gather(
             link.pipes["in"].run(reader, link.server), link.pipes["out"].run(back, link.client)
         )
+
+
+@dataclass
+class Doors:
+    """All proxies before one server, treated alike."""
+
+    proxies: list[Proxy] = field(default_factory=list)
+
+    def listen(self) -> None:
+        for proxy in self.proxies:
+            proxy.listen()
+
+    def refuse(self) -> None:
+        for proxy in self.proxies:
+            proxy.refuse()
+
+    def hold(self) -> None:
+        """Let nothing pass any more, in connections that exist and in new ones: a black hole."""
+        for proxy in self.proxies:
+            proxy.set_entry("hold")
+            proxy.set("hold")
+
+    def heal(self) -> None:
+        for proxy in self.proxies:
+            proxy.heal()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

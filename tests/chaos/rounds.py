@@ -11,7 +11,7 @@ from django.db import DatabaseError, close_old_connections
 from tests.chaos.bounds import BELL, Bounds
 from tests.chaos.desk import View
 from tests.chaos.faults import strike_portal, strike_site
-from tests.chaos.plan import LOCKING, Injection, Plan
+from tests.chaos.plan import LOCKING, WORKER_FAULTS, Injection, Plan
 from tests.chaos.services import LEASE
 from tests.chaos.stages import REACH_SECONDS, Place
 from tests.chaos.steps import Steps, Task, Wait, pause
@@ -25,6 +25,11 @@ PEOPLE_TRIES = 20
 TAKEOVER_SHARE = 20.0
 TASKS_SECONDS = 180.0
 CLOCK_SECONDS = 6.0
+DIAL_SECONDS = 6.0
+"""A dial that is not answered ends sooner; its retry comes within this time."""
+NOT_REACHED = "the stage was not reached"
+ELSEWHERE = "another worker held it"
+WITHOUT_EFFECT = "the fault had no effect"
 
 
 @dataclass
@@ -46,17 +51,27 @@ class Hit:
         return max(0.0, self.settled - self.over)
 
 
+@dataclass(frozen=True)
+class Miss:
+    """One injection that was planned and did not hit."""
+
+    fault: str
+    stage: str
+    why: str
+
+
 @dataclass
 class Result:
     """What a round showed."""
 
     plan: Plan
     hits: list[Hit] = field(default_factory=list)
-    misses: list[str] = field(default_factory=list)
+    misses: list[Miss] = field(default_factory=list)
     accepted: int = 0
     judgement: Judgement = field(default_factory=Judgement)
     after_retry: Judgement = field(default_factory=Judgement)
     longest_attempt: float = 0.0
+    longest_abandoned: float = 0.0
     seconds: float = 0.0
     connections: int = 0
     is_chain_whole: bool = False
@@ -64,9 +79,14 @@ class Result:
     troubles: list[str] = field(default_factory=list)
 
     @property
+    def vanished(self) -> int:
+        """How many of the planned injections are in no book: neither hit nor missed."""
+        return abs(self.plan.planned - len(self.hits) - len(self.misses))
+
+    @property
     def is_clean(self) -> bool:
         late = any(hit.recovery is None or hit.recovery > hit.bound for hit in self.hits)
-        told = self.leaks or self.troubles
+        told = self.leaks or self.troubles or self.vanished or self.after_retry.torn
         whole = self.judgement.is_clean and self.after_retry.is_clean and self.is_chain_whole
         return whole and not late and not told
 
@@ -93,6 +113,7 @@ class Round:
         self.is_struck = False
         self._hits: list[Hit] = []
         self._hits_of_portal: list[Hit] = []
+        self._holders: dict[str, int] = {}
         self._struck_pids: set[int] = set()
         self._go = False
         self._next_look = 0.0
@@ -178,7 +199,7 @@ class Round:
             hit.over = time.monotonic()
             self._hits.append(hit)
         else:
-            self.result.misses.append(f"{injection.fault} at {injection.stage}")
+            self.result.misses.append(Miss(injection.fault, injection.stage, NOT_REACHED))
             place.open()
             place.site.proxy.heal()
 
@@ -191,47 +212,73 @@ class Round:
         )
         self._go = True
         yield Wait(lambda: all(place.is_there for place in slow), 3.0 if slow else 0.0)
+        dialed = [place for place in self.anchors if place.stage == "connecting" and place.is_there]
+        yield Wait(lambda: all(self._holder(place) for place in dialed), DIAL_SECONDS if dialed else 0.0)
         yield from strike_portal(self)
         self._over(self._hits_of_portal)
         for place in self.anchors:
             place.site.proxy.heal()
 
-    def victims(self, *, only_one: bool = False) -> list[Worker]:
-        """The workers that hold an anchored container; the one that holds most if one is enough."""
-        pids = [self.view.owners.get(place.site.name, 0) for place in self.anchors if place.is_there]
+    def victims(self, *, leave_one: bool = False) -> list[Worker]:
+        """The workers that hold an anchored container, or just the one that holds most.
+
+        `leave_one`: at least one of all workers is not among them.
+        """
+        self._holders = {place.site.name: self._holder(place) for place in self.anchors if place.is_there}
+        pids = list(self._holders.values())
         staff = [worker for worker in self.world.workers if worker.is_running]
         staff.sort(key=lambda worker: pids.count(worker.pid), reverse=True)
         holding = [worker for worker in staff if worker.pid in pids] or staff[:1]
-        chosen = holding if self.plan.strikes_all and not only_one else holding[:1]
+        chosen = holding if self.plan.strikes_all else holding[:1]
+        if leave_one:
+            chosen = chosen[: max(1, len(staff) - 1)]
         self._struck_pids = {worker.pid for worker in chosen}
         return chosen
 
-    def struck(self) -> None:
-        """The portal's fault is there: count whom it hit, and let everything go its way."""
+    def _holder(self, place: Place) -> int:
+        """The process that delivers to a container; before it claims, the one that dials it. 0 if none."""
+        if place.stage != "connecting":
+            return self.view.owners.get(place.site.name, 0)
+        ports = place.site.proxy.client_ports
+        return next((worker.pid for worker in self.world.workers if worker.holds_port(ports)), 0)
+
+    def struck(self, *, over_after: float | None = None) -> None:
+        """The portal's fault is there: count whom it hit, and let everything go its way.
+
+        `over_after`: what outcomes are waited for from then on, so many seconds from now.
+        """
         if self.plan.publishing:
             return
         self._note_hits()
+        for hit in self._hits_of_portal if over_after is not None else []:
+            hit.over = time.monotonic() + (over_after or 0)
         self._let_go()
 
     def _note_hits(self) -> None:
         fault = self.plan.fault
         for place in self.anchors:
-            hit = Hit(fault, place.stage, place.site.name, self.bounds.of(fault, lasting=False))
-            if place.is_there and self._concerns(place):
-                self._hits_of_portal.append(hit)
-            elif not place.is_there:
-                self.result.misses.append(f"{fault} at {place.stage}")
+            why = self._reason_against(place)
+            if why:
+                self.result.misses.append(Miss(fault, place.stage, why))
+            else:
+                bound = self.bounds.of(fault, lasting=False)
+                self._hits_of_portal.append(Hit(fault, place.stage, place.site.name, bound))
         self.is_struck = True
 
-    def _concerns(self, place: Place) -> bool:
-        """Whether a fault of workers struck the one that holds this container; any other concerns all."""
-        if not self.plan.fault.startswith("worker") or place.stage == "queued":
-            return True
-        return self.view.owners.get(place.site.name, 0) in self._struck_pids
+    def _reason_against(self, place: Place) -> str:
+        """Why the fault does not hit this container at its stage; empty if it does."""
+        if not place.is_there:
+            return NOT_REACHED
+        if self.plan.fault not in WORKER_FAULTS:
+            return "" if place.stage != "connecting" or self._holder(place) else NOT_REACHED
+        if place.stage == "queued":
+            return ""  # it waits for any worker
+        holder = self._holders.get(place.site.name, 0)
+        return "" if holder in self._struck_pids else ELSEWHERE if holder else NOT_REACHED
 
     def without_effect(self) -> None:
         """The portal's fault was there, but nobody met it."""
-        self.result.misses += [f"{hit.fault} at {hit.stage}" for hit in self._hits_of_portal]
+        self.result.misses += [Miss(hit.fault, hit.stage, WITHOUT_EFFECT) for hit in self._hits_of_portal]
         self._hits_of_portal.clear()
 
     def _let_go(self) -> None:
@@ -243,8 +290,11 @@ class Round:
 
     def _over(self, hits: list[Hit]) -> None:
         for hit in hits:
-            hit.over = time.monotonic()
+            if hit.over is None:
+                hit.over = time.monotonic()
         self._hits += hits
+        if hits is self._hits_of_portal:
+            self._hits_of_portal = []
 
     def _people(self) -> Steps[None]:
         """Do what the plan says, as soon as the portal's fault is there and the database answers."""
@@ -296,7 +346,7 @@ class Round:
                     self.desk.reserve(place.site)
 
     def _note_settled(self) -> None:
-        for hit in self._hits:
+        for hit in [*self._hits, *self._hits_of_portal]:
             pushes = [push for push in self.view.pushes if push.site == hit.site]
             is_open = any(push.is_open for push in pushes) or hit.site in self.view.owners
             if is_open:
@@ -318,15 +368,19 @@ class Round:
         self.result.hits = self._hits
         own = self.desk.rollouts[self.rollouts :]
         self.result.judgement = self._judge()
+        for site in self.world.sites:
+            site.mend_files()
         with suppress(DatabaseError):
             self.desk.retry()
         self._next_look = 0.0
         self._run_until(lambda: self.view.is_quiet, [], self.bounds.base)
         self.result.after_retry = self._judge()
         self.result.longest_attempt = self.desk.longest_attempt(own)
+        if not self.services.clock.seconds:
+            self.result.longest_abandoned = self.desk.longest_abandoned(own)
         self.result.is_chain_whole = self.desk.is_chain_whole()
         self._measure()
-        if self.services.clock.hours:
+        if self.services.clock.seconds:
             self.services.clock.step(0)
             self._run_until(lambda: self.services.is_clock_right, [], CLOCK_SECONDS)
 

@@ -11,7 +11,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-from tests.chaos.proxy import Loop, Proxy
+from tests.chaos.proxy import Doors, Loop, Proxy
 from tests.services.postgres_server import PostgresServer
 from tests.services.programs import require
 from tests.services.redis_server import RedisServer
@@ -25,7 +25,7 @@ POOL = 8  # DATABASE_POOL as it is by default
 CONNECT, READY, COMMAND_LIMIT = 3, 20, 8
 RETRY_DELAYS = (1, 1, 1, 2, 2, 2, 2, 2)
 STATEMENT_SECONDS = 15
-CLOCK_PRECISION = 60.0  # seconds
+CLOCK_PRECISION = 5.0  # seconds; the smallest step is far above
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
@@ -36,16 +36,17 @@ class Clock:
     what it tests proves nothing.
     """
 
-    hours = 0.0
+    seconds = 0.0
 
     def __init__(self, home: Path) -> None:
         self._file = home / "clock"
         self.step(0)
 
-    def step(self, hours: float) -> None:
-        self.hours = hours
+    def step(self, seconds: float) -> None:
+        """Let it be so many seconds ahead of this machine's, or behind it if they are negative."""
+        self.seconds = seconds
         draft = self._file.with_suffix(".new")
-        draft.write_text(f"{hours * 3600:+.0f}")
+        draft.write_text(f"{seconds:+.0f}")
         draft.chmod(0o644)
         draft.replace(self._file)
 
@@ -109,24 +110,33 @@ class Services:
         self.loop = Loop()
         self.redis = RedisServer(program=require("redis-server"))
         self.postgres = ChaosPostgres(self.clock.environment, small_disk=small_disks)
-        self.redis_proxy = self._proxy(self.redis.port)
-        self.postgres_proxy = self._proxy(self.postgres.port)
+        self.redis_doors, self.postgres_doors = Doors(), Doors()
+        self._own_redis = self._proxy(self.redis_doors, self.redis.port)
 
-    def _proxy(self, port: int) -> Proxy:
-        return Proxy(self.loop, host="127.0.0.1", port=free_port(), server=("127.0.0.1", port))
+    def _proxy(self, doors: Doors, port: int) -> Proxy:
+        proxy = Proxy(self.loop, host="127.0.0.1", port=free_port(), server=("127.0.0.1", port))
+        doors.proxies.append(proxy)
+        return proxy
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """Settings of the portal's processes; `direct` ones of the suite's own are in `own_environment`."""
-        return self._settings(self.postgres_proxy.port)
+    def new_doors(self) -> tuple[Proxy, Proxy]:
+        """One more process's own ways to Redis and to PostgreSQL."""
+        own = (
+            self._proxy(self.redis_doors, self.redis.port),
+            self._proxy(self.postgres_doors, self.postgres.port),
+        )
+        for proxy in own:
+            proxy.listen()
+        return own
 
     @property
     def own_environment(self) -> dict[str, str]:
-        settings = self._settings(self.postgres.port)
+        """Settings of this process, which speaks to PostgreSQL directly."""
+        settings = self.settings(self._own_redis.port, self.postgres.port)
         settings["DATABASE_URL"] += f"?options=-c%20statement_timeout%3D{STATEMENT_SECONDS}s"
         return settings
 
-    def _settings(self, postgres_port: int) -> dict[str, str]:
+    def settings(self, redis_port: int, postgres_port: int) -> dict[str, str]:
+        """Settings of a process of the portal."""
         portal = self.home / "portal"
         portal.mkdir(mode=0o700, exist_ok=True)
         password = self.redis.password
@@ -134,7 +144,7 @@ class Services:
             "DJANGO_SETTINGS_MODULE": "portal.settings",
             "PORTAL_HOME": str(portal),
             "DATABASE_URL": f"postgres://portal:{self.postgres.password}@127.0.0.1:{postgres_port}/{DATABASE}",
-            "BROKER_URL": f"redis://:{password}@127.0.0.1:{self.redis_proxy.port}/0",
+            "BROKER_URL": f"redis://:{password}@127.0.0.1:{redis_port}/0",
             "HTTPS": "False",
             "ALLOW_LOOPBACK_TARGETS": "True",
             "PUSH_LEASE": str(LEASE),
@@ -157,7 +167,7 @@ class Services:
         with self.connect() as connection:
             found = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
         ahead = float(str(found[0])) - time.time() if found else 0.0
-        return abs(ahead - self.clock.hours * 3600) < CLOCK_PRECISION
+        return abs(ahead - self.clock.seconds) < CLOCK_PRECISION
 
     def cut_connections(self) -> int:
         """End every connection that the portal's processes have; return how many there were."""
@@ -185,16 +195,15 @@ class Services:
         if self.postgres.has_ended:
             self.postgres.restart()
         self.redis.start()
-        self.redis_proxy.heal()
-        self.postgres_proxy.heal()
+        self.redis_doors.heal()
+        self.postgres_doors.heal()
 
     def __enter__(self) -> Self:
         try:
             self.postgres.start()
             self.redis.start()
             self.postgres.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
-            self.redis_proxy.listen()
-            self.postgres_proxy.listen()
+            self.redis_doors.listen()
         except BaseException:
             self.close()
             raise
@@ -207,8 +216,8 @@ class Services:
 
     def close(self) -> None:
         """End all of it; the folder with the workers' logs stays for whoever asked for it."""
-        self.redis_proxy.close()
-        self.postgres_proxy.close()
+        self.redis_doors.refuse()
+        self.postgres_doors.refuse()
         self.postgres.close()
         self.redis.close()
         self.loop.close()

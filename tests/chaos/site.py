@@ -5,6 +5,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class Site:
         self.sshd.authorize(login, key)
         self.proxy = Proxy(loop, host=host, port=free_port(host), server=(host, self.sshd.port))
         self._log_read = 0
+        self._remembered: dict[str, bytes] = {}
         self.events: list[dict[str, object]] = []
 
     def _below(self) -> Path:
@@ -133,8 +135,26 @@ class Site:
         return list(found.values())
 
     def held(self, instance: str) -> Secret | None:
-        """The secret that stands in an instance's file."""
-        return read_account(self.container, instance).secret
+        """The secret that stands in an instance's file; a torn one holds none."""
+        return read_account(self.container, instance).secret if self.is_whole(instance) else None
+
+    def is_whole(self, instance: str) -> bool:
+        """Whether an instance's file can be read: it was not left in the middle of a write."""
+        try:
+            read_account(self.container, instance)
+        except ET.ParseError:
+            return False
+        return True
+
+    def remember_files(self) -> None:
+        """Keep the files as they are, as a nightly backup does."""
+        self._remembered = {name: self.container.config(name).read_bytes() for name in self.instances}
+
+    def mend_files(self) -> None:
+        """Put torn files back as they were remembered, as the server team does."""
+        for name in self.instances:
+            if not self.is_whole(name):
+                self.container.config(name).write_bytes(self._remembered[name])
 
     def journal(self, instance: str) -> str:
         """The line in which the portal's script noted how far it came, empty if there is none."""

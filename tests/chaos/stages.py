@@ -16,6 +16,7 @@ GATES = {
     "cut": "pdump",
     "newline": "pdump",
     "before write": "setimsoauth",
+    "torn": nlserver.TORN,
     "written": nlserver.WRITTEN,
     "reload": "reload",
     "report": "reload",
@@ -25,6 +26,8 @@ GATES = {
 REACH_SECONDS = 15.0
 LOCK_SECONDS = 2.5
 SETTLE_SECONDS = 0.4
+TORN_SHARES = (0.3, 0.6, 0.9)
+"""How much of a file is written at `torn`: up to before the account, into it, and beyond it."""
 LINE_BYTES = 120
 """The line with the four values is longer than that; a request to widen SSH's window is not."""
 
@@ -49,6 +52,9 @@ class Place:
         self.site.read_log()
         gate = GATES.get(self.stage)
         self.site.container.set_gates(*([gate] if gate else []))
+        if self.stage == "torn":
+            self.site.remember_files()
+            self.site.container.tear(TORN_SHARES[self.site.number % len(TORN_SHARES)])
         if self.stage == "connecting":
             self.site.proxy.set_entry("hold")
         if self.stage == "login":

@@ -1,13 +1,15 @@
 """The portal's workers, each a real process, started again by us as a supervisor would."""
 
+import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.services import Services
 from tests.services import usage
 from tests.services.portal import ROOT
 from tests.services.processes import Process
@@ -37,8 +39,10 @@ class Life:
 class Worker:
     """One worker: its present process, and when it may be started again after it ended."""
 
-    def __init__(self, number: int, home: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, number: int, home: Path, services: Services) -> None:
         self.name = f"worker-{number}"
+        self.redis, self.postgres = services.new_doors()
+        environment = {**os.environ, **services.settings(self.redis.port, self.postgres.port)}
         self.log = home / f"{self.name}.log"
         places = {"PUSHES_PER_WORKER": str(PLACES), "PUSHES_PER_ROLLOUT": str(PLACES)}
         self._environment = {**environment, **places, "PGAPPNAME": "chaos-worker"}
@@ -96,6 +100,13 @@ class Worker:
     def kill(self) -> None:
         if self.process:
             self.process.kill()
+
+    def holds_port(self, ports: Collection[int]) -> bool:
+        """Whether it has a connection from one of these local ports."""
+        try:
+            return self.is_running and usage.holds_port(self.pid, ports)
+        except OSError:  # it is just ending
+            return False
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)

@@ -79,8 +79,7 @@ def make_world(services: Services, *, sites: int, workers: int, small_disks: boo
             site.start()
             made.append(site)
         desk = Desk(services, made)
-        environment = {**os.environ, **services.environment}
-        staff = [Worker(number, services.home, environment) for number in range(1, workers + 1)]
+        staff = [Worker(number, services.home, services) for number in range(1, workers + 1)]
         for worker in staff:
             closing.callback(worker.close)
             worker.start()

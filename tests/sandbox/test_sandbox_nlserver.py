@@ -295,6 +295,38 @@ def test_a_call_waits_at_a_closed_gate_until_it_is_opened(tmp_path: Path) -> Non
     assert [line["event"] for line in container.invocations()] == ["started", "waiting", "waiting", "ended"]
 
 
+@pytest.mark.parametrize("shape", list(Shape))
+def test_a_write_in_place_is_whole_only_at_its_end(tmp_path: Path, shape: Shape) -> None:
+    container = container_at(tmp_path / "c", shape)
+    container.tear(0.5)
+    arguments = ("config", "-instance:prod1", f"-setimsoauth:{VALUE}")
+    with ThreadPoolExecutor() as beside:
+        call = beside.submit(run, container, *arguments)
+        wait_until(
+            lambda: any(line.get("gate") == "torn" for line in container.invocations()),
+            within=10,
+            what="half of the write",
+        )
+        with pytest.raises(ET.ParseError):
+            read_account(container, "prod1")
+        container.set_gates()
+        assert call.result().returncode == 0
+    held = read_account(container, "prod1").secret
+    assert held
+    assert held.reveal() == SECRET
+
+
+def test_a_torn_file_is_refused_in_words_and_stays_as_it_is(tmp_path: Path) -> None:
+    container = container_at(tmp_path / "c")
+    whole = container.config("prod1").read_bytes()
+    container.config("prod1").write_bytes(whole[: len(whole) // 2])
+    done = run(container, "config", "-instance:prod1", f"-setimsoauth:{VALUE}")
+    assert done.returncode != 0
+    assert b">>> " in done.stdout
+    assert b"unexpected end of file" in done.stdout
+    assert container.config("prod1").read_bytes() == whole[: len(whole) // 2]
+
+
 def test_a_full_disk_is_refused_in_words_and_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     require_that(may_mount(), "not allowed to mount a small file system")
     container = container_at(tmp_path / "c")
