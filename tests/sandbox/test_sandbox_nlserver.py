@@ -297,7 +297,7 @@ def test_a_call_waits_at_a_closed_gate_until_it_is_opened(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("shape", list(Shape))
 def test_a_write_in_place_is_whole_only_at_its_end(tmp_path: Path, shape: Shape) -> None:
-    container = container_at(tmp_path / "c", shape)
+    container = container_at(tmp_path / "c", shape=shape)
     container.tear(0.5)
     arguments = ("config", "-instance:prod1", f"-setimsoauth:{VALUE}")
     with ThreadPoolExecutor() as beside:
