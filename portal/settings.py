@@ -129,7 +129,6 @@ TEMPLATES = [
         "APP_DIRS": True,
         "OPTIONS": {
             "builtins": ["portal.templatetags.parts"],
-            "libraries": {"i18n": "portal.templatetags.i18n"},  # in the place of Django's
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -141,7 +140,6 @@ TEMPLATES = [
     }
 ]
 
-SILENCED_SYSTEM_CHECKS = ["templates.W003"]  # two libraries with one name: i18n, see above
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"  # templates/django/forms goes before Django's own
 
 STATIC_URL = "static/"

@@ -6,7 +6,6 @@ import pytest
 from django import forms
 from django.template import Context, Engine, engines
 from django.template.backends.django import DjangoTemplates
-from django.template.base import TextNode
 from django.utils.safestring import mark_safe
 from pytest_django.fixtures import Settings
 
@@ -23,25 +22,7 @@ def engine() -> Engine:
 
 
 def drawn(source: str, **values: object) -> str:
-    return engine().from_string("{% load i18n %}" + source).render(Context(values))
-
-
-def test_words_of_the_only_language_are_text_from_the_start() -> None:
-    nodes = engine().from_string('{% load i18n %}{% translate "100% <sure>" %}').nodelist
-    assert isinstance(nodes[-1], TextNode)
-    assert nodes[-1].s == "100% <sure>"
-
-
-def test_words_can_be_named_and_used_later_as_ever() -> None:
-    assert drawn('{% translate "On" as word %}[{{ word }}]') == "[On]"
-    assert drawn("{% translate given %}", given=UNSAFE) == "&lt;b&gt;&amp;"
-    assert drawn('{% translate "on"|upper %}') == "ON"
-
-
-def test_with_several_languages_words_are_looked_up_for_every_reader(settings: Settings) -> None:
-    settings.USE_I18N = True
-    nodes = engine().from_string('{% load i18n %}{% translate "On" %}').nodelist
-    assert not isinstance(nodes[-1], TextNode)
+    return engine().from_string(source).render(Context(values))
 
 
 def test_a_state_is_escaped_whoever_asked_for_it_before() -> None:
