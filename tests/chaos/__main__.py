@@ -8,6 +8,7 @@ Each round is determined by its seed. Exit status: 0 if every goal is met.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         import django
 
         django.setup()
+        logging.getLogger("credentials").setLevel(logging.WARNING)  # what is done here is told in other words
         from tests.chaos.campaign import run  # it needs Django, and Django its database's address
 
         return run(services, options, without=without, small_disks=small_disks)
