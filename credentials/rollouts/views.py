@@ -1,5 +1,6 @@
 """Pages of rollouts and pushes: the list, the live detail, and what failed with its retry."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -7,7 +8,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -181,22 +181,27 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
     form = FailedPushFilter(request.GET)
     waiting = form.select(Push.objects.needing_attention()).order_by("-requested", "pk")
     page = Paginator(waiting.values_list("pk", flat=True), FAILED_PAGE).get_page(request.GET.get("page"))
-    last_retry = Attempt.objects.filter(push=OuterRef("pk"), cause=Attempt.Cause.RETRY).order_by("-number")
     pushes = Push.objects.filter(pk__in=list(page)).order_by("-requested", "pk")
     names = (*PLACE, "installation__container__name", "container__jump_host__name", *ROLLOUT)
-    shown = list(with_names(pushes, *names).annotate(retry=Subquery(last_retry.values("pk")[:1])))
-    retries = Attempt.objects.order_by().in_bulk([push.retry for push in shown if push.retry])
+    shown = list(with_names(pushes, *names))
+    retries = _last_retries(shown)
     context = {
         "form": form,
         "selection": selection,
         "chosen": set(request.POST.getlist("push")),
         "page_obj": page,
         "lines": [
-            replace(line, last_retry=retries.get(push.retry))
+            replace(line, last_retry=retries.get(push.pk))
             for push, line in zip(shown, push_lines(shown), strict=True)
         ],
     }
     return render(request, "rollouts/failed_pushes.html", context)
+
+
+def _last_retries(pushes: Sequence[Push]) -> Mapping[UUID, Attempt]:
+    """Return the last attempt of each push that a person asked for, if there is one."""
+    made = Attempt.objects.filter(push__in=pushes, cause=Attempt.Cause.RETRY).order_by("number")
+    return {retry.push_id: retry for retry in made.only("push", "caused_by", "message", "started")}
 
 
 def _tell(request: HttpRequest, result: Retried) -> None:

@@ -107,11 +107,10 @@ def test_the_list_costs_the_same_number_of_queries_however_long_it_is(as_helpdes
     counts = []
     for number, size in enumerate((1, 40)):
         names = [f"c{number}-{i}" for i in range(size)]
-        finish_all(
-            make_rollout(account=f"A{number}", instance=f"i{number}", containers=names),
-            state="failed",
-            code="timed_out",
-        )
+        rollout = make_rollout(account=f"A{number}", instance=f"i{number}", containers=names)
+        finish_all(rollout, state="failed", code="timed_out")
+        for push in rollout.pushes.all() if number else ():
+            finish(push, state="failed", code="timed_out", cause="retry")
         with CaptureQueriesContext(connection) as queries:
             listed(as_helpdesk)
         counts.append(len(queries))
@@ -167,6 +166,16 @@ def test_earlier_retries_are_shown_with_who_when_and_why(as_helpdesk: Client, th
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
     assert "Last retried by henry" in page
     assert "Ticket 4711" in page
+
+
+def test_of_several_retries_the_last_is_shown(as_helpdesk: Client, three: list[Push]) -> None:
+    for ticket in ("Ticket 1", "Ticket 2"):
+        retry(as_helpdesk, [three[0]], ticket)
+        three[0].refresh_from_db()
+        finish(three[0], state="failed", code="host_key_changed", cause="retry")
+    page = as_helpdesk.get("/rollouts/failed/").content.decode()
+    assert "Ticket 2" in page
+    assert "Ticket 1" not in page
 
 
 def test_what_cannot_be_retried_is_named_with_the_reason(as_helpdesk: Client, three: list[Push]) -> None:
