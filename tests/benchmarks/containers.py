@@ -139,7 +139,13 @@ def make_fleet(
     options = {"MaxStartups": "10000", "LogLevel": "INFO", "AllowUsers": NEOLANE}
     with ExitStack() as stack:
         server = stack.enter_context(
-            OpenSSHServer(accounts=[NEOLANE], host=ANY_ADDRESS, host_key_types=["ed25519"], options=options)
+            OpenSSHServer(
+                accounts=[NEOLANE],
+                host=ANY_ADDRESS,
+                host_key_types=["ed25519"],
+                options=options,
+                adopts=True,
+            )
         )
         nobody = stack.enter_context(swallowing_port()) if dead else 0
         fleet = Fleet(

@@ -53,7 +53,8 @@ class OpenSSHServer(Server):
     """sshd for the given accounts, all of which `client_key` opens; more keys by `authorize`.
 
     As root it can log in any account, else only the one it runs as. `options` are lines of
-    sshd_config(5), which replace ours. `host` may be any address of 127.0.0.0/8.
+    sshd_config(5), which replace ours. `host` may be any address of 127.0.0.0/8. With `adopts`, the processor
+    time below `pid` includes that of logins whose own sshd did not wait for them (see `Process`).
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class OpenSSHServer(Server):
         host: str = "127.0.0.1",
         host_key_types: Sequence[str] = ("ed25519", "rsa"),
         options: Mapping[str, str] | None = None,
+        adopts: bool = False,
     ) -> None:
         super().__init__()
+        self._adopts = adopts
         self.host = host
         self.port = free_port(host)
         self.accounts = tuple(accounts) or (pwd.getpwuid(os.geteuid()).pw_name,)
@@ -117,7 +120,7 @@ class OpenSSHServer(Server):
         configuration = self.home / "sshd_config"
         configuration.write_text(self._configuration())
         # -e and the log file: sshd must be started by its absolute path, and in the foreground.
-        return Process([program, "-D", "-e", "-f", configuration], log=self.log)
+        return Process([program, "-D", "-e", "-f", configuration], log=self.log, adopts=self._adopts)
 
     def _configuration(self) -> str:
         lines = [

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +19,14 @@ from tests.services.waiting import accepts_connections, wait_until
 T = TypeVar("T")
 
 _LAST_LINES = 20
+_REAPER = (sys.executable, Path(__file__).with_name("reaper.py"))
 
 
 class Process:
     """One program, started by making this object; stdin is empty, all output goes to `log`.
 
-    `user` runs it as another account (root only). Start it in the main thread: the kernel stops it
+    `user` runs it as another account (root only). With `adopts`, `pid` is that of a reaper above it, so that
+    the processor time of what it orphans is counted too. Start it in the main thread: the kernel stops it
     when the thread that started it ends, so that even a killed test run leaves nothing behind.
     """
 
@@ -35,15 +38,17 @@ class Process:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         user: str | None = None,
+        adopts: bool = False,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = Path(argv[0]).name
         self.log = log
         self._stop_signal = stop_signal
         self._log_start = log.stat().st_size if log.exists() else 0
+        launcher = _launcher(user, stop_signal)
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
-                [*_launcher(user, stop_signal), *argv],
+                [*_launcher(None, stop_signal), *_REAPER, *launcher, *argv] if adopts else [*launcher, *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

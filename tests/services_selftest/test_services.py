@@ -23,8 +23,10 @@ from tests.services.chromium import PageFaults, no_faults_left
 from tests.services.fixtures import StartOpenSSH, StartProcess
 from tests.services.openssh_server import OpenSSHServer
 from tests.services.postgres_server import PostgresServer
+from tests.services.processes import Process, descendants
 from tests.services.programs import require, require_that
 from tests.services.redis_server import RedisServer
+from tests.services.usage import cpu_seconds
 from tests.services.waiting import DeadlineExceededError, accepts_connections, free_port, wait_until
 
 ROOT_FOLDER = Path(__file__).resolve().parents[2]
@@ -108,6 +110,17 @@ def test_a_process_deaf_to_the_stop_signal_is_killed(start_process: StartProcess
     process.wait_for_line("^deaf$", within=5)
     process.stop(within=0.2)
     assert process.exit_status == -signal.SIGKILL
+
+
+def test_the_time_of_what_a_process_orphaned_counts_where_it_is_adopted(tmp_path: Path) -> None:
+    busy = "import time\nwhile time.process_time() < 0.5: pass\nprint('worked')"
+    # The inner shell ends at once and leaves the busy program to whoever takes it.
+    argv = ["sh", "-c", """sh -c '"$0" -c "$1" &' "$0" "$1"; exec sleep 60""", sys.executable, busy]
+    with Process(argv, log=tmp_path / "log", adopts=True) as process:
+        process.wait_for_line("^worked$", within=30)
+        process.wait_for(lambda: len(descendants(process.pid)) == 1, within=5, what="the end of the orphan")
+        assert cpu_seconds(process.pid) >= 0.49
+    assert process.exit_status == -signal.SIGTERM
 
 
 def test_a_process_ends_when_the_test_run_is_killed(tmp_path: Path) -> None:
