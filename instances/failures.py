@@ -41,13 +41,24 @@ class Code(models.TextChoices):
     TOO_LATE = "too_late", _("The values came too late")
     REFUSED_BY_NLSERVER = "refused_by_nlserver", _("Refused by nlserver")
     NOT_APPLIED = "not_applied", _("Reported as done, but not in the file")
-    NOT_PROVEN = "not_proven", _("Reported as done, but the file did not change")
+    NOT_PROVEN = "not_proven", _("Reported as done, but the secret did not change")
+    NOT_COMPARABLE = "not_comparable", _("Reported as done, but not comparable with before")
+    CHANGED_AGAIN = "changed_again", _("The secret changed once more after nlserver ended")
+    OTHER_VERSION = "other_version", _("The file holds another version")
+    DIGEST_AMBIGUOUS = "digest_ambiguous", _("Two versions are known by the same digest")
+    SEVERAL_SECRETS = "several_secrets", _("Several secrets in the file")
+    ORGANIZATION_EMPTY = "organization_empty", _("Empty organization in the file")
+    FILE_UNREADABLE = "file_unreadable", _("The file could not be read")
+    ANSWER_MALFORMED = "answer_malformed", _("The container's answer is not understood")
+    JOURNAL_NOT_UNDERSTOOD = "journal_not_understood", _("The container's journal is not understood")
     CHANGED_BY_OTHERS = "changed_by_others", _("Somebody else changed the account")
     RELOAD_FAILED = "reload_failed", _("Written, but the reload failed")
     RELOAD_NOT_CONFIRMED = "reload_not_confirmed", _("Written, but the reload is not confirmed")
     NO_REPORT = "no_report", _("Sent, but no report came back")
     INTERRUPTED = "interrupted", _("Interrupted again and again")
     STOPPED_BY_LIMIT = "stopped_by_limit", _("nlserver took too long and was stopped")
+    KILLED = "killed", _("nlserver was stopped from outside")
+    WRITE_NOT_CONFIRMED = "write_not_confirmed", _("Written, but not confirmed by nlserver")
     SECRET_UNREADABLE = "secret_unreadable", _("Stored secret cannot be decrypted")
     WORKER_LOST = "worker_lost", _("The portal's worker stopped in the middle")
     PORTAL_ERROR = "portal_error", _("Error inside the portal")
@@ -276,13 +287,86 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.NOT_PROVEN: Explanation(
         _(
-            "nlserver reported success, but the configuration file is exactly as before. Unless the same "
-            "secret had been set by hand, the old secret is still in force."
+            "nlserver reported success, but the encrypted secret in the file is the same as before, and the "
+            "portal has never seen which secret that is. Unless this very secret had been set by hand, the "
+            "old one is still in force."
         ),
-        _("Retry once. If it fails again, give what the container said to the Campaign team."),
+        _(
+            "Retry once. If it ends here again, ask an admin to enter a new secret and roll it out: the next "
+            "version changes the file, and that is the proof. Do not delete the old secret at Adobe before."
+        ),
+    ),
+    Code.NOT_COMPARABLE: Explanation(
+        _(
+            "nlserver reported success, but the file could not be read just before, so nobody can tell "
+            "whether the secret in it is the new one."
+        ),
+        _("Retry: the next try compares again."),
+    ),
+    Code.CHANGED_AGAIN: Explanation(
+        _(
+            "The secret in the file changed after nlserver had ended: nlserver writes late, Campaign's "
+            "reload encrypts it anew, or somebody else wrote. So nobody can tell which secret it is."
+        ),
+        _(
+            "Retry once. If it ends here again, ask the Campaign team what changes the configuration file "
+            "after nlserver. Do not delete the old secret at Adobe before."
+        ),
+    ),
+    Code.OTHER_VERSION: Explanation(
+        _(
+            "nlserver reported success, but the file holds another version of the secret: its encrypted "
+            "secret is one that the portal has proven to be that version."
+        ),
+        _(
+            "Retry once. If it ends here again, ask the Campaign team why nlserver does not set the secret, "
+            "or what restores the file. Do not delete the old secret at Adobe: this container uses it."
+        ),
+    ),
+    Code.DIGEST_AMBIGUOUS: Explanation(
+        _(
+            "The encrypted secret in the file is known for this version and for another one. One of the two "
+            "proofs must be wrong, so neither counts."
+        ),
+        _("Ask an admin to look into both proofs, and to enter a new secret and roll it out."),
+    ),
+    Code.SEVERAL_SECRETS: Explanation(
+        _("The configuration file holds several different secrets. Campaign may use any of them."),
+        _("Ask the Campaign team to leave one technical account in this file; then retry."),
+    ),
+    Code.ORGANIZATION_EMPTY: Explanation(
+        _(
+            "The configuration file has an empty organization (IMSOrgId), which overrides the one of the "
+            "server: Adobe will refuse this instance."
+        ),
+        _("Ask the Campaign team to remove the empty IMSOrgId from this file or to fill it in; then retry."),
+    ),
+    Code.FILE_UNREADABLE: Explanation(
+        _("The instance's configuration file could not be read as a whole: it may be cut off or damaged."),
+        _(
+            "Ask the Campaign team to check the file, and to restore it if it is damaged; then retry. "
+            "Campaign itself may not start with it."
+        ),
+    ),
+    Code.ANSWER_MALFORMED: Explanation(
+        _(
+            "The container's answer is not what the portal's script says, so nothing of it was believed. "
+            "Something on the container changes the output, or it is not the server it should be."
+        ),
+        _(
+            "Ask the server team what runs at the login of the portal's user. If they find nothing, tell "
+            "your security team. Then retry."
+        ),
+    ),
+    Code.JOURNAL_NOT_UNDERSTOOD: Explanation(
+        _(
+            "What the portal's script noted on the container about this push cannot be read: another release "
+            "of the portal may have written it."
+        ),
+        _("Start a new rollout for this installation; it replaces this push."),
     ),
     Code.CHANGED_BY_OTHERS: Explanation(
-        _("While the outcome was unclear, somebody else set another account in this instance."),
+        _("After the values were sent, somebody else set another account in this instance's file."),
         _("Find out who works on this container. If the portal's account is the right one, retry."),
     ),
     Code.RELOAD_FAILED: Explanation(
@@ -309,17 +393,31 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.INTERRUPTED: Explanation(
         _(
-            "Each try broke off after the values were sent. The portal looked afterwards: the file was "
-            "not changed."
+            "Each try broke off after the values were sent. The portal looked afterwards: the secret had not "
+            "been written."
         ),
         _("Tell the network team that connections to this container break. When that is mended, retry."),
     ),
     Code.STOPPED_BY_LIMIT: Explanation(
-        _(
-            "nlserver did not finish within its time limit and was stopped; the file does not show the "
-            "account."
-        ),
+        _("nlserver did not finish within its time limit and was stopped before it confirmed the change."),
         _("The Campaign server may be overloaded or stuck. Tell the Campaign team; then retry."),
+    ),
+    Code.KILLED: Explanation(
+        _("Somebody or something stopped nlserver within its time limit, before it confirmed the change."),
+        _(
+            "Ask the server team what ends processes on this container (a person, a lack of memory, a "
+            "watchdog); then retry."
+        ),
+    ),
+    Code.WRITE_NOT_CONFIRMED: Explanation(
+        _(
+            "The secret in the file changed, but nlserver reported an error, or nobody saw how it ended. So "
+            "nobody can tell yet whether it is the new secret."
+        ),
+        _(
+            "The portal pushes the same values once more by itself, which settles it. If it has given up, "
+            "give what the container said to the Campaign team, then retry."
+        ),
     ),
     Code.SECRET_UNREADABLE: Explanation(
         _("The portal cannot decrypt the stored client secret with its present keys. Nothing was sent."),

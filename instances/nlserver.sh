@@ -220,10 +220,38 @@ shorten() {
 }
 
 # The attributes, wherever they stand: one record per tag, so memory stays small whatever the file's size.
-# Ends the (sub)shell that calls it.
+# Ends the (sub)shell that calls it, with 0 only if all of a whole file was read: 3 if the file ends before its
+# root element does, 4 if it has more of our attributes than anybody means to have.
+#
+# The same encrypted value can be spelled in several ways (`&#43;` for `+`, a line break within), and a program
+# that writes the file anew may change the spelling. So a secret is put into one form before it is compared.
 attributes() {
     export LC_ALL=C
     exec awk '
+        function plain(value,    before, code, hex) {
+            while (match(value, /&#[0-9]+;|&#x[0-9A-Fa-f]+;/)) {
+                before = substr(value, 1, RSTART - 1)
+                code = substr(value, RSTART + 2, RLENGTH - 3)
+                value = substr(value, RSTART + RLENGTH)
+                if (substr(code, 1, 1) == "x") {
+                    hex = tolower(substr(code, 2))
+                    code = 0
+                    for (; hex != ""; hex = substr(hex, 2))
+                        code = code * 16 + index("0123456789abcdef", substr(hex, 1, 1)) - 1
+                }
+                code += 0
+                done = done before sprintf("%c", (code > 0 && code < 128) ? code : 63)
+            }
+            value = done value
+            done = ""
+            gsub(/&lt;/, "<", value)
+            gsub(/&gt;/, ">", value)
+            gsub(/&quot;/, "\"", value)
+            gsub(/&apos;/, "\047", value)
+            gsub(/&amp;/, "\\&", value)
+            gsub(/[ \001-\037\177]/, "", value)
+            return value
+        }
         BEGIN {
             RS = "<"
             key["authIMSTAClientId"] = "client_id"
@@ -236,10 +264,17 @@ attributes() {
         ending != "" { if (index($0, ending)) ending = ""; next }
         substr($0, 1, 3) == "!--" { if (!index(substr($0, 4), "-->")) ending = "-->"; next }
         substr($0, 1, 8) == "![CDATA[" { if (!index($0, "]]>")) ending = "]]>"; next }
-        /^[!?\/]/ { next }
+        /^[!?]/ { next }
+        { last = $0 }
+        /^\// { next }
         {
             tag = $0
-            sub(/^[^ \t\r\n\/>]+/, "", tag)
+            match(tag, /^[^ \t\r\n\/>]+/)
+            if (root == "") {
+                root = substr(tag, 1, RLENGTH)
+                alone = tag ~ /\/>[ \t\r\n]*$/
+            }
+            tag = substr(tag, RLENGTH + 1)
             while (match(tag, /^[ \t\r\n]*[^ \t\r\n=\/>]+[ \t\r\n]*=[ \t\r\n]*/)) {
                 name = substr(tag, 1, RLENGTH)
                 gsub(/[ \t\r\n=]/, "", name)
@@ -251,29 +286,29 @@ attributes() {
                 if (!end) break
                 value = substr(tag, 1, end - 1)
                 tag = substr(tag, end + 1)
-                if (name in key && ++count <= 40) {
-                    gsub(/[\001-\037\177]/, " ", value)
-                    if (key[name] == "jwt" && value != "") value = "yes"
-                    if (key[name] != "secret") value = substr(value, 1, 200)
-                    print key[name] "=" value
-                }
+                if (!(name in key)) continue
+                if (++count > 40) exit
+                if (key[name] == "secret") value = plain(value)
+                gsub(/[\001-\037\177]/, " ", value)
+                if (key[name] == "jwt" && value != "") value = "yes"
+                if (key[name] != "secret") value = substr(value, 1, 200)
+                print key[name] "=" value
             }
+        }
+        END {
+            if (count > 40) exit 4
+            sub(/[ \t\r\n]+$/, "", last)
+            gsub(/[ \t\r\n]/, "", last)
+            if (root == "" || ending != "" || (last != "/" root ">" && !alone)) exit 3
         }
     ' "$1"
 }
 
-# report <before|held|after>: ids in clear, of the secret only a digest of what is encrypted in the file.
+# report <before|held|written|after>: ids in clear, of the secret only a digest of what is encrypted in the file.
 report() {
-    found=$(
-        stat -L -c '%i %s %y %z' "$config" 2>/dev/null || ls -liL "$config" || echo
-        attributes "$config"
-    )
+    found=$(attributes "$config")
     unread=$?
-    stamp=${found%%"$newline"*}
-    found=${found#"$stamp"}
-    found=${found#"$newline"}
-    say "$1.file=$stamp"
-    [ "$unread" = 0 ] || return 0
+    mark=none
     while [ -n "$found" ]; do
         pair=${found%%"$newline"*}
         found=${found#"$pair"}
@@ -282,13 +317,18 @@ report() {
         if [ "$name" = secret ]; then
             digest "$value"
             value=$digest
+            case $mark in none | "$digest") mark=$digest ;; *) mark=many ;; esac
         fi
         say "$1.$name=$value"
     done
-    say "$1.read=yes"
+    case $unread in
+    0) say "$1.read=yes" ;;
+    3) say "$1.read=torn" && mark=unread ;;
+    *) say "$1.read=no" && mark=unread ;;
+    esac
 }
 
-# digest <text>: sets `digest`. The same file is read up to three times.
+# digest <text>: sets `digest`. The same file is read up to four times.
 digested='' digest=empty
 digest() {
     [ "$1" != "$digested" ] || return 0
@@ -354,9 +394,12 @@ is_newer() {
     [ "$mode" = look ]
 }
 
-# journal <stage>: what a lost answer would have said, as its last whole line. Neither ids nor secret.
+# journal <stage>: what a lost answer would have said, as its last whole line. Neither ids nor secret: of the
+# two readings around nlserver, a digest, or `empty`, `none`, `many`, `unread`. What later releases add comes
+# last, so that older ones and newer ones read each other's lines.
 journal() {
     entry="$fence $attempt $1 config=$config_rc reload=$reload_rc restart=$restart_rc errors=$failed"
+    entry="$entry held=$held written=$written took=$took"
     if [ "$1" = begun ]; then
         store journal "$entry"
     else
@@ -378,19 +421,28 @@ note() {
     case $failed in 0) failed=$1 ;; *) failed=$failed,$1 ;; esac
 }
 
+# Four readings of the file: before the line is asked for, held under the lock, written when nlserver has ended,
+# and after reload and restart. Only the last three are evidence of what nlserver did.
 apply() {
     report before
     read_line
     take_lock 5
     pass_fence
-    config_rc=- reload_rc=- restart_rc=- failed=0
-    journal begun || stop 90 state=unwritable
-    # Once more: between the first look and the lock somebody else may have written.
+    config_rc=- reload_rc=- restart_rc=- failed=0 written=- took=-
     report held
+    held=$mark
+    journal begun || stop 90 state=unwritable
+    clock
+    since=$now
     run config configure
     line=
+    clock
+    took=$((now - since))
+    say "took.config=$took"
     config_rc=$rc
     note config
+    report written
+    written=$mark
     journal configured
     [ "$config_rc" != 0 ] || follow_up
     journal "done"

@@ -9,19 +9,21 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import cast
+from functools import partial
+from typing import TypeVar, cast
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
-from django.db.models import Case, Q, When
+from django.db.models import Case, When
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
 from credentials import services
 from credentials.keyring import UnreadableSecret
+from credentials.rollouts import proof
 from credentials.rollouts.lease import Lease, LeaseLost
 from credentials.rollouts.models import Attempt, Push, last_attempt_number
 from credentials.rollouts.settlement import PORTAL, SENT, Outcome, settle, settle_abandoned
@@ -33,6 +35,7 @@ from portal.logs import bound
 from portal.plaintext import Secret
 
 logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
 stopping = threading.Event()  # set when the worker shuts down: finish what runs, begin nothing
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -161,6 +164,11 @@ class Evidence:
     notes: list[str] = field(default_factory=list)
     via: str = ""
 
+    def say(self, output: bytes, secrets: Iterable[Secret]) -> None:
+        """Keep what the container said, without these secrets; nothing if none of them could be opened."""
+        known = list(secrets)
+        self.output = redaction.redact(output, known) if known else ""
+
     def note(self, error: ssh.SSHError) -> None:
         """Remember a key that is known from nowhere else: a jump host's are not kept with the container's."""
         if isinstance(error, ssh.JumpHostKeyChanged):
@@ -190,7 +198,8 @@ def _deliver_one(push: Push, attempt: Attempt, line: Line) -> None:
     with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
         outcome = _attempt(push, attempt, line, evidence)
         attempt.seconds = round(time.monotonic() - started, 3)
-        _finish(push, attempt, outcome, evidence, line.lease)
+        write = partial(_write_outcome, push, attempt, outcome, evidence, line.lease)
+        _insist(write, "the outcome", push)
         fields = {"state": outcome.state, "code": outcome.code, "seconds": attempt.seconds}
         logger.info("the attempt ended", extra=fields)
 
@@ -250,13 +259,14 @@ def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Ou
         evidence.note(error)
         return _nothing_sent(attempt, error.code)
     except nlserver.Refused as error:
-        evidence.output = redaction.redact(error.output)
+        secrets = _secrets(push)
+        evidence.say(error.output, secrets)
         evidence.build = error.ready.build
-        evidence.see(error.ready.before)
+        evidence.see(error.ready.before, secrets)
         return _nothing_sent(attempt, error.code)
-    except nlserver.ReportLost:
+    except nlserver.ReportLost as error:
         line.drop()
-        return Outcome(Push.State.UNKNOWN, Code.NO_REPORT)
+        return Outcome(Push.State.UNKNOWN, error.code)
     except NoLongerWanted:
         line.drop()
         return Outcome(Push.State.SUPERSEDED, Code.NO_LONGER_WANTED)
@@ -308,39 +318,85 @@ def _push(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outco
             evidence.output = redaction.redact(talk.output, [secret])
     attempt.stage = Attempt.Stage.DONE
     evidence.exit_codes = report.exit_codes
+    if report.held.read:
+        attempt.before_digest = report.held.digest
     evidence.keep(report.after, [secret])
-    unchanged = report.after.digest in (report.held.digest, ready.before.digest)
-    known = _known_digests(push) if unchanged else frozenset()
-    verdict = nlserver.judge(report, account, ready.before, known_digests=known)
-    return _outcome(verdict, evidence)
+    knowledge = _know(report.after.digest, push)
+    verdict = nlserver.judge(report, account, knowledge.known)
+    if not verdict.final:
+        _wait(settings.PUSH_SECOND_LOOK, line.lease)
+        try:
+            found, knowledge = _see(push, attempt, line, evidence)
+        except (ssh.SSHError, nlserver.Refused):
+            raise nlserver.ReportLost(talk.output) from None
+        verdict = nlserver.judge_again(report, found, account, knowledge.known)
+    return _outcome(verdict, knowledge, evidence)
 
 
 def _look(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
     """Read the container's file and journal, to settle an attempt whose report was lost."""
     lost = push.attempts.filter(kind=Attempt.Kind.PUSH).order_by("-number")[0]
+    attempt.stage = Attempt.Stage.REPORTING
+    for pause in (settings.PUSH_SECOND_LOOK, None):
+        try:
+            found, knowledge = _see(push, attempt, line, evidence)
+        except nlserver.Refused as error:
+            if error.code != Code.ANSWER_MALFORMED:
+                raise
+            evidence.say(error.output, _secrets(push))
+            return Outcome(Push.State.FAILED, error.code)
+        verdict = nlserver.judge_look(
+            found, _account(push), lost.before_digest, push.rollout.fence, lost.number, knowledge.known
+        )
+        if verdict.final or pause is None:
+            break
+        _wait(pause, line.lease)
+    attempt.stage = Attempt.Stage.DONE
+    evidence.say(found.output, _secrets(push))
+    return _outcome(verdict, knowledge, evidence)
+
+
+def _wait(seconds: float, lease: Lease) -> None:
+    """Give a file that is written late its time, while the container stays ours."""
+    database.rest()
+    while seconds > 0:
+        time.sleep(min(seconds, 1.0))
+        seconds -= 1.0
+        lease.tick()
+
+
+def _see(
+    push: Push, attempt: Attempt, line: Line, evidence: Evidence
+) -> tuple[nlserver.Look, proof.Knowledge]:
+    """Look at the file, and ask what is known of the secret in it."""
     connection = line.open(push.container)
     evidence.host_key = connection.host_key
-    attempt.stage = Attempt.Stage.REPORTING
     found = nlserver.look(connection, _job(push, attempt.number))
-    attempt.stage = Attempt.Stage.DONE
-    evidence.output, evidence.build = redaction.redact(found.output), found.ready.build
-    evidence.keep(found.after)
-    verdict = nlserver.judge_look(
-        found,
-        _account(push),
-        lost.before_digest,
-        push.rollout.fence,
-        lost.number,
-        known_digests=_known_digests(push),
-    )
-    return _outcome(verdict, evidence)
+    evidence.build = found.ready.build
+    evidence.keep(found.after, _secrets(push))
+    return found, _know(found.after.digest, push)
 
 
-def _outcome(verdict: nlserver.Verdict, evidence: Evidence) -> Outcome:
+def _know(digest: str, push: Push) -> proof.Knowledge:
+    """Ask what is known of a digest; a report that is at hand must not be lost to a database that is away."""
+    return _insist(partial(proof.knowledge_of, digest, push), "the proofs", push)
+
+
+@sensitive_variables()
+def _secrets(push: Push) -> list[Secret]:
+    """What has to be cut out of whatever the container says, as far as it can be decrypted."""
+    with suppress(UnreadableSecret):
+        return [services.reveal(push.rollout.secret)]
+    return []
+
+
+def _outcome(verdict: nlserver.Verdict, knowledge: proof.Knowledge, evidence: Evidence) -> Outcome:
     """Say a verdict in a push's own states; to be sent again means queued."""
-    evidence.notes = list(verdict.notes)
+    evidence.notes = [*verdict.notes, *knowledge.elsewhere]
     state = Push.State.QUEUED if verdict.state == "requeue" else verdict.state
-    return Outcome(state, verdict.code, verdict.written)
+    if verdict.code == Code.DIGEST_AMBIGUOUS:
+        logger.error("One digest is proven for two versions.", extra={"digest": evidence.after_digest})
+    return Outcome(state, verdict.code, verdict.written, verdict.proof, verdict.again)
 
 
 def _commit_point(push: Push, attempt: Attempt, lease: Lease) -> None:
@@ -373,23 +429,16 @@ def _account(push: Push) -> nlserver.Account:
     return nlserver.Account(account.organization_id, account.client_id, account.technical_account_id)
 
 
-def _known_digests(push: Push) -> frozenset[str]:
-    """Digests that proven writes of this same secret version left on this installation."""
-    same = Q(push__installation=push.installation_id, push__rollout__secret=push.rollout.secret_id)
-    digests = Attempt.objects.proofs().filter(same).exclude(after_digest="")
-    return frozenset(digests.values_list("after_digest", flat=True))
-
-
-def _finish(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evidence, lease: Lease) -> None:
-    """Write down the outcome; try again while the database is away, as long as the lease may last."""
+def _insist(action: Callable[[], Result], what: str, push: Push) -> Result:
+    """Ask the database, again and again while it is away, as long as the lease may last."""
     deadline = time.monotonic() + settings.PUSH_LEASE
     while True:
         try:
-            return _write_outcome(push, attempt, outcome, evidence, lease)
+            return action()
         except OperationalError:
             if time.monotonic() > deadline:
                 raise
-            logger.warning("The database did not take the outcome of push %s; trying again.", push.pk)
+            logger.warning("The database did not answer about %s of push %s; trying again.", what, push.pk)
             with suppress(OperationalError):
                 close_old_connections()
             time.sleep(1)

@@ -147,6 +147,8 @@ class Push(WithChoices):
     cause_message = models.CharField(max_length=250, blank=True)
     is_written = models.BooleanField(_("in the file"), null=True)
     replaced = models.BooleanField(default=False)
+    resent = models.BooleanField(default=False)
+    """Whether it was sent once more by itself since a person asked, for its write was not confirmed."""
     requested = models.DateTimeField(_("requested"), auto_now_add=True)
     finished = models.DateTimeField(_("finished"), null=True)
 
@@ -215,14 +217,10 @@ class Push(WithChoices):
         return known
 
 
-WRITTEN = (Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED)
-"""Codes of failures that came after the values were seen in the file."""
-
-
 class AttemptQuerySet(models.QuerySet["Attempt"]):
     def proofs(self) -> Self:
-        """Attempts after which the values were seen in the file, whatever became of the reload."""
-        return self.filter(Q(verdict=Push.State.SUCCEEDED) | Q(code__in=WRITTEN))
+        """Attempts after which the file was known to hold their version, whatever became of the reload."""
+        return self.filter(proof__in=HOLDING)
 
 
 class Attempt(WithChoices):
@@ -245,6 +243,14 @@ class Attempt(WithChoices):
         REPORTING = "reporting", _("Reading the report")
         DONE = "done", _("Done")
 
+    class Proof(models.TextChoices):
+        """On what it rests that the file holds this version; `instances.nlserver.verdict` decides it."""
+
+        CHANGED = "changed", _("The encrypted secret changed while nlserver ran, and stayed so")
+        REPEATED = "repeated", _("It had changed in an unconfirmed attempt, and a clean one left it so")
+        RECOGNIZED = "recognized", _("The file shows what was proven for this version before")
+        CANDIDATE = "candidate", _("The encrypted secret changed, but nobody confirmed it yet")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     push = models.ForeignKey(Push, models.PROTECT, related_name="attempts")
     number = models.PositiveIntegerField(_("number"))
@@ -266,6 +272,7 @@ class Attempt(WithChoices):
     output = models.TextField(_("output"), blank=True)
     before_digest = models.TextField(blank=True)
     after_digest = models.TextField(blank=True)
+    proof = models.CharField(_("proof"), max_length=10, choices=Proof, blank=True, db_default="", default="")
     build = models.PositiveIntegerField(_("build"), null=True)
     host_key = models.CharField(_("host key"), max_length=60, blank=True)
     notes = models.JSONField(default=list)
@@ -286,19 +293,24 @@ class Attempt(WithChoices):
         return f"attempt {self.number} of {self.push}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
-        """Store the attempt; one that proves a write says what its installation holds from now on."""
+        """Store the attempt, and what it proved: about its digest, and about its installation."""
         super().save(*args, **kwargs)
-        if self.is_proof:
+        if self.proof in HOLDING:
             ProvenWrite.note(self)
-
-    @property
-    def is_proof(self) -> bool:
-        """Whether this is one of `AttemptQuerySet.proofs`."""
-        return self.verdict == Push.State.SUCCEEDED or self.code in WRITTEN
+        if self.proof in ROOTS:
+            ProvenDigest.note(self)
+        elif self.proof == self.Proof.CANDIDATE:
+            CandidateDigest.note(self)
 
     @property
     def explanation(self) -> Explanation | None:
         return explain(self.code) if self.code else None
+
+
+ROOTS = (Attempt.Proof.CHANGED, Attempt.Proof.REPEATED)
+"""What makes a digest known for a version."""
+HOLDING = (*ROOTS, Attempt.Proof.RECOGNIZED)
+"""After which the file is known to hold the version."""
 
 
 def last_attempt_number() -> Coalesce:
@@ -328,7 +340,7 @@ class ProvenWriteQuerySet(models.QuerySet["ProvenWrite"]):
 
 
 class ProvenWrite(models.Model):
-    """The last proven write of an installation: which secret version, and the digest it left in the file.
+    """The last version that an installation was known to hold, and the digest of it in the file.
 
     Kept beside the attempts, which say the same, because pages count it for the whole fleet.
     """
@@ -357,6 +369,57 @@ class ProvenWrite(models.Model):
         if not cls.objects.filter(pk=push.installation_id, fence__lte=fence).update(**values):
             first = cls(installation_id=push.installation_id, **values)
             cls.objects.bulk_create([first], ignore_conflicts=True)  # there is one: it is newer
+
+
+class ProvenDigest(models.Model):
+    """An encrypted secret that is known to be one version's, by the first attempt that proved it.
+
+    Equal ciphertext is equal plaintext, so it proves that version wherever else it is seen. Only root proofs
+    stand here: what was merely recognized would let one error vouch for the next.
+    """
+
+    digest = models.CharField(max_length=64)
+    secret = models.ForeignKey(ClientSecret, models.PROTECT, related_name="proven_digests")
+    attempt = models.ForeignKey(Attempt, models.PROTECT, related_name="+")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["digest", "secret"], name="rollouts_digest_once_per_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.digest[:12]}: {self.secret}"
+
+    @classmethod
+    def note(cls, attempt: Attempt) -> None:
+        """Keep a root proof, unless the same was proven before."""
+        secret_id = attempt.push.rollout.secret_id
+        proven = ProvenDigest(digest=attempt.after_digest, secret_id=secret_id, attempt=attempt)
+        ProvenDigest.objects.bulk_create([proven], ignore_conflicts=True)
+
+
+class CandidateDigest(models.Model):
+    """What an unconfirmed attempt left in an installation's file: a clean repeat that leaves it proves it."""
+
+    installation = models.OneToOneField(Installation, models.CASCADE, primary_key=True, related_name="+")
+    secret = models.ForeignKey(ClientSecret, models.PROTECT, related_name="+")
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.digest[:12]}: perhaps {self.secret} on {self.installation}"
+
+    @classmethod
+    def note(cls, attempt: Attempt) -> None:
+        """Keep the newest candidate of the attempt's installation."""
+        push = attempt.push
+        cls.objects.update_or_create(
+            installation_id=push.installation_id,
+            defaults={"secret_id": push.rollout.secret_id, "digest": attempt.after_digest},
+        )
 
 
 class Duty(models.Model):

@@ -177,6 +177,7 @@ def _requeue(push: Push, actor: Actor, message: str) -> str:
     values: dict[str, object] = {
         **due_in(),
         "tries": 0,
+        "resent": False,
         "cause": "retry",
         "cause_by": actor.name,
         "cause_message": message,

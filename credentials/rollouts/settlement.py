@@ -21,11 +21,16 @@ SENT = (Attempt.Stage.COMMITTING, Attempt.Stage.REPORTING, Attempt.Stage.DONE)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attempt showed. `state` is a push state; queued means: send it again."""
+    """What one attempt showed. `state` is a push state; queued means: send it again.
+
+    `proof` is one of `Attempt.Proof`, or empty. `again`: failed, to be sent once more without a person.
+    """
 
     state: str
     code: str = ""
     written: bool | None = None
+    proof: str = ""
+    again: bool = False
 
 
 def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
@@ -45,6 +50,7 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     Push.objects.filter(pk=push.pk).update(**values)
     state = str(values["state"])
     attempt.verdict, attempt.code, attempt.finished = state, outcome.code, Now()
+    attempt.proof = outcome.proof
     attempt.save()
     still_unknown = state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.LOOK
     if state != Push.State.QUEUED and not still_unknown:
@@ -83,6 +89,8 @@ def _values(push: Push, attempt: Attempt, outcome: Outcome) -> dict[str, object]
     queued = {"state": Push.State.QUEUED, "code": outcome.code, "cause": "automatic"}
     if outcome.state == Push.State.QUEUED:
         return queued | due_in()
+    if outcome.again and not push.resent and not exhausted:
+        return queued | {"resent": True} | _later(1)
     if outcome.state == Push.State.FAILED and explain(outcome.code).retries and not exhausted:
         return queued | _later(push.tries)
     return end | {"state": outcome.state}

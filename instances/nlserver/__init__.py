@@ -10,6 +10,7 @@ from instances.nlserver.report import (
     FileState,
     Journal,
     Look,
+    Mark,
     Outcome,
     Ready,
     Report,
@@ -17,7 +18,7 @@ from instances.nlserver.report import (
     parse_journal,
     parse_report,
 )
-from instances.nlserver.verdict import Verdict, judge, judge_look
+from instances.nlserver.verdict import Known, Verdict, judge, judge_again, judge_look
 
 __all__ = [
     "MIN_BUILD",
@@ -28,7 +29,9 @@ __all__ = [
     "FileState",
     "Job",
     "Journal",
+    "Known",
     "Look",
+    "Mark",
     "Outcome",
     "Ready",
     "Refused",
@@ -38,6 +41,7 @@ __all__ = [
     "Verdict",
     "command",
     "judge",
+    "judge_again",
     "judge_look",
     "look",
     "parse_journal",

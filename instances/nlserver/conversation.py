@@ -47,10 +47,9 @@ class Refused(Exception):
 class ReportLost(Exception):
     """The account was sent, and the connection or the script ended without a report: outcome unknown."""
 
-    code: str = Code.NO_REPORT
-
-    def __init__(self, output: bytes) -> None:
-        super().__init__(self.code)
+    def __init__(self, output: bytes, code: str = Code.NO_REPORT) -> None:
+        super().__init__(code)
+        self.code = code
         self.output = output
 
 
@@ -159,6 +158,8 @@ class Conversation:
             self._transcript.feed(line)
         # Paramiko may wait for a status that never comes, so only a report without an end asks for it.
         ended = self._transcript.fields.has("done")
+        if self._transcript.fields.malformed:
+            raise ReportLost(self.output, Code.ANSWER_MALFORMED)
         return parse_report(self._transcript, self.job, None if ended else self.talk.exit_status(5))
 
     def read_look(self, seconds: float) -> Look:
@@ -167,13 +168,15 @@ class Conversation:
             self._transcript.feed(line)
         fields = self._transcript.fields
         stopped = stopped_by(fields, None)
-        if not stopped and not fields.has("done"):
+        if fields.malformed or (not stopped and not fields.has("done")):
             self._raise_unready()
+        journal = parse_journal(fields.last("journal"))
         return Look(
             job=self.job,
             ready=self.seen(),
             after=fields.file_state("after"),
-            journal=parse_journal(fields.last("journal")),
+            journal=journal,
+            journal_unread=journal is None and fields.has("journal"),
             stopped=stopped,
             output=self.output,
         )
@@ -204,13 +207,14 @@ def refusal(transcript: Transcript, job: Job, ready: Ready) -> str:
         return Code.BUILD_UNKNOWN
     if ready.build < MIN_BUILD:
         return Code.BUILD_TOO_OLD
-    return "" if ready.before.read else Code.SCRIPT_NOT_RUN
+    return "" if ready.before.read or ready.before.torn else Code.FILE_UNREADABLE
 
 
 def _missing(transcript: Transcript, job: Job, ready: Ready) -> str:
     """The first thing that the script did not find, in the order in which it looks."""
     fields = transcript.fields
     signs = (
+        (fields.malformed, Code.ANSWER_MALFORMED),
         (not fields.has("user") and fields.has("tools"), Code.TOOLS_MISSING),
         (not fields.has("user"), _silence(fields, job)),
         (ready.user != job.user, Code.WRONG_USER),

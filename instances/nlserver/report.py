@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 from instances import ssh
 from instances.failures import Code
@@ -11,55 +12,161 @@ from instances.nlserver.job import Account, Job
 
 BUILD = re.compile(rb"build (\d{1,9})@?([0-9a-f]*)")
 ERROR_LINE = re.compile(rb"[^>\n]{0,39}>>>")
-VALUES_LIMIT = 100
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The secret in a file at one moment, as far as two moments are compared.
+
+    `digests` are those of all encrypted secrets that were found. `read`: they are known to be all there were.
+    """
+
+    read: bool = False
+    digests: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, word: str) -> Self | None:
+        """Read a word of the journal: a digest, `empty`, `none`, `many`, `unread`, or `-`: not yet read."""
+        if word == "-":
+            return None
+        if word in ("many", "unread"):
+            return cls()
+        return cls(True, frozenset() if word == "none" else frozenset({word}))
 
 
 @dataclass(frozen=True)
 class FileState:
     """What an instance's configuration file showed: every occurrence of the account's attributes.
 
-    `secrets` are SHA-256 digests of encrypted values, or `empty`. `stamp` is opaque (inode, size, times) and
-    only good for comparing. `read` says that the file was read to its end.
+    `secrets` are SHA-256 digests of encrypted values, or `empty`. `read` says that the file was read to its
+    end, `torn` that it ends before its root element does.
     """
 
-    stamp: str = ""
     organization_ids: tuple[str, ...] = ()
     client_ids: tuple[str, ...] = ()
     technical_account_ids: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     jwt: bool = False
     read: bool = False
+    torn: bool = False
 
     @property
     def digest(self) -> str:
-        """One text for all encrypted secrets in the file; empty if there is none."""
-        return ",".join(sorted(set(self.secrets)))
+        """The digest of the one encrypted secret in the file; empty if there is none, or more than one."""
+        found = set(self.secrets)
+        return found.pop() if len(found) == 1 and found != {"empty"} else ""
+
+    @property
+    def mark(self) -> Mark:
+        return Mark(self.read, frozenset(self.secrets))
 
     def shows(self, account: Account) -> bool:
-        """Whether the ids are those of the account and a secret is there.
-
-        Where nlserver writes the organization is not documented, so it counts only where the file has one.
-        """
+        """Whether the file was read, has the account's ids and no others, and a secret that is not empty."""
         return (
-            set(self.client_ids) == {account.client_id}
+            self.read
+            and set(self.client_ids) == {account.client_id}
             and set(self.technical_account_ids) == {account.technical_account_id}
             and set(self.organization_ids) - {""} <= {account.organization_id}
-            and bool(self.secrets)
-            and "empty" not in self.secrets
+            and bool(set(self.secrets) - {"empty"})
         )
+
+
+READINGS = ("before", "held", "written", "after")
+STEPS = ("config", "reload", "restart")
+OCCURRENCES = 40
+"""The script prints no more of our attributes than this for one reading."""
+_TEXT = r"[^\x00-\x1f\x7f]{0,200}"
+_YES = "yes"
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How a field may look, where in the conversation it stands, and how often it may be said."""
+
+    phase: int
+    value: re.Pattern[str]
+    times: int = 1
+
+
+def _shapes() -> dict[str, _Shape]:
+    def shape(phase: int, value: str, times: int = 1) -> _Shape:
+        return _Shape(phase, re.compile(value), times)
+
+    shapes = {
+        "shell": shape(0, _YES),
+        "argument": shape(1, "[a-z]{1,20}"),
+        "tools": shape(1, "[a-z0-9 -]{1,200}"),
+        "user": shape(2, r"[^\s\x00-\x1f\x7f]{0,100}"),
+        "nlserver": shape(3, r"missing|(/[A-Za-z0-9._-]+)+"),
+        "config": shape(4, "missing|readonly|present"),
+        "rc.probe": shape(5, r"[0-9]{1,3}", 2),
+        "errors.probe": shape(5, "[01]", 2),
+        "relay.probe": shape(5, "cut", 2),
+        "environment": shape(5, "unusable"),
+        "ready": shape(7, ""),
+        "late": shape(8, _YES),
+        "line": shape(8, "malformed"),
+        "busy": shape(8, _YES),
+        "newer": shape(8, "[0-9]{1,15} [0-9]{1,15}"),
+        "journal": shape(9, "[ -~]{0,600}"),
+        "took.config": shape(10, "[0-9]{1,6}"),
+        "done": shape(15, _YES),
+    }
+    for phase, reading in zip((6, 9, 11, 14), READINGS, strict=True):
+        for name in ("client_id", "technical_account_id", "organization_id"):
+            shapes[f"{reading}.{name}"] = shape(phase, _TEXT, OCCURRENCES)
+        shapes[f"{reading}.secret"] = shape(phase, f"{DIGEST.pattern}|empty", OCCURRENCES)
+        shapes[f"{reading}.jwt"] = shape(phase, "yes|", OCCURRENCES)
+        shapes[f"{reading}.read"] = shape(phase, "yes|no|torn")
+    for phase, step in zip((10, 12, 13), STEPS, strict=True):
+        shapes[f"rc.{step}"] = shape(phase, "[0-9]{1,3}")
+        shapes[f"errors.{step}"] = shape(phase, "[01]")
+        shapes[f"relay.{step}"] = shape(phase, "cut")
+    return shapes
+
+
+SHAPES = _shapes()
+RUNS = {"probe": _Shape(5, re.compile("probe"), 2)} | {
+    step: _Shape(phase, re.compile(step)) for phase, step in zip((10, 12, 13), STEPS, strict=True)
+}
+STATE = _Shape(-1, re.compile("unwritable"))
+"""Said wherever the disk turns out to be full, so it has no place of its own."""
 
 
 @dataclass
 class Fields:
-    """The marked lines of a conversation: key -> values in the order they came, in bounded number."""
+    """The marked lines of a conversation: key -> values in the order they came.
+
+    A container may be broken or hostile. A line that the script cannot have said (another key, another shape,
+    too often, out of order) makes the conversation `malformed`, and nothing of that line is kept: it could be
+    the secret itself.
+    """
 
     values: dict[str, list[str]] = field(default_factory=dict)
+    malformed: bool = False
+    _phase: int = 0
 
     def add(self, text: str) -> None:
-        key, equals, value = text.partition("=")
-        known = self.values.setdefault(key, []) if equals and len(self.values) < VALUES_LIMIT else []
-        if len(known) < VALUES_LIMIT:
-            known.append(value)
+        """Take one marked line without its mark."""
+        key, _equals, value = text.partition("=")
+        shape = self._shape(key, value)
+        if shape is None or not shape.value.fullmatch(value) or not self._fits(shape, key, value):
+            self.malformed = True
+            return
+        self._phase = max(self._phase, shape.phase)
+        self.values.setdefault(key, []).append(value)
+
+    @staticmethod
+    def _shape(key: str, value: str) -> _Shape | None:
+        if key == "run":
+            return RUNS.get(value)
+        return STATE if key == "state" else SHAPES.get(key)
+
+    def _fits(self, shape: _Shape, key: str, value: str) -> bool:
+        said = self.values.get(key, [])
+        times = said.count(value) if key == "run" else len(said)
+        return times < shape.times and (shape.phase < 0 or shape.phase >= self._phase)
 
     def last(self, key: str) -> str:
         return self.values.get(key, [""])[-1]
@@ -71,19 +178,19 @@ class Fields:
         return _number(self.last(key))
 
     def file_state(self, stage: str) -> FileState:
-        """The state reported under `before`, `held` or `after`."""
+        """The state reported under `before`, `held`, `written` or `after`."""
 
         def values(name: str) -> tuple[str, ...]:
             return tuple(html.unescape(value) for value in self.values.get(f"{stage}.{name}", ()))
 
         return FileState(
-            stamp=self.last(f"{stage}.file"),
             organization_ids=values("organization_id"),
             client_ids=values("client_id"),
             technical_account_ids=values("technical_account_id"),
             secrets=values("secret"),
             jwt="yes" in values("jwt"),
             read=self.last(f"{stage}.read") == "yes",
+            torn=self.last(f"{stage}.read") == "torn",
         )
 
 
@@ -167,34 +274,43 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """The end of a conversation. `held` is the file under the lock, just before nlserver ran.
+    """The end of a conversation: three readings of the file, and what the steps between them ended with.
 
-    `stopped` is the code of a conversation that ended by itself before nlserver ran, else empty.
-    `output` is unredacted.
+    `held` is the file under the lock, just before nlserver ran; `written` as nlserver left it, `after` at the
+    end. `took` is how long nlserver ran, in whole seconds. `stopped` is the code of a conversation that ended
+    by itself before nlserver ran, else empty. `output` is unredacted.
     """
 
     job: Job
     outcome: Outcome = field(default_factory=Outcome)
     held: FileState = field(default_factory=FileState)
+    written: FileState = field(default_factory=FileState)
     after: FileState = field(default_factory=FileState)
+    took: int | None = None
     stopped: str = ""
     output: bytes = b""
 
     @property
     def exit_codes(self) -> dict[str, int]:
         """Step name -> exit code, of the steps that ran."""
-        codes = {name: getattr(self.outcome, name) for name in ("config", "reload", "restart")}
+        codes = {name: getattr(self.outcome, name) for name in STEPS}
         return {name: code for name, code in codes.items() if code is not None}
 
 
 @dataclass(frozen=True)
 class Journal:
-    """What the script noted on the container about the last conversation that reached nlserver."""
+    """What the script noted on the container about the last conversation that reached nlserver.
+
+    `held` and `written` are None where a script of an older release wrote it, or had not read the file yet.
+    """
 
     fence: int
     attempt: int
     stage: str
     outcome: Outcome
+    held: Mark | None = None
+    written: Mark | None = None
+    took: int | None = None
 
     @property
     def order(self) -> tuple[int, int]:
@@ -204,12 +320,16 @@ class Journal:
 
 @dataclass(frozen=True)
 class Look:
-    """The container's file and journal, with no older conversation able to write any more."""
+    """The container's file and journal, with no older conversation able to write any more.
+
+    `journal_unread`: there is one, but it is not understood.
+    """
 
     job: Job
     ready: Ready
     after: FileState
     journal: Journal | None = None
+    journal_unread: bool = False
     stopped: str = ""
     output: bytes = b""
 
@@ -221,7 +341,7 @@ def stopped_by(fields: Fields, status: int | None) -> str:
         (fields.has("busy"), Code.BUSY),
         (fields.has("newer"), Code.NEWER_PUSH),
         (fields.last("state") == "unwritable", Code.NOT_WRITABLE),
-        (status in {97, 98} and not fields.has("held.file"), Code.CONNECTION_LOST),
+        (status in {97, 98} and not fields.has("held.read"), Code.CONNECTION_LOST),
     )
     return next((code for sign, code in signs if sign), "")
 
@@ -241,6 +361,8 @@ def parse_report(transcript: Transcript, job: Job, status: int | None) -> Report
             frozenset(_failed_steps(transcript)),
         ),
         held=fields.file_state("held"),
+        written=fields.file_state("written"),
+        took=fields.number("took.config"),
         after=fields.file_state("after"),
         stopped=stopped,
         output=transcript.output.text(),
@@ -249,15 +371,18 @@ def parse_report(transcript: Transcript, job: Job, status: int | None) -> Report
 
 def _failed_steps(transcript: Transcript) -> Iterable[str]:
     """Steps with an error line, as the script counted over everything and as it arrived here."""
-    steps = ("config", "reload", "restart")
-    told = (name for name in steps if transcript.fields.last(f"errors.{name}") == "1")
-    return {*told, *(transcript.failed_steps & set(steps))}
+    told = (name for name in STEPS if transcript.fields.last(f"errors.{name}") == "1")
+    return {*told, *(transcript.failed_steps & set(STEPS))}
 
 
+MARK = f"({DIGEST.pattern}|empty|none|many|unread|-)"
 JOURNAL = re.compile(
     r"(\d{1,15}) (\d{1,15}) (begun|configured|done)"
     r" config=(\d{1,3}|-) reload=(\d{1,3}|-) restart=(\d{1,3}|-) errors=([a-z0,]{1,40})"
+    rf"(?: held={MARK} written={MARK} took=(\d{{1,6}}|-))?"
+    r"(?: [a-z_]+=[!-~]{1,100})*"
 )
+"""Newer releases add fields, and older ones had fewer: both are read."""
 
 
 def parse_journal(text: str) -> Journal | None:
@@ -265,6 +390,8 @@ def parse_journal(text: str) -> Journal | None:
     found = JOURNAL.fullmatch(text.strip())
     if not found:
         return None
-    fence, attempt, stage, config, reload, restart, errors = found.groups()
+    fence, attempt, stage, config, reload, restart, errors, held, written, took = found.groups()
     codes = (_number(config), _number(reload), _number(restart))
-    return Journal(int(fence), int(attempt), stage, Outcome(*codes, frozenset(errors.split(",")) - {"0"}))
+    outcome = Outcome(*codes, frozenset(errors.split(",")) - {"0"})
+    marks = (Mark.parse(held or "-"), Mark.parse(written or "-"))
+    return Journal(int(fence), int(attempt), stage, outcome, *marks, _number(took or "-"))

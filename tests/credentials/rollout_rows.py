@@ -107,6 +107,7 @@ def finish(push: Push, *, state: str, code: str = "", output: str = "", cause: s
         output=output,
         before_digest="b" * 64,
         after_digest=FILE_DIGEST,
+        proof=Attempt.Proof.CHANGED if state == Push.State.SUCCEEDED else "",
         build=9394,
         host_key="SHA256:abc",
     )

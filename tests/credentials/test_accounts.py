@@ -76,6 +76,7 @@ def deliver(
             after_digest=digest,
             output=output,
             verdict="succeeded",
+            proof="changed",
             stage="done",
         )
         Push.objects.filter(pk=push.pk).update(state="succeeded")

@@ -9,14 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instances import nlserver
-from instances.failures import Code
-from instances.nlserver import FileState, Job, Journal, Look, Outcome, Ready, Report, Verdict
+from instances.nlserver import FileState, Job, Journal, Mark, Outcome, Ready
 from tests.instances.shell_fleet import ACCOUNT, NONCE
 
 MARK = f"PORTAL {NONCE} ".encode()
-BEFORE = FileState("1", (), ("old",), ("old",), ("d0",), read=True)
-AFTER = FileState("2", (), (ACCOUNT.client_id,), (ACCOUNT.technical_account_id,), ("d1",), read=True)
-DONE = Outcome(config=0, reload=0)
+A, B = "a" * 64, "b" * 64
+AFTER = FileState((), (ACCOUNT.client_id,), (ACCOUNT.technical_account_id,), (A,), read=True)
 
 
 def job(**changes: Any) -> Job:  # Any: a test's way to vary one value
@@ -26,11 +24,6 @@ def job(**changes: Any) -> Job:  # Any: a test's way to vary one value
 
 def state(**changes: Any) -> FileState:
     return replace(AFTER, **changes)
-
-
-def report(**changes: Any) -> Report:
-    values: dict[str, Any] = {"job": job(), "outcome": DONE, "held": BEFORE, "after": AFTER}
-    return Report(**(values | changes))
 
 
 class TestJob:
@@ -114,7 +107,8 @@ class TestTranscript:
         assert not taken.ready
 
     def test_empty_lines_around_marked_ones_are_left_out(self) -> None:
-        taken = transcript(b"\n", MARK + b"a=1\n", b"\n", MARK + b"b=1\n", b"text\n", b"\n", MARK + b"c=1\n")
+        fields = [MARK + key + b"\n" for key in (b"user=x", b"config=present", b"done=yes")]
+        taken = transcript(b"\n", fields[0], b"\n", fields[1], b"text\n", b"\n", fields[2])
         assert taken.output.text() == b"text\n\n"
 
     @pytest.mark.parametrize(
@@ -147,14 +141,14 @@ class TestTranscript:
         taken = nlserver.Transcript(NONCE)
         for line in lines:
             taken.feed(line)
-        for stage in ("before", "held", "after"):
+        for stage in nlserver.report.READINGS:
             taken.fields.file_state(stage)
         nlserver.parse_report(taken, job(), None)
         nlserver.refusal(taken, job(), Ready())
         nlserver.parse_journal(taken.fields.last("journal"))
 
     KEYS = st.sampled_from(
-        ["after.secret", "rc.config", "journal", "user", "before.file", "done", "run", "x"]
+        ["after.secret", "rc.config", "journal", "user", "before.read", "done", "run", "x"]
     )
 
     @given(st.lists(st.tuples(KEYS, st.text(max_size=20))))
@@ -163,15 +157,11 @@ class TestTranscript:
         for key, value in pairs:
             taken.feed(MARK + f"{key}={value}\n".encode("utf-8", "replace"))
         found = nlserver.parse_report(taken, job(), 0)
-        assert found is None or nlserver.judge(found, ACCOUNT, BEFORE).state != "succeeded"
+        assert found is None or nlserver.judge(found, ACCOUNT).state != "succeeded"
 
     def test_entities_in_values_are_resolved(self) -> None:
         taken = transcript(MARK + b"after.client_id=a&amp;b&#64;c\n")
         assert taken.fields.file_state("after").client_ids == ("a&b@c",)
-
-    def test_fields_are_bounded_in_number(self) -> None:
-        taken = transcript(*(MARK + f"key{n}=1\n".encode() for n in range(500)), *[MARK + b"a=1\n"] * 500)
-        assert len(taken.fields.values) <= nlserver.report.VALUES_LIMIT
 
     @pytest.mark.parametrize(
         "text", ["", "garbage", "1 2 done", "1 2 begun config=x reload=- restart=- errors=0"]
@@ -184,6 +174,92 @@ class TestTranscript:
         outcome = Outcome(0, 1, None, frozenset({"config", "reload"}))
         assert nlserver.parse_journal(text) == Journal(7, 2, "done", outcome)
 
+    @pytest.mark.parametrize(
+        ("word", "mark"),
+        [
+            (A, Mark(True, frozenset({A}))),
+            ("empty", Mark(True, frozenset({"empty"}))),
+            ("none", Mark(True)),
+            ("many", Mark()),
+            ("unread", Mark()),
+            ("-", None),
+        ],
+    )
+    def test_a_journal_tells_the_secrets_around_nlserver(self, word: str, mark: Mark | None) -> None:
+        text = f"7 2 begun config=- reload=- restart=- errors=0 held={word} written={word} took=3"
+        found = nlserver.parse_journal(text)
+        assert found
+        assert (found.held, found.written, found.took) == (mark, mark, 3)
+
+    def test_a_journal_of_a_newer_release_is_read(self) -> None:
+        text = f"7 2 done config=0 reload=0 restart=- errors=0 held={A} written={B} took=0 portal=x seen=1"
+        found = nlserver.parse_journal(text)
+        assert found
+        assert found.written == Mark(True, frozenset({B}))
+
+
+def report_lines(**changes: bytes | None) -> list[bytes]:
+    """What the script says in a conversation that goes well; a change replaces a line, None leaves it out."""
+    reading = [b"client_id=c", b"technical_account_id=t", b"organization_id=o", b"read=yes"]
+    digests = {b"before": A, b"held": A, b"written": B, b"after": B}
+    said = {
+        b"user": b"neolane", b"nlserver": b"/n/nl7/bin/nlserver", b"config": b"present", b"run": b"probe",
+        b"rc.probe": b"0", b"errors.probe": b"0",
+    }  # fmt: skip
+    lines = [key + b"=" + value for key, value in said.items()]
+    steps = {
+        b"held": [b"ready"],
+        b"written": [b"run=config", b"rc.config=0", b"errors.config=0", b"took.config=1"],
+        b"after": [b"run=reload", b"rc.reload=0", b"errors.reload=0"],
+    }
+    for name, digest in digests.items():
+        lines += steps.get(name, [])
+        lines += [name + b"." + each for each in (b"secret=" + digest.encode(), *reading)]
+    lines.append(b"done=yes")
+    for old, new in changes.items():
+        at = next(n for n, line in enumerate(lines) if line.startswith(old.replace("_", ".").encode()))
+        lines[at : at + 1] = [] if new is None else [new]
+    return [MARK + line + b"\n" for line in lines]
+
+
+class TestShapes:
+    def test_a_conversation_that_goes_well_has_the_right_shape(self) -> None:
+        taken = transcript(*report_lines())
+        assert not taken.fields.malformed
+        found = nlserver.parse_report(taken, job(), None)
+        assert found
+        assert (found.took, found.written.digest, found.after.digest) == (1, B, B)
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            report_lines(after_secret=b"after.secret=p8e-the-secret-itself-in-the-clear"),
+            report_lines(after_secret=b"after.secret=" + b"f" * 65),
+            report_lines(after_secret=b"after.secret=" + b"F" * 64),
+            report_lines(after_read=b"after.read=maybe"),
+            report_lines(after_client=b"after.client_id=" + b"c" * 201),
+            report_lines(rc_config=b"rc.config=0000"),
+            report_lines(took_config=b"took.config=-1"),
+            report_lines(done=b"done=perhaps"),
+            report_lines(user=b"user=p8e a secret"),
+            [*report_lines(), MARK + b"after.read=yes\n"],
+            [*report_lines(), MARK + b"done=yes\n"],
+            [*report_lines(done=None), MARK + b"held.read=yes\n", MARK + b"done=yes\n"],
+            [MARK + b"after.read=yes\n", *report_lines()],
+            [*report_lines(), MARK + b"unheard_of=1\n"],
+            [MARK + b"user\n", *report_lines()],
+            [MARK + b"run=something\n", *report_lines()],
+            [*(MARK + f"key{n}=1\n".encode() for n in range(10_000)), *report_lines()],
+            [*report_lines(done=None), *[MARK + f"after.secret={B}\n".encode()] * 41],
+        ],
+    )
+    def test_what_the_script_cannot_have_said_is_malformed_and_not_kept(self, lines: list[bytes]) -> None:
+        taken = transcript(*lines)
+        assert taken.fields.malformed
+        assert "p8e" not in str(taken.fields.values)
+        assert sum(map(len, taken.fields.values.values())) < 100
+        assert nlserver.refusal(taken, job(), Ready()) == "answer_malformed"
+
 
 class TestFileState:
     @pytest.mark.parametrize(
@@ -193,7 +269,8 @@ class TestFileState:
             {"organization_ids": (ACCOUNT.organization_id,)},
             {"organization_ids": ("", ACCOUNT.organization_id)},
             {"client_ids": (ACCOUNT.client_id,) * 2},
-            {"secrets": ("d1", "d2")},
+            {"secrets": (A, B)},
+            {"secrets": (A, "empty")},
         ],
     )
     def test_shows_the_account(self, changes: dict[str, object]) -> None:
@@ -210,129 +287,9 @@ class TestFileState:
             {"organization_ids": ("OTHER@AdobeOrg",)},
             {"secrets": ()},
             {"secrets": ("empty",)},
-            {"secrets": ("d1", "empty")},
+            {"read": False},
+            {"read": False, "torn": True},
         ],
     )
     def test_does_not_show_the_account(self, changes: dict[str, object]) -> None:
         assert not state(**changes).shows(ACCOUNT)
-
-
-SAME_SECRET = {"after": state(secrets=BEFORE.secrets, stamp=BEFORE.stamp)}
-UNCHANGED = {"after": BEFORE}
-WRONG_IDS = {"after": state(client_ids=("other",))}
-
-
-@pytest.mark.parametrize(
-    ("changes", "state", "code", "written"),
-    [
-        ({}, "succeeded", "", True),
-        ({"after": state(secrets=BEFORE.secrets)}, "succeeded", "", True),
-        ({"after": state(stamp=BEFORE.stamp)}, "succeeded", "", True),
-        (SAME_SECRET, "failed", Code.NOT_PROVEN, False),
-        ({"held": AFTER}, "failed", Code.NOT_PROVEN, False),
-        (UNCHANGED, "failed", Code.NOT_APPLIED, False),
-        (WRONG_IDS, "failed", Code.NOT_APPLIED, True),
-        ({"after": FileState()}, "failed", Code.NOT_APPLIED, True),
-        ({"after": state(read=False)}, "failed", Code.NOT_APPLIED, True),
-        ({"outcome": Outcome(1)} | UNCHANGED, "failed", Code.REFUSED_BY_NLSERVER, False),
-        ({"outcome": Outcome(1)}, "failed", Code.REFUSED_BY_NLSERVER, True),
-        ({"outcome": Outcome(0, 0, None, frozenset({"config"}))}, "failed", Code.REFUSED_BY_NLSERVER, True),
-        ({"outcome": Outcome(None)}, "failed", Code.REFUSED_BY_NLSERVER, True),
-        ({"outcome": Outcome(124)} | UNCHANGED, "failed", Code.STOPPED_BY_LIMIT, False),
-        ({"outcome": Outcome(124)}, "failed", Code.RELOAD_NOT_CONFIRMED, True),
-        ({"outcome": Outcome(137)}, "failed", Code.RELOAD_NOT_CONFIRMED, True),
-        ({"outcome": Outcome(124)} | WRONG_IDS, "failed", Code.STOPPED_BY_LIMIT, True),
-        ({"outcome": Outcome(0, 1)}, "failed", Code.RELOAD_FAILED, True),
-        ({"outcome": Outcome(0, 0, None, frozenset({"reload"}))}, "failed", Code.RELOAD_FAILED, True),
-        ({"outcome": Outcome(0, None)}, "failed", Code.RELOAD_NOT_CONFIRMED, True),
-        (
-            {"outcome": Outcome(0, 0, 3), "job": job(restart_pipelined=True)},
-            "failed",
-            Code.RELOAD_FAILED,
-            True,
-        ),
-        ({"job": job(restart_pipelined=True)}, "failed", Code.RELOAD_NOT_CONFIRMED, True),
-        ({"outcome": Outcome(0), "job": job(reload=False)}, "succeeded", "", True),
-        ({"stopped": Code.TOO_LATE}, "failed", Code.TOO_LATE, False),
-        ({"stopped": Code.BUSY}, "failed", Code.BUSY, False),
-        ({"stopped": Code.CONNECTION_LOST}, "failed", Code.CONNECTION_LOST, False),
-        ({"stopped": Code.NEWER_PUSH}, "superseded", Code.NEWER_PUSH, False),
-    ],
-)
-def test_a_report_is_judged(changes: dict[str, object], state: str, code: str, written: bool) -> None:
-    verdict = nlserver.judge(report(**changes), ACCOUNT, BEFORE)
-    assert (verdict.state, verdict.code, verdict.written) == (state, code, written)
-
-
-def test_an_unchanged_file_is_good_if_a_proven_push_of_this_secret_left_it() -> None:
-    known = frozenset(BEFORE.secrets)
-    verdict = nlserver.judge(report(**SAME_SECRET), ACCOUNT, BEFORE, known_digests=known)
-    assert verdict == Verdict("succeeded", written=False)
-
-
-def test_without_a_state_under_the_lock_the_one_before_counts() -> None:
-    unheld = report(held=FileState(), after=state(stamp="1", secrets=("d0",)))
-    assert nlserver.judge(unheld, ACCOUNT, BEFORE).code == Code.NOT_PROVEN
-
-
-def test_a_jwt_key_that_is_still_there_is_noted() -> None:
-    assert nlserver.judge(report(after=state(jwt=True)), ACCOUNT, BEFORE) == Verdict(
-        "succeeded", "", True, ("jwt",)
-    )
-
-
-def look(**changes: Any) -> Look:
-    journal = Journal(7, 2, "done", DONE)
-    values: dict[str, Any] = {"job": job(attempt=3), "ready": Ready(), "after": AFTER, "journal": journal}
-    return Look(**(values | changes))
-
-
-def journal(
-    stage: str = "done", *codes: int | None, pair: tuple[int, int] = (7, 2), errors: str = ""
-) -> Journal:
-    config, reload, restart = (*codes, None, None, None)[:3]
-    return Journal(*pair, stage, Outcome(config, reload, restart, frozenset(errors.split())))
-
-
-@pytest.mark.parametrize(
-    ("changes", "state", "code", "written"),
-    [
-        ({}, "succeeded", "", True),
-        (UNCHANGED, "requeue", "", False),
-        ({"after": state(secrets=BEFORE.secrets)}, "requeue", "", False),
-        (WRONG_IDS, "failed", Code.CHANGED_BY_OTHERS, True),
-        ({"journal": journal("done", 0, 1)}, "failed", Code.RELOAD_FAILED, True),
-        ({"journal": journal("done", 3)} | UNCHANGED, "failed", Code.REFUSED_BY_NLSERVER, False),
-        ({"journal": journal("done", 0, 0, errors="config")}, "failed", Code.REFUSED_BY_NLSERVER, True),
-        ({"journal": journal("done", 0, 0, errors="reload")}, "failed", Code.RELOAD_FAILED, True),
-        ({"journal": journal("done", 124)} | UNCHANGED, "failed", Code.STOPPED_BY_LIMIT, False),
-        ({"journal": journal("configured", 0)}, "failed", Code.RELOAD_NOT_CONFIRMED, True),
-        ({"journal": journal("begun")}, "failed", Code.RELOAD_NOT_CONFIRMED, True),
-        ({"journal": journal("begun")} | UNCHANGED, "requeue", "", False),
-        ({"journal": journal("begun")} | WRONG_IDS, "failed", Code.CHANGED_BY_OTHERS, True),
-        ({"journal": None} | UNCHANGED, "requeue", "", False),
-        ({"journal": None}, "requeue", "", None),  # our nlserver never ran: another hand wrote
-        ({"journal": None} | WRONG_IDS, "failed", Code.CHANGED_BY_OTHERS, True),
-        ({"journal": journal("done", 0, 0, pair=(7, 1))} | UNCHANGED, "requeue", "", False),
-        ({"journal": journal("done", 0, 0, pair=(7, 3))}, "superseded", Code.NEWER_PUSH, None),
-        ({"journal": journal("done", 0, 0, pair=(8, 1))}, "superseded", Code.NEWER_PUSH, None),
-        ({"stopped": Code.NEWER_PUSH}, "superseded", Code.NEWER_PUSH, None),
-        ({"stopped": Code.BUSY}, "unknown", Code.BUSY, None),
-        ({"after": FileState()}, "unknown", Code.NO_REPORT, None),
-    ],
-)
-def test_a_look_is_judged(changes: dict[str, object], state: str, code: str, written: bool | None) -> None:
-    verdict = nlserver.judge_look(look(**changes), ACCOUNT, BEFORE.digest, 7, 2)
-    assert (verdict.state, verdict.code, verdict.written) == (state, code, written)
-
-
-def test_a_look_accepts_an_unchanged_file_that_a_proven_push_left() -> None:
-    found = look(after=state(secrets=BEFORE.secrets))
-    verdict = nlserver.judge_look(found, ACCOUNT, BEFORE.digest, 7, 2, frozenset(BEFORE.secrets))
-    assert verdict == Verdict("succeeded", written=False)
-
-
-def test_an_unchanged_file_whose_push_never_ran_is_sent_again_even_if_known() -> None:
-    found = look(after=state(secrets=BEFORE.secrets), journal=None)
-    verdict = nlserver.judge_look(found, ACCOUNT, BEFORE.digest, 7, 2, frozenset(BEFORE.secrets))
-    assert verdict.state == "requeue"

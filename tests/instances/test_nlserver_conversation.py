@@ -62,9 +62,9 @@ def push(
     connection: ssh.Connection, job: nlserver.Job, before_newline: Callable[[], None] = nothing
 ) -> tuple[nlserver.Report, nlserver.Verdict]:
     with nlserver.Conversation(connection, job) as conversation:
-        ready = conversation.ready()
+        conversation.ready()
         report = conversation.commit(ACCOUNT, SECRET, before_newline=before_newline)
-    return report, nlserver.judge(report, ACCOUNT, ready.before)
+    return report, nlserver.judge(report, ACCOUNT)
 
 
 def test_a_push_succeeds_and_tells_everything(connection: ssh.Connection, container: ShellContainer) -> None:
@@ -76,7 +76,7 @@ def test_a_push_succeeds_and_tells_everything(connection: ssh.Connection, contai
     assert report.exit_codes == {"config": 0, "reload": 0, "restart": 0}
     assert b"build 9383" in report.output
     assert b"PORTAL" not in report.output
-    assert nlserver.judge(report, ACCOUNT, ready.before) == nlserver.Verdict("succeeded", written=True)
+    assert nlserver.judge(report, ACCOUNT) == nlserver.Verdict("succeeded", written=True, proof="changed")
     assert "p8e-canary-secret" in container.calls()[1][2]
 
 
@@ -88,8 +88,8 @@ def test_several_pushes_share_a_connection(connection: ssh.Connection, container
 @pytest.mark.parametrize(
     ("fault", "argument", "code"),
     [
-        ("exit", 3, Code.REFUSED_BY_NLSERVER),
-        ("error", "16:08:56 >>> XTK-170006 refused", Code.REFUSED_BY_NLSERVER),
+        ("exit", 3, Code.WRITE_NOT_CONFIRMED),
+        ("error", "16:08:56 >>> XTK-170006 refused", Code.WRITE_NOT_CONFIRMED),
         ("reload-exit", 2, Code.RELOAD_FAILED),
         ("reload-error", "", Code.RELOAD_FAILED),
         ("no-write", "", Code.NOT_APPLIED),
@@ -107,25 +107,19 @@ def test_a_stopped_nlserver_is_told(connection: ssh.Connection, container: Shell
     assert push(connection, container.job(limit=1))[1].code == Code.STOPPED_BY_LIMIT
 
 
-def test_a_rewrite_with_the_same_cipher_is_proven_by_the_file(
-    connection: ssh.Connection, container: ShellContainer
+@pytest.mark.parametrize("liar", ["same-cipher", "no-write"])
+def test_an_unchanged_secret_is_not_proven_unless_its_digest_is_known(
+    connection: ssh.Connection, container: ShellContainer, liar: str
 ) -> None:
     container.fault("same-cipher")
-    assert push(connection, container.job())[1].state == "succeeded"
+    first, verdict = push(connection, container.job())
+    assert verdict.state == "succeeded"
+    container.fault(liar)
     report, verdict = push(connection, container.job(attempt=2))
-    assert report.held.digest == report.after.digest
-    assert verdict == nlserver.Verdict("succeeded", written=True)
-
-
-def test_an_untouched_file_is_not_proven_unless_its_digest_is_known(
-    connection: ssh.Connection, container: ShellContainer
-) -> None:
-    first, _ = push(connection, container.job())
-    container.fault("no-write")
-    report, verdict = push(connection, container.job(attempt=2))
-    assert verdict.code == Code.NOT_PROVEN
-    known = frozenset({first.after.digest})
-    assert nlserver.judge(report, ACCOUNT, first.after, known_digests=known).state == "succeeded"
+    assert report.held.digest == report.after.digest == first.after.digest
+    assert (verdict.code, verdict.final) == (Code.NOT_PROVEN, False)
+    known = nlserver.Known(this=True)
+    assert nlserver.judge(report, ACCOUNT, known) == nlserver.Verdict("succeeded", "", True, "recognized")
 
 
 def refusal(connection: ssh.Connection, job: nlserver.Job) -> nlserver.Refused:
@@ -255,8 +249,8 @@ def lose_report(sshd: OpenSSHServer, container: ShellContainer, job: nlserver.Jo
     [
         ({}, "succeeded", ""),
         ({"exit": 3, "no-write": ""}, "failed", Code.REFUSED_BY_NLSERVER),
-        ({"error": "16:08:56 >>> refused"}, "failed", Code.REFUSED_BY_NLSERVER),
-        ({"no-write": ""}, "requeue", ""),
+        ({"error": "16:08:56 >>> refused"}, "failed", Code.WRITE_NOT_CONFIRMED),
+        ({"no-write": ""}, "failed", Code.NOT_APPLIED),
         ({"reload-exit": 4}, "failed", Code.RELOAD_FAILED),
     ],
 )

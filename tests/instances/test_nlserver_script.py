@@ -2,6 +2,7 @@
 
 import fcntl
 import getpass
+import hashlib
 import os
 import signal
 import stat
@@ -15,9 +16,11 @@ from uuid import uuid4
 import pytest
 
 from instances import nlserver
+from instances.nlserver import Mark
 from tests.instances.shell_fleet import (
     ACCOUNT,
     LINE,
+    OLD_CONFIG,
     SHELLS,
     ShellContainer,
     argv,
@@ -52,6 +55,14 @@ def held_lock(container: ShellContainer) -> Iterator[int]:
     os.close(lock)
 
 
+OLD_DIGEST = hashlib.sha256(b"@b2xk").hexdigest()
+
+
+def ending(journal: str) -> str:
+    """What a line of the journal says about the steps, without the file before and after them."""
+    return journal.partition(" held=")[0]
+
+
 def lock_is_free(container: ShellContainer) -> bool:
     with (container.state / "prod1.lock").open() as lock:
         try:
@@ -77,7 +88,9 @@ def test_an_account_is_written_reloaded_and_read_back(shell: str, container: She
     assert reply.fields.file_state("before").client_ids == ("old-client",)
     after = reply.fields.file_state("after")
     assert after.shows(ACCOUNT)
-    assert after.digest != reply.fields.file_state("held").digest
+    assert after.digest != reply.fields.file_state("held").digest == OLD_DIGEST
+    assert reply.fields.file_state("written") == after
+    assert not reply.fields.malformed
     assert container.calls() == [
         ["pdump"],
         ["config", "-instance:prod1", f"-setimsoauth:{LINE.decode().strip()}"],
@@ -180,35 +193,68 @@ def test_a_user_without_a_name_is_nobody(shell: str, container: ShellContainer, 
     assert (reply.exit_status, reply.fields.values["user"]) == (90, [""])
 
 
-@pytest.mark.parametrize(
-    ("tools", "stamp"),
-    [({"stat": "exit 1"}, "/conf/config-prod1.xml"), ({"stat": "exit 1", "ls": "exit 2"}, "")],
-)
-def test_attributes_are_told_even_where_the_file_cannot_be_dated(
-    shell: str, container: ShellContainer, tmp_path: Path, tools: dict[str, str], stamp: str
-) -> None:
-    reply = converse(argv(shell, container, mode="look", script=with_tools(tmp_path, **tools)), b"")
-    state = reply.fields.file_state("after")
-    assert state.stamp.endswith(stamp)
-    assert bool(state.stamp) == bool(stamp)
-    assert (state.client_ids, state.technical_account_ids) == (("old-client",), ("old-tech",))
-    assert state.read
-
-
 def test_a_file_that_holds_nothing_was_read(shell: str, container: ShellContainer) -> None:
     container.config.write_text("<serverconf/>")
     reply = converse(argv(shell, container, mode="look"), b"")
-    assert {key for key in reply.fields.values if key.startswith("after")} == {"after.file", "after.read"}
-    assert reply.fields.file_state("after").stamp
+    assert {key for key in reply.fields.values if key.startswith("after")} == {"after.read"}
+    assert reply.fields.file_state("after").read
 
 
-def test_a_file_that_was_not_read_to_its_end_is_dated_but_tells_nothing(
+def test_a_file_that_was_not_read_to_its_end_counts_as_unread(
     shell: str, container: ShellContainer, tmp_path: Path
 ) -> None:
     script = with_tools(tmp_path, awk="echo client_id=half; exit 2")
     state = converse(argv(shell, container, mode="look", script=script), b"").fields.file_state("after")
-    assert (state.client_ids, state.read) == ((), False)
-    assert state.stamp
+    assert (state.client_ids, state.read, state.torn) == (("half",), False, False)
+
+
+OVERFLOW = "<serverConf>" + '<ims authIMSTAClientSecret="@b2xk"/>' * 41 + "</serverConf>"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (OLD_CONFIG, "yes"),
+        (OLD_CONFIG.strip(), "yes"),
+        (f"{OLD_CONFIG}<!-- </serverConf> -->\n\n", "yes"),
+        (OLD_CONFIG.replace("</serverConf>", "</serverConf\n >"), "yes"),
+        (OLD_CONFIG.strip()[:-1], "torn"),
+        (OLD_CONFIG[: OLD_CONFIG.index("</shared>")], "torn"),
+        (OLD_CONFIG.replace("</serverConf>", "<!-- </serverConf>"), "torn"),
+        (OLD_CONFIG.replace("</serverConf>", "</shared>"), "torn"),
+        ("", "torn"),
+        ("<?xml version='1.0'?>", "torn"),
+        (OVERFLOW, "no"),
+        (OVERFLOW.replace("@b2xk", "", 1).replace('<ims authIMSTAClientSecret=""/>', ""), "yes"),
+    ],
+)
+def test_only_a_whole_file_was_read(shell: str, container: ShellContainer, text: str, read: str) -> None:
+    container.config.write_text(text)
+    reply = converse(argv(shell, container, mode="look"), b"")
+    assert reply.said("after.read") == read
+    assert not reply.fields.malformed
+
+
+SPELLINGS = [
+    "@b2xk+/==",
+    "&#64;b2xk&#43;/&#61;=",
+    "&#x40;b2xk&#x2b;&#x2F;==",
+    " @b2\n xk+/=\t=\r\n",
+    "@b2xk+/=&#10;=",
+]
+
+
+@pytest.mark.parametrize("awk", ["mawk", "busybox"])
+def test_another_spelling_of_the_encrypted_secret_is_the_same_digest(
+    container: ShellContainer, tmp_path: Path, awk: str
+) -> None:
+    (tmp_path / "awk").symlink_to(require(awk))
+    digests = set()
+    for spelling in SPELLINGS:
+        container.config.write_text(OLD_CONFIG.replace("@b2xk", spelling), newline="")
+        script = f"PATH={tmp_path}:$PATH; {nlserver.script()}"
+        digests.add(converse(argv("dash", container, mode="look", script=script), b"").said("after.secret"))
+    assert digests == {hashlib.sha256(b"@b2xk+/==").hexdigest()}
 
 
 def test_a_missing_nlserver_is_said(shell: str, container: ShellContainer) -> None:
@@ -343,8 +389,12 @@ def test_a_look_tells_the_journal_and_the_file_and_calls_no_config(
 ) -> None:
     converse(argv(shell, container))
     reply = converse(argv(shell, container, mode="look", attempt=2), b"")
-    assert reply.said("journal") == "1 1 done config=0 reload=0 restart=- errors=0"
-    assert reply.fields.file_state("after").shows(ACCOUNT)
+    assert ending(reply.said("journal")) == "1 1 done config=0 reload=0 restart=- errors=0"
+    after = reply.fields.file_state("after")
+    assert after.shows(ACCOUNT)
+    told = nlserver.parse_journal(reply.said("journal"))
+    assert told
+    assert (told.held, told.written) == (Mark(True, frozenset({OLD_DIGEST})), after.mark)
     assert container.calls()[3:] == [["pdump"]]
 
 
@@ -365,13 +415,14 @@ def test_the_journal_keeps_how_it_ended(
     for name, argument in faults.items():
         container.fault(name, argument)
     converse(argv(shell, container))
-    assert container.noted("journal") == journal
+    assert ending(container.noted("journal")) == journal
 
 
 def test_an_nlserver_that_does_not_end_is_stopped(shell: str, container: ShellContainer) -> None:
     container.fault("before-write", 60)
     reply = converse(argv(shell, container, limit=1))
     assert (reply.exit_status, reply.said("rc.config")) == (0, "124")
+    assert int(reply.said("took.config")) >= 1
     assert reply.fields.file_state("after").client_ids == ("old-client",)
 
 
@@ -388,7 +439,9 @@ def test_the_lock_outlives_a_killed_script_until_nlserver_ends(shell: str, conta
         assert not lock_is_free(container)
         reply = converse(argv(shell, container, mode="look", attempt=2), b"")
     assert reply.fields.file_state("after").shows(ACCOUNT)
-    assert reply.said("journal") == "1 1 begun config=- reload=- restart=- errors=0"
+    assert reply.said("journal") == (
+        f"1 1 begun config=- reload=- restart=- errors=0 held={OLD_DIGEST} written=- took=-"
+    )
 
 
 def test_the_work_goes_on_to_its_end_when_nobody_listens_any_more(
@@ -408,7 +461,7 @@ def test_the_work_goes_on_to_its_end_when_nobody_listens_any_more(
         process.send_signal(signal.SIGHUP)
         process.wait(10)
     assert (container.base / "ended").exists()
-    assert container.noted("journal") == "1 1 done config=0 reload=0 restart=- errors=0"
+    assert ending(container.noted("journal")) == "1 1 done config=0 reload=0 restart=- errors=0"
 
 
 def test_an_error_line_is_noted_even_when_nobody_listens_any_more(
@@ -424,7 +477,7 @@ def test_an_error_line_is_noted_even_when_nobody_listens_any_more(
         process.stdin.write(LINE)
         process.stdin.close()
         process.wait(10)
-    assert container.noted("journal") == "1 1 done config=0 reload=0 restart=- errors=config"
+    assert ending(container.noted("journal")) == "1 1 done config=0 reload=0 restart=- errors=config"
 
 
 @pytest.mark.parametrize("fault", ["flood", "long-line"])
@@ -528,7 +581,9 @@ def test_attributes_are_found_wherever_they_stand(tmp_path: Path, case: str, awk
     (tmp_path / "awk").symlink_to(require(awk))
     functions = nlserver.script().rpartition("\ncheck_arguments\n")[0]
     script = f"PATH={tmp_path}:$PATH; {functions}\nattributes {tmp_path}/config.xml"
-    found = subprocess.run(["sh", "-c", script], capture_output=True, check=True, text=True, encoding="utf-8")
+    found = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     pairs = dict(line.split("=", 1) for line in found.stdout.splitlines())
     assert (pairs.get("client_id", ""), pairs.get("technical_account_id", "")) == (client, tech)
     assert ("secret" in pairs) == secret

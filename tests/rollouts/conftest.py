@@ -56,6 +56,7 @@ def _own_key(settings: Settings, tmp_path: Path) -> None:
     settings.SSH_KEY_PATH = tmp_path / "ssh_key"
     settings.PUSH_RETRY_DELAYS = [0, 0]
     settings.PUSH_COMMAND_LIMIT = 5
+    settings.PUSH_SECOND_LOOK = 0.1
     delivery.stopping.clear()
 
 

@@ -112,7 +112,7 @@ def test_exit_0_without_writing_is_no_success_at_a_rotation(
     site.container.set_faults("exit_0_without_writing")
     rotation = start(site)
     deliver_all(site)
-    assert (only_push(rotation).state, only_push(rotation).code) == ("failed", "not_proven")
+    assert (only_push(rotation).state, only_push(rotation).code) == ("failed", "other_version")
     assert site.secret() == FIRST
 
 
