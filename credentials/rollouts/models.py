@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from credentials.models import ClientSecret, TechnicalAccount
 from instances.failures import Code, Explanation, explain
 from instances.models import Container, ContainerQuerySet, Installation, Instance
+from portal.audit import append_only
 from portal.choices import WithChoices
 
 
@@ -299,6 +300,9 @@ class Attempt(WithChoices):
     @property
     def explanation(self) -> Explanation | None:
         return explain(self.code) if self.code else None
+
+
+append_only.register(Attempt, unless_open="finished")
 
 
 def last_attempt_number() -> Coalesce:
