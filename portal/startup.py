@@ -10,7 +10,11 @@ REFUSED = 3
 
 def refuse_unsafe_start() -> None:
     """Print all error messages and raise `SystemExit` if a system or database check fails."""
-    errors = [message for message in checks.run_checks(databases=["default"]) if message.is_serious()]
+    errors = [
+        message
+        for message in checks.run_checks(databases=["default"], include_deployment_checks=True)
+        if message.is_serious()
+    ]
     if errors:
         sys.stderr.write("The portal does not start:\n" + "\n".join(map(str, errors)) + "\n")
         raise SystemExit(REFUSED)

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
-from django.db import connection
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db import connection, transaction
 from django.test import Client, TransactionTestCase
 from pytest_django.fixtures import Settings
 
-from portal.audit.append_only import protect, unprotect
+from portal.audit.append_only import unprotect_all
 from portal.audit.models import FIRST, Actor, AuditHead, seal
 
 pytest_plugins = ["tests.services.fixtures"]
@@ -33,23 +32,15 @@ def _flush_may_empty_append_only_tables() -> Iterator[None]:
     original = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]  # private, not in the stubs
 
     def teardown(self: TransactionTestCase) -> None:
-        with connection.schema_editor() as editor:
-            unprotect(editor, "audit_auditevent")
-            unprotect(editor, "rollouts_attempt")
-        original(self)
-        with connection.schema_editor() as editor:
-            _protect(editor)
+        with transaction.atomic():
+            unprotect_all(connection)
+        original(self)  # it ends with post_migrate, which protects them again
         AuditHead.objects.create(pk=1, seq=0, hash=FIRST, seal=seal(f"head|0|{FIRST}"))
 
     patch = pytest.MonkeyPatch()
     patch.setattr(TransactionTestCase, "_fixture_teardown", teardown)
     yield
     patch.undo()
-
-
-def _protect(editor: BaseDatabaseSchemaEditor) -> None:
-    protect(editor, "audit_auditevent")
-    protect(editor, "rollouts_attempt", unless_open="finished")
 
 
 @pytest.fixture

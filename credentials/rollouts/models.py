@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from credentials.models import ClientSecret, TechnicalAccount
 from instances.failures import Code, Explanation, explain
 from instances.models import Container, ContainerQuerySet, Installation, Instance
+from portal.audit import append_only
 from portal.choices import WithChoices
 
 
@@ -306,6 +307,8 @@ class Attempt(WithChoices):
     def explanation(self) -> Explanation | None:
         return explain(self.code) if self.code else None
 
+
+append_only.register(Attempt, unless_open="finished")
 
 ROOTS = (Attempt.Proof.CHANGED, Attempt.Proof.REPEATED)
 """What makes a digest known for a version."""

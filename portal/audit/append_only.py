@@ -1,57 +1,131 @@
-"""Database triggers that refuse to change or remove rows of append-only tables, on both databases."""
+"""Append-only tables: one declaration per model, and triggers in the database that enforce it.
 
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+    register(Attempt, unless_open="finished")
 
-POSTGRES_FUNCTION = """
-CREATE OR REPLACE FUNCTION portal_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
-END $$
+next to the model's definition is all that a new append-only table needs. `portal.audit.protection` makes its
+triggers after every migrate, and lets no process start without them.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.utils import CursorWrapper
+
+from portal.audit.triggers import create, drop, existing, expected, is_ours
+
+
+@dataclass(frozen=True)
+class AppendOnly:
+    """A model whose rows can only be added; with `unless_open`, changed until that field is set."""
+
+    model: type[models.Model]
+    unless_open: str = ""
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table  # noqa: SLF001  # Django's documented API
+
+    @property
+    def open_column(self) -> str:
+        return self._column(self.unless_open) if self.unless_open else ""
+
+    def _column(self, name: str) -> str:
+        return str(self.model._meta.get_field(name).column)  # type: ignore[union-attr]  # noqa: SLF001
+
+
+_registered: list[AppendOnly] = []
+
+
+def register(model: type[models.Model], *, unless_open: str = "") -> None:
+    """Declare a model append-only. With `unless_open`, a row may be changed until that field is set."""
+    _registered.append(AppendOnly(model, unless_open))
+
+
+def registered() -> list[AppendOnly]:
+    """Return every append-only model."""
+    return list(_registered)
 
 
 def protect(schema_editor: BaseDatabaseSchemaEditor, table: str, *, unless_open: str = "") -> None:
-    """Refuse UPDATE and DELETE on `table`; with `unless_open`, only once that column is set."""
-    update_when = f"WHEN (OLD.{unless_open} IS NOT NULL)" if unless_open else ""
-    if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute(POSTGRES_FUNCTION, params=None)  # its % is no placeholder
-        for event, level, when in (
-            ("UPDATE", "ROW", update_when),
-            ("DELETE", "ROW", ""),
-            ("TRUNCATE", "STATEMENT", ""),
-        ):
-            schema_editor.execute(
-                f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table} "
-                f"FOR EACH {level} {when} EXECUTE FUNCTION portal_append_only()"
-            )
-        return
-    # REPLACE INTO removes the row in its way without asking the trigger on DELETE.
-    insert_when = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {_same_row(schema_editor, table)})"  # noqa: S608  # own names
-    for event, when in (("INSERT", insert_when), ("UPDATE", update_when), ("DELETE", "")):
-        schema_editor.execute(
-            f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table} {when} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        )
-
-
-def _same_row(schema_editor: BaseDatabaseSchemaEditor, table: str) -> str:
-    """Return the SQLite condition under which a new row would take the place of an existing one."""
-    with schema_editor.connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT i.name, c.name FROM pragma_index_list(%s) i, pragma_index_info(i.name) c"
-            ' WHERE i."unique" AND NOT i.partial',
-            [table],
-        )
-        keys: dict[str, list[str]] = {}
-        for index, column in cursor.fetchall():
-            keys.setdefault(index, []).append(f"{column} = NEW.{column}")
-    return " OR ".join(f"({' AND '.join(columns)})" for columns in keys.values())
+    """Make the triggers of `table` anew, whatever was there before."""
+    _make(schema_editor.connection, table, unless_open)
 
 
 def unprotect(schema_editor: BaseDatabaseSchemaEditor, table: str) -> None:
-    """Remove what `protect` made, for the reverse of a migration and for emptying a test database."""
-    postgres = schema_editor.connection.vendor == "postgresql"
-    for event in ("update", "delete", "truncate") if postgres else ("insert", "update", "delete"):
-        schema_editor.execute(
-            f"DROP TRIGGER IF EXISTS {table}_no_{event}" + (f" ON {table}" if postgres else "")
-        )
+    """Remove the triggers of `table`, for the reverse of a migration."""
+    _remove(schema_editor.connection, table)
+
+
+@contextmanager
+def writable(schema_editor: BaseDatabaseSchemaEditor, table: str) -> Iterator[None]:
+    """Let a data migration change rows of `table`: its triggers are off inside, and then as they were.
+
+    All of it is one transaction: nobody else sees the table without its triggers, and a failure brings them
+    back. Change data only, not the table. Triggers that an earlier migration lost stay away until the end of
+    `migrate`.
+    """
+    connection = schema_editor.connection
+    if not connection.in_atomic_block:
+        raise RuntimeError("an append-only table is made writable within a transaction only")
+    found = [each for each in existing(connection, table).values() if is_ours(each.name)]
+    drop(connection, table, [each.name for each in found])
+    yield
+    create(connection, found)
+
+
+def protect_all(connection: BaseDatabaseWrapper) -> None:
+    """Make the triggers of all append-only tables anew where they are missing or differ; in a transaction."""
+    for each in _at_hand(connection):
+        if _differences(connection, each):
+            _make(connection, each.table, each.open_column)
+
+
+def unprotect_all(connection: BaseDatabaseWrapper) -> None:
+    """Remove all triggers, to empty a test database."""
+    for each in _at_hand(connection):
+        _remove(connection, each.table)
+
+
+def unprotected(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return the name of each trigger that is missing, disabled or has another body than it must have."""
+    return [name for each in _at_hand(connection) for name in _differences(connection, each)]
+
+
+def _at_hand(connection: BaseDatabaseWrapper) -> list[AppendOnly]:
+    """Return what this database has tables for: between migrations some are missing."""
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        return [
+            each
+            for each in _registered
+            if each.table in tables and _has_open_column(connection, cursor, each)
+        ]
+
+
+def _has_open_column(connection: BaseDatabaseWrapper, cursor: CursorWrapper, each: AppendOnly) -> bool:
+    if not each.open_column:
+        return True
+    columns = connection.introspection.get_table_description(cursor, each.table)
+    return each.open_column in {column.name for column in columns}
+
+
+def _differences(connection: BaseDatabaseWrapper, each: AppendOnly) -> list[str]:
+    found = existing(connection, each.table)
+    return [
+        name
+        for name, trigger in expected(connection, each.table, each.open_column).items()
+        if name not in found or found[name].definition != trigger.definition
+    ]
+
+
+def _make(connection: BaseDatabaseWrapper, table: str, open_column: str) -> None:
+    _remove(connection, table)
+    create(connection, expected(connection, table, open_column).values())
+
+
+def _remove(connection: BaseDatabaseWrapper, table: str) -> None:
+    drop(connection, table, [name for name in existing(connection, table) if is_ours(name)])

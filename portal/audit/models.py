@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from portal.audit import append_only
 from portal.plaintext import cut_out
 
 FIRST = "0" * 64
@@ -99,6 +100,9 @@ class AuditEvent(models.Model):
             "prev_hash": self.prev_hash,
         }
         return seal(_canonical(content))
+
+
+append_only.register(AuditEvent)
 
 
 class AuditHead(models.Model):

@@ -9,9 +9,17 @@ from django.db.models import F
 from credentials import services
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts import delivery, tasks
-from credentials.rollouts.models import Attempt, Duty, ProvenWrite, Push, Rollout
+from credentials.rollouts.models import (
+    Attempt,
+    CandidateDigest,
+    Duty,
+    ProvenDigest,
+    ProvenWrite,
+    Push,
+    Rollout,
+)
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
-from portal.audit.append_only import protect, unprotect
+from portal.audit.append_only import protect_all, unprotect_all
 from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, seal
 from portal.plaintext import Secret
 from tests.rollouts.model.container import Process, Site
@@ -22,7 +30,7 @@ LAYOUT = {"one": ["shop", "mail"], "two": ["shop", "mail"]}
 """Containers and what is installed on them."""
 ACCOUNTS = ("triggers", "analytics")
 TABLES: list[type[models.Model]] = [
-    Attempt, ProvenWrite, Push, Rollout, Duty, Assignment, ClientSecret, TechnicalAccount, Installation,
+    CandidateDigest, ProvenDigest, ProvenWrite, Attempt, Push, Rollout, Duty, Assignment, ClientSecret, TechnicalAccount, Installation,
     HostKey, ExpectedHostKey, Container, Instance, AuditEvent,
 ]  # fmt: skip
 Key = tuple[str, str]
@@ -123,17 +131,15 @@ def approve(row: Container, site: Site) -> None:
 
 def _empty_database() -> None:
     """Empty what the model fills, append-only tables too, and lay the audit chain anew."""
-    with connection.schema_editor() as editor, connection.cursor() as cursor:
-        for table in ("audit_auditevent", "rollouts_attempt"):
-            unprotect(editor, table)
+    with transaction.atomic(), connection.cursor() as cursor:
+        unprotect_all(connection)
         tables = [model._meta.db_table for model in TABLES]
         if connection.vendor == "postgresql":  # rows of equal rank come in the order in which they lie
             cursor.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
         else:
             for table in tables:
                 cursor.execute(f"DELETE FROM {table}")
-        protect(editor, "audit_auditevent")
-        protect(editor, "rollouts_attempt", unless_open="finished")
+        protect_all(connection)
     AuditHead.objects.update_or_create(
         pk=1, defaults={"seq": 0, "hash": FIRST, "seal": seal(f"head|0|{FIRST}")}
     )
