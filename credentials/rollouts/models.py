@@ -103,6 +103,11 @@ class PushQuerySet(models.QuerySet["Push"]):
         """Failed and unknown pushes that nothing newer has replaced."""
         return self.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN], replaced=False)
 
+    def unproven(self) -> Self:
+        """Successes of an earlier release without a proof, where nothing was proven since."""
+        since = Q(installation__proven_write__fence__gte=F("rollout__fence"))
+        return self.filter(is_unproven=True, replaced=False).exclude(since)
+
     def locked(self) -> list[uuid.UUID]:
         """Lock these pushes until the transaction ends, and return their ids.
 
@@ -150,6 +155,8 @@ class Push(WithChoices):
     replaced = models.BooleanField(default=False)
     resent = models.BooleanField(default=False)
     """Whether it was sent once more by itself since a person asked, for its write was not confirmed."""
+    is_unproven = models.BooleanField(default=False)
+    """Called succeeded by a release that took a rewritten file for a proof; nothing new is marked so."""
     requested = models.DateTimeField(_("requested"), auto_now_add=True)
     finished = models.DateTimeField(_("finished"), null=True)
 
@@ -183,6 +190,9 @@ class Push(WithChoices):
                 fields=["installation", "-requested"], name="push_by_installation"
             ),  # history, latest
             models.Index(fields=["rollout", "state"], name="push_by_rollout"),  # progress of rollouts
+            models.Index(
+                fields=["requested"], name="push_unproven", condition=Q(is_unproven=True)
+            ),  # home: successes of the past without a proof
             models.Index(
                 fields=["rollout"], name="push_open", condition=Q(state__in=["queued", "running", "unknown"])
             ),  # rollouts under way

@@ -78,6 +78,7 @@ LABELS: dict[str, Promise] = {
     "history.verified": _("History verified"),
     "access.refused": _("Access refused"),
     "portal.restored": _("Database restored from a backup"),
+    "portal.proofs_derived": _("Proofs of earlier pushes derived anew"),
 }
 
 

@@ -30,7 +30,8 @@ LAYOUT = {"one": ["shop", "mail"], "two": ["shop", "mail"]}
 """Containers and what is installed on them."""
 ACCOUNTS = ("triggers", "analytics")
 TABLES: list[type[models.Model]] = [
-    CandidateDigest, ProvenDigest, ProvenWrite, Attempt, Push, Rollout, Duty, Assignment, ClientSecret, TechnicalAccount, Installation,
+    CandidateDigest, ProvenDigest, ProvenWrite,
+    Attempt, Push, Rollout, Duty, Assignment, ClientSecret, TechnicalAccount, Installation,
     HostKey, ExpectedHostKey, Container, Instance, AuditEvent,
 ]  # fmt: skip
 Key = tuple[str, str]
