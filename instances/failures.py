@@ -292,8 +292,9 @@ EXPLANATIONS: dict[str, Explanation] = {
             "old one is still in force."
         ),
         _(
-            "Retry once. If it ends here again, ask an admin to enter a new secret and roll it out: the next "
-            "version changes the file, and that is the proof. Do not delete the old secret at Adobe before."
+            "Look again, then retry once. If it still ends here, ask an admin to enter a new secret and roll "
+            "it out: the next version changes the file, and that is the proof. Do not delete the old secret "
+            "at Adobe before."
         ),
     ),
     Code.NOT_COMPARABLE: Explanation(

@@ -132,6 +132,9 @@ PAGES: dict[str, Page] = {
     "failed_pushes_retry": Page(None, "AH"),
     "push": Page(ALL, None, a_failed_push),
     "push_retry": Page(None, "AH", a_failed_push),
+    "push_look": Page(None, "AH", a_failed_push),
+    "unproven_successes": Page(ALL, None),
+    "unproven_push_again": Page(None, "A"),
     # inventory
     "instances": Page(ALL, None),
     "instance_add": Page("A", "A"),

@@ -117,3 +117,11 @@ class SelectionForm(RetryForm):
     push = forms.ModelMultipleChoiceField(
         queryset=Push.objects.all(), error_messages={"required": _("Choose at least one push.")}
     )
+
+
+class UnprovenForm(SelectionForm):
+    """Unproven successes of the past, chosen to be pushed again."""
+
+    push = forms.ModelMultipleChoiceField(
+        queryset=Push.objects.unproven(), error_messages={"required": _("Choose at least one push.")}
+    )

@@ -81,6 +81,7 @@ def needs() -> list[Need]:
     return [
         _overdue(),
         *_failed(),
+        _unproven(),
         _host_keys(),
         _outdated(),
         _on_jwt(),
@@ -115,6 +116,18 @@ def _failed() -> list[Need]:
         Need("failed", "danger", failed, sentence, f"{url}{Push.State.FAILED.value}", []),
         Need("unknown", "unknown", unknown, about_unknown, f"{url}{Push.State.UNKNOWN.value}", []),
     ]
+
+
+def _unproven() -> Need:
+    count = Push.objects.unproven().count()
+    sentence = ngettext(
+        "push was called succeeded without proof by an earlier release. Push it again before you delete an "
+        "old secret at Adobe.",
+        "pushes were called succeeded without proof by an earlier release. Push them again before you delete "
+        "an old secret at Adobe.",
+        count,
+    )
+    return Need("warning", "danger", count, sentence, reverse("unproven_successes"), [])
 
 
 def _host_keys() -> Need:

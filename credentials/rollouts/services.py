@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout, due_in
 from credentials.rollouts.tasks import ring_on_commit
+from instances.failures import Code
 from instances.models import Installation
 from portal.audit.models import Actor, Entry, record, record_all
 
@@ -145,6 +146,76 @@ def retry_pushes(*, push_ids: Iterable[uuid.UUID], actor: Actor, message: str = 
     record_all([_retry_entry(push, message) for push in result.pushes], actor=actor)
     ring_on_commit({push.container_id for push in result.pushes})
     return result
+
+
+LOOKED_AT_AGAIN = frozenset(
+    {
+        Code.NOT_PROVEN,
+        Code.NOT_COMPARABLE,
+        Code.CHANGED_AGAIN,
+        Code.OTHER_VERSION,
+        Code.DIGEST_AMBIGUOUS,
+        Code.SEVERAL_SECRETS,
+        Code.ORGANIZATION_EMPTY,
+        Code.FILE_UNREADABLE,
+        Code.NOT_APPLIED,
+        Code.CHANGED_BY_OTHERS,
+        Code.WRITE_NOT_CONFIRMED,
+    }
+)
+"""Failures that the file decides: it, or what is known of its secret, may have changed since."""
+
+
+def can_look_again(push: Push) -> bool:
+    """Whether a look may settle this failed push in another way."""
+    return push.state == Push.State.FAILED and push.code in LOOKED_AT_AGAIN and not refusal(push)
+
+
+@transaction.atomic
+def look_again(*, push_id: uuid.UUID, actor: Actor, message: str = "") -> bool:
+    """Read the file of a failed push once more and judge it anew; nothing is sent, whatever it shows.
+
+    False: the push is not one that a look could settle, or somebody moved it meanwhile.
+    """
+    Push.objects.filter(pk=push_id).locked()
+    push = Push.objects.select_related("rollout__secret__account", "installation__instance", "container").get(
+        pk=push_id
+    )
+    if not can_look_again(push):
+        return False
+    values: dict[str, object] = {"state": Push.State.UNKNOWN, "finished": None, "tries": Push.NO_MORE_TRIES}
+    values |= {"cause": "retry", "cause_by": actor.name, "cause_message": message, **due_in()}
+    Push.objects.filter(pk=push.pk).update(**values)
+    details: dict[str, object] = {"rollout": push.rollout.number, "code": push.code, "message": message}
+    record("push.look_requested", actor=actor, target=push, details=details)
+    ring_on_commit({push.container_id})
+    return True
+
+
+@transaction.atomic
+def push_again(*, pushes: Iterable[Push], actor: Actor, message: str = "") -> list[Rollout]:
+    """Start repairs for unproven successes: one rollout of the current version per account.
+
+    `RolloutError` as `start_rollout`; then nothing was started.
+    """
+    chosen: dict[uuid.UUID, list[Installation]] = {}
+    for push in pushes:
+        chosen.setdefault(push.rollout.secret.account_id, []).append(push.installation)
+    rollouts = []
+    for account in TechnicalAccount.objects.filter(pk__in=chosen).order_by("name"):
+        secret = account.current_secret
+        if secret is None:
+            raise RolloutError(_("%s has no current secret.") % account)
+        rollouts.append(
+            start_rollout(
+                secret=secret,
+                installations=chosen[account.pk],
+                reason=Rollout.Reason.REPAIR,
+                actor=actor,
+                message=message,
+            )
+        )
+    return rollouts
 
 
 def _retry_entry(push: Push, message: str) -> Entry:

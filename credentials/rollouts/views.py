@@ -15,10 +15,26 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from credentials.rollouts.forms import FailedPushFilter, PushFilter, RetryForm, RolloutFilter, SelectionForm
+from credentials.rollouts.forms import (
+    FailedPushFilter,
+    PushFilter,
+    RetryForm,
+    RolloutFilter,
+    SelectionForm,
+    UnprovenForm,
+)
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.progress import named, progress_of, push_lines, with_names
-from credentials.rollouts.services import Retried, cancel_rollout, refusal, retry_pushes
+from credentials.rollouts.services import (
+    Retried,
+    RolloutError,
+    can_look_again,
+    cancel_rollout,
+    look_again,
+    push_again,
+    refusal,
+    retry_pushes,
+)
 from instances.failures import Code
 from portal.audit.models import Actor, AuditEvent
 
@@ -138,6 +154,53 @@ def failed_pushes_retry(request: HttpRequest) -> HttpResponse:
     return redirect(reverse("failed_pushes") + (f"?{query}" if query else ""))
 
 
+@require_POST
+@permission_required("rollouts.retry_push", raise_exception=True)
+def push_look(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Have the file of a failed push read once more."""
+    push = _push(pk)
+    form = RetryForm(request.POST)
+    if not form.is_valid():
+        return _push_page(request, push, form)
+    if look_again(push_id=push.pk, actor=Actor.of(request), message=form.cleaned_data["message"]):
+        messages.success(request, _("The portal looks at the container's file now."))
+    else:
+        messages.warning(request, _("Nothing to look at: the push has moved on meanwhile."))
+    return redirect("push", pk)
+
+
+@require_GET
+@permission_required("rollouts.view_rollout", raise_exception=True)
+def unproven_successes(request: HttpRequest) -> HttpResponse:
+    """List what an earlier release called succeeded without a proof."""
+    return _unproven_page(request, UnprovenForm())
+
+
+@require_POST
+@permission_required("rollouts.start_rollout", raise_exception=True)
+def unproven_push_again(request: HttpRequest) -> HttpResponse:
+    """Push the current version to the chosen installations, and so find out what they hold."""
+    form = UnprovenForm(request.POST)
+    if not form.is_valid():
+        return _unproven_page(request, form)
+    pushes = form.cleaned_data["push"].select_related("rollout__secret", "installation")
+    try:
+        started = push_again(pushes=pushes, actor=Actor.of(request), message=form.cleaned_data["message"])
+    except RolloutError as error:
+        form.add_error("push", str(error))
+        return _unproven_page(request, form)
+    for rollout in started:
+        messages.success(request, _("Rollout %(number)s was started.") % {"number": rollout.number})
+    return redirect("rollout", started[0].pk) if len(started) == 1 else redirect("rollouts")
+
+
+def _unproven_page(request: HttpRequest, form: UnprovenForm) -> HttpResponse:
+    pushes = named(Push.objects.unproven().order_by("-requested", "pk"))
+    page = Paginator(pushes, FAILED_PAGE).get_page(request.GET.get("page"))
+    context = {"form": form, "page_obj": page, "chosen": set(request.POST.getlist("push"))}
+    return render(request, "rollouts/unproven.html", context)
+
+
 def _is_live_part(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true"
 
@@ -155,6 +218,7 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "page_obj": page,
         "retries": _retries(push),
         "refusal": refusal(push),
+        "can_look_again": can_look_again(push),
         "is_open": push.state in Push.OPEN,
     }
     part = _is_live_part(request)

@@ -42,6 +42,7 @@ LABELS: dict[str, Promise] = {
     "rollout.requested": _("Rollout started"),
     "rollout.cancelled": _("Rollout cancelled"),
     "push.retried": _("Push retried"),
+    "push.look_requested": _("Look at a failed push asked for"),
     "push.succeeded": _("Push succeeded"),
     "push.failed": _("Push failed"),
     "push.unknown": _("Push with unknown outcome"),
