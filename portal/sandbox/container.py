@@ -12,6 +12,7 @@ ones would (a rule for sudo, root for su) and log what real ones would, but they
 import json
 import secrets
 import shlex
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
@@ -138,6 +139,18 @@ class Container:
             "SANDBOX_FOLDER": str(self.folder),
             "SANDBOX_HOME": str(self.install_root),
         }
+
+    def run(self, *arguments: str) -> None:
+        """Call nlserver as an administrator does who is logged in as neolane; its output is not kept."""
+        script = f'. "$HOME/{self.major}/env.sh" && exec nlserver "$@"'
+        subprocess.run(  # noqa: S603  # the sandbox's own program
+            ["/bin/sh", "-c", script, "sh", *arguments],
+            env=self.environment("neolane"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
 
     def set_faults(self, *faults: str) -> None:
         """Put these faults into force, and no others; `nlserver.take_faults` says how they are written."""

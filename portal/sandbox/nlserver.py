@@ -10,6 +10,7 @@ the cipher. The cipher only has to look like the real one and be readable by tes
 """
 
 import base64
+import contextlib
 import errno
 import hashlib
 import hmac
@@ -183,7 +184,7 @@ def with_element(text: str, path: tuple[str, ...], values: Mapping[str, str]) ->
 
 
 FAULT = re.compile(r"(?:([^:\s]+):)?([a-z0-9_]+)(?:=([\d.]+))?(?:\*(\d+))?")
-ACTION_OF = {"reload_fails": "reload", "restart_fails": "restart"}
+ACTION_OF = {"reload_fails": "reload", "reload_encrypts_anew": "reload", "restart_fails": "restart"}
 
 
 def _concerns(scope: str | None, word: str, action: str, instance: str) -> bool:
@@ -324,6 +325,9 @@ def _reload(call: Call) -> int:
     if "reload_fails" in call.faults:
         call.say(">>>", "not_reloaded")
         return 1
+    if "reload_encrypts_anew" in call.faults:
+        for path in call.conf.glob("config-*.xml"):
+            _encrypt_anew(call, path)
     call.say(">", "reloaded")
     return 0
 
@@ -360,7 +364,10 @@ def _write_account(call: Call, path: Path) -> int:
     if not is_whole(path.read_bytes().decode("latin-1")):
         call.say(">>>", "unreadable", path.name)
         return 1
-    if "exit_0_without_writing" not in call.faults and not _stored(call, path):
+    if "killed_before_writing" in call.faults:
+        call.record("killed")
+        os.kill(os.getpid(), signal.SIGKILL)
+    if not _lied(call, path) and not _stored(call, path):
         call.say(">>>", "not_written", path.name)
         return 1
     call.pass_gate(WRITTEN)
@@ -369,6 +376,49 @@ def _write_account(call: Call, path: Path) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     call.say(">", "updated", call.instance)
     return 0
+
+
+def _lied(call: Call, path: Path) -> bool:
+    """Do what only looks like setting the secret, if a fault says so."""
+    lies = {"touches", "rewrites", "encrypts_anew", "exit_0_without_writing", "writes_late"}
+    if not lies & call.faults.keys():
+        return False
+    if "touches" in call.faults:
+        path.touch()
+    if "rewrites" in call.faults:
+        _replace(path, _with_ids(call, path.read_bytes().decode("latin-1")).encode("latin-1"))
+    if "encrypts_anew" in call.faults:
+        _encrypt_anew(call, path)
+    if "writes_late" in call.faults and os.fork() == 0:
+        _write_late(call, path)
+    return True
+
+
+def _write_late(call: Call, path: Path) -> None:
+    """Write as a daemon that was asked to, when this call has long ended."""
+    os.setsid()
+    for number in range(64):
+        with contextlib.suppress(OSError):
+            os.close(number)
+    time.sleep(call.faults["writes_late"])
+    _stored(call, path)
+    os._exit(0)
+
+
+def _with_ids(call: Call, text: str) -> str:
+    organization, client, account, _ = call.value.split("/")
+    text = with_element(text, ("shared", "ims"), {"authIMSTAClientId": client, "authIMSTAId": account})
+    return with_element(text, ("web", "redirection"), {"IMSOrgId": organization})
+
+
+def _encrypt_anew(call: Call, path: Path) -> None:
+    """Encrypt the secret that the file holds once more, with another nonce."""
+    text = path.read_bytes().decode("latin-1")
+    tag = _find(text, ("shared", "ims"))
+    found = re.search(r'authIMSTAClientSecret\s*=\s*"(@[^"]+)"', tag["rest"]) if tag else None
+    if found:
+        again = encrypt(decrypt(found[1], call.key), call.key, os.urandom(16))
+        _replace(path, text.replace(found[1], again).encode("latin-1"))
 
 
 def _stored(call: Call, path: Path) -> bool:
@@ -400,13 +450,16 @@ def _with_account(call: Call, text: str) -> str:
     organization, client, account, _ = call.value.split("/")
     same = hmac.digest(call.key, call.secret, "sha256")[:16]
     nonce = same if "deterministic" in call.faults else os.urandom(16)
+    secret = b"a value of its own" if "third_value" in call.faults else call.secret
     ims = {
         "authIMSTAClientId": client,
         "authIMSTAId": account,
-        "authIMSTAClientSecret": encrypt(call.secret, call.key, nonce),
+        "authIMSTAClientSecret": encrypt(secret, call.key, nonce),
     }
-    text = with_element(text, ("shared", "ims"), ims)
-    return with_element(text, ("web", "redirection"), {"IMSOrgId": organization})
+    place = ("ims",) if "second_node" in call.faults else ("shared", "ims")
+    told = "" if "empties_organization" in call.faults else organization
+    text = with_element(text, place, ims)
+    return with_element(text, ("web", "redirection"), {"IMSOrgId": told})
 
 
 def _misbehave(call: Call) -> None:
