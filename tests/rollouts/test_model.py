@@ -58,6 +58,7 @@ def _workers(transactional_db: None, settings: Settings) -> Iterator[None]:
     settings.PUSH_RETRY_DELAYS = [15, 60]
     settings.PUSH_LEASE = 120
     settings.PUSH_LEASE_RENEWAL = 0
+    settings.PUSH_SECOND_LOOK = 1
     connection_created.connect(_hurry)
     _hurry(connection=connection)
     Pushes.workers = [Worker(f"worker {number}", seams.in_worker) for number in range(WORKERS)]

@@ -26,7 +26,18 @@ class Nlserver(StrEnum):
     WORKS = "works"
     REFUSES = "refuses"
     LIES = "lies"
-    """Exit 0, and nothing written."""
+    """Exit 0, and nothing written: touched or rewritten, perhaps, which the portal does not look at."""
+    SECOND_NODE = "second node"
+    """Exit 0, and the account stands in a node of its own beside the one that Campaign reads."""
+    EMPTY_ORGANIZATION = "empty organization"
+    TEARS = "tears"
+    """Exit 0, and the file ends in the middle."""
+    IS_KILLED_BEFORE = "is killed before it writes"
+    IS_KILLED_AFTER = "is killed after it wrote"
+    WRITES_LATE = "writes late"
+    """Exit 0, and written some seconds afterwards."""
+    ENCRYPTS_ANEW = "encrypts anew"
+    """Works, but the reload encrypts the secret in the file once more, with a salt."""
     FAILS_AFTERWARDS = "fails afterwards"
     """Written, and then an error."""
     RELOAD_FAILS = "reload fails"
@@ -40,6 +51,19 @@ class Network(StrEnum):
     SILENT = "silent"
     UNREACHABLE = "unreachable"
 
+
+HONEST = frozenset(
+    {Nlserver.WORKS, Nlserver.IS_KILLED_BEFORE, Nlserver.IS_KILLED_AFTER, Nlserver.WRITES_LATE}
+)
+"""How an nlserver behaves that sets what it is told, as far as it is let."""
+SILENT = frozenset({Nlserver.REFUSES, Nlserver.LIES, Nlserver.IS_KILLED_BEFORE, Nlserver.WRITES_LATE})
+"""Those that have written nothing when they end."""
+EXIT_CODES = {
+    Nlserver.REFUSES: "1",
+    Nlserver.FAILS_AFTERWARDS: "1",
+    Nlserver.IS_KILLED_BEFORE: "137",
+    Nlserver.IS_KILLED_AFTER: "137",
+}
 
 CONNECT_ERRORS: dict[Network, type[ssh.SSHError]] = {
     Network.REFUSES: ssh.ConnectionRefused,
@@ -58,6 +82,8 @@ class Write:
     digest: str
     changed: bool
     at: int
+    is_late: bool = False
+    """Written when nlserver had long ended."""
 
 
 @dataclass
@@ -66,7 +92,13 @@ class Installed:
 
     values: tuple[str, ...] = ()
     digest: str = ""
+    beside: str = ""
+    """The digest of another node's secret."""
+    has_no_organization: bool = False
+    is_torn: bool = False
     stamp: int = 0
+    late: tuple[tuple[str, ...], Order] | None = None
+    """What a server that writes late has still to write."""
     fence: Order = (0, 0)
     journal: str = ""
     locked_by: "Process | None" = None
@@ -85,19 +117,25 @@ class Site:
         deterministic: bool,
         punctual: bool,
         clock: Callable[[], int],
+        key: str = "",
     ) -> None:
         self.name = name
+        self.encryption_key = key or name
         self.installed = {instance: Installed() for instance in instances}
         self.deterministic = deterministic
         self.punctual = punctual
         self.clock = clock
         self.network = Network.WORKS
         self.nlserver = Nlserver.WORKS
+        self.is_honest = True
+        """Whether nlserver never did anything but what it was told, and nobody touched its files."""
         self.is_hung = False
         self.key = 0
         self.writes: list[Write] = []
         self.processes: list[Process] = []
         self.events = 0
+        self.meanwhile: Callable[[Process], None] = lambda process: None
+        """What somebody else does on the container before a process goes on."""
 
     @property
     def host_key(self) -> ssh.HostKey:
@@ -113,16 +151,48 @@ class Site:
         self.events += 1
         return self.events
 
-    def write(self, instance: str, values: tuple[str, ...], order: Order | None) -> None:
-        """Replace the file. nlserver encrypts with a salt, or without one."""
+    def write(
+        self,
+        instance: str,
+        values: tuple[str, ...],
+        order: Order | None,
+        *,
+        salted: bool = False,
+        is_late: bool = False,
+    ) -> None:
+        """Replace the file as a whole. nlserver encrypts with a salt, or without one."""
         installed = self.installed[instance]
-        before = installed.digest
         installed.stamp += 1
-        salt = "" if self.deterministic else str(installed.stamp)
-        installed.values = values
-        installed.digest = hashlib.sha256(f"{values[3]}|{salt}".encode()).hexdigest()
-        changed = installed.digest != before
-        self.writes.append(Write(instance, order, values, installed.digest, changed, self.event()))
+        salt = f"{self.name}-{installed.stamp}" if salted or not self.deterministic else ""
+        text = f"{values[3]}|{self.encryption_key}|{salt}"
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self._replace(instance, values, digest, order, is_late=is_late)
+
+    def restore(self, instance: str, write: Write) -> None:
+        """Put back what the file held after an earlier write."""
+        self._replace(instance, write.values, write.digest, None)
+
+    def _replace(
+        self,
+        instance: str,
+        values: tuple[str, ...],
+        digest: str,
+        order: Order | None,
+        *,
+        is_late: bool = False,
+    ) -> None:
+        installed = self.installed[instance]
+        changed = digest != installed.digest
+        installed.values, installed.digest = values, digest
+        installed.beside, installed.has_no_organization, installed.is_torn = "", False, False
+        self.writes.append(Write(instance, order, values, digest, changed, self.event(), is_late))
+
+    def catch_up(self, instance: str) -> None:
+        """Let what is to be written late be written now."""
+        installed = self.installed[instance]
+        late, installed.late = installed.late, None
+        if late:
+            self.write(instance, *late, is_late=True)
 
 
 class Process:
@@ -141,6 +211,7 @@ class Process:
         self._line = ""
         self._since = site.clock()
         self._codes = {"config": "-", "reload": "-"}
+        self._marks = {"held": "-", "written": "-", "took": "-"}
         site.processes.append(self)
         self._greet()
 
@@ -184,6 +255,7 @@ class Process:
 
     def go_on(self) -> None:
         """Do the next stage."""
+        self.site.meanwhile(self)
         if self.in_flight:
             self.receive(self.in_flight)
             return
@@ -224,6 +296,7 @@ class Process:
         if installed.locked_by:
             self._end(93, "busy=yes")
             return
+        self.site.catch_up(self.instance)
         if not (self.order > installed.fence or (self.mode == "look" and self.order == installed.fence)):
             self._end(95, f"newer={installed.fence[0]} {installed.fence[1]}")
             return
@@ -235,15 +308,22 @@ class Process:
             return
         installed.locked_by = self
         self.stage = "begun"
-        self._note("begun")
         self._report("held")
+        self._marks["held"] = self._mark()
+        self._note("begun")
 
     def _configure(self) -> None:
         behaviour = self.site.nlserver
-        if behaviour not in (Nlserver.REFUSES, Nlserver.LIES):
+        self.site.is_honest &= behaviour in HONEST
+        if behaviour not in SILENT:
             self._write()
-        self._codes["config"] = "1" if behaviour in (Nlserver.REFUSES, Nlserver.FAILS_AFTERWARDS) else "0"
+        if behaviour == Nlserver.WRITES_LATE:
+            self.installed.late = (tuple(self._line.split("/")), self.order)
+        self._codes["config"] = EXIT_CODES.get(behaviour, "0")
         self._told("config")
+        self._say("took.config=1")
+        self._marks |= {"written": self._mark(), "took": "1"}
+        self._report("written")
         self._note("configured")
         self.stage = "configured"
 
@@ -251,6 +331,9 @@ class Process:
         if self._codes["config"] == "0":
             self._codes["reload"] = "1" if self.site.nlserver == Nlserver.RELOAD_FAILS else "0"
             self._told("reload")
+            if self.site.nlserver == Nlserver.ENCRYPTS_ANEW:
+                self.site.is_honest = False
+                self.site.write(self.instance, self.installed.values, None, salted=True)
         self._note("done")
         self._done()
 
@@ -259,7 +342,28 @@ class Process:
         self._end(None)
 
     def _write(self) -> None:
-        self.site.write(self.instance, tuple(self._line.split("/")), self.order)
+        """Write as this nlserver does; a lie is no write of ours, since the account is not in force then."""
+        installed, behaviour = self.installed, self.site.nlserver
+        self.site.is_honest &= behaviour in HONEST
+        values = tuple(self._line.split("/"))
+        if behaviour == Nlserver.SECOND_NODE and installed.values:
+            installed.beside = hashlib.sha256(f"{values[3]}|beside|{self.site.event()}".encode()).hexdigest()
+            return
+        if behaviour in (Nlserver.EMPTY_ORGANIZATION, Nlserver.TEARS):
+            self.site.write(self.instance, ("", *values[1:]), None)
+            installed.has_no_organization = behaviour == Nlserver.EMPTY_ORGANIZATION
+            installed.is_torn = behaviour == Nlserver.TEARS
+            return
+        self.site.write(self.instance, values, self.order)
+
+    def _mark(self) -> str:
+        """What the journal says about the file: see `journal` in the script."""
+        installed = self.installed
+        if installed.is_torn:
+            return "unread"
+        if installed.beside:
+            return "many"
+        return installed.digest or "none"
 
     def _told(self, step: str) -> None:
         self._say(f"run={step}")
@@ -268,17 +372,20 @@ class Process:
 
     def _note(self, stage: str) -> None:
         codes = " ".join(f"{step}={code}" for step, code in self._codes.items())
-        self.installed.journal = f"{self.order[0]} {self.order[1]} {stage} {codes} restart=- errors=0"
+        marks = " ".join(f"{name}={mark}" for name, mark in self._marks.items())
+        begin = f"{self.order[0]} {self.order[1]} {stage} {codes}"
+        self.installed.journal = f"{begin} restart=- errors=0 {marks}"
 
     def _report(self, stage: str) -> None:
         installed = self.installed
-        self._say(f"{stage}.file={installed.stamp}")
         if installed.values:
             names = ("organization_id", "client_id", "technical_account_id")
             for name, value in zip(names, installed.values, strict=False):
-                self._say(f"{stage}.{name}={value}")
-            self._say(f"{stage}.secret={installed.digest}")
-        self._say(f"{stage}.read=yes")
+                if name != "organization_id" or value or installed.has_no_organization:
+                    self._say(f"{stage}.{name}={value}")
+            for digest in filter(None, (installed.digest, installed.beside)):
+                self._say(f"{stage}.secret={digest}")
+        self._say(f"{stage}.read={'torn' if installed.is_torn else 'yes'}")
 
     def _done(self) -> None:
         self._report("after")

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from credentials import services
 from credentials.models import TechnicalAccount
 from credentials.rollouts import delivery, reconciler
-from credentials.rollouts.models import Push, Rollout
+from credentials.rollouts.models import ProvenDigest, Push, Rollout
 from credentials.rollouts.services import cancel_rollout, retry_pushes, start_rollout
 from instances.models import Container, Installation, Instance
 from tests.rollouts.model import seams
@@ -57,10 +57,15 @@ class Pushes(RuleBasedStateMachine):
         self.seams.enter_context(seams.installed(self.world))
         self.ends_by_kill = False
 
-    @initialize(deterministic=st.booleans(), punctual=st.booleans(), ends_by_kill=st.booleans())
-    def begin(self, *, deterministic: bool, punctual: bool, ends_by_kill: bool) -> None:
+    @initialize(
+        deterministic=st.booleans(),
+        shared_key=st.booleans(),
+        punctual=st.booleans(),
+        ends_by_kill=st.booleans(),
+    )
+    def begin(self, *, deterministic: bool, shared_key: bool, punctual: bool, ends_by_kill: bool) -> None:
         self.ends_by_kill = ends_by_kill
-        self.world.make(deterministic=deterministic, punctual=punctual)
+        self.world.make(deterministic=deterministic, shared_key=shared_key, punctual=punctual)
         self._start([0, 1, 2, 3], rotate=False)
 
     # --- what people do --------------------------------------------------------------------------------
@@ -128,9 +133,24 @@ class Pushes(RuleBasedStateMachine):
 
     @rule(site=sites, instance=instances)
     def edit_by_hand(self, site: str, instance: str) -> None:
+        """A person sets another account, perhaps in the middle of a push."""
         here = self.world.sites[site]
-        if not here.installed[instance].locked_by:
-            here.write(instance, ("other", "other", "other", f"other-{here.events}"), None)
+        here.is_honest = False
+        here.write(instance, ("other", "other", "other", f"other-{here.events}"), None)
+
+    @rule(site=sites, instance=instances, number=which)
+    def restore(self, site: str, instance: str, number: int) -> None:
+        """A person, or a backup, puts an earlier file back, perhaps in the middle of a push.
+
+        One whose secret was proven: that a secret which nobody knows comes in the very moment in which ours
+        was not set is what no file can show.
+        """
+        here = self.world.sites[site]
+        proven = set(ProvenDigest.objects.values_list("digest", flat=True))
+        known = [write for write in here.writes if write.instance == instance and write.digest in proven]
+        if known:
+            here.is_honest = False
+            here.restore(instance, known[number % len(known)])
 
     # --- bells and workers -----------------------------------------------------------------------------
 

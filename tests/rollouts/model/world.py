@@ -50,14 +50,19 @@ class World:
         self.versions: dict[str, uuid.UUID] = {}
         """Secret text as it is sent -> the version that it is."""
 
-    def make(self, *, deterministic: bool, punctual: bool) -> None:
+    def make(self, *, deterministic: bool, punctual: bool, shared_key: bool = False) -> None:
         """Empty the database, then fill it: every instance uses the first account."""
         _empty_database()
         delivery.stopping.clear()
         instances = {name: Instance.objects.create(name=name) for name in ("mail", "shop")}
         for name, installed in LAYOUT.items():
             site = Site(
-                name, installed, deterministic=deterministic, punctual=punctual, clock=lambda: self.seconds
+                name,
+                installed,
+                deterministic=deterministic,
+                punctual=punctual,
+                clock=lambda: self.seconds,
+                key="shared" if shared_key else "",
             )
             self.sites[name] = site
             row = Container.objects.create(name=name, address=f"{name}.example")
