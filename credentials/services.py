@@ -23,17 +23,25 @@ class AccountError(Exception):
 @sensitive_variables()
 @transaction.atomic
 def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tuple[ClientSecret, bool]:
-    """Store a secret as the account's new current version, encrypted at once.
+    """Make a secret the account's current version: a new one, encrypted at once, or one it already has.
 
-    Returns the version and whether it is new: entering the current secret again changes nothing. The former
-    current version becomes the previous one.
+    Returns the version and whether it is new. A version is a plaintext, one to one: the current secret
+    entered again changes nothing, an older one is made current again. The former current version becomes the
+    previous one.
     """
     account = TechnicalAccount.objects.select_for_update().get(pk=account.pk)
     name = fingerprint(secret, account.client_id)
     current = account.current_secret
     if current and current.fingerprint == name and current.client_id == account.client_id:
         return current, False
+    known = account.secrets.filter(fingerprint=name, client_id=account.client_id).order_by("-version").first()
     account.secrets.filter(state=ClientSecret.State.CURRENT).update(state=ClientSecret.State.PREVIOUS)
+    if known:
+        known.state = ClientSecret.State.CURRENT
+        known.save(update_fields=["state"])
+        details: dict[str, object] = {"version": known.version, "fingerprint": name}
+        record("client_secret.selected", actor=actor, target=account, details=details)
+        return known, False
     latest: int = account.secrets.aggregate(latest=Max("version"))["latest"] or 0
     version = ClientSecret(
         account=account,

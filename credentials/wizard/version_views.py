@@ -50,9 +50,13 @@ def account_secret(request: HttpRequest, pk: UUID) -> HttpResponse:
     posted_data = (request.POST, request.FILES) if request.method == "POST" else ()
     form = NewSecretForm(*posted_data, account=account)
     if request.method == "POST" and form.is_valid():
-        _version, is_new = add_secret(account=account, secret=form.secret, actor=Actor.of(request))
-        if not is_new:
+        former = account.current_secret
+        version, is_new = add_secret(account=account, secret=form.secret, actor=Actor.of(request))
+        if version == former:
             messages.info(request, _("This is the secret that is current already: nothing was changed."))
+        elif not is_new:
+            text = _("This is the secret of version %(version)s, which is current again now.")
+            messages.warning(request, text % {"version": version.version})
         return redirect("account_rollout", account.pk)
     context = {"account": account, "form": form, "current": account.current_secret}
     return render(request, "wizard/secret.html", context)

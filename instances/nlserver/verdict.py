@@ -3,7 +3,7 @@
 A push has succeeded only if the portal knows that the file holds this version of the secret. Exit 0 is no
 proof, nor are the right ids (a rotation leaves them as they are), nor a rewritten file. Two things are: the
 encrypted secret changed while nlserver ran, and stayed so; or its digest is one that was proven before.
-`docs/decisions/0014-proof-of-a-push.md` explains each row.
+`docs/decisions/0016-proof-of-a-push.md` explains each row.
 """
 
 from dataclasses import dataclass, replace

@@ -38,6 +38,7 @@ LABELS: dict[str, Promise] = {
     "account.activated": _("Account activated"),
     "account.retired": _("Account retired"),
     "client_secret.entered": _("Client secret entered"),
+    "client_secret.selected": _("Older client secret made current again"),
     "client_secret.checked": _("Client secret checked with Adobe"),
     "rollout.requested": _("Rollout started"),
     "rollout.cancelled": _("Rollout cancelled"),

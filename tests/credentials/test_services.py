@@ -49,6 +49,17 @@ def test_the_current_secret_again_is_no_new_version(account: TechnicalAccount, a
     assert (same.version, is_new, account.secrets.count()) == (1, False, 1)
 
 
+def test_an_older_secret_again_makes_its_version_current(account: TechnicalAccount, actor: Actor) -> None:
+    first, _ = add_secret(account=account, secret=Secret("one"), actor=actor)
+    second, _ = add_secret(account=account, secret=Secret("two"), actor=actor)
+    again, is_new = add_secret(account=account, secret=Secret("one"), actor=actor)
+    assert (again, is_new, account.secrets.count()) == (first, False, 2)
+    second.refresh_from_db()
+    assert (account.current_secret, second.state) == (first, "previous")
+    event = AuditEvent.objects.get(action="client_secret.selected")
+    assert event.details == {"version": 1, "fingerprint": first.fingerprint}
+
+
 def test_entering_a_secret_is_recorded_by_fingerprint_alone(account: TechnicalAccount, actor: Actor) -> None:
     secret, _ = add_secret(account=account, secret=Secret(CANARY), actor=actor)
     event = AuditEvent.objects.get(action="client_secret.entered")

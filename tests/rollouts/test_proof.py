@@ -1,7 +1,7 @@
 """Every row of the decision table over real SSH, with nlservers that lie and people who interfere.
 
 The account is rotated from FIRST to SECOND on a container that really holds FIRST; what the file holds in the
-end is read with the stand-in's own key. `docs/decisions/0014-proof-of-a-push.md` has the rows.
+end is read with the stand-in's own key. `docs/decisions/0016-proof-of-a-push.md` has the rows.
 """
 
 from collections.abc import Callable
