@@ -380,7 +380,7 @@ JOURNAL = re.compile(
     r"(\d{1,15}) (\d{1,15}) (begun|configured|done)"
     r" config=(\d{1,3}|-) reload=(\d{1,3}|-) restart=(\d{1,3}|-) errors=([a-z0,]{1,40})"
     rf"(?: held={MARK} written={MARK} took=(\d{{1,6}}|-))?"
-    r"(?: [a-z_]+=[!-~]{1,100})*"
+    r"(?: (?!held=|written=|took=)[a-z_]+=[!-~]{1,100})*"
 )
 """Newer releases add fields, and older ones had fewer: both are read."""
 
