@@ -189,6 +189,12 @@ def test_the_log_tells_secrets_apart_without_holding_them(tmp_path: Path) -> Non
         ("exit_0_without_writing", 0, False, False),
         ("readonly", 1, True, False),
         ("killed_after_writing", -9, False, True),
+        ("killed_before_writing", -9, False, False),
+        ("touches", 0, False, False),
+        ("rewrites", 0, False, True),
+        ("encrypts_anew", 0, False, False),
+        ("third_value", 0, False, True),
+        ("empties_organization", 0, False, True),
         ("slow=0.2", 0, False, True),
         ("echo_secret", 0, False, True),
         ("escape_codes", 0, False, True),
@@ -213,6 +219,43 @@ def test_a_fault_with_a_count_is_used_up(tmp_path: Path) -> None:
     container.set_faults("error_exit_0*2", "reload_fails")
     assert [b">>>" in set_account(container).stdout for _ in range(3)] == [True, True, False]
     assert run(container, "config", "-reload").returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "changed", "holds"),
+    [
+        ("touches", False, "before"),
+        ("rewrites", True, "before"),
+        ("encrypts_anew", True, "before"),
+        ("third_value", True, "a value of its own"),
+        ("second_node", True, "before"),
+        ("reload_encrypts_anew", True, SECRET),
+    ],
+)
+def test_a_lie_leaves_what_it_says(tmp_path: Path, fault: str, changed: bool, holds: str) -> None:
+    container = container_at(tmp_path)
+    before = VALUE.replace(SECRET, "before")
+    run(container, "config", "-instance:prod1", f"-setimsoauth:{before}")
+    container.set_faults(fault)
+    file = container.config("prod1")
+    old = file.read_bytes(), file.stat().st_mtime_ns
+    set_account(container)
+    if fault.startswith("reload"):
+        old = file.read_bytes(), file.stat().st_mtime_ns
+        run(container, "config", "-reload")
+    assert file.stat().st_mtime_ns > old[1]
+    assert fault == "rewrites" or (file.read_bytes() != old[0]) is changed
+    secret = read_account(container, "prod1").secret
+    assert secret
+    assert secret.reveal() == holds
+
+
+def test_a_late_write_comes_after_the_end(tmp_path: Path) -> None:
+    container = container_at(tmp_path)
+    container.set_faults("writes_late=1")
+    assert set_account(container).returncode == 0
+    assert read_account(container, "prod1").client_id == ""
+    wait_until(lambda: read_account(container, "prod1").client_id == CLIENT, within=30, what="the write")
 
 
 def test_the_noisy_faults_make_their_noise(tmp_path: Path) -> None:
