@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos model bench check compose format clean
+.PHONY: help demo start test chaos model liars bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -39,6 +39,11 @@ model: export MODEL_SEED = $(SEED)
 model: $(VENV)/dev ## search for sequences of events that break a promise, for half an hour (EXAMPLES=2000 SEED=)
 	$(MODEL)
 	$(RUN) tests/services/with_postgres.py $(MODEL)
+
+liars: export LIARS_ROTATIONS = $(or $(ROTATIONS),250)
+liars: export LIARS_SEED = $(or $(SEED),1)
+liars: $(VENV)/dev ## count false verdicts over a thousand rotations where nlserver lies (ROTATIONS=250 SEED=1)
+	$(RUN) -m pytest --numprocesses 2 --capture no tests/rollouts/test_liars.py
 
 bench: $(VENV)/dev ## measure speed against bare Paramiko and ansible (ARGS="--quick", ARGS=rollout)
 	@$(MAKE) --no-print-directory $(VENV)-ansible/run || echo "No ansible-core: its goals count as missed"

@@ -23,7 +23,7 @@ from credentials.rollouts.forms import (
     SelectionForm,
     UnprovenForm,
 )
-from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.models import HOLDING, Attempt, Push, Rollout
 from credentials.rollouts.progress import named, progress_of, push_lines, with_names
 from credentials.rollouts.services import (
     Retried,
@@ -220,9 +220,16 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "refusal": refusal(push),
         "can_look_again": can_look_again(push),
         "is_open": push.state in Push.OPEN,
+        "holds_all_the_same": push.state == Push.State.FAILED and _holds(push),
     }
     part = _is_live_part(request)
     return render(request, f"rollouts/{'_push_live' if part else 'push_detail'}.html", context)
+
+
+def _holds(push: Push) -> bool:
+    """Whether the last attempt showed that the file holds this version, whatever else went wrong."""
+    last = push.attempts.order_by("-number").values_list("proof", flat=True).first()
+    return last in HOLDING
 
 
 def _retries(push: Push) -> list[Retry]:

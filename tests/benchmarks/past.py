@@ -155,6 +155,7 @@ def _attempts(fleet: Fleet, push: Push, count: int) -> Iterator[Attempt]:
             output=OUTPUT.format(instance=push.installation.instance.name) if is_last else "",
             before_digest=f"{push.id.int % 16**64:064x}" if is_last else "",
             after_digest=_digest(push) if is_last and push.state == Push.State.SUCCEEDED else "",
+            proof=Attempt.Proof.CHANGED if is_last and push.state == Push.State.SUCCEEDED else "",
             build=push.installation.observed_build,
             host_key=f"SHA256:{number:043}",
         )

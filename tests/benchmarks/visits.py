@@ -37,6 +37,7 @@ KINDS: Mapping[str, Kind] = {
     name: kind
     for kind, names in (
         (Kind.LIST, "home accounts rollouts failed_pushes instances containers jump_hosts history users"),
+        (Kind.LIST, "unproven_successes"),
         (Kind.DETAIL, "account rollout push instance container history_event user"),
         # Steps of the wizard, forms, questions, files, checks.
         (Kind.TASK, "login password_change account_new account_secret account_rollout account_retire"),
@@ -196,6 +197,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("rollout", PUSH, "oldest", "", an_old_rollout),
     Visit("rollout", PUSH, "live part", "", a_rollout, headers=LIVE),
     Visit("failed_pushes", PUSH),
+    Visit("unproven_successes", PUSH),
     Visit("failed_pushes", PUSH, "last page", LAST),
     Visit("failed_pushes", PUSH, "filter", "state=failed&container=app"),
     Visit("push", ATTEMPT, place=a_push),

@@ -65,6 +65,12 @@ def test_a_wrong_verdict_is_seen(push_: PushRow, written: bool, held: int, reaso
     assert told == [f"mail on one, rollout 7: {push_.state} {push_.code}".rstrip() + f": {reason}"]
 
 
+@pytest.mark.parametrize("written", [True, None])
+def test_a_failure_that_nobody_confirmed_contradicts_neither(written: bool | None) -> None:
+    for applied in (True, False):
+        assert not contradiction(push("failed", "write_not_confirmed", written=written), applied, 6)
+
+
 @pytest.mark.parametrize("code", ["reload_failed", "reload_not_confirmed"])
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
 def test_a_failure_that_says_it_is_in_the_file_is_true_and_counted(state: str, code: str) -> None:

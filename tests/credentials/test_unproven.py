@@ -1,5 +1,7 @@
 """What people do about successes without a proof, and about failures that a look may settle."""
 
+import uuid
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -119,3 +121,23 @@ def test_an_attempt_says_on_what_its_success_rests(as_auditor: Client) -> None:
     finish(push, state="succeeded")
     page = as_auditor.get(reverse("push", args=[push.pk])).content.decode()
     assert str(Attempt.Proof.CHANGED.label) in page
+
+
+def test_a_failure_whose_file_holds_the_version_says_so(as_helpdesk: Client) -> None:
+    push = make_rollout(containers=["web1"]).pushes.get()
+    finish(push, state="failed", code="killed")
+    url = reverse("push", args=[push.pk])
+    sentence = "All the same, the file holds this version"
+    assert sentence not in as_helpdesk.get(url).content.decode()
+    again = finish(push, state="failed", code="killed")
+    Attempt.objects.create(
+        push=push,
+        number=again.number + 1,
+        cause="retry",
+        secret_version=1,
+        secret_fingerprint="f",
+        lease_token=uuid.uuid4(),
+        worker="w",
+        proof="recognized",
+    )
+    assert sentence in as_helpdesk.get(url).content.decode()
