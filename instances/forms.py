@@ -16,11 +16,12 @@ from instances.inventory_csv import (
 )
 from instances.jump_hosts import clean_host_keys
 from instances.models import Container, Instance, JumpHost
+from portal.no_secrets import Form, ModelForm
 
 PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
 
 
-class InstanceFilter(forms.Form):
+class InstanceFilter(Form):
     """What the list of instances is narrowed to."""
 
     q = forms.CharField(label=_("Search"), required=False, max_length=100)
@@ -35,7 +36,7 @@ class InstanceFilter(forms.Form):
     )
 
 
-class ContainerFilter(forms.Form):
+class ContainerFilter(Form):
     """What the list of containers is narrowed to."""
 
     q = forms.CharField(label=_("Search"), required=False, max_length=100)
@@ -64,7 +65,7 @@ class ContainerFilter(forms.Form):
             )
 
 
-class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+class InstanceForm(ModelForm):
     """A new or edited instance."""
 
     class Meta:
@@ -82,7 +83,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
         return clean_instance_name(self.cleaned_data["name"])
 
 
-class ContainerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+class ContainerForm(ModelForm):
     """A new or edited container."""
 
     jump_host = forms.ModelChoiceField(
@@ -128,7 +129,7 @@ class ContainerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         return cleaned
 
 
-class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+class JumpHostForm(ModelForm):
     """A new or edited jump host, with the keys that it must show."""
 
     class Meta:
@@ -168,7 +169,7 @@ class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
         return cleaned
 
 
-class InstallationForm(forms.Form):
+class InstallationForm(Form):
     """On which container an instance is installed, by the container's name."""
 
     container = forms.CharField(label=_("Container"), max_length=80)
@@ -181,7 +182,7 @@ class InstallationForm(forms.Form):
         return container
 
 
-class HostKeyApproval(forms.Form):
+class HostKeyApproval(Form):
     """The admin's word that the fingerprint was compared."""
 
     compared = forms.BooleanField(
@@ -190,7 +191,7 @@ class HostKeyApproval(forms.Form):
     )
 
 
-class ImportForm(forms.Form):
+class ImportForm(Form):
     """An inventory file, uploaded or pasted."""
 
     file = forms.FileField(

@@ -18,6 +18,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from portal.no_secrets import refuse_secret
+from portal.plaintext import cut_out
+
 REQUIRED = ("instance", "container", "address")
 COLUMNS = (
     *REQUIRED,
@@ -403,7 +406,7 @@ def _unknown(name: str) -> str:
 
 def _shown(text: str) -> str:
     """Return a name from the file, fit for a page and a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text.strip()[:40])
+    return "".join(char if char.isprintable() else "?" for char in cut_out(text).strip()[:40])
 
 
 class _Reader:
@@ -473,6 +476,7 @@ def _refuse_odd_text(name: str, text: str) -> None:
         raise ValidationError(_("This is longer than %d characters.") % MAX_CELL)
     if not text.isprintable():
         raise ValidationError(_("This has a line break or an invisible character inside."))
+    refuse_secret(text)
     if text[0] in "=+@" or (text[0] == "-" and name != "address"):
         raise ValidationError(
             _("This begins like a spreadsheet formula (“%s”): give the plain value.") % text[0]

@@ -8,13 +8,14 @@ from pathlib import Path
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
 from portal.people.services import active_admins, create_user, sync_roles
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = "Create an admin. The password is asked for, or read from a file; it is never an argument."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
