@@ -29,7 +29,7 @@ def role_choices() -> list[tuple[str, Promise]]:
 
 
 class SignInForm(RefusesSecrets, AuthenticationForm):
-    """Django's form, which would pass on a name of any length: more than PostgreSQL stores about failures."""
+    """Django's form, which would try a name of any length."""
 
     username = UsernameField(max_length=150, widget=forms.TextInput(attrs={"autofocus": True}))
 
