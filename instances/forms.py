@@ -13,10 +13,11 @@ from instances.inventory_csv import (
     clean_install_root,
     clean_instance_name,
     clean_login,
+    refuse_unfit,
 )
 from instances.jump_hosts import clean_host_keys
 from instances.models import Container, Instance, JumpHost
-from portal.no_secrets import Form, ModelForm
+from portal.no_secrets import Form, ModelForm, without_secret
 
 PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
 
@@ -207,15 +208,22 @@ class ImportForm(Form):
         widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
     )
 
+    for_secrets = frozenset({"text"})  # `clean` looks at it, and names the line
+
+    data_bytes: bytes
+    """What came, as it came, if the form is valid."""
+
     def clean(self) -> dict[str, Any]:  # Any: Django's own signature
         cleaned = super().clean() or self.cleaned_data
-        if not self.errors and bool(cleaned.get("file")) == bool(cleaned.get("text", "").strip()):
+        if self.errors:
+            return cleaned
+        file, text = cleaned.get("file"), str(cleaned.get("text", ""))
+        if bool(file) == bool(text.strip()):
             raise ValidationError(_("Choose a file or paste the rows: one of the two."))
+        self.data_bytes = file.read() if file else text.encode()
+        try:
+            refuse_unfit(self.data_bytes)
+        except ValidationError as error:
+            self.add_error("file" if file else "text", error)
+            self.data = {"text": without_secret(text)}
         return cleaned
-
-    def data_bytes(self) -> bytes:
-        """Return what came, as it came; call it on a valid form."""
-        if self.cleaned_data["file"]:
-            data: bytes = self.cleaned_data["file"].read()
-            return data
-        return str(self.cleaned_data["text"]).encode()

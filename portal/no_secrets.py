@@ -69,7 +69,7 @@ class RefusesSecrets(_BaseForm):
             for key in self.data:
                 data.setlist(key, self._values(key))
             for name in found:
-                data.setlist(self.add_prefix(name), [_harmless(text) for text in self._posted(name)])
+                data.setlist(self.add_prefix(name), [without_secret(text) for text in self._posted(name)])
             self.data = data
         return found
 
@@ -87,7 +87,7 @@ class RefusesSecrets(_BaseForm):
         return [self.data[key]] if key in self.data else []
 
 
-def _harmless(text: str) -> str:
+def without_secret(text: str) -> str:
     """Return what may be shown again: nothing typed is lost but the secret."""
     if not may_hold_secret(text):
         return text
@@ -167,8 +167,10 @@ def _guarded(execute: Execute, sql: str, params: Any, many: bool, context: dict[
 
 
 def _is_in_clear(value: object) -> bool:
-    """Whether one value of a statement holds a secret; PostgreSQL's JSON comes wrapped."""
+    """Whether one value of a statement holds a secret."""
+    value = getattr(value, "obj", value)  # PostgreSQL's JSON and bytes come wrapped
     if isinstance(value, str):
         return len(value) >= SHORTEST and has_secret(value) and not _CIPHERTEXT.fullmatch(value)
-    inner = getattr(value, "obj", None)
-    return inner is not None and any(map(has_secret, _texts(inner)))
+    if isinstance(value, bytes):
+        return any(map(has_secret, value.decode("utf-8", "replace").splitlines()))
+    return any(map(has_secret, _texts(value)))

@@ -28,9 +28,14 @@ def short_lived() -> list[type[models.Model]]:
 def remove_expired() -> None:
     """Remove what has outlived its time; the workers and the scheduler do so every few seconds."""
     for model in short_lived():
-        rows = _expired(model)
-        if rows.exists():  # so that nothing is written in most rounds
-            rows.delete()
+        remove_expired_of(model)
+
+
+def remove_expired_of(model: type[models.Model]) -> None:
+    """Remove the rows of one model that have outlived their time."""
+    rows = _expired(model)
+    if rows.exists():  # mostly there is none, and nothing is written
+        rows.delete()
 
 
 def _expired(model: type[models.Model]) -> "models.QuerySet[Any]":  # Any: whichever model it is

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from portal.people.models import FailedSignIns
+from portal.short_lived import remove_expired_of
 
 FAILURE_LIMIT = 5
 
@@ -39,7 +40,7 @@ def is_locked(name: str, address: str) -> bool:
 @transaction.atomic
 def count_failure(name: str, address: str) -> int:
     """Count a failed sign-in; return which one it is, or 0 for a try against a lock."""
-    FailedSignIns.expired().delete()
+    remove_expired_of(FailedSignIns)
     now = timezone.now()
     FailedSignIns.objects.get_or_create(name_hash=_hash(name), address=address[:45], defaults={"last": now})
     counter = _counter(name, address)
