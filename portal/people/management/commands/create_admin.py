@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 
 from portal.audit.operator import operator
 from portal.no_secrets import Command as SafeCommand
+from portal.no_secrets import refuse_secret
 from portal.people.services import active_admins, create_user, sync_roles
 
 
@@ -68,6 +69,7 @@ class Command(SafeCommand):
 def _checked_name(name: str) -> str:
     try:
         User.username_validator(name)
+        refuse_secret(name)  # one that was asked for, not given as an argument
     except ValidationError as error:
         raise CommandError(" ".join(error.messages)) from None
     if len(name) > 150 or User.objects.filter(username__iexact=name).exists():
