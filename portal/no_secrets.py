@@ -23,7 +23,7 @@ from portal.plaintext import SHORTEST, cut_out, has_secret, may_hold_secret
 REFUSED = _("This contains what looks like a client secret, and everyone can read this: it was not stored.")
 UNREADABLE = {"django_session"}
 """Tables whose text is encoded before it gets here; `SessionSerializer` looks at it earlier."""
-_WRITE = re.compile(r'\s*(?:INSERT INTO|UPDATE|REPLACE INTO)\s+"?(\w+)', re.IGNORECASE)
+_WRITE = re.compile(r'\s*(?:(?:INSERT|REPLACE)(?:\s+OR\s+\w+)?\s+INTO|UPDATE)\s+"?(\w+)', re.IGNORECASE)
 _CIPHERTEXT = re.compile(r"v1\.[0-9a-f]{8}\.[A-Za-z0-9_-]+=*")
 
 

@@ -40,7 +40,7 @@ class Actor:
         if not isinstance(user, User):
             return cls(name="anonymous", ip=request.META["portal.client_ip"])
         meta = request.META
-        return cls(user.get_username(), user, meta["portal.client_ip"], meta["portal.request_id"])
+        return cls(cut_out(user.get_username()), user, meta["portal.client_ip"], meta["portal.request_id"])
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode

@@ -133,7 +133,12 @@ def in_kind(field: "models.Field[Any, Any]", text: str) -> object:
 def stores(model: type[models.Model], values: dict[str, object]) -> bool:
     """Whether an insert or an update with these values gets as far as the database."""
     rows = model._default_manager
-    return any([reaches(lambda: rows.bulk_create([model(**values)])), reaches(lambda: rows.update(**values))])
+    writes: list[Callable[[], object]] = [
+        lambda: rows.bulk_create([model(**values)]),
+        lambda: rows.bulk_create([model(**values)], ignore_conflicts=True),
+        lambda: rows.update(**values),
+    ]
+    return any(reaches(write) for write in writes)
 
 
 def reaches(write: Callable[[], object]) -> bool:
