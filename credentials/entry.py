@@ -4,7 +4,7 @@ Nothing here keeps a plaintext longer than one call, and no error or doubt quote
 stored all the same and named as a doubt: a person confirms it later, without entering the secret again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from django.db import IntegrityError, transaction
@@ -19,10 +19,18 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import AccountError, add_secret
 from credentials.values import CLIENT_SECRET, COMMAND_ORDER, Checked, CheckedValues
 from portal.audit.models import Actor, record
-from portal.plaintext import Secret
+from portal.plaintext import Secret, may_hold_secret
 
 IDS = tuple(name for name in COMMAND_ORDER if name != CLIENT_SECRET)
 REARRANGED = "rearranged"
+_LONGEST = {
+    "technical_account_email": 254,
+    "numeric_organization_id": 40,
+    "credential_id": 80,
+    "project": 120,
+    "scopes": 1000,
+}
+"""Characters of the account's columns."""
 _PUT_RIGHT = _(
     "The values stood in other fields than their own. The portal recognized each by its form and put it in "
     "its place; compare the identifiers with the console."
@@ -129,15 +137,18 @@ def judge_console(found: ConsoleValues, *, account: TechnicalAccount) -> Judged:
     judged = judge(raw | {CLIENT_SECRET: secret.reveal() if secret else ""}, keeps_secret=secret is None)
     if judged.entry is None:
         return judged
-    extras = {
-        "technical_account_email": found.technical_account_email[:254],
-        "numeric_organization_id": found.numeric_org_id[:40],
-        "credential_id": found.credential_id[:80],
-        "project": found.project[:120],
-        "scopes": ",".join(found.scopes)[:1000],
-    }
-    known = {name: text for name, text in extras.items() if text and not values.holds_secret(text)}
+    # looked at before it is cut: half a secret has no shape
+    safe = {name: text for name, text in _extras(found) if text and not may_hold_secret(text)}
+    known = {name: text[: _LONGEST[name]] for name, text in safe.items()}
     return replace(judged, entry=replace(judged.entry, extras=known))
+
+
+def _extras(found: ConsoleValues) -> Iterator[tuple[str, str]]:
+    yield "technical_account_email", found.technical_account_email
+    yield "numeric_organization_id", found.numeric_org_id
+    yield "credential_id", found.credential_id
+    yield "project", found.project
+    yield "scopes", ",".join(found.scopes)
 
 
 @sensitive_variables()

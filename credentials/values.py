@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
+
+from portal.plaintext import ACCESS_TOKEN, JWT_PREFIX, PEM, PREFIX, USUAL_FORM, may_hold_secret
 
 ORGANIZATION_ID = "organization_id"
 CLIENT_ID = "client_id"
@@ -31,7 +32,7 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
     ORGANIZATION_ID: re.compile(r"[0-9A-F]{24}@AdobeOrg"),
     CLIENT_ID: re.compile(r"[0-9a-f]{32}"),
     TECHNICAL_ACCOUNT_ID: re.compile(r"[0-9A-F]{24}@techacct\.adobe\.com"),
-    CLIENT_SECRET: re.compile(r"p8e-[A-Za-z0-9_-]{32}"),
+    CLIENT_SECRET: USUAL_FORM,
 }
 """Shapes observed in public examples; Adobe documents none of them."""
 
@@ -39,7 +40,7 @@ USUAL: Mapping[str, Promise] = {
     ORGANIZATION_ID: _("24 characters 0-9 and A-F, then @AdobeOrg"),
     CLIENT_ID: _("32 characters 0-9 and a-f"),
     TECHNICAL_ACCOUNT_ID: _("24 characters 0-9 and A-F, then @techacct.adobe.com"),
-    CLIENT_SECRET: _("p8e- and 32 letters, digits, _ or -"),
+    CLIENT_SECRET: format_lazy(_("{prefix} and 32 letters, digits, _ or -"), prefix=PREFIX),
 }
 MAX_LENGTH = 200
 STRIPPED_NOTE = _("Spaces or line breaks around the value were removed.")
@@ -103,14 +104,12 @@ _REFUSED: Mapping[str, re.Pattern[str]] = {
 _EMAIL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}@techacct\.adobe\.com", re.IGNORECASE)
 _HALF_ID = re.compile(r"[0-9A-Fa-f]{24}@?")
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-_SECRET_INSIDE = re.compile(r"[ps]8e-[A-Za-z0-9_-]{20,}|-----BEGIN")
 _MASK = re.compile(r"[*\u2022\u25cf\u2219\u00b7\u25aa\u25a0]{3,}")
 _PLACEHOLDER = re.compile(
     r"[<{\[(].*[>}\])]|x{3,}(?:@.*)?|\.{3}|\u2026|(?:your|my|the|enter|insert|paste|copy)[\s_-].*|"
     r"(?:ims[\s_-]?)?org(?:anization)?[\s_-]?id|client[\s_-]?(?:id|secret)|api[\s_-]?key|"
     r"technical[\s_-]?account[\s_-]?id|null|none|undefined|nan|string|secret|value|changeme|todo|tbd|test|n/a|"
-    r"p8e-|@adobeorg|@techacct\.adobe\.com",
+    rf"{PREFIX}|@adobeorg|@techacct\.adobe\.com",
     re.IGNORECASE | re.DOTALL,
 )
 _CODES_OF_SECRETS = ("json", "jwt", "access_token", "line")
@@ -170,17 +169,6 @@ class CheckedValues:
         return tuple((name, caution) for name, checked in self.fields.items() for caution in checked.cautions)
 
 
-def holds_secret(text: str) -> bool:
-    """Tell whether a text has something of a client secret's shape in it."""
-    return bool(_SECRET_INSIDE.search(text))
-
-
-def refuse_secret(text: str) -> None:
-    """Validate a field that everybody can read."""
-    if holds_secret(text):
-        raise ValidationError(_("This contains what looks like a client secret, and everybody can read it."))
-
-
 def check(name: str, raw: str) -> Checked:
     """Judge what was typed or pasted into the field `name` (one of COMMAND_ORDER; KeyError otherwise)."""
     value = raw.strip(_EDGES)
@@ -188,7 +176,7 @@ def check(name: str, raw: str) -> Checked:
         value=value,
         stripped=value != raw,
         belongs_to=_owner(name, value),
-        holds_secret=name == CLIENT_SECRET or holds_secret(value),
+        holds_secret=name == CLIENT_SECRET or may_hold_secret(value),
     )
     code = next(_problems(name, value), "")
     return _refuse(name, checked, code) if code else replace(checked, cautions=_cautions(name, value))
@@ -253,7 +241,7 @@ def _problems(name: str, value: str) -> Iterator[str]:
     if _owner(name, value) and (name, _owner(name, value)) != (CLIENT_SECRET, CLIENT_ID):
         # Secrets of other forms exist, and one may be 32 hexadecimal digits: that one is only a caution.
         yield "swapped"
-    if name != CLIENT_SECRET and holds_secret(value):
+    if name != CLIENT_SECRET and may_hold_secret(value):
         # Identifiers are stored and shown in clear: not even with a confirmation.
         yield "secret_inside"
     if len(value) > MAX_LENGTH:
@@ -264,9 +252,9 @@ def _problems(name: str, value: str) -> Iterator[str]:
 def _other_things(value: str) -> Iterator[str]:
     if value[:1] in ("{", "[") and '"' in value:
         yield "json"
-    if "-----BEGIN" in value or "-setimsjwtauth" in value:
+    if PEM in value or "-setimsjwtauth" in value:
         yield "jwt"
-    if _TOKEN.fullmatch(value):
+    if ACCESS_TOKEN.fullmatch(value):
         yield "access_token"
     if split_line(value):
         yield "line"
@@ -289,7 +277,7 @@ def _oddities(name: str, value: str) -> Iterator[str]:
         yield "suffix_missing"
     if name == CLIENT_SECRET and SHAPES[CLIENT_ID].fullmatch(value):
         yield "looks_like_client_id"
-    if name == CLIENT_SECRET and value.startswith("s8e-"):
+    if name == CLIENT_SECRET and value.startswith(JWT_PREFIX):
         yield "jwt_secret"
     if re.fullmatch(SHAPES[name].pattern, value, re.IGNORECASE):
         yield "letter_case"

@@ -21,13 +21,14 @@ from credentials.rollouts.home import home
 from credentials.services import AccountError, retire
 from credentials.wizard.prose import AFTERWARDS, PRODUCTS
 from portal.audit.models import Actor
+from portal.no_secrets import Form
 
 __all__ = ["account_detail", "account_list", "account_retire", "home"]
 PAGE = 25
 USING_SHOWN = 20  # instances that stand in the way of a retirement
 
 
-class AccountFilter(forms.Form):
+class AccountFilter(Form):
     """What the list of accounts is narrowed to."""
 
     q = forms.CharField(label=gettext_lazy("Search"), required=False, max_length=200)

@@ -13,14 +13,16 @@ from instances.inventory_csv import (
     clean_install_root,
     clean_instance_name,
     clean_login,
+    refuse_unfit,
 )
 from instances.jump_hosts import clean_host_keys
 from instances.models import Container, Instance, JumpHost
+from portal.no_secrets import Form, ModelForm, without_secret
 
 PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
 
 
-class InstanceFilter(forms.Form):
+class InstanceFilter(Form):
     """What the list of instances is narrowed to."""
 
     q = forms.CharField(label=_("Search"), required=False, max_length=100)
@@ -35,7 +37,7 @@ class InstanceFilter(forms.Form):
     )
 
 
-class ContainerFilter(forms.Form):
+class ContainerFilter(Form):
     """What the list of containers is narrowed to."""
 
     q = forms.CharField(label=_("Search"), required=False, max_length=100)
@@ -64,7 +66,7 @@ class ContainerFilter(forms.Form):
             )
 
 
-class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+class InstanceForm(ModelForm):
     """A new or edited instance."""
 
     class Meta:
@@ -82,7 +84,7 @@ class InstanceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
         return clean_instance_name(self.cleaned_data["name"])
 
 
-class ContainerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+class ContainerForm(ModelForm):
     """A new or edited container."""
 
     jump_host = forms.ModelChoiceField(
@@ -128,7 +130,7 @@ class ContainerForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         return cleaned
 
 
-class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+class JumpHostForm(ModelForm):
     """A new or edited jump host, with the keys that it must show."""
 
     class Meta:
@@ -168,7 +170,7 @@ class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
         return cleaned
 
 
-class InstallationForm(forms.Form):
+class InstallationForm(Form):
     """On which container an instance is installed, by the container's name."""
 
     container = forms.CharField(label=_("Container"), max_length=80)
@@ -181,7 +183,7 @@ class InstallationForm(forms.Form):
         return container
 
 
-class HostKeyApproval(forms.Form):
+class HostKeyApproval(Form):
     """The admin's word that the fingerprint was compared."""
 
     compared = forms.BooleanField(
@@ -190,7 +192,7 @@ class HostKeyApproval(forms.Form):
     )
 
 
-class ImportForm(forms.Form):
+class ImportForm(Form):
     """An inventory file, uploaded or pasted."""
 
     file = forms.FileField(
@@ -206,15 +208,22 @@ class ImportForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
     )
 
+    for_secrets = frozenset({"text"})  # `clean` looks at it, and names the line
+
+    data_bytes: bytes
+    """What came, as it came, if the form is valid."""
+
     def clean(self) -> dict[str, Any]:  # Any: Django's own signature
         cleaned = super().clean() or self.cleaned_data
-        if not self.errors and bool(cleaned.get("file")) == bool(cleaned.get("text", "").strip()):
+        if self.errors:
+            return cleaned
+        file, text = cleaned.get("file"), str(cleaned.get("text", ""))
+        if bool(file) == bool(text.strip()):
             raise ValidationError(_("Choose a file or paste the rows: one of the two."))
+        self.data_bytes = file.read() if file else text.encode()
+        try:
+            refuse_unfit(self.data_bytes)
+        except ValidationError as error:
+            self.add_error("file" if file else "text", error)
+            self.data = {"text": without_secret(text)}
         return cleaned
-
-    def data_bytes(self) -> bytes:
-        """Return what came, as it came; call it on a valid form."""
-        if self.cleaned_data["file"]:
-            data: bytes = self.cleaned_data["file"].read()
-            return data
-        return str(self.cleaned_data["text"]).encode()

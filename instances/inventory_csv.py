@@ -18,6 +18,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from portal.no_secrets import refuse_secret
+from portal.plaintext import cut_out, may_hold_secret
+
 REQUIRED = ("instance", "container", "address")
 COLUMNS = (
     *REQUIRED,
@@ -135,6 +138,20 @@ def parse(data: bytes, *, allow_loopback: bool = False) -> ParsedInventory:
     listed = tuple(sorted(report.listed, key=lambda error: error.row_number))
     good = tuple(row for row in rows if row.number not in report.wrong_rows)
     return ParsedInventory(good, listed, report.count - len(listed))
+
+
+def refuse_unfit(data: bytes) -> None:
+    """Refuse a file that must not even be kept for its preview: one that is no text, or has secrets in it."""
+    try:
+        text = _decode(data)
+    except _Unreadable as unreadable:
+        raise ValidationError(unreadable.reason) from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if may_hold_secret(line):
+            raise ValidationError(
+                _("Line %d contains what looks like a client secret, so nothing was kept. Take it out first.")
+                % number
+            )
 
 
 def clean_instance_name(value: str) -> str:
@@ -334,7 +351,15 @@ def _decode(data: bytes) -> str:
         raise _Unreadable(0, reason % line) from None
     if not text.strip():
         raise _Unreadable(0, _EMPTY)
+    if text.lstrip()[0] in "{[":
+        raise _Unreadable(0, _JSON)
     return text
+
+
+_JSON = gettext_lazy(
+    "This is a JSON file, not CSV. A file of the Developer Console belongs to a technical account: add it "
+    "under Accounts, where its secret is encrypted."
+)
 
 
 _EMPTY = gettext_lazy("The file is empty: the first row has the names of the columns.")
@@ -403,7 +428,7 @@ def _unknown(name: str) -> str:
 
 def _shown(text: str) -> str:
     """Return a name from the file, fit for a page and a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text.strip()[:40])
+    return "".join(char if char.isprintable() else "?" for char in cut_out(text).strip()[:40])
 
 
 class _Reader:
@@ -473,6 +498,7 @@ def _refuse_odd_text(name: str, text: str) -> None:
         raise ValidationError(_("This is longer than %d characters.") % MAX_CELL)
     if not text.isprintable():
         raise ValidationError(_("This has a line break or an invisible character inside."))
+    refuse_secret(text)
     if text[0] in "=+@" or (text[0] == "-" and name != "address"):
         raise ValidationError(
             _("This begins like a spreadsheet formula (“%s”): give the plain value.") % text[0]

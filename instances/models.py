@@ -9,11 +9,13 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from instances.nlserver import MIN_BUILD
 from portal.choices import WithChoices
+from portal.short_lived import ShortLived
 
 
 class Instance(WithChoices):
@@ -305,3 +307,28 @@ class Installation(models.Model):
     def needs_upgrade(self) -> bool:
         """True where the observed build does not know OAuth accounts."""
         return self.observed_build is not None and self.observed_build < MIN_BUILD
+
+
+class PendingUpload(ShortLived):
+    """An inventory file that somebody uploaded and has not confirmed yet."""
+
+    KEPT = timedelta(hours=1)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.PositiveBigIntegerField()
+    """The id of the person; nobody else sees the file."""
+    content = models.BinaryField()
+    kept = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["kept"], name="upload_by_time")]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    @classmethod
+    def expired(cls) -> "models.QuerySet[Self]":
+        now = timezone.now()
+        set_back = Q(kept__gt=now + cls.KEPT)  # the clock, since the row was written
+        return models.QuerySet(cls).filter(Q(kept__lte=now - cls.KEPT) | set_back)

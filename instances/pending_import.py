@@ -1,49 +1,28 @@
-"""An uploaded inventory file between preview and confirmation: a private file that lives for an hour."""
+"""An uploaded inventory file between preview and confirmation: a row that lives for an hour.
 
-import os
-import time
+It is in the database because every web server of a deployment must find it, and because whatever process is
+left removes it (`portal.short_lived`). `inventory_csv.refuse_unfit` looks at a file before it comes here.
+"""
+
 import uuid
-from pathlib import Path
 
-from django.conf import settings
-
-from portal.home import folder
-
-LIFETIME = 3600.0
+from instances.models import PendingUpload
+from portal.short_lived import remove_expired_of
 
 
 def keep(data: bytes, *, user_id: int) -> uuid.UUID:
-    """Store an upload for its owner and return its id; uploads older than an hour are removed."""
-    place = folder(settings.PORTAL_HOME / "imports")
-    for old in place.iterdir():
-        _remove_if_old(old)
-    upload = uuid.uuid4()
-    handle = os.open(_path(upload, user_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    return upload
+    """Store an upload for its owner and return its id."""
+    remove_expired_of(PendingUpload)
+    return PendingUpload.objects.create(owner=user_id, content=data).pk
 
 
 def read(upload: uuid.UUID, *, user_id: int) -> bytes | None:
-    """Return an upload to its owner, or None once it is gone."""
-    try:
-        return _path(upload, user_id).read_bytes()
-    except FileNotFoundError:
-        return None
+    """Return an upload to its owner, or None once it is gone or an hour old."""
+    remove_expired_of(PendingUpload)
+    found = PendingUpload.objects.filter(pk=upload, owner=user_id).first()
+    return bytes(found.content) if found else None
 
 
 def discard(upload: uuid.UUID, *, user_id: int) -> None:
     """Remove an upload; it may be gone already."""
-    _path(upload, user_id).unlink(missing_ok=True)
-
-
-def _path(upload: uuid.UUID, user_id: int) -> Path:
-    return Path(settings.PORTAL_HOME) / "imports" / f"{user_id}-{upload}.csv"
-
-
-def _remove_if_old(path: Path) -> None:
-    try:
-        if time.time() - path.stat().st_mtime > LIFETIME:
-            path.unlink()
-    except FileNotFoundError:
-        pass  # another request removed it
+    PendingUpload.objects.filter(pk=upload, owner=user_id).delete()

@@ -3,20 +3,15 @@
 import base64
 import html
 import json
-import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
-from portal.plaintext import Secret
+from portal.plaintext import Secret, cut_out
 
 LIMIT = 64 * 1024
 MASK = "********"
 CUT = "\n[...]\n"
-PATTERNS = (
-    (re.compile(r"p8e-[A-Za-z0-9_-]{8,}"), MASK),
-    (re.compile(r"-setimsoauth:\S+"), f"-setimsoauth:{MASK}"),
-)
 
 
 def redact(data: bytes, secrets: Iterable[Secret] = ()) -> str:
@@ -28,9 +23,7 @@ def redact(data: bytes, secrets: Iterable[Secret] = ()) -> str:
     text = _printable(data.decode("utf-8", "replace"))
     for form in sorted(_forms(secrets), key=len, reverse=True):
         text = text.replace(form, MASK)
-    for pattern, mask in PATTERNS:
-        text = pattern.sub(mask, text)
-    return _cut(text)
+    return _cut(cut_out(text, MASK))
 
 
 def _forms(secrets: Iterable[Secret]) -> set[str]:

@@ -35,7 +35,7 @@ def inventory_import(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and _too_large(request):
         messages.error(request, _("The file is larger than 20 MB. Split it: imports add up."))
     elif request.method == "POST" and form.is_valid():
-        upload = pending_import.keep(form.data_bytes(), user_id=_user_id(request))
+        upload = pending_import.keep(form.data_bytes, user_id=_user_id(request))
         return redirect("inventory_preview", upload=upload)
     context = {"form": form, "columns": TEMPLATE.splitlines()[0].split(",")}
     return render(request, "instances/inventory_import.html", context)

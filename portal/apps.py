@@ -1,10 +1,13 @@
-"""Registers the checks that refuse unsafe settings."""
+"""Registers the checks that refuse unsafe settings, and the net below all entrances for secrets."""
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 
 
 class PortalConfig(AppConfig):
     name = "portal"
 
     def ready(self) -> None:
-        from portal import checks  # noqa: F401  # registers itself; needs the app registry
+        from portal import checks, no_secrets  # noqa: F401  # checks register themselves; need the app registry
+
+        connection_created.connect(no_secrets.guard, dispatch_uid="portal.no_secrets")

@@ -3,7 +3,6 @@
 Whatever a run writes lies below PORTAL_HOME. A value named in NAME_FILE is read from that file.
 """
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +55,7 @@ SESSION_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env.int("SESSION_IDLE_SECONDS", default=3600)
 SESSION_SAVE_EVERY_REQUEST = True
+SESSION_SERIALIZER = "portal.no_secrets.SessionSerializer"
 SESSION_ABSOLUTE_SECONDS = env.int("SESSION_ABSOLUTE_SECONDS", default=36000)
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
 CSRF_COOKIE_SECURE = HTTPS
@@ -87,7 +87,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.forms",
-    "axes",
     "csp",
     "django_htmx",
     "portal",
@@ -119,7 +118,6 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "portal.middleware.no_store",
     "portal.middleware.refusals",
-    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -160,7 +158,7 @@ TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["portal.people.lock_out.LockOut", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
@@ -169,13 +167,6 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-AXES_FAILURE_LIMIT = 5
-AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_RESET_ON_SUCCESS = True
-AXES_VERBOSE = False
-AXES_CLIENT_IP_CALLABLE = "portal.middleware.client_ip"
-AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 
 # The database is the truth
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{PORTAL_HOME / 'portal.sqlite3'}")}
@@ -187,7 +178,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON",
+        # secure_delete: what was removed is overwritten, not only left out
+        "init_command": (
+            "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;PRAGMA secure_delete=ON"
+        ),
     }
 
 # Celery is only the doorbell
@@ -319,7 +313,6 @@ LOGGING: dict[str, Any] = {
         "django.request": {"level": "ERROR"},  # the access log has every refused request
         "paramiko": {"level": "WARNING"},
         "celery": {"level": "INFO"},
-        "axes": {"level": "WARNING"},
         "urllib3": {"level": "WARNING"},
     },
 }

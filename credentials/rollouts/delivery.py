@@ -32,7 +32,7 @@ from instances.failures import Code
 from instances.models import Container, Installation
 from portal import database
 from portal.logs import bound
-from portal.plaintext import Secret
+from portal.plaintext import Secret, cut_out
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -194,7 +194,7 @@ def _for_people(values: Iterable[str], secrets: Iterable[Secret]) -> str:
 def _deliver_one(push: Push, attempt: Attempt, line: Line) -> None:
     """Make one attempt at one push: its row was written first, then comes the deed, then its outcome."""
     started = time.monotonic()
-    evidence = Evidence(via=jump_hosts.in_words(push.container))
+    evidence = Evidence(via=cut_out(jump_hosts.in_words(push.container)))
     with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
         outcome = _attempt(push, attempt, line, evidence)
         attempt.seconds = round(time.monotonic() - started, 3)
@@ -226,8 +226,9 @@ def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None
         number=made + 1,
         kind=Attempt.Kind.LOOK if looking else Attempt.Kind.PUSH,
         cause=push.cause,
-        caused_by=push.cause_by if push.cause in ("rollout", "retry") else "",
-        message=push.cause_message if push.cause == "retry" else "",
+        # cut, for an earlier release may have stored a secret there, and no table takes one any more
+        caused_by=cut_out(push.cause_by) if push.cause in ("rollout", "retry") else "",
+        message=cut_out(push.cause_message) if push.cause == "retry" else "",
         secret_version=secret.version,
         secret_fingerprint=secret.fingerprint,
         lease_token=lease.token,

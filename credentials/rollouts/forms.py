@@ -9,13 +9,13 @@ from django.utils.translation import gettext_lazy as _
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
-from credentials.values import holds_secret, refuse_secret
 from instances.failures import Code
+from portal.no_secrets import Form
 
 ANY = ("", _("All"))
 
 
-class AccountFilter(forms.Form):
+class AccountFilter(Form):
     """What a list is narrowed to that may be about one account."""
 
     account = forms.ChoiceField(label=_("Account"), required=False)
@@ -34,12 +34,9 @@ def printable(text: str) -> None:
 
 
 class Line(forms.CharField):
-    """One line of visible text, which everybody can read: a client secret pasted here is not shown again."""
+    """One line of visible text."""
 
-    default_validators = [printable, refuse_secret]
-
-    def bound_data(self, data: Any, initial: Any) -> Any:  # Any: Django's own signature
-        return "" if holds_secret(str(data)) else data
+    default_validators = [printable]
 
 
 class RolloutFilter(AccountFilter):
@@ -57,7 +54,7 @@ class RolloutFilter(AccountFilter):
         return rollouts
 
 
-class PushFilter(forms.Form):
+class PushFilter(Form):
     """Which pushes of one rollout to show."""
 
     state = forms.ChoiceField(required=False, choices=[ANY, *Push.State.choices])
@@ -100,7 +97,7 @@ class FailedPushFilter(AccountFilter):
         return any(self.data.get(name) for name in self.fields)
 
 
-class RetryForm(forms.Form):
+class RetryForm(Form):
     """The optional reason of a retry, kept with every attempt that follows from it."""
 
     message = Line(

@@ -20,6 +20,7 @@ from credentials.rollouts import delivery
 from credentials.rollouts.models import Duty, containers_with_work
 from credentials.rollouts.tasks import ring
 from portal.health import workers
+from portal.short_lived import remove_expired
 
 logger = logging.getLogger(__name__)
 ME = uuid.uuid4()
@@ -71,6 +72,7 @@ def _run_once() -> None:
         workers.beat()
         if on_duty():
             reconcile()
+            remove_expired()
     except DatabaseError as error:
         logger.warning("The reconciler found no database (%s); it tries again.", type(error).__name__)
     except Exception:  # nothing else brings back a lost bell, so no defect may end it

@@ -23,6 +23,7 @@ from credentials.values import CLIENT_ID, CLIENT_SECRET, LABELS
 from credentials.wizard.prose import PRODUCTS
 from credentials.wizard.steps import Step
 from instances.models import Installation, Instance
+from portal.no_secrets import Form
 from portal.plaintext import Secret
 
 OTHER = "other"
@@ -30,7 +31,7 @@ format_html_lazy = lazy(format_html, str)
 _RAW = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
 
 
-class NewAccountForm(forms.Form):
+class NewAccountForm(Form):
     """The way in, and the account's name."""
 
     way = forms.ChoiceField(
@@ -45,7 +46,7 @@ class NewAccountForm(forms.Form):
     )
 
 
-class NotesForm(forms.Form):
+class NotesForm(Form):
     """What a person notes at a step of the console: the fields that the step names."""
 
     project = Line(label=_("Name of the project"), max_length=120, required=False)
@@ -87,7 +88,7 @@ def _noted(account: TechnicalAccount) -> dict[str, str]:
     }
 
 
-class VersionForm(forms.Form):
+class VersionForm(Form):
     """Before a migration: the person knows which servers are too old."""
 
     confirm = forms.BooleanField(
@@ -101,10 +102,11 @@ class VersionForm(forms.Form):
     )
 
 
-class ValuesForm(forms.Form):
+class ValuesForm(Form):
     """The four values, typed, in the order in which the console shows them."""
 
     use_required_attribute = False
+    for_secrets = frozenset(LABELS)  # a secret in another field than its own gets better advice from `judge`
     # Plain fields: blanks and control characters are for credentials.values to judge.
     client_id = forms.Field(label=_("Client ID"), widget=forms.TextInput(_RAW))
     client_secret = forms.Field(label=_("Client secret"), widget=forms.PasswordInput(_RAW))
@@ -132,13 +134,14 @@ class ValuesForm(forms.Form):
         return {}
 
 
-class ConsoleFileForm(forms.Form):
+class ConsoleFileForm(Form):
     """A JSON file of the console, pasted or uploaded. It is never shown again: it holds secrets."""
 
     text = forms.Field(label=_("Paste the JSON"), required=False, widget=forms.Textarea({**_RAW, "rows": 5}))
     file = forms.FileField(label=_("or choose the file"), required=False, allow_empty_file=True)
 
     client_ids: tuple[str, ...] = ()
+    for_secrets = frozenset({"text"})
 
     @sensitive_variables()
     def read_file(self, cleaned: dict[str, Any], *, client_id: str = "") -> ConsoleValues | None:
@@ -249,7 +252,7 @@ class NewSecretForm(ConsoleFileForm):
         )
 
 
-class InstanceSearch(forms.Form):
+class InstanceSearch(Form):
     """Which instances to choose from. What makes no sense is left out."""
 
     q = forms.CharField(label=_("Instance or container"), required=False, max_length=80)
@@ -290,7 +293,7 @@ def moved_to(request: HttpRequest, search: InstanceSearch) -> str:
     return search.address(request.POST.get("turn") or request.GET.get("page", ""))
 
 
-class InstallationsForm(forms.Form):
+class InstallationsForm(Form):
     """The chosen installations; what can be chosen is for `choices` to say."""
 
     def __init__(self, data: QueryDict, *, total: int) -> None:
@@ -303,7 +306,7 @@ class InstallationsForm(forms.Form):
         return {}
 
 
-class ReviewForm(forms.Form):
+class ReviewForm(Form):
     """The last word before a rollout."""
 
     message = Line(

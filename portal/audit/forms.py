@@ -11,11 +11,12 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.audit.models import GROUP, AuditEvent
 from portal.audit.words import GROUPS
+from portal.no_secrets import Form
 
 LARGEST = 2**63 - 1
 
 
-class HistoryForm(forms.Form):
+class HistoryForm(Form):
     """Which events to show. Every field is optional; a field that makes no sense is named and left out."""
 
     since = forms.DateField(
@@ -76,7 +77,7 @@ def _containing(events: QuerySet[AuditEvent], text: str) -> QuerySet[AuditEvent]
     )
 
 
-class PositionForm(forms.Form):
+class PositionForm(Form):
     """Where in the list: before or after which event."""
 
     before = forms.IntegerField(required=False, min_value=1, max_value=LARGEST)

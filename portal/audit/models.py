@@ -40,7 +40,7 @@ class Actor:
         if not isinstance(user, User):
             return cls(name="anonymous", ip=request.META["portal.client_ip"])
         meta = request.META
-        return cls(user.get_username(), user, meta["portal.client_ip"], meta["portal.request_id"])
+        return cls(cut_out(user.get_username()), user, meta["portal.client_ip"], meta["portal.request_id"])
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
@@ -165,7 +165,7 @@ def _chained(entry: Entry, actor: Actor, head: AuditHead) -> AuditEvent:
         seq=head.seq + 1,
         at=timezone.now(),
         actor=actor.user,
-        actor_name=actor.name[:150],
+        actor_name=cut_out(actor.name)[:150],
         ip=actor.ip,
         action=entry.action,
         request_id=actor.request_id,
@@ -186,7 +186,7 @@ def _without_secrets(value: Any) -> Any:  # Any: whatever JSON holds
     if isinstance(value, str):
         return cut_out(value)
     if isinstance(value, dict):
-        return {key: _without_secrets(each) for key, each in value.items()}
+        return {cut_out(str(key)): _without_secrets(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_without_secrets(each) for each in value]
     return value

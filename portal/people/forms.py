@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from portal.no_secrets import Form, RefusesSecrets
 from portal.roles import ROLES
 
 if TYPE_CHECKING:
@@ -27,17 +28,17 @@ def role_choices() -> list[tuple[str, Promise]]:
     return [(role, EXPLAINED[role]) for role in ROLES]
 
 
-class SignInForm(AuthenticationForm):
-    """Django's form, which would pass on a name of any length: more than PostgreSQL stores about failures."""
+class SignInForm(RefusesSecrets, AuthenticationForm):
+    """Django's form, which would try a name of any length."""
 
     username = UsernameField(max_length=150, widget=forms.TextInput(attrs={"autofocus": True}))
 
 
-class RoleForm(forms.Form):
+class RoleForm(Form):
     role = forms.ChoiceField(label=_("Role"), choices=role_choices, widget=forms.RadioSelect)
 
 
-class PersonForm(_UserCreationForm):
+class PersonForm(RefusesSecrets, _UserCreationForm):
     """A new person. Only cleans: the service saves."""
 
     role = forms.ChoiceField(label=_("Role"), choices=role_choices, widget=forms.RadioSelect)

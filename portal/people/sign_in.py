@@ -1,17 +1,16 @@
-"""Records sign-in, failed sign-in, lock-out and sign-out in the audit trail.
+"""Records sign-in, failed sign-in, lock-out and sign-out in the audit trail, and counts failures.
 
 Django tells of these only by signals: its own views authenticate, there is no service of ours to record from.
 Nothing else in the portal uses signals.
 """
 
-from axes.handlers.proxy import AxesProxyHandler
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import transaction
 from django.http import HttpRequest
 
 from portal.audit.models import Actor, record
+from portal.people import lock_out
 
 
 def connect() -> None:
@@ -22,6 +21,7 @@ def connect() -> None:
 
 
 def _signed_in(request: HttpRequest, user: User, **_: object) -> None:
+    lock_out.forget_failures(user.get_username(), lock_out.address_of(request))
     _record("sign_in.succeeded", _actor(request, user))
 
 
@@ -33,19 +33,19 @@ def _signed_out(request: HttpRequest, user: User | None, **_: object) -> None:
 def _failed(credentials: dict[str, object], request: HttpRequest | None = None, **_: object) -> None:
     if request is None:
         return
-    # axes counts first, since its app stands before ours. Tries during a lock add no event: nobody may
-    # flood the history from the sign-in page.
-    failures = AxesProxyHandler.get_failures(request, credentials)
-    user = _known(credentials.get("username"))
-    if failures <= settings.AXES_FAILURE_LIMIT:
-        _record("sign_in.failed", _nobody(request), user=user)
-    if failures == settings.AXES_FAILURE_LIMIT:
+    name = str(credentials.get("username"))
+    failures = lock_out.count_failure(name, lock_out.address_of(request))
+    if not failures:
+        return  # a try against a lock: nobody may flood the history from the sign-in page
+    user = _known(name)
+    _record("sign_in.failed", _nobody(request), user=user)
+    if failures == lock_out.FAILURE_LIMIT:
         _record("sign_in.locked", _nobody(request), user=user)
 
 
-def _known(name: object) -> str:
+def _known(name: str) -> str:
     """Return a name that exists; other input may be a password typed in the wrong field."""
-    user = User.objects.filter(username=str(name)[:150].replace("\0", "")).first()
+    user = User.objects.filter(username=name[:150].replace("\0", "")).first()
     return user.username if user else ""
 
 

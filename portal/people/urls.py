@@ -1,18 +1,13 @@
 """URLs of sign-in, the own password, and users."""
 
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path
 
 from portal.people import views
-from portal.people.forms import SignInForm
 
 urlpatterns: list[URLPattern] = [
-    path(
-        "login/",
-        LoginView.as_view(authentication_form=SignInForm, redirect_authenticated_user=True),
-        name="login",
-    ),
+    path("login/", views.SignIn.as_view(), name="login"),
     # open to all: whose session has ended already shall not sign in first in order to sign out
     path("logout/", login_not_required(LogoutView.as_view()), name="logout"),
     path("password/", views.password_change, name="password_change"),

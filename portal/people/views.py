@@ -1,10 +1,11 @@
-"""Pages of users, and everybody's own password."""
+"""Sign-in, the pages of users, and everybody's own password."""
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import permission_required
-from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
 from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -14,7 +15,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from portal.audit.models import Actor, AuditEvent
 from portal.audit.words import line_of
-from portal.people.forms import PersonForm, RoleForm
+from portal.people.forms import PersonForm, RoleForm, SignInForm
+from portal.people.lock_out import address_of, is_locked
 from portal.people.services import (
     PersonError,
     change_role,
@@ -24,6 +26,19 @@ from portal.people.services import (
     role_of,
     set_password,
 )
+
+
+class SignIn(LoginView):
+    """Django's page, which also says when name and address are locked."""
+
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        name = form.cleaned_data.get("username", "")
+        if is_locked(name, address_of(self.request)):
+            return render(self.request, "registration/locked.html", status=429)
+        return super().form_invalid(form)
 
 
 @require_GET

@@ -5,7 +5,7 @@ import secrets
 import uuid
 from dataclasses import dataclass, field
 
-from portal.plaintext import Secret
+from portal.plaintext import PREFIX, Secret
 
 HEX_ID_BYTES = 12
 SCOPES = ("openid", "AdobeID", "read_organizations", "additional_info.projectedProductContext")
@@ -16,8 +16,8 @@ def _upper_hex() -> str:
 
 
 def make_secret() -> Secret:
-    """Return a new client secret of the shape that the console shows: `p8e-` and 32 characters."""
-    return Secret(f"p8e-{secrets.token_urlsafe(24)}")
+    """Return a new client secret of the shape that the console shows."""
+    return Secret(f"{PREFIX}{secrets.token_urlsafe(24)}")
 
 
 @dataclass(frozen=True)

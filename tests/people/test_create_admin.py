@@ -11,7 +11,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from portal.audit.models import AuditEvent
+from portal.people.management.commands import create_admin
 from portal.people.services import role_of
+from tests.security.secret_shapes import SECRET
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a long enough password"
@@ -37,6 +39,12 @@ def test_it_is_recorded_who_ran_it(password_file: Path) -> None:
     event = AuditEvent.objects.get()
     assert (event.action, event.details) == ("user.created", {"role": "Admin"})
     assert event.actor_name.endswith("(command line)")
+
+
+def test_a_client_secret_is_no_user_name_even_if_it_was_asked_for() -> None:
+    with pytest.raises(CommandError, match="looks like a client secret") as caught:
+        create_admin._checked_name(SECRET)
+    assert SECRET not in str(caught.value)
 
 
 def test_a_second_one_needs_force(admin: User, password_file: Path) -> None:

@@ -17,7 +17,9 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 
+from credentials.keyring import Keyring
 from portal.health import metrics, readiness
+from portal.plaintext import Secret
 from tests.credentials.rollout_rows import make_account
 from tests.services.portal import Portal
 from tests.services.postgres_server import PostgresServer, reason_against_postgres
@@ -72,7 +74,25 @@ def test_a_key_ring_that_does_not_open_the_secrets_is_not_ready(
     make_account()
     settings.KEYRING = urlsafe_b64encode(secrets.token_bytes(32)).decode()
     assert failed(client) == {"keyring"}
-    assert "cannot be decrypted" in str([vars(record).get("reason") for record in caplog.records])
+    assert "lacks keys that stored secrets need" in str([vars(each).get("reason") for each in caplog.records])
+
+
+@on_real_rows
+def test_an_unreadable_key_ring_is_not_ready(client: Client, settings: Settings) -> None:
+    settings.KEYRING = "no key"
+    assert failed(client) == {"keyring"}
+
+
+@on_real_rows
+def test_no_secret_is_decrypted_for_a_probe(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = make_account()
+    damaged = secret.ciphertext[:-8] + "AAAAAAA="  # a start would find it
+    type(secret).objects.filter(pk=secret.pk).update(ciphertext=damaged)
+    opened: list[str] = []
+    monkeypatch.setattr(Keyring, "decrypt", lambda *_: opened.append("decrypted"))
+    monkeypatch.setattr(Secret, "reveal", lambda *_: opened.append("revealed"))
+    assert client.get("/readyz").json() == ALL_OK
+    assert opened == []
 
 
 @on_real_rows

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import sqlite3
 import stat
+import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from portal.sandbox.ssh_server import SSHServer
 from tests.credentials.rollout_rows import finish, make_rollout
 from tests.rollouts.conftest import MakeSite, Start, deliver_all
 from tests.services.portal import Portal
+from tests.services.programs import require
 
 HEADER = "instance,container,address,port,login,become,install_root,host_key"
 
@@ -116,6 +118,75 @@ def test_a_restored_portal_verifies_its_history_and_pushes_to_containers_that_sa
         assert new.rollout("Triggers") == {("prod1", "mkt-1"): ("succeeded", "")}
     assert world.held() == world.first.secrets[-1].reveal()
     new.manage("verify_audit", "--expect-head", saved["head"])
+
+
+FILL = """
+from datetime import timedelta
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.utils import timezone
+from instances.models import PendingUpload
+from portal.people.models import FailedSignIns
+soon = timezone.now() + timedelta(hours=1)
+for n in range(40):
+    Session.objects.create(session_key=f"canary-session-{n}", session_data="canary" * 200, expire_date=soon)
+    FailedSignIns.objects.create(name_hash=f"canary-failure-{n}", address="::1", last=timezone.now())
+    PendingUpload.objects.create(owner=n, content=b"canary-upload" * 200)
+if connection.vendor == "sqlite":
+    connection.cursor().execute("PRAGMA secure_delete=OFF")
+Session.objects.filter(session_key__contains="-1").delete()
+PendingUpload.objects.filter(owner__lt=20).delete()
+"""
+COUNT = """
+from portal.short_lived import short_lived
+print("counted", *(model.objects.count() for model in short_lived()))
+"""
+
+
+def counts(portal: Portal) -> list[int]:
+    [line] = [line for line in portal.manage("shell", "-c", COUNT).splitlines() if line.startswith("counted")]
+    return [int(number) for number in line.split()[1:]]
+
+
+def readable(copy: Path) -> bytes:
+    """Return what is in a copy; PostgreSQL's are compressed."""
+    if copy.suffix == ".sqlite3":
+        return copy.read_bytes()
+    command = [str(require("pg_restore")), "--file=-", str(copy)]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+@pytest.mark.timeout(240)
+def test_a_copy_holds_no_live_sessions_nor_anything_like_them(
+    tmp_path: Path, environment: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    portal = make_portal(tmp_path / "old", environment)
+    portal.prepare()
+    portal.manage("shell", "-c", FILL)
+    assert all(counts(portal))
+    saved = Path(json.loads(portal.manage("backup", str(tmp_path / "copies"), "--json"))["database"])
+    content = readable(saved)
+    assert b"audit_auditevent" in content
+    assert b"canary" not in content
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+    is_sqlite = "sqlite" in portal.environment["DATABASE_URL"]
+    new = make_portal(tmp_path / "new", {} if is_sqlite else {"DATABASE_URL": new_database(request)})
+    shutil.copytree(portal.home / "keys", new.home / "keys")
+    new.manage("restore", str(saved))
+    assert not any(counts(new))
+
+
+@pytest.mark.timeout(240)
+def test_sessions_in_a_copy_of_your_own_end_with_the_restore(tmp_path: Path) -> None:
+    portal = make_portal(tmp_path / "old", {})
+    portal.prepare()
+    portal.manage("shell", "-c", FILL)
+    with closing(sqlite3.connect(portal.home / "portal.sqlite3")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    new = make_portal(tmp_path / "new", {})
+    shutil.copytree(portal.home / "keys", new.home / "keys")
+    new.manage("restore", str(portal.home / "portal.sqlite3"))
+    assert not any(counts(new))
 
 
 def test_a_database_that_holds_something_is_not_overwritten(tmp_path: Path) -> None:

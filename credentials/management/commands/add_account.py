@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
@@ -19,13 +19,14 @@ from credentials.values import CLIENT_SECRET, LABELS
 from credentials.wizard.models import Draft
 from credentials.wizard.services import activate_draft, begin
 from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
 from portal.plaintext import Secret
 
 STDIN = "-"
 LARGEST = 300_000  # bytes; more than any file of the console
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = (
         "Add a technical account. Values come from the console's JSON file or from options, the client "
         "secret from a file or standard input, never from the command line. Adobe is asked whether it "

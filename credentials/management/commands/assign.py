@@ -2,15 +2,16 @@
 
 from argparse import ArgumentParser
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from credentials.models import TechnicalAccount
 from credentials.services import AccountError, assign
 from instances.models import Instance
 from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = "Make instances use an account, all or none. Then run `rollout` to deliver it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

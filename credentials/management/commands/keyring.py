@@ -5,14 +5,15 @@ import sys
 import time
 from argparse import ArgumentParser
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from credentials.key_rotation import Rotated, State, inspect, rotate
 from credentials.keyring import KeyringError
 from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = (
         "check: say which keys the stored secrets need, and whether all of them decrypt. rotate: "
         "re-encrypt them under the first key of the ring. The exit code is 0 only if every stored secret "

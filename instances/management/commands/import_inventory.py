@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from instances import inventory_csv
 from instances.inventory_import import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
 from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
 
 Errors = Sequence[inventory_csv.RowError]
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = "Import instances, containers and host keys from a CSV file: all of it, or nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

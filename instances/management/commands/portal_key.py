@@ -2,12 +2,13 @@
 
 from argparse import ArgumentParser
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from instances import portal_key, ssh
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = "Print the line for authorized_keys on the containers. The first run makes the key."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -3,15 +3,16 @@
 from argparse import ArgumentParser
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from instances import host_keys, jump_hosts, ssh
 from instances.inventory_csv import clean_host_key_fingerprint
 from instances.models import Container, HostKey
 from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = "Scan a container and approve its host key, only if the server shows the named fingerprint."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

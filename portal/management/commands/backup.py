@@ -4,12 +4,13 @@ import json as json_module
 from argparse import ArgumentParser
 from pathlib import Path
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from portal.backup import BackupError, head, save_database, save_keys
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = (
         "Copy the database into FOLDER while web server and workers go on. The keys are copied only if "
         "asked, and into another folder: whoever has both has every secret."

@@ -4,13 +4,14 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from django.core import checks
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from portal.audit.operator import operator
 from portal.backup import BackupError, restore_database
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = (
         "Fill the empty database from FILE, which backup made. Stop the portal first, put its keys in place, "
         "and start it afterwards. Pushes that were open in the copy are cancelled."

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from portal.home import folder
+from portal.no_secrets import Command as SafeCommand
 from portal.startup import refuse_unsafe_start
 from portal.supervisor import Program, Supervisor, wait_for_port
 
@@ -47,7 +48,7 @@ def programs(address: str, port: int, *, pushes: int) -> list[Program]:
     ]
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = (
         "Run the portal on this machine: web server and worker, with everything it writes below PORTAL_HOME."
     )

@@ -3,15 +3,16 @@
 import sys
 from argparse import ArgumentParser
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from credentials.rollouts.management.commands.rollout import PATIENCE, watch
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import retry_pushes
 from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = (
         "Retry the failed and unknown pushes of a rollout. With --wait, the exit code is 0 only if every "
         "push of the rollout succeeded; without, if nothing had to be left alone."

@@ -11,11 +11,12 @@ from credentials.rollouts.services import RolloutError, start_rollout
 from credentials.rollouts.watching import as_json, as_table, wait
 from instances.models import Installation
 from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
 
 PATIENCE = 900.0  # seconds, for --wait without a number
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = (
         "Deliver an account's current secret to all its installations, or to those of some instances. "
         "With --wait, the exit code is 0 only if every push succeeded; without, if the rollout was started."

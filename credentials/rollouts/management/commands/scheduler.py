@@ -3,13 +3,12 @@
 import signal
 import threading
 
-from django.core.management.base import BaseCommand
-
 from credentials.rollouts import housekeeping, reconciler
+from portal.no_secrets import Command as SafeCommand
 from portal.startup import refuse_unsafe_start
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = (
         "Look for lost messages and abandoned pushes, remove expired sessions, and log the end of the audit "
         "chain once an hour, until SIGTERM or SIGINT. Workers reconcile too; one of all at a time does it."

@@ -7,15 +7,14 @@ import json
 import sys
 from argparse import ArgumentParser
 
-from django.core.management.base import BaseCommand
-
 from portal.audit.models import Verification
 from portal.audit.operator import operator
 from portal.audit.services import record_verification
 from portal.audit.verification import verify
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = "Verify that no audit event was changed, removed or added by hand."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -2,12 +2,13 @@
 
 import socket
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from portal.health.models import Worker
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = "The exit code is 0 only if a worker of this machine was seen within three heartbeats."
     requires_system_checks: list[str] = []
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
+from portal.no_secrets import refuse_secret
 from portal.people.services import active_admins, create_user, sync_roles
 
 
-class Command(BaseCommand):
+class Command(SafeCommand):
     help = "Create an admin. The password is asked for, or read from a file; it is never an argument."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -67,6 +69,7 @@ class Command(BaseCommand):
 def _checked_name(name: str) -> str:
     try:
         User.username_validator(name)
+        refuse_secret(name)  # one that was asked for, not given as an argument
     except ValidationError as error:
         raise CommandError(" ".join(error.messages)) from None
     if len(name) > 150 or User.objects.filter(username__iexact=name).exists():

@@ -1,0 +1,44 @@
+"""Rows that live for minutes or an hour: they are removed once their time is over, and no backup has them."""
+
+from typing import Any, Self
+
+from django.apps import apps
+from django.contrib.sessions.models import Session
+from django.db import models
+from django.utils import timezone
+
+
+class ShortLived(models.Model):
+    """The base of such rows."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def expired(cls) -> "models.QuerySet[Self]":
+        """Return the rows whose time is over."""
+        raise NotImplementedError
+
+
+def short_lived() -> list[type[models.Model]]:
+    """Return every model of such rows; Django's sessions are one too."""
+    return [Session, *(model for model in apps.get_models() if issubclass(model, ShortLived))]
+
+
+def remove_expired() -> None:
+    """Remove what has outlived its time; the workers and the scheduler do so every few seconds."""
+    for model in short_lived():
+        remove_expired_of(model)
+
+
+def remove_expired_of(model: type[models.Model]) -> None:
+    """Remove the rows of one model that have outlived their time."""
+    rows = _expired(model)
+    if rows.exists():  # mostly there is none, and nothing is written
+        rows.delete()
+
+
+def _expired(model: type[models.Model]) -> "models.QuerySet[Any]":  # Any: whichever model it is
+    if issubclass(model, ShortLived):
+        return model.expired()
+    return Session.objects.filter(expire_date__lt=timezone.now())
