@@ -9,8 +9,7 @@ from instances import ssh
 from instances.failures import Code
 from instances.nlserver.job import Account, Job
 
-BUILD = re.compile(rb"build (\d{1,9})@?([0-9a-f]*)")
-ERROR_LINE = re.compile(rb"[^>\n]{0,39}>>>")
+BUILD = re.compile(r"(\d{1,9})@?([0-9a-f]*)")
 VALUES_LIMIT = 100
 
 
@@ -92,7 +91,11 @@ def _number(text: str) -> int | None:
 
 
 class Transcript:
-    """Takes a conversation apart: marked lines into fields, everything else into what people may read."""
+    """Takes a conversation apart: marked lines into fields, everything else into what people may read.
+
+    No decision rests on an unmarked line: anything on the container may have written it. The script alone
+    knows what came from nlserver, and judges it.
+    """
 
     def __init__(self, nonce: str) -> None:
         self._mark = f"PORTAL {nonce} ".encode()
@@ -100,31 +103,29 @@ class Transcript:
         self._blank = True
         self.fields = Fields()
         self.output = ssh.Excerpt()
-        self.failed_steps: set[str] = set()
         self.ready = False
-        self.build: re.Match[bytes] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the script said its last word. What comes afterwards is not from it, and never counts."""
+        return self.fields.has("done") or self.fields.has("exit")
 
     def feed(self, line: bytes) -> None:
         """Take one line (with its line end) or one piece of a longer line."""
         starts, self._at_start = self._at_start, line.endswith(b"\n")
-        if starts and line.startswith(self._mark):
+        if starts and line.startswith(self._mark) and not self.has_ended:
             # PostgreSQL takes no text with a NUL in it.
             text = line[len(self._mark) :].replace(b"\0", b"")
             self._feed_field(text.decode("utf-8", "replace").rstrip("\r\n"))
         else:
-            self._feed_output(line, starts=starts)
+            self._feed_output(line)
 
     def _feed_field(self, text: str) -> None:
         if text == "ready":
             self.ready = True
         self.fields.add(text)
 
-    def _feed_output(self, line: bytes, *, starts: bool) -> None:
-        if starts and ERROR_LINE.match(line):
-            self.failed_steps.add(self.fields.last("run"))
-        # Not earlier: the login shell may greet with the build of something else.
-        if self.fields.last("run") == "probe":
-            self.build = self.build or BUILD.search(line)
+    def _feed_output(self, line: bytes) -> None:
         blank = not line.strip()
         # Each marked line brings an empty one with it.
         if not (blank and self._blank):
@@ -221,6 +222,8 @@ def stopped_by(fields: Fields, status: int | None) -> str:
         (fields.has("busy"), Code.BUSY),
         (fields.has("newer"), Code.NEWER_PUSH),
         (fields.last("state") == "unwritable", Code.NOT_WRITABLE),
+        (fields.last("line") == "malformed", Code.CONNECTION_LOST),
+        (fields.last("line") == "unread", Code.NOT_HANDED_OVER),
         (status in {97, 98} and not fields.has("held.file"), Code.CONNECTION_LOST),
     )
     return next((code for sign, code in signs if sign), "")
@@ -238,7 +241,7 @@ def parse_report(transcript: Transcript, job: Job, status: int | None) -> Report
             fields.number("rc.config"),
             fields.number("rc.reload"),
             fields.number("rc.restart"),
-            frozenset(_failed_steps(transcript)),
+            frozenset(_failed_steps(fields)),
         ),
         held=fields.file_state("held"),
         after=fields.file_state("after"),
@@ -247,11 +250,9 @@ def parse_report(transcript: Transcript, job: Job, status: int | None) -> Report
     )
 
 
-def _failed_steps(transcript: Transcript) -> Iterable[str]:
-    """Steps with an error line, as the script counted over everything and as it arrived here."""
-    steps = ("config", "reload", "restart")
-    told = (name for name in steps if transcript.fields.last(f"errors.{name}") == "1")
-    return {*told, *(transcript.failed_steps & set(steps))}
+def _failed_steps(fields: Fields) -> Iterable[str]:
+    """Steps in which nlserver printed an error line."""
+    return (name for name in ("config", "reload", "restart") if fields.last(f"errors.{name}") == "1")
 
 
 JOURNAL = re.compile(
