@@ -36,9 +36,11 @@ class Code(models.TextChoices):
     NOT_WRITABLE = "not_writable", _("Configuration cannot be written")
     BUILD_UNKNOWN = "build_unknown", _("Campaign build not recognized")
     BUILD_TOO_OLD = "build_too_old", _("Campaign build too old")
+    INPUT_NOT_PRIVATE = "input_not_private", _("Something else reads what the portal sends")
     BUSY = "busy", _("Another change is running on the container")
     NEWER_PUSH = "newer_push", _("A newer push was already made")
     TOO_LATE = "too_late", _("The values came too late")
+    NOT_HANDED_OVER = "not_handed_over", _("The values did not reach nlserver")
     REFUSED_BY_NLSERVER = "refused_by_nlserver", _("Refused by nlserver")
     NOT_APPLIED = "not_applied", _("Reported as done, but not in the file")
     NOT_PROVEN = "not_proven", _("Reported as done, but the secret did not change")
@@ -260,6 +262,17 @@ EXPLANATIONS: dict[str, Explanation] = {
         ),
         _("The Campaign team has to upgrade this container to 7.4.1 or later; then retry."),
     ),
+    Code.INPUT_NOT_PRIVATE: Explanation(
+        _(
+            "On the container, something other than the portal's script reads or records what the portal "
+            "sends: a command in a start-up file (such as .bashrc or .profile), or a session recorder. The "
+            "portal noticed it with a harmless line. The values were not sent, and nothing was changed."
+        ),
+        _(
+            "Ask the server team to look for it in the start-up files of the login user and of neolane, and "
+            "to switch it off for logins without a terminal; then retry."
+        ),
+    ),
     Code.BUSY: Explanation(
         _("Another change of this instance was still running on the container. Nothing was changed."),
         _("The portal tries again by itself a few times. If it has given up, retry."),
@@ -272,6 +285,17 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.TOO_LATE: Explanation(
         _("The portal was too slow to send the values, so the container refused them. Nothing was changed."),
         _("The portal tries again by itself a few times. If it has given up, retry."),
+        retries=True,
+    ),
+    Code.NOT_HANDED_OVER: Explanation(
+        _(
+            "The container received the values, but could not start nlserver with them. It may be short of "
+            "memory or of processes. Nothing was changed."
+        ),
+        _(
+            "The portal tries again by itself a few times. If it has given up, give what the container said "
+            "to the server team; then retry."
+        ),
         retries=True,
     ),
     Code.REFUSED_BY_NLSERVER: Explanation(

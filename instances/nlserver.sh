@@ -1,19 +1,39 @@
 #!/bin/sh
 # What the portal runs on a container. It is public and contains no value: the account arrives as one line on
-# stdin, after this script said that it is ready.
+# stdin, after this script said that it is ready. Before it comes a harmless line, which `hear` sends back.
 #
 #   sh -c '<this text>' portal <nonce> apply|look <instance> <root> <fence> <attempt> <flags> <limit> [user]
 #
 # It answers with lines `PORTAL <nonce> key=value`; everything else on stdout is noise, or nlserver speaking.
 # Exit: 0 done, 90 not ready, 93 busy, 94 late, 95 a newer conversation was here, 96 bad arguments,
-# 97 the line was cut off, 98 the line is malformed. Needs a POSIX sh whose printf is built in.
+# 97 the line was cut off or did not reach nlserver, 98 the line is malformed. Needs a POSIX sh whose printf is
+# built in.
 #
 # A fleet runs this at once, and every process that it starts costs more than all it does itself: hence shell
 # built-ins where a tool would be the usual way, and tools that share one `$( )`. What ends with `exec` runs in
 # a subshell, which becomes the tool instead of starting it.
 
-set +x
+set +aCefmuvx
 exec 2>&1 4>&1
+
+# Start-up files were read before this script, and can leave things in the environment that act on every shell
+# below: options (allexport would export the account), functions named like commands, files to read first. Bash
+# even reads ~/.bashrc around a command where SSH_CLIENT is set. dash and BusyBox pass no functions on.
+case ${BASH_VERSION-} in
+'') unset SHELLOPTS BASHOPTS ;;
+*)
+    # shellcheck disable=SC3044,SC3045 # only bash comes here
+    export -n SHELLOPTS BASHOPTS
+    unset -f declare
+    # shellcheck disable=SC3044
+    for each in $(declare -Fx); do
+        case $each in declare | -*) ;; *) unset -f "$each" ;; esac
+    done
+    ;;
+esac
+unset BASH_ENV ENV SSH_CLIENT SSH2_CLIENT TMOUT
+# A variable that comes exported stays exported, so those that will hold private text begin anew.
+unset line heard each text result found pair value told digested environment kept
 
 nonce=$1 mode=$2 instance=$3 root=$4 fence=$5 attempt=$6 flags=$7 limit=$8 user=${9:-neolane}
 letters=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
@@ -35,7 +55,9 @@ flush() {
     told=
 }
 
+# A process that a start-up file left behind may keep the output open, so the end is said, too.
 leave() {
+    say "exit=$1"
     flush
     exit "$1"
 }
@@ -120,42 +142,76 @@ store() {
         mv -f "$state/$instance.$1.new" "$state/$instance.$1" 2>/dev/null
 }
 
-# env.sh is written for a person's shell, so bash reads it where there is one. It is sourced beside us, never
-# in this shell: it may exit, or set a variable or an option that this script relies on.
+# env.sh is written for a person's shell, so bash reads it where there is one. It has a shell to itself, which
+# ends before the account is asked for: it may exit, trap, print or redefine what it likes. Its exported
+# variables and its umask are all that is kept. (A variable that it unsets stays set.)
 find_environment() {
-    env_shell="sh"
-    command -v bash >/dev/null 2>&1 && env_shell="bash"
-    env_file=$base/env.sh
-    [ -f "$env_file" ] || env_file=/dev/null
-    launch=$PROBE
-    run probe start "$PROBE_SECONDS" pdump
-    if [ "$survived" = no ]; then
-        env_file=/dev/null
+    environment=
+    if [ -f "$base/env.sh" ]; then
+        run probe source_environment
+        [ -z "$environment" ] || return 0
         say environment=unusable
-        run probe start "$PROBE_SECONDS" pdump
     fi
-    launch=$LAUNCH
+    run probe start "$PROBE_SECONDS" pdump
 }
-# shellcheck disable=SC2016
-SOURCE='. "$0" >/dev/null 2>&1 </dev/null; set +aeuvx'
-# shellcheck disable=SC2016
-LAUNCH="$SOURCE"'; exec "$@"'
-# shellcheck disable=SC2016
-PROBE="$SOURCE"'; echo survived; exec "$@"'
-# The account stands in no arguments but those of nlserver itself.
-# shellcheck disable=SC2016
-CONFIGURE="$SOURCE"'; IFS= read -r portal_line || exit 97
-exec "$1" config "-instance:$2" "-setimsoauth:$portal_line" </dev/null'
 
-start() {
+# Prints the umask, the variables as commands, the mark, and what nlserver says. Only descriptor 8 is heard.
+source_environment() (
+    env_shell="sh"
+    command -v bash >/dev/null 2>&1 && env_shell="bash --norc --noprofile -p"
+    export portal_nonce="$nonce"
+    exec 8>&1 >/dev/null 2>&1 </dev/null
+    # shellcheck disable=SC2086 # words
+    exec timeout -k 5 "$PROBE_SECONDS" $env_shell -c "$SOURCE" "$nlserver"
+)
+EXPORTS='
+    BEGIN {
+        split("ENV UID EUID PPID SHELLOPTS IFS PWD OLDPWD SHLVL _ POSIXLY_CORRECT portal_nonce", names, " ")
+        for (each in names) skipped[names[each]]
+        for (name in ENVIRON) {
+            if (name !~ /^[A-Za-z_][A-Za-z0-9_]*$/ || name ~ /^BASH/ || name in skipped) continue
+            count = split(ENVIRON[name], piece, "\047")
+            value = piece[1]
+            for (each = 2; each <= count; each++) value = value "\047\\\047\047" piece[each]
+            print "export " name "=\047" value "\047"
+        }
+        print ENVIRON["portal_nonce"] " began"
+    }
+'
+# What comes after env.sh uses no positional parameter, alias or function, because env.sh may set them. An
+# assignment alone cannot be redefined, and this one makes bash prefer the real `unset` and `exec`.
+# shellcheck disable=SC2016
+SOURCE='. "${0%/bin/nlserver}/env.sh" 8>&-
+POSIXLY_CORRECT=y
+\unset -f umask awk
+PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
+\umask >&8
+\awk '"'$EXPORTS' >&8"'
+\exec "$0" pdump >&8 2>&8 8>&-'
+
+# launch <command...>: becomes that command, in the environment of env.sh. Its variables may have the names of
+# ours, so nothing but arguments is used afterwards.
+launch() {
+    eval "$environment"
+    PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
+    exec "$@"
+}
+
+start() (
+    printf '%s began\n' "$nonce"
     seconds=$1
     shift
-    timeout -k 5 "$seconds" "$env_shell" -c "$launch" "$env_file" "$nlserver" "$@" </dev/null 9>&-
-}
+    launch timeout -k 5 "$seconds" "$nlserver" "$@" </dev/null 9>&-
+)
+
+# The account stands in no arguments but those of nlserver itself: this shell takes it from a pipe.
+# shellcheck disable=SC2016
+CONFIGURE='unset portal_line; IFS= read -r portal_line || exit 97; printf "%s began\n" "$0"
+exec "$1" config "-instance:$2" "-setimsoauth:$portal_line" </dev/null'
 
 configure() {
     printf '%s\n' "$line" |
-        timeout -k 5 "$limit" "$env_shell" -c "$CONFIGURE" "$env_file" "$nlserver" "$instance"
+        launch timeout -k 5 "$limit" sh -c "$CONFIGURE" "$nonce" "$nlserver" "$instance"
 }
 
 # run <name> <command...>: says what the command printed, and its exit status. A process that the command left
@@ -172,29 +228,51 @@ run() {
             printf '\n%s ended %s\n' "$nonce" "$?"
         } | relay
     )
-    rc=${result%% *} survived=${result##* }
+    [ "$name" != probe ] || keep_environment
+    result=${result%%"$newline"*}
+    rc=${result%% *} build=${result##* }
     errors=${result#* } errors=${errors%% *}
     # The shell that waits for the command was killed, so nobody knows how it ended.
     case $rc in '' | *[!$digits]*) rc=137 errors=0 && say "relay.$name=cut" ;; esac
+    # Nothing was changed: nlserver comes after the mark.
+    [ "$name$errors" != config- ] || stop 97 line=unread
     say "rc.$name=$rc"
     say "errors.$name=$errors"
+    case $build in '' | -) ;; *) say "build=$build" ;; esac
+}
+
+keep_environment() {
+    case $result in *"$newline"*) ;; *) return ;; esac
+    environment=${result#*"$newline"}$newline
+    mask=${environment%%"$newline"*}
+    environment=${environment#*"$newline"}
 }
 
 # Reads to the end whatever its own reader does (nlserver must not die of a broken pipe), keeps the first
 # 64 KiB and passes them on at the end. A long line is cut at a blank, lest half a secret escapes redaction.
-# Prints the exit status, 1 if a line was marked as an error else 0, and whether env.sh was survived.
+# What nlserver says lies between two marks, and is judged here, where nobody else can put in a line. Prints the
+# exit status, whether a line was marked as an error (1, 0, or - if nlserver did not begin), and the build or -;
+# then the lines of `source_environment`.
 relay() {
-    LC_ALL=C text='' space=65536 status=- marked=0 lived=no
+    LC_ALL=C text='' space=65536 status=- marked=- build=- kept=
     while IFS= read -r each; do
         case $each in
+        "$nonce began")
+            marked=0
+            continue
+            ;;
         "$nonce ended "*)
             status=${each##* }
             break
             ;;
-        survived)
-            [ "$name" = probe ] && lived=yes && continue
+        *'>>>'*) [ "$marked" = - ] || { is_error && marked=1; } ;;
+        esac
+        case $name$marked$build in
+        probe-*)
+            kept=$kept$newline$each
+            continue
             ;;
-        *'>>>'*) is_error && marked=1 ;;
+        probe*-) find_build ;;
         esac
         [ "$space" -gt 0 ] || continue
         [ "${#each}" -le 8192 ] || shorten
@@ -204,7 +282,16 @@ relay() {
     # The line end before the mark.
     text=${text%"$newline"}
     printf '%s' "$text" 2>/dev/null >&4
-    printf '%s %s %s' "$status" "$marked" "$lived"
+    [ "$marked" != - ] || kept=
+    printf '%s %s %s%s' "$status" "$marked" "$build" "$kept"
+}
+
+# Sets `build` to what follows the word in this line: a number, or 9383@4a05ee3d089.
+find_build() {
+    case $each in *'build '[0-9]*) ;; *) return ;; esac
+    rest=${each#*build [0-9]}
+    build=${each%"$rest"}
+    build=${build#"${build%?}"}${rest%%[!0-9a-f@]*}
 }
 
 # nlserver marks an error with >>>, after a time and nothing else that has a > in it.
@@ -344,8 +431,21 @@ clock() {
     now=$(date +%s)
 }
 
+# A start-up file can leave a process behind that reads what is meant for this script, or wrap the login in a
+# terminal that records it. So a harmless line comes first; the portal sends the account only if it hears that
+# the harmless one arrived here.
+hear() {
+    [ ! -t 0 ] || stop 90 stdin=terminal
+    say listening=yes
+    flush
+    IFS= read -r heard || exit 97
+    case $heard in *[!$letters$digits]*) heard=garbled ;; esac
+    say "heard=$heard"
+}
+
 # The newline that ends the line is the moment of commitment: a line without it is not executed.
 read_line() {
+    hear
     clock
     since=$now
     say ready

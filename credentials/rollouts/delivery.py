@@ -139,6 +139,11 @@ class Line:
             dialed=dialed,
         )
 
+    def heed(self, refused: nlserver.Refused) -> None:
+        """Keep the connection after a refusal, unless its sign was a silence: the deadline closed it then."""
+        if refused.code in {Code.BECOME_REFUSED, Code.INPUT_NOT_PRIVATE}:
+            self.drop()
+
     def drop(self) -> None:
         """Close a connection that broke, so that the next push opens a new one."""
         if self.dialed:
@@ -260,6 +265,7 @@ def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Ou
         evidence.note(error)
         return _nothing_sent(attempt, error.code)
     except nlserver.Refused as error:
+        line.heed(error)
         secrets = _secrets(push)
         evidence.say(error.output, secrets)
         evidence.build = error.ready.build

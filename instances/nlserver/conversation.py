@@ -1,5 +1,6 @@
 """The conversation with the script on a container, with its one commit point."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -10,6 +11,7 @@ from instances import ssh
 from instances.failures import Code
 from instances.nlserver.job import Account, Job, Mode, command, spec_line
 from instances.nlserver.report import (
+    BUILD,
     Fields,
     Look,
     Ready,
@@ -27,6 +29,8 @@ LINE = re.compile(r"[^/\x00-\x20\x7f]+(?:/[^/\x00-\x20\x7f]+){3}")
 """What is sent as one line: a line break inside would be a commit point before its time."""
 READY_SECONDS = 60
 """pdump 15 + 5, twice where env.sh ends the shell, and a slow host; nothing else is waited for."""
+HEARING_SECONDS = 10
+"""From the script's listening to its answer; the line that it listens for was sent before."""
 LOOK_SECONDS = 150
 """READY_SECONDS, 70 for the lock and reading the file."""
 
@@ -59,6 +63,8 @@ class Conversation:
     def __init__(self, connection: ssh.Connection, job: Job, mode: Mode = "apply") -> None:
         nonce = uuid4().hex
         self.job = job
+        self._mode = mode
+        self._harmless = ""
         self._transcript = Transcript(nonce)
         self._connection = connection
         self._command = command(job, mode, nonce)
@@ -86,11 +92,31 @@ class Conversation:
 
     def ready(self, seconds: float = READY_SECONDS) -> Ready:
         """Wait until the script is ready; `Refused` if it never will be, `ssh.SSHError` if it was lost."""
-        for line in self._lines(seconds):
-            self._transcript.feed(line)
-            if self._transcript.ready:
-                break
+        self._read(self._lines(seconds), until=lambda: self._transcript.fields.has("listening"))
+        try:
+            self._read(self.talk.lines(HEARING_SECONDS), until=lambda: self._transcript.ready)
+        except ssh.TimedOut:
+            raise Refused(Code.INPUT_NOT_PRIVATE, self.seen(), self.output) from None
         return self.require_ready()
+
+    def _send_harmless_line(self) -> None:
+        """Send what must come back as `heard`, once the script runs as the right user.
+
+        Something else that reads the script's input takes this line, and the account is never sent. The line
+        travels while the script looks around, so that nobody waits for it.
+        """
+        if self._harmless or self._mode == "look" or self._transcript.fields.last("user") != self.job.user:
+            return
+        self._harmless = uuid4().hex
+        # A script that has stopped already said why, and that is still to be read.
+        with contextlib.suppress(ssh.SSHError):
+            self.talk.send(f"{self._harmless}\n".encode())
+
+    def _read(self, lines: Iterator[bytes], until: Callable[[], bool] = lambda: False) -> None:
+        """Read until something was said, at most to the script's last word or the end of the output."""
+        while not (self._transcript.has_ended or until()) and (line := next(lines, b"")):
+            self._transcript.feed(line)
+            self._send_harmless_line()
 
     def _lines(self, seconds: float) -> Iterator[bytes]:
         """The lines; silence after the login shell spoke is sudo's or su's password prompt."""
@@ -108,13 +134,13 @@ class Conversation:
     def seen(self) -> Ready:
         """What is known of the container so far."""
         fields = self._transcript.fields
-        build = self._transcript.build
+        build = BUILD.match(fields.last("build"))
         nlserver = fields.last("nlserver")
         return Ready(
             user=fields.last("user"),
             nlserver="" if nlserver == "missing" else nlserver,
             build=int(build[1]) if build else 0,
-            build_sha=build[2].decode() if build else "",
+            build_sha=build[2] if build else "",
             before=fields.file_state("before"),
         )
 
@@ -125,6 +151,8 @@ class Conversation:
             raise Refused(code, ready, self.output)
         if not self._transcript.ready:
             raise ssh.ConnectionLost
+        if self._transcript.fields.last("heard") != self._harmless:
+            raise Refused(Code.INPUT_NOT_PRIVATE, ready, self.output)
         return ready
 
     def commit(self, account: Account, secret: Secret, *, before_newline: Callable[[], None]) -> Report:
@@ -154,18 +182,16 @@ class Conversation:
 
     def read_report(self) -> Report | None:
         """Read to the end; None if the script ended without having said how."""
-        for line in self.talk.lines(self.job.report_seconds):
-            self._transcript.feed(line)
+        self._read(self.talk.lines(self.job.report_seconds))
         # Paramiko may wait for a status that never comes, so only a report without an end asks for it.
-        ended = self._transcript.fields.has("done")
         if self._transcript.fields.malformed:
             raise ReportLost(self.output, Code.ANSWER_MALFORMED)
-        return parse_report(self._transcript, self.job, None if ended else self.talk.exit_status(5))
+        status = None if self._transcript.has_ended else self.talk.exit_status(5)
+        return parse_report(self._transcript, self.job, status)
 
     def read_look(self, seconds: float) -> Look:
         """Read to the end of a look."""
-        for line in self._lines(seconds):
-            self._transcript.feed(line)
+        self._read(self._lines(seconds))
         fields = self._transcript.fields
         stopped = stopped_by(fields, None)
         if fields.malformed or (not stopped and not fields.has("done")):
@@ -222,6 +248,7 @@ def _missing(transcript: Transcript, job: Job, ready: Ready) -> str:
         (fields.last("config") == "missing", Code.INSTANCE_NOT_FOUND),
         ("readonly" in fields.last("config"), Code.NOT_WRITABLE),
         (fields.last("state") == "unwritable", Code.NOT_WRITABLE),
+        (fields.last("stdin") == "terminal", Code.INPUT_NOT_PRIVATE),
     )
     return next((code for sign, code in signs if sign), "")
 

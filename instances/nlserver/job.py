@@ -70,18 +70,19 @@ class Account:
 def command(job: Job, mode: Mode, nonce: str) -> str:
     """Return the command line for the login shell. It carries no value of the account.
 
-    It first says that the login shell runs commands at all: what fails after that is sudo or su.
+    It first says that the login shell runs commands at all: what fails after that is sudo or su. `exec`
+    replaces the login shell, so that none of its traps or functions is left around the script.
     """
     words = [nonce, mode, job.instance, job.install_root, str(job.fence), str(job.attempt), job.flags]
     inner = shlex.join(["sh", "-c", script(), "portal", *words, str(job.limit), job.user])
-    return f"echo; echo PORTAL {nonce} shell=yes; {_become(job, inner)}"
+    return f"echo; echo PORTAL {nonce} shell=yes; exec {_become(job, inner)}"
 
 
 def _become(job: Job, inner: str) -> str:
     if job.become == "sudo":
         return f"sudo -n -u {job.user} -- {inner}"
     if job.become == "su":
-        return f"su - {job.user} -c {shlex.quote(inner)}"
+        return f"su - {job.user} -c {shlex.quote(f'exec {inner}')}"
     return inner
 
 

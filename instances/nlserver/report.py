@@ -10,8 +10,7 @@ from instances import ssh
 from instances.failures import Code
 from instances.nlserver.job import Account, Job
 
-BUILD = re.compile(rb"build (\d{1,9})@?([0-9a-f]*)")
-ERROR_LINE = re.compile(rb"[^>\n]{0,39}>>>")
+BUILD = re.compile(r"(\d{1,9})@?([0-9a-f]*)")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -78,6 +77,7 @@ OCCURRENCES = 40
 """The script prints no more of our attributes than this for one reading."""
 _TEXT = r"[^\x00-\x1f\x7f]{0,200}"
 _YES = "yes"
+ANYWHERE = -1
 
 
 @dataclass(frozen=True)
@@ -101,37 +101,42 @@ def _shapes() -> dict[str, _Shape]:
         "nlserver": shape(3, r"missing|(/[A-Za-z0-9._-]+)+"),
         "config": shape(4, "missing|readonly|present"),
         "rc.probe": shape(5, r"[0-9]{1,3}", 2),
-        "errors.probe": shape(5, "[01]", 2),
+        "errors.probe": shape(5, "[01-]", 2),
         "relay.probe": shape(5, "cut", 2),
+        "build": shape(5, "[0-9]{1,9}@?[0-9a-f]{0,64}", 2),
         "environment": shape(5, "unusable"),
-        "ready": shape(7, ""),
-        "late": shape(8, _YES),
-        "line": shape(8, "malformed"),
-        "busy": shape(8, _YES),
-        "newer": shape(8, "[0-9]{1,15} [0-9]{1,15}"),
-        "journal": shape(9, "[ -~]{0,600}"),
-        "took.config": shape(10, "[0-9]{1,6}"),
-        "done": shape(15, _YES),
+        "stdin": shape(7, "terminal"),
+        "listening": shape(7, _YES),
+        "heard": shape(8, "[A-Za-z0-9]{0,200}"),
+        "ready": shape(9, ""),
+        "late": shape(10, _YES),
+        "busy": shape(10, _YES),
+        "newer": shape(10, "[0-9]{1,15} [0-9]{1,15}"),
+        "journal": shape(11, "[ -~]{0,600}"),
+        "took.config": shape(12, "[0-9]{1,6}"),
+        "done": shape(17, _YES),
+        # These end the conversation, and have no place of their own.
+        "state": shape(ANYWHERE, "unwritable"),
+        "line": shape(ANYWHERE, "malformed|unread"),
+        "exit": shape(ANYWHERE, "[0-9]{1,3}"),
     }
-    for phase, reading in zip((6, 9, 11, 14), READINGS, strict=True):
+    for phase, reading in zip((6, 11, 13, 16), READINGS, strict=True):
         for name in ("client_id", "technical_account_id", "organization_id"):
             shapes[f"{reading}.{name}"] = shape(phase, _TEXT, OCCURRENCES)
         shapes[f"{reading}.secret"] = shape(phase, f"{DIGEST.pattern}|empty", OCCURRENCES)
         shapes[f"{reading}.jwt"] = shape(phase, "yes|", OCCURRENCES)
         shapes[f"{reading}.read"] = shape(phase, "yes|no|torn")
-    for phase, step in zip((10, 12, 13), STEPS, strict=True):
+    for phase, step in zip((12, 14, 15), STEPS, strict=True):
         shapes[f"rc.{step}"] = shape(phase, "[0-9]{1,3}")
-        shapes[f"errors.{step}"] = shape(phase, "[01]")
+        shapes[f"errors.{step}"] = shape(phase, "[01-]")
         shapes[f"relay.{step}"] = shape(phase, "cut")
     return shapes
 
 
 SHAPES = _shapes()
 RUNS = {"probe": _Shape(5, re.compile("probe"), 2)} | {
-    step: _Shape(phase, re.compile(step)) for phase, step in zip((10, 12, 13), STEPS, strict=True)
+    step: _Shape(phase, re.compile(step)) for phase, step in zip((12, 14, 15), STEPS, strict=True)
 }
-STATE = _Shape(-1, re.compile("unwritable"))
-"""Said wherever the disk turns out to be full, so it has no place of its own."""
 
 
 @dataclass
@@ -159,14 +164,12 @@ class Fields:
 
     @staticmethod
     def _shape(key: str, value: str) -> _Shape | None:
-        if key == "run":
-            return RUNS.get(value)
-        return STATE if key == "state" else SHAPES.get(key)
+        return RUNS.get(value) if key == "run" else SHAPES.get(key)
 
     def _fits(self, shape: _Shape, key: str, value: str) -> bool:
         said = self.values.get(key, [])
         times = said.count(value) if key == "run" else len(said)
-        return times < shape.times and (shape.phase < 0 or shape.phase >= self._phase)
+        return times < shape.times and (shape.phase == ANYWHERE or shape.phase >= self._phase)
 
     def last(self, key: str) -> str:
         return self.values.get(key, [""])[-1]
@@ -199,7 +202,11 @@ def _number(text: str) -> int | None:
 
 
 class Transcript:
-    """Takes a conversation apart: marked lines into fields, everything else into what people may read."""
+    """Takes a conversation apart: marked lines into fields, everything else into what people may read.
+
+    No decision rests on an unmarked line: anything on the container may have written it. The script alone
+    knows what came from nlserver, and judges it.
+    """
 
     def __init__(self, nonce: str) -> None:
         self._mark = f"PORTAL {nonce} ".encode()
@@ -207,31 +214,29 @@ class Transcript:
         self._blank = True
         self.fields = Fields()
         self.output = ssh.Excerpt()
-        self.failed_steps: set[str] = set()
         self.ready = False
-        self.build: re.Match[bytes] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the script said its last word. What comes afterwards is not from it, and never counts."""
+        return self.fields.has("done") or self.fields.has("exit")
 
     def feed(self, line: bytes) -> None:
         """Take one line (with its line end) or one piece of a longer line."""
         starts, self._at_start = self._at_start, line.endswith(b"\n")
-        if starts and line.startswith(self._mark):
+        if starts and line.startswith(self._mark) and not self.has_ended:
             # PostgreSQL takes no text with a NUL in it.
             text = line[len(self._mark) :].replace(b"\0", b"")
             self._feed_field(text.decode("utf-8", "replace").rstrip("\r\n"))
         else:
-            self._feed_output(line, starts=starts)
+            self._feed_output(line)
 
     def _feed_field(self, text: str) -> None:
         if text == "ready":
             self.ready = True
         self.fields.add(text)
 
-    def _feed_output(self, line: bytes, *, starts: bool) -> None:
-        if starts and ERROR_LINE.match(line):
-            self.failed_steps.add(self.fields.last("run"))
-        # Not earlier: the login shell may greet with the build of something else.
-        if self.fields.last("run") == "probe":
-            self.build = self.build or BUILD.search(line)
+    def _feed_output(self, line: bytes) -> None:
         blank = not line.strip()
         # Each marked line brings an empty one with it.
         if not (blank and self._blank):
@@ -341,6 +346,8 @@ def stopped_by(fields: Fields, status: int | None) -> str:
         (fields.has("busy"), Code.BUSY),
         (fields.has("newer"), Code.NEWER_PUSH),
         (fields.last("state") == "unwritable", Code.NOT_WRITABLE),
+        (fields.last("line") == "malformed", Code.CONNECTION_LOST),
+        (fields.last("line") == "unread", Code.NOT_HANDED_OVER),
         (status in {97, 98} and not fields.has("held.read"), Code.CONNECTION_LOST),
     )
     return next((code for sign, code in signs if sign), "")
@@ -358,7 +365,7 @@ def parse_report(transcript: Transcript, job: Job, status: int | None) -> Report
             fields.number("rc.config"),
             fields.number("rc.reload"),
             fields.number("rc.restart"),
-            frozenset(_failed_steps(transcript)),
+            frozenset(_failed_steps(fields)),
         ),
         held=fields.file_state("held"),
         written=fields.file_state("written"),
@@ -369,10 +376,9 @@ def parse_report(transcript: Transcript, job: Job, status: int | None) -> Report
     )
 
 
-def _failed_steps(transcript: Transcript) -> Iterable[str]:
-    """Steps with an error line, as the script counted over everything and as it arrived here."""
-    told = (name for name in STEPS if transcript.fields.last(f"errors.{name}") == "1")
-    return {*told, *(transcript.failed_steps & set(STEPS))}
+def _failed_steps(fields: Fields) -> Iterable[str]:
+    """Steps in which nlserver printed an error line."""
+    return (name for name in STEPS if fields.last(f"errors.{name}") == "1")
 
 
 MARK = f"({DIGEST.pattern}|empty|none|many|unread|-)"

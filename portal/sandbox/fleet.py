@@ -143,7 +143,7 @@ SITES = (
         instances={"acme-rt": Shape.EMPTY_SHARED},
         story="loses the first connection just after the values were sent; the portal finds out by looking",
         build=9400,
-        ssh_faults=SSHFaults(drop_after_newline=True, drops_left=1),
+        ssh_faults=SSHFaults(drop_after_newline=2, drops_left=1),
     ),
     Site(
         name="rt-3",

@@ -46,20 +46,23 @@ class SSHFaults:
     """Another host key is presented than the one in `SSHServer.host_key`."""
     drop_at_byte: int | None = None
     """The connection breaks when a command has been given this many bytes of input."""
-    drop_after_newline: bool = False
-    """The connection breaks when a command has been given its first complete line."""
+    drop_after_newline: int = 0
+    """The connection breaks when a command has been given this many complete lines; 0 is never."""
     drops_left: int | None = None
     """How many connections the two `drop_` faults still break; None is all of them."""
 
-    def takes_of(self, received: int, data: bytes) -> int | None:
-        """Return how many bytes of `data` still reach the command before the break; None if there is none."""
+    def takes_of(self, received: int, lines: int, data: bytes) -> int | None:
+        """Return how many bytes of `data` still reach the command before the break; None if there is none.
+
+        `received` and `lines` are how many bytes and complete lines it has been given already.
+        """
         if self.drops_left == 0:
             return None
         if self.drop_at_byte is not None and received + len(data) >= self.drop_at_byte:
             return max(self.drop_at_byte - received, 0)
-        if self.drop_after_newline and b"\n" in data:
-            return data.index(b"\n") + 1
-        return None
+        ends = [at for at, byte in enumerate(data, start=1) if byte == ord("\n")]
+        left = self.drop_after_newline - lines
+        return ends[left - 1] if 0 < left <= len(ends) else None
 
     def count_drop(self) -> None:
         if self.drops_left is not None:
@@ -257,13 +260,14 @@ class _Command:
                         selector.unregister(ready.fd)
 
     def _pass_input(self, pipe: IO[bytes] | None) -> None:
-        received = 0
+        received = lines = 0
         with contextlib.suppress(OSError), _pipe(pipe) as stdin:
             while data := self.channel.recv(32768):
-                cut = self.faults.takes_of(received, data)
+                cut = self.faults.takes_of(received, lines, data)
                 stdin.write(data[:cut])
                 stdin.flush()
                 received += len(data)
+                lines += data.count(b"\n")
                 if cut is not None:
                     self.faults.count_drop()
                     self.login.transport.close()

@@ -31,7 +31,9 @@ control_path_dir = {home}/control
 ssh_common_args = -o UserKnownHostsFile={home}/known_hosts -o IdentitiesOnly=yes
 """
 # A command as in `Job.command`, fetched per container, because it holds what looks like a template.
-FILED = "printf '%s\\n' {{{{ line }}}} | {{ {{{{ lookup('file', '{folder}/' ~ inventory_hostname) }}}} ; }}"
+FILED = (
+    "printf 'hi\\n%s\\n' {{{{ line }}}} | {{ {{{{ lookup('file', '{folder}/' ~ inventory_hostname) }}}} ; }}"
+)
 
 
 @dataclass

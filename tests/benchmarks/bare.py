@@ -20,7 +20,8 @@ PATIENCE = 60  # seconds, for each of Paramiko's waits
 class Errand(TypedDict):
     """One connection: `line` is sent as soon as `ready` was said, and `done` must be said by the end.
 
-    Where `ready` is empty the line is sent at once; where `done` is, the exit status alone counts.
+    The script first reads a harmless line. Where `ready` is empty the line is sent at once; where `done` is,
+    the exit status alone counts.
     """
 
     address: str
@@ -83,6 +84,9 @@ def push(errand: Errand, order: Order, key: paramiko.PKey, host_key: paramiko.PK
             auth_timeout=PATIENCE,
         )
         stdin, stdout, _ = client.exec_command(errand["command"])
+        if errand["ready"]:
+            stdin.write("harmless\n")
+            stdin.flush()
         said = ""
         while errand["ready"] not in said:
             heard = stdout.readline()

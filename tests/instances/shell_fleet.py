@@ -18,6 +18,8 @@ from tests.services.waiting import wait_until
 
 NONCE = "0123456789abcdef"
 SHELLS = {"dash": ("dash",), "bash": ("bash",), "busybox": ("busybox", "sh")}
+HARMLESS = b"harmless\n"
+"""What the portal sends before the account, once the script runs as the right user."""
 LINE = b"ORG@AdobeOrg/client-id/tech-id@techacct.adobe.com/p8e-canary-secret\n"
 ACCOUNT = nlserver.Account("ORG@AdobeOrg", "client-id", "tech-id@techacct.adobe.com")
 
@@ -181,21 +183,24 @@ def argv(
 
 @contextmanager
 def started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The script running, with pipes; it is gone afterwards."""
+    """The script running, with pipes and the harmless line; it is gone afterwards."""
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/"
     ) as process:
         try:
+            assert process.stdin
+            process.stdin.write(HARMLESS)
+            process.stdin.flush()
             yield process
         finally:
             process.kill()
 
 
 def converse(command: Sequence[str], line: bytes = LINE) -> Reply:
-    """Give the script a line and its end of input, and read to the end."""
+    """Give the script the harmless line, a line and its end of input, and read to the end."""
     done = subprocess.run(
         command,
-        input=line,
+        input=HARMLESS + line,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd="/",

@@ -81,7 +81,7 @@ def test_a_host_key_that_nobody_approved_is_kept_for_an_admin(make_site: MakeSit
 
 
 def test_a_lost_report_is_settled_by_looking(make_site: MakeSite, start: Start) -> None:
-    site = make_site(ssh_faults=SSHFaults(drop_after_newline=True, drops_left=1))
+    site = make_site(ssh_faults=SSHFaults(drop_after_newline=2, drops_left=1))
     rollout = start(site)
     deliver_all(site)
     push = only_push(rollout)
@@ -93,7 +93,7 @@ def test_a_lost_report_is_settled_by_looking(make_site: MakeSite, start: Start) 
 
 
 def test_a_connection_lost_before_the_newline_changes_nothing(make_site: MakeSite, start: Start) -> None:
-    site = make_site(ssh_faults=SSHFaults(drop_at_byte=20, drops_left=1))
+    site = make_site(ssh_faults=SSHFaults(drop_at_byte=len(f"{uuid.uuid4().hex}\n") + 20, drops_left=1))
     rollout = start(site)
     delivery.deliver(site.row.pk)
     first = only_push(rollout).attempts.order_by("number")[0]

@@ -140,7 +140,7 @@ def test_a_write_that_was_cut_off_is_confirmed_by_one_repeat(
 @BOTH_CIPHERS
 def test_a_lost_report_is_settled_by_the_journal(rotation: MakeRotation, cipher: Cipher) -> None:
     there = rotation(cipher, ssh_faults=SSHFaults())
-    there.site.server.faults.drop_after_newline = True
+    there.site.server.faults.drop_after_newline = 2
     there.site.server.faults.drops_left = 1
     push = there.push()
     assert verdict(push) == ("succeeded", "")

@@ -271,7 +271,8 @@ def test_a_login_can_be_refused(container: Container, key: paramiko.PKey) -> Non
 @pytest.mark.parametrize(
     ("faults", "received"),
     [
-        (SSHFaults(drop_after_newline=True, drops_left=1), "0 first line\n"),
+        (SSHFaults(drop_after_newline=1, drops_left=1), "0 first line\n"),
+        (SSHFaults(drop_after_newline=2, drops_left=1), "0 first line\n"),
         (SSHFaults(drop_at_byte=4, drops_left=1), "1 firs\n"),
         (SSHFaults(drop_at_byte=11, drops_left=1), "0 first line\n"),
         (SSHFaults(drop_at_byte=10, drops_left=1), "1 first line\n"),
@@ -285,7 +286,7 @@ def test_a_dropped_connection_gives_the_command_exactly_what_was_said(
     with broken(container, key, faults) as server:
         with connected(server, key) as client:
             channel = start(client, f"echo ready; IFS= read -r line; {record}")
-            channel.sendall(b"first line\nand more")
+            channel.sendall(b"first line\nand more\nand")
             assert channel.recv_exit_status() == -1
         wait_until(outcome.exists)
         with connected(server, key) as client:

@@ -1,4 +1,7 @@
-"""The accounts of a container, which .ci/users makes: neolane, and campaign that reaches it by sudo."""
+"""The accounts of a container, which .ci/users makes: neolane, and campaign that reaches it by sudo.
+
+Those in `PROFILED` may do the same as campaign. Their start-up files belong to the tests that write them.
+"""
 
 import os
 import pwd
@@ -9,6 +12,8 @@ from tests.services.programs import require, require_that
 NEOLANE = "neolane"
 CAMPAIGN = "campaign"
 ROOT = "root"
+PROFILED = {"bash": "profile-bash", "dash": "profile-dash", "busybox": "profile-busybox"}
+"""Login shell -> account."""
 # .ci/users tells sudo to write what campaign does to this file.
 SUDO_LOG = Path("/var/log/sudo-portal-test.log")
 
@@ -18,7 +23,7 @@ def require_accounts() -> None:
     require("sudo")
     require_that(os.geteuid() == 0, "not root: cannot log in as neolane, campaign and root")
     present = {entry.pw_name for entry in pwd.getpwall()}
-    for account in (NEOLANE, CAMPAIGN):
+    for account in (NEOLANE, CAMPAIGN, *PROFILED.values()):
         require_that(account in present, f"no user {account} here (made by .ci/users)")
 
 

@@ -207,6 +207,7 @@ class Process:
         self.status: int | None = None
         self.stage = "reading"
         self.in_flight = ""
+        self.has_heard = mode == "look"
         self._nonce = nonce
         self._line = ""
         self._since = site.clock()
@@ -284,10 +285,17 @@ class Process:
         self.lines.append(f"Campaign (build {BUILD}@abcdef)\n".encode())
         self._say("rc.probe=0")
         self._say("errors.probe=0")
+        self._say(f"build={BUILD}@abcdef")
         if self.mode == "look":
             self.stage = "received"
             return
         self._report("before")
+        self._say("listening=yes")
+
+    def hear(self, line: str) -> None:
+        """Take the harmless line that comes before the account."""
+        self.has_heard = True
+        self._say(f"heard={line}")
         self._say("ready")
 
     def _begin(self) -> None:
@@ -458,6 +466,9 @@ class Talk:
         self._read = 0
 
     def send(self, data: bytes) -> None:
+        if not self._process.has_heard:
+            self._process.hear(data.decode().strip())
+            return
         fault = self._connection.arrives(Point.NEWLINE if data == b"\n" else Point.VALUES)
         if fault != Fault.FAILS:
             self._take(data, delayed=fault == Fault.DELAYED)
