@@ -339,6 +339,7 @@ def running(tmp_path: Path) -> Portal:
     return portal
 
 
+@pytest.mark.timeout(300)
 def test_an_older_database_under_a_running_portal_is_noticed(running: Portal, tmp_path: Path) -> None:
     database, older = running.home / "portal.sqlite3", tmp_path / "older.sqlite3"
     copy(database, older)
@@ -351,6 +352,7 @@ def test_an_older_database_under_a_running_portal_is_noticed(running: Portal, tm
     running.manage("verify_audit")
 
 
+@pytest.mark.timeout(300)
 def test_a_restore_gives_up_what_was_kept_and_says_so(running: Portal, tmp_path: Path) -> None:
     saved = json.loads(running.manage("backup", str(tmp_path / "copies"), "--json"))
     running.manage("verify_audit", "--record")

@@ -63,6 +63,14 @@ def head_set_back() -> None:
     head.save()
 
 
+def several(*steps: Callable[[], None]) -> Callable[[], None]:
+    def all_of_them() -> None:
+        for step in steps:
+            step()
+
+    return all_of_them
+
+
 BREAKS: dict[str, tuple[Callable[[], None], tuple[int, int, int]]] = {
     "changed": (lambda: change(3, action="other"), (3, 3, 11)),
     "hashed anew": (lambda: change(3, hash="f" * 64), (3, 4, 11)),
@@ -77,9 +85,12 @@ BREAKS: dict[str, tuple[Callable[[], None], tuple[int, int, int]]] = {
     "the head lost": (lose_head, (10, 10, 11)),
     "the head wrong": (wrong_head, (10, 10, 11)),
     "the head set back": (head_set_back, (9, 10, 11)),
-    "the end removed and the head lost": (lambda: (remove(9, 10), lose_head())[1], (8, 8, 9)),
-    "in two places": (lambda: change(2, ip="x") or change(7, ip="x"), (2, 7, 11)),
-    "everything": (lambda: change(3, action="x") or remove(5) or forge(0) or forge(12), (0, 12, 13)),
+    "the end removed and the head lost": (several(lambda: remove(9, 10), lose_head), (8, 8, 9)),
+    "in two places": (several(lambda: change(2, ip="x"), lambda: change(7, ip="x")), (2, 7, 11)),
+    "everything": (
+        several(lambda: change(3, action="x"), lambda: remove(5), lambda: forge(0), lambda: forge(12)),
+        (0, 12, 13),
+    ),
 }
 
 
