@@ -21,7 +21,8 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends postgresql-client-15 \
  && apt-get clean && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/campaign-portal --shell /usr/sbin/nologin portal \
- && chmod 0700 /var/lib/campaign-portal
+ && chmod 0700 /var/lib/campaign-portal \
+ && install -d -m 0700 -o portal -g portal /var/lib/campaign-head
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /srv/portal /srv/portal
 ENV PATH=/opt/venv/bin:$PATH \

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.backends.postgresql.client import DatabaseClient
 from django.dispatch import Signal
 
+from portal.audit import kept_head
 from portal.audit.models import Actor, AuditHead, record
 from portal.home import folder, private_file
 from portal.short_lived import short_lived
@@ -39,6 +40,7 @@ def head() -> str:
 
 def save_database(target: Path) -> Path:
     """Write a consistent copy of the database, for this user alone, into a folder; return its path."""
+    kept_head.keep()
     is_sqlite = connection.vendor == "sqlite"
     name = f"portal-{_now()}.{'sqlite3' if is_sqlite else 'dump'}"
     draft = private_file(folder(target) / f".{name}.draft")
@@ -79,7 +81,9 @@ def restore_database(source: Path, *, actor: Actor) -> None:
         for model in short_lived():  # a dump of your own has them
             model._default_manager.all().delete()  # noqa: SLF001  # Django's documented API
         restored.send(sender=None, actor=actor)
-        record("portal.restored", actor=actor, details={"file": source.name, "head": saved})
+        details = {"file": source.name, "head": saved, **kept_head.given_up(kept_head.compare())}
+        record("portal.restored", actor=actor, details=details)
+    kept_head.keep()
 
 
 def _now() -> str:

@@ -27,6 +27,8 @@ SECRET_KEY = env.str("SECRET_KEY", default="").strip() or key_file(
 KEYRING = env.str("KEYRING", default="").strip() or key_file(KEYS / "keyring")
 FINGERPRINT_KEY = env.str("FINGERPRINT_KEY", default="").strip() or key_file(KEYS / "fingerprint_key")
 AUDIT_KEY = env.str("AUDIT_KEY", default="").strip() or key_file(KEYS / "audit_key")
+# Each process keeps the newest head of the history here, outside the database.
+AUDIT_HEAD_PATH = Path(env.str("AUDIT_HEAD_PATH", default=str(KEYS / "audit_head")))
 SSH_KEY_PATH = Path(env.str("SSH_KEY_PATH", default=str(KEYS / "ssh_key")))
 
 # The web

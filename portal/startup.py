@@ -4,6 +4,8 @@ import sys
 
 from django.core import checks
 
+from portal.audit import kept_head
+
 REFUSED = 3
 """Exit status. Gunicorn takes it for a worker that cannot boot, and ends; after another it tries for ever."""
 
@@ -18,3 +20,4 @@ def refuse_unsafe_start() -> None:
     if errors:
         sys.stderr.write("The portal does not start:\n" + "\n".join(map(str, errors)) + "\n")
         raise SystemExit(REFUSED)
+    kept_head.begin()

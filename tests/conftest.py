@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.test import Client, TransactionTestCase
 from pytest_django.fixtures import Settings
 
+from portal.audit import kept_head
 from portal.audit.append_only import unprotect_all
 from portal.audit.models import FIRST, Actor, AuditHead, seal
 
@@ -24,6 +25,13 @@ def _plain_settings(settings: Settings) -> None:
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
     settings.ALLOW_LOOPBACK_TARGETS = True
+
+
+@pytest.fixture(autouse=True)
+def _no_kept_head(_plain_settings: None) -> None:
+    """Let each test begin without a head that an earlier one kept."""
+    kept_head.path().unlink(missing_ok=True)
+    kept_head.process = kept_head._Process()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -20,6 +20,7 @@ from credentials.rollouts.progress import progress_of, with_open_pushes
 from credentials.rollouts.services import outdated
 from instances.models import Container, HostKey, Installation, Instance
 from instances.nlserver import MIN_BUILD
+from portal.audit import kept_head
 
 SHOWN = 5
 MOST_UNDER_WAY = 100  # rollouts; beyond them the page says "at least"
@@ -66,6 +67,7 @@ def home(request: HttpRequest) -> HttpResponse:
     progress = progress_of(running)
     is_new = not running and not Rollout.objects.exists()
     context = {
+        "is_history_set_back": _is_history_set_back(request),
         "needs": [need for need in needs() if need.count],
         "running": [(rollout, progress[rollout.pk]) for rollout in running],
         "running_count": len(under_way),
@@ -74,6 +76,11 @@ def home(request: HttpRequest) -> HttpResponse:
         "steps": first_steps() if is_new and request.user.has_perm("instances.change_inventory") else [],
     }
     return render(request, "rollouts/home.html", context)
+
+
+def _is_history_set_back(request: HttpRequest) -> bool:
+    """Whether to tell the people who can verify the history that something is missing in it."""
+    return request.user.has_perm("audit.export_events") and bool(kept_head.compare().problem)
 
 
 def needs() -> list[Need]:

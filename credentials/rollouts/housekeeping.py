@@ -13,7 +13,6 @@ from django.db.models.functions import Now
 
 from credentials.rollouts.models import Duty
 from credentials.rollouts.reconciler import DUTY
-from portal.audit.models import AuditHead
 from portal.heartbeat import INTERVAL, beat
 
 logger = logging.getLogger(__name__)
@@ -41,13 +40,8 @@ def run(stop: threading.Event) -> None:
 
 
 def tidy() -> None:
-    """Remove expired sessions, and tell the log how far the audit chain has come.
-
-    A log that is kept elsewhere then knows a head that the chain must still contain, whatever happens to
-    this database.
-    """
+    """Remove expired sessions."""
     call_command("clearsessions")
-    logger.info("The audit chain ends at %s (for verify_audit --expect-head).", AuditHead.objects.get(pk=1))
 
 
 def is_reconciled() -> bool:

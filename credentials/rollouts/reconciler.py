@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from credentials.rollouts import delivery
 from credentials.rollouts.models import Duty, containers_with_work
 from credentials.rollouts.tasks import ring
+from portal.audit import kept_head
 from portal.health import workers
 from portal.short_lived import remove_expired
 
@@ -73,6 +74,7 @@ def _run_once() -> None:
         if on_duty():
             reconcile()
             remove_expired()
+        kept_head.keep()
     except DatabaseError as error:
         logger.warning("The reconciler found no database (%s); it tries again.", type(error).__name__)
     except Exception:  # nothing else brings back a lost bell, so no defect may end it

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.backends.utils import CursorWrapper
 
 from portal.audit.triggers import create, drop, existing, expected, is_ours
 
@@ -99,27 +98,26 @@ def _at_hand(connection: BaseDatabaseWrapper) -> list[AppendOnly]:
     """Return what this database has tables for: between migrations some are missing."""
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))
-        return [
-            each
-            for each in _registered
-            if each.table in tables and _has_open_column(connection, cursor, each)
-        ]
-
-
-def _has_open_column(connection: BaseDatabaseWrapper, cursor: CursorWrapper, each: AppendOnly) -> bool:
-    if not each.open_column:
-        return True
-    columns = connection.introspection.get_table_description(cursor, each.table)
-    return each.open_column in {column.name for column in columns}
+    return [each for each in _registered if each.table in tables]
 
 
 def _differences(connection: BaseDatabaseWrapper, each: AppendOnly) -> list[str]:
     found = existing(connection, each.table)
-    return [
+    missing = [
         name
         for name, trigger in expected(connection, each.table, each.open_column).items()
         if name not in found or found[name].definition != trigger.definition
     ]
+    return missing if missing and _has_open_column(connection, each) else []
+
+
+def _has_open_column(connection: BaseDatabaseWrapper, each: AppendOnly) -> bool:
+    """Whether the table is already, or still, one that this release knows."""
+    if not each.open_column:
+        return True
+    with connection.cursor() as cursor:
+        columns = connection.introspection.get_table_description(cursor, each.table)
+    return each.open_column in {column.name for column in columns}
 
 
 def _make(connection: BaseDatabaseWrapper, table: str, open_column: str) -> None:

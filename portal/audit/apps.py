@@ -8,4 +8,4 @@ class AuditConfig(AppConfig):
     label = "audit"
 
     def ready(self) -> None:
-        from portal.audit import checks, metrics, protection  # noqa: F401  # they register themselves
+        from portal.audit import checks, kept_head, metrics, protection  # noqa: F401  # they register themselves

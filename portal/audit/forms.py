@@ -9,6 +9,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from portal.audit.kept_head import Head
 from portal.audit.models import GROUP, AuditEvent
 from portal.audit.words import GROUPS
 from portal.no_secrets import Form
@@ -82,6 +83,30 @@ class PositionForm(Form):
 
     before = forms.IntegerField(required=False, min_value=1, max_value=LARGEST)
     after = forms.IntegerField(required=False, min_value=0, max_value=LARGEST)
+
+
+class EarlierHeadForm(forms.Form):
+    """A head of the history that somebody noted elsewhere."""
+
+    head = forms.CharField(
+        label=_("Earlier head"),
+        required=False,
+        max_length=200,
+        help_text=_(
+            "Paste a head that you noted earlier to see whether the history still contains it: "
+            "a number, a colon and 64 hexadecimal digits."
+        ),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+    def clean_head(self) -> str:
+        """Return the head in the form in which a verification compares it."""
+        try:
+            return str(Head.parse(self.cleaned_data["head"])) if self.cleaned_data["head"] else ""
+        except ValueError as error:
+            raise forms.ValidationError(
+                _("This is no head: paste the number, the colon and all 64 digits.")
+            ) from error
 
 
 def visible_to(user: User | AnonymousUser, events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 
+from django.db import connection
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily
 
+from portal.audit import kept_head
+from portal.audit.append_only import unprotected
 from portal.audit.models import AuditEvent, AuditHead
+from portal.audit.sealed_breaks import sealed_breaks
 from portal.health.metrics import collector, gauge
 
 
@@ -18,3 +22,23 @@ def figures() -> Iterator[Metric]:
     at, intact = (last.at.timestamp(), last.details.get("intact") is True) if last else (None, None)
     yield gauge("audit_verified_timestamp_seconds", "When the audit trail was last verified.", at)
     yield gauge("audit_intact", "1 if the last verification found the audit trail intact.", intact)
+    yield gauge(
+        "audit_sealed_breaks",
+        "Breaks of the audit trail that somebody sealed.",
+        len(sealed_breaks()),
+    )
+    yield gauge(
+        "audit_kept_head_in_chain",
+        "1 if the head kept outside the database is in the chain; missing before any was kept.",
+        _kept_head_in_chain(),
+    )
+    yield gauge(
+        "append_only_protected",
+        "1 if no trigger of an append-only table is missing, disabled or changed.",
+        not unprotected(connection),
+    )
+
+
+def _kept_head_in_chain() -> bool | None:
+    comparison = kept_head.compare()
+    return not comparison.problem if comparison.problem or comparison.kept else None

@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import F, Value
 from django.db.models.functions import StrIndex, Substr
+from django.dispatch import Signal
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +23,8 @@ from portal.plaintext import cut_out
 FIRST = "0" * 64
 RECORDED_AT_ONCE = 500  # events in one statement
 Details = dict[str, object]
+recorded = Signal()
+"""Sent after the commit of a transaction that recorded events."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,22 @@ class AuditEvent(models.Model):
 
     def digest(self) -> str:
         """Return the keyed hash over this event and the hash of the one before."""
-        content = {
+        return seal(_canonical(self._content()))
+
+    @property
+    def is_as_recorded(self) -> bool:
+        """Whether nothing in this event was changed since the portal recorded it."""
+        try:
+            return hmac.compare_digest(self.hash.encode(), self.digest().encode())
+        except (AttributeError, TypeError, ValueError):  # such as text that is no time, which SQLite stores
+            return False
+
+    def as_it_is(self) -> str:
+        """Return all of the row, right or wrong, as one text."""
+        return _canonical({**self._content(), "hash": self.hash})
+
+    def _content(self) -> dict[str, object]:
+        return {
             "seq": self.seq,
             "at": self.at.astimezone(UTC).isoformat(),
             "actor": self.actor_id,
@@ -99,7 +117,6 @@ class AuditEvent(models.Model):
             "request_id": self.request_id,
             "prev_hash": self.prev_hash,
         }
-        return seal(_canonical(content))
 
 
 append_only.register(AuditEvent)
@@ -156,7 +173,12 @@ def record_all(entries: Iterable[Entry], *, actor: Actor) -> list[AuditEvent]:
     AuditEvent.objects.bulk_create(events, batch_size=RECORDED_AT_ONCE)
     head.seal = head.expected_seal()
     head.save(update_fields=["seq", "hash", "seal"])
+    transaction.on_commit(_tell)
     return events
+
+
+def _tell() -> None:
+    recorded.send_robust(AuditEvent)
 
 
 def _chained(entry: Entry, actor: Actor, head: AuditHead) -> AuditEvent:
@@ -194,10 +216,34 @@ def _without_secrets(value: Any) -> Any:  # Any: whatever JSON holds
 
 @dataclass(frozen=True)
 class Finding:
-    """One place where the chain is broken."""
+    """One place where the chain is broken, or where it does not fit what was noted outside of it."""
 
     seq: int
     problem: str
+    last: int | None = None
+    """The last event that the problem is about, if that is another one."""
+
+    def as_dict(self) -> Details:
+        return {"event": self.seq, "problem": self.problem}
+
+
+@dataclass(frozen=True)
+class SealedBreak:
+    """A break that somebody looked at and sealed as it was. It is shown for ever, and is no new finding."""
+
+    seq: int
+    at: datetime
+    who: str
+    reason: str
+    first: int
+    last: int
+    digest: str
+    problems: int
+    findings: list[Details]
+
+    @property
+    def span(self) -> str:
+        return f"event {self.first}" if self.first == self.last else f"events {self.first} to {self.last}"
 
 
 @dataclass
@@ -208,7 +254,18 @@ class Verification:
     head: str = ""
     last_at: datetime | None = None
     findings: list[Finding] = field(default_factory=list)
+    sealed_breaks: list[SealedBreak] = field(default_factory=list)
+    kept_head: str = ""
+    """The head kept outside the database, with which the chain was compared."""
+    expected_head: str = ""
+    has_expected_head: bool = False
 
     @property
     def is_intact(self) -> bool:
+        """Whether nothing was found, except breaks that are sealed."""
         return not self.findings
+
+    @property
+    def intact_since(self) -> int | None:
+        """The event that sealed the last break."""
+        return max((each.seq for each in self.sealed_breaks), default=None)

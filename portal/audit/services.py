@@ -22,14 +22,15 @@ def record_export(*, filters: dict[str, str], actor: Actor) -> AuditEvent:
 @transaction.atomic
 def record_verification(*, result: Verification, actor: Actor) -> AuditEvent:
     """Record what a verification of the chain showed."""
-    findings = [
-        {"event": finding.seq, "problem": finding.problem} for finding in result.findings[:SHOWN_FINDINGS]
-    ]
     details: dict[str, object] = {
         "intact": result.is_intact,
         "events": result.events,
         "head": result.head,
         "problems": len(result.findings),
-        "findings": findings,
+        "findings": [each.as_dict() for each in result.findings[:SHOWN_FINDINGS]],
+        "sealed_breaks": len(result.sealed_breaks),
+        "kept_head": result.kept_head,
     }
+    if result.expected_head:
+        details |= {"expected_head": result.expected_head, "expected_head_found": result.has_expected_head}
     return record("history.verified", actor=actor, details=details)

@@ -8,7 +8,9 @@ from typing import Any, Self
 
 from django.db import transaction
 
-from portal.audit.models import FIRST, AuditEvent, AuditHead, Finding, Verification
+from portal.audit import kept_head
+from portal.audit.models import FIRST, AuditEvent, AuditHead, Finding, SealedBreak, Verification
+from portal.audit.sealed_breaks import added, beginning, in_force, sealed_breaks
 
 MOST_FINDINGS = 100
 BATCH = 2000  # events
@@ -20,8 +22,9 @@ def verify(
     """Walk the chain from its beginning and return every break, up to about 100.
 
     `expected_head` is a head noted earlier outside the database (`SEQ:HASH`): the chain must still contain
-    it, which also shows a database that was rolled back to an older, consistent copy. `progress` gets the
-    number of events seen so far after every `every` of them.
+    it, which also shows a database that was rolled back to an older, consistent copy. The head that the
+    portal itself kept outside must be in the chain too. `progress` gets the number of events seen so far
+    after every `every` of them.
     """
     walk = Walk.begin(expected_head)
     while walk.batch(every):  # events never change, so nobody has to be locked out for most of the way
@@ -32,22 +35,38 @@ def verify(
 
 @dataclass
 class Walk:
-    """A walk along the chain: where it stands, and what it found so far. It can be left and gone on with."""
+    """A walk along the chain: how far it came, and what it found. It can be interrupted and resumed."""
 
     expected_head: str = ""
+    is_thorough: bool = False
+    """Go on to the end after the first hundred findings, to know how far a break reaches."""
     previous: str = FIRST
     seq: int = 0
     events: int = 0
     noted: bool = False
     last_at: datetime | None = None
     findings: list[Finding] = field(default_factory=list)
+    problems: int = 0
+    first_problem: int | None = None
+    last_problem: int = 0
+    passed: int = 0
+    """Sealed breaks that lie behind."""
+    digest: str = ""
+    """Over the rows of the sealed break that it is in, up to here."""
+    sealed: list[SealedBreak] = field(default_factory=sealed_breaks)
+
+    def __post_init__(self) -> None:
+        self._ahead = in_force(self.sealed)[self.passed :]
 
     @classmethod
-    def begin(cls, expected_head: str = "") -> Self:
-        """Stand before the first event."""
-        walk = cls(expected_head, noted=expected_head == f"0:{FIRST}")  # noted before the first event
+    def begin(cls, expected_head: str = "", *, is_thorough: bool = False) -> Self:
+        """Start before the first event."""
+        noted = expected_head == f"0:{FIRST}"  # noted before the first event
+        walk = cls(expected_head, is_thorough, noted=noted)
+        walk.seq = min([0, *(each.first - 1 for each in walk._ahead)])
         for event in AuditEvent.objects.filter(seq__lt=1).order_by("seq")[:MOST_FINDINGS]:
-            walk.findings.append(Finding(event.seq, "stands before the beginning of the chain"))
+            if not any(each.first <= event.seq <= each.last for each in walk._ahead):
+                walk._found(event.seq, "stands before the beginning of the chain")
         return walk
 
     @classmethod
@@ -59,55 +78,112 @@ class Walk:
 
     def leave(self) -> dict[str, Any]:  # Any: plain JSON values
         """Return what `resume` needs, as plain JSON values."""
-        return {**asdict(self), "last_at": self.last_at and self.last_at.isoformat()}
+        left = {**asdict(self), "last_at": self.last_at and self.last_at.isoformat()}
+        del left["sealed"]
+        return left
 
     def batch(self, size: int = BATCH) -> bool:
         """Check the next events; False once there are none, or more findings than anybody reads."""
         events = list(AuditEvent.objects.filter(seq__gt=self.seq).order_by("seq")[:size])
         for event in events:
-            self.findings += self._breaks(event)
+            while self._ahead and event.seq > self._ahead[0].last:
+                self._pass(self._ahead[0])
+            if self._ahead and event.seq >= self._ahead[0].first:
+                self._enter(self._ahead[0])
+                self.digest = added(self.digest, event)
+            elif event.seq > 0:
+                self._check(event)
             self._step(event)
-        return len(events) == size and len(self.findings) < MOST_FINDINGS
+        return len(events) == size and self._goes_on
 
     def finish(self, size: int = BATCH) -> Verification:
         """Check what is left, with the head locked so that nothing is added, and then the head itself."""
         with transaction.atomic():
             head = AuditHead.objects.select_for_update().filter(pk=1).first()
-            self.batch(size)
-            if len(self.findings) < MOST_FINDINGS:
-                self.findings += self._head_breaks(head)
-                if self.expected_head and not self.noted:
-                    problem = f"the noted head {self.expected_head} is not in the chain"
-                    self.findings.append(Finding(self.seq, problem))
-        return Verification(self.events, str(head or ""), self.last_at, self.findings)
+            while self.batch(size):
+                pass
+            if self._goes_on:
+                self._check_head(head)
+            outside = self._outside()
+        result = Verification(
+            self.events,
+            str(head or ""),
+            self.last_at,
+            [*self.findings, *outside],
+            sealed_breaks=self.sealed,
+            expected_head=self.expected_head,
+            has_expected_head=self.noted,
+        )
+        kept = kept_head.keep() if result.is_intact else kept_head.compare()
+        result.kept_head = str(kept.kept.head) if kept.kept else ""
+        return result
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.is_thorough or self.problems < MOST_FINDINGS
+
+    def _found(self, seq: int, problem: str, *, last: int | None = None) -> None:
+        self.problems += 1
+        self.first_problem = seq if self.first_problem is None else min(seq, self.first_problem)
+        self.last_problem = max(self.last_problem, seq, last or seq)
+        if not self.is_thorough or len(self.findings) < MOST_FINDINGS:
+            self.findings.append(Finding(seq, problem, last))
 
     def _step(self, event: AuditEvent) -> None:
-        self.previous, self.seq = event.hash, event.seq
-        self.events, self.last_at = self.events + 1, event.at
-        self.noted = self.noted or f"{event.seq}:{event.hash}" == self.expected_head
+        self.seq = event.seq
+        if event.seq > 0:
+            self.previous = event.hash
+            self.events, self.last_at = self.events + 1, event.at
+            self.noted = self.noted or f"{event.seq}:{event.hash}" == self.expected_head
 
-    def _breaks(self, event: AuditEvent) -> list[Finding]:
-        findings = []
-        if event.seq != self.seq + 1:
-            findings.append(Finding(self.seq + 1, f"events {self.seq + 1} to {event.seq - 1} are missing"))
-        elif event.prev_hash != self.previous:
-            findings.append(Finding(event.seq, "does not continue the event before it"))
-        if not hmac.compare_digest(event.hash, event.digest()):
-            findings.append(Finding(event.seq, "was changed after it was recorded"))
-        return findings
+    def _check(self, event: AuditEvent) -> None:
+        if not self._is_missing_before(event.seq, last=event.seq) and event.prev_hash != self.previous:
+            self._found(event.seq, "does not continue the event before it")
+        if not event.is_as_recorded:
+            self._found(event.seq, "was changed after it was recorded")
 
-    def _head_breaks(self, head: AuditHead | None) -> list[Finding]:
+    def _is_missing_before(self, seq: int, *, last: int) -> bool:
+        """Whether there is a gap before `seq`; what follows, up to `last`, has nothing to continue."""
+        following = max(self.seq, 0) + 1
+        if seq <= following:
+            return False
+        self._found(following, f"events {following} to {seq - 1} are missing", last=last)
+        return True
+
+    def _enter(self, sealed: SealedBreak) -> None:
+        if not self.digest:
+            self._is_missing_before(sealed.first, last=sealed.last)
+            self.digest = beginning(sealed.first, sealed.last)
+
+    def _pass(self, sealed: SealedBreak) -> None:
+        """Compare a sealed break with what it was when it was sealed, once its last row is behind."""
+        self._enter(sealed)
+        if not hmac.compare_digest(self.digest, sealed.digest):
+            problem = f"{sealed.span}, sealed by event {sealed.seq}: changed again since then"
+            self._found(sealed.first, problem, last=sealed.last)
+        self.seq = max(self.seq, sealed.last)
+        self.passed, self.digest = self.passed + 1, ""
+        del self._ahead[0]
+
+    def _check_head(self, head: AuditHead | None) -> None:
         if head is None:
-            return [Finding(self.seq, "the end of the chain was removed")]
-        findings = []
+            self._found(self.seq, "the end of the chain was removed")
+            return
         if not hmac.compare_digest(head.seal, head.expected_seal()):
-            findings.append(Finding(head.seq, "the end of the chain was changed by hand"))
+            self._found(head.seq, "the end of the chain was changed by hand")
         if head.seq < self.seq:
-            findings.append(
-                Finding(head.seq + 1, f"{self.seq - head.seq} events stand after the end of the chain")
-            )
+            problem = f"{self.seq - head.seq} events stand after the end of the chain"
+            self._found(head.seq + 1, problem, last=self.seq)
         elif head.seq > self.seq or head.hash != self.previous:
-            findings.append(
-                Finding(self.seq + 1, f"the newest events, up to {head.seq}, are missing or changed")
-            )
+            problem = f"the newest events, up to {head.seq}, are missing or changed"
+            self._found(self.seq + 1, problem, last=head.seq)
+
+    def _outside(self) -> list[Finding]:
+        """Return what does not fit the heads that are known outside the database."""
+        findings = []
+        if self._goes_on and self.expected_head and not self.noted:
+            findings.append(Finding(self.seq, f"the noted head {self.expected_head} is not in the chain"))
+        kept = kept_head.compare()
+        if kept.problem:
+            findings.append(Finding(kept.kept.head.seq if kept.kept else self.seq, kept.problem))
         return findings

@@ -11,9 +11,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from portal.audit import kept_head
 from portal.audit.export import stream
-from portal.audit.forms import HistoryForm, PositionForm, visible_to
+from portal.audit.forms import EarlierHeadForm, HistoryForm, PositionForm, visible_to
 from portal.audit.models import Actor, AuditEvent, AuditHead
+from portal.audit.sealed_breaks import sealed_breaks
 from portal.audit.services import record_export, record_reading, record_verification
 from portal.audit.stretch import stretch
 from portal.audit.verification import Walk
@@ -66,24 +68,44 @@ def history_verify(request: HttpRequest) -> HttpResponse:
     The whole chain, always; one that takes longer than a browser should wait, in several requests. Where the
     walk stands meanwhile is kept in the session.
     """
-    left = request.session.get(WALK)
-    if request.method == "POST" and request.POST.get("action") == "stop":
+    action = request.POST.get("action") if request.method == "POST" else "look"
+    if action == "stop":
         request.session.pop(WALK, None)
         return redirect("history_verify")
-    if request.method == "POST":
-        walk = Walk.resume(left) if left and request.POST.get("action") == "go_on" else Walk.begin()
-        if _walk_a_while(walk):
-            request.session[WALK] = walk.leave()
-            if request.headers.get("HX-Request") == "true":
-                return render(request, "audit/_verifying.html", _verifying(walk.leave()))
-        else:
-            request.session.pop(WALK, None)
-            record_verification(result=walk.finish(), actor=Actor.of(request))
-            if request.headers.get("HX-Request") == "true":
-                return HttpResponse(headers={"HX-Refresh": "true"})
-        return redirect("history_verify")
-    last = AuditEvent.objects.filter(action="history.verified").first()
-    return render(request, "audit/verification.html", {"last": last, **_verifying(left)})
+    form = EarlierHeadForm(request.POST if action is None else None)
+    left = request.session.get(WALK)
+    if action == "look" or (form.is_bound and not form.is_valid()):
+        return render(request, "audit/verification.html", _state(form, left))
+    if left and action == "go_on":
+        return _verify_on(request, Walk.resume(left))
+    return _verify_on(request, Walk.begin(form.cleaned_data["head"] if form.is_bound else ""))
+
+
+def _verify_on(request: HttpRequest, walk: Walk) -> HttpResponse:
+    """Walk on for as long as a request may take; at the end, record what was found."""
+    is_htmx = request.headers.get("HX-Request") == "true"
+    if _walk_a_while(walk):
+        request.session[WALK] = walk.leave()
+        if is_htmx:
+            return render(request, "audit/_verifying.html", _verifying(walk.leave()))
+    else:
+        request.session.pop(WALK, None)
+        record_verification(result=walk.finish(), actor=Actor.of(request))
+        if is_htmx:
+            return HttpResponse(headers={"HX-Refresh": "true"})
+    return redirect("history_verify")
+
+
+def _state(form: EarlierHeadForm, left: dict[str, Any] | None) -> dict[str, object]:  # Any: plain JSON values
+    """Return what the page of the verification shows."""
+    return {
+        "form": form,
+        "last": AuditEvent.objects.filter(action="history.verified").first(),
+        "head": AuditHead.objects.filter(pk=1).first(),
+        "kept": kept_head.compare(),
+        "sealed_breaks": sealed_breaks()[::-1],
+        **_verifying(left),
+    }
 
 
 def _walk_a_while(walk: Walk) -> bool:
@@ -96,7 +118,8 @@ def _walk_a_while(walk: Walk) -> bool:
 
 
 def _verifying(left: dict[str, Any] | None) -> dict[str, object]:  # Any: plain JSON values
-    return {"walk": left, "length": AuditHead.objects.get(pk=1).seq}
+    head = AuditHead.objects.filter(pk=1).first()
+    return {"walk": left, "length": head.seq if head else 0}
 
 
 def _note_reading(request: HttpRequest, filters: dict[str, str]) -> None:

@@ -78,6 +78,8 @@ LABELS: dict[str, Promise] = {
     "history.read": _("History read"),
     "history.exported": _("History exported"),
     "history.verified": _("History verified"),
+    "history.break_sealed": _("Break in the history sealed"),
+    "history.head_accepted": _("Missing end of the history accepted"),
     "access.refused": _("Access refused"),
     "portal.restored": _("Database restored from a backup"),
     "portal.proofs_derived": _("Proofs of earlier pushes derived anew"),

@@ -99,6 +99,20 @@ def test_the_trigger_on_insert_knows_a_new_unique_constraint() -> None:
 
 
 @only_sqlite
+@pytest.mark.parametrize("table", ["audit_auditevent", "rollouts_attempt"])
+def test_a_row_cannot_be_replaced_through_its_row_number(table: str) -> None:
+    key = registered_model(table)._meta.pk.column
+    columns = [each.column for each in registered_model(table)._meta.concrete_fields]
+    other = "seq + 99" if key == "seq" else "'f' || substr(id, 2)"
+    values = [other if each == key else f"{each} + 9" if each == "number" else each for each in columns]
+    others = ", ".join(columns)
+    with pytest.raises(DatabaseError, match="append-only"):
+        execute(f"REPLACE INTO {table} (rowid, {others}) SELECT rowid, {', '.join(values)} FROM {table}")
+    with pytest.raises(DatabaseError, match="append-only"):
+        execute(f"UPDATE OR REPLACE {table} SET rowid = rowid + 1")
+
+
+@only_sqlite
 def test_an_unfinished_attempt_cannot_take_the_place_of_a_finished_one() -> None:
     finished = registered_model("rollouts_attempt").objects.get()
     add_unfinished_attempt(finished)

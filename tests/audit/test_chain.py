@@ -162,7 +162,11 @@ def test_an_event_disappears_with_the_change_it_describes() -> None:
 
 def test_verify_audit_prints_the_head(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("verify_audit")
-    assert f"5 events, head {AuditHead.objects.get()}\nThe audit trail is intact." in capsys.readouterr().out
+    head = AuditHead.objects.get()
+    call_command("verify_audit")
+    first, second = capsys.readouterr().out.split("intact.\n", 1)
+    assert first == f"5 events, head {head}\nno head was kept here before\nThe audit trail is "
+    assert second == f"5 events, head {head}\nkept head {head}\nThe audit trail is intact.\n"
 
 
 def test_verify_audit_ends_with_1_and_names_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,11 +15,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from portal.audit import views
+from portal.audit import kept_head, views
 from portal.audit.export import stream
-from portal.audit.models import Actor, AuditEvent, record
+from portal.audit.models import Actor, AuditEvent, AuditHead, record
+from portal.audit.sealing import examine, seal_break
 from portal.audit.verification import Walk
-from tests.audit.tampering import change
+from tests.audit.tampering import change, set_back
 
 pytestmark = pytest.mark.django_db
 
@@ -322,3 +323,64 @@ def test_a_verification_at_the_command_line_is_recorded_only_if_asked() -> None:
     assert not AuditEvent.objects.filter(action="history.verified").exists()
     call_command("verify_audit", record=True)
     assert AuditEvent.objects.get(action="history.verified").details["intact"] is True
+
+
+def test_the_page_shows_the_head_to_note_and_finds_it_later(as_auditor: Client) -> None:
+    add()
+    head = str(AuditHead.objects.get())
+    assert head in as_auditor.get("/history/verify/").content.decode()
+    add()
+    page = as_auditor.post("/history/verify/", {"head": f"  {head.upper()} "}, follow=True).content.decode()
+    assert "In the history" in page
+    event = AuditEvent.objects.get(action="history.verified")
+    assert (event.details["expected_head"], event.details["expected_head_found"]) == (head, True)
+
+
+def test_the_page_says_that_an_earlier_head_is_missing(as_auditor: Client) -> None:
+    add()
+    page = as_auditor.post("/history/verify/", {"head": f"1:{'a' * 64}"}, follow=True).content.decode()
+    assert "Not in the history" in page
+    assert "the noted head 1:aaa" in page
+
+
+@pytest.mark.parametrize("head", ["x", "1:", f"1:{'a' * 63}", *NASTY])
+def test_what_is_no_head_is_an_error_at_its_field(as_auditor: Client, head: str) -> None:
+    response = as_auditor.post("/history/verify/", {"head": head})
+    assert response.status_code == 200
+    assert response.context["form"].errors["head"]
+    assert not AuditEvent.objects.filter(action="history.verified").exists()
+
+
+@pytest.mark.usefixtures("long_chain")
+def test_an_earlier_head_is_compared_at_the_end_of_a_long_verification(as_auditor: Client) -> None:
+    as_auditor.post("/history/verify/", {"head": f"1:{'a' * 64}"})
+    go_on(as_auditor)
+    go_on(as_auditor)
+    assert AuditEvent.objects.get(action="history.verified").details["expected_head_found"] is False
+
+
+def test_the_page_raises_the_alarm_when_the_history_was_set_back(as_auditor: Client) -> None:
+    add()
+    add()
+    kept_head.keep()
+    assert "is missing entries" not in as_auditor.get("/history/verify/").content.decode()
+    set_back(1)
+    assert "is missing entries" in as_auditor.get("/history/verify/").content.decode()
+    kept_head.path().write_text("garbage")
+    assert "of no use" in as_auditor.get("/history/verify/").content.decode()
+
+
+def test_the_page_shows_sealed_breaks_for_ever(as_auditor: Client) -> None:
+    event = add()
+    change(event.seq, actor_name="nobody")
+    seal_break(reason="<b>A disk</b> was damaged", actor=Actor("oliver"), looked_at=examine())
+    page = as_auditor.post("/history/verify/", follow=True).content.decode()
+    assert "Intact, except for sealed breaks" in page
+    assert "&lt;b&gt;A disk&lt;/b&gt; was damaged" in page
+    assert "oliver" in page
+    assert "was changed after it was recorded" in page
+
+
+def test_the_page_works_without_a_head(as_auditor: Client) -> None:
+    AuditHead.objects.all().delete()
+    assert as_auditor.get("/history/verify/").status_code == 200

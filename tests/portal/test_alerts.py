@@ -25,6 +25,9 @@ WELL = {
     "portal_workers": 3,
     "portal_audit_events_total": 40,
     "portal_audit_intact": 1,
+    "portal_audit_kept_head_in_chain": 1,
+    "portal_audit_sealed_breaks": 0,
+    "portal_append_only_protected": 1,
     "portal_scrape_seconds": 0.1,
 }
 RECONCILED = "portal_reconciler_last_run_timestamp_seconds"
@@ -93,6 +96,8 @@ CASES = [
     value("portal_expired_leases", 1, "PortalLeasesExpired"),
     value("portal_pushes_needing_attention", 1, "PortalPushesNeedAttention"),
     value("portal_audit_intact", 0, "PortalAuditBroken"),
+    value("portal_audit_kept_head_in_chain", 0, "PortalAuditSetBack"),
+    value("portal_append_only_protected", 0, "PortalAppendOnlyUnprotected"),
     value(VERIFIED, 0, "PortalAuditNotVerified"),
     value("portal_scrape_seconds", 2.1, "PortalScrapeSlow"),
     Case(
@@ -100,6 +105,11 @@ CASES = [
         {"PortalContainersKnowMore"},
         series={f"portal_pushes{REFUSED}": f"0+0x{STEPS - 5} 1+0x5"},
         labels={"state": "superseded", "code": "newer_push"},
+    ),
+    Case(
+        "a break of the history was sealed",
+        {"PortalAuditBreakSealed"},
+        series={"portal_audit_sealed_breaks": f"0+0x{STEPS - 5} 1+0x5"},
     ),
     Case(
         "the history became shorter",

@@ -65,6 +65,9 @@ def test_whatever_is_compared_has_an_alert_for_its_absence() -> None:
     assert compared - missed <= {
         "portal_pushes_needing_attention",
         "portal_audit_intact",
+        "portal_audit_kept_head_in_chain",
+        "portal_audit_sealed_breaks",
+        "portal_append_only_protected",
         "portal_scrape_seconds",
     }
 

@@ -1,13 +1,17 @@
-"""`verify_audit`: walks the whole audit chain. Exit code 0 only if it is intact.
+"""`verify_audit`: walks the whole audit chain. Exit code 0 only if it is intact, sealed breaks apart.
 
-It writes nothing, unless it is told to record what it saw, for monitoring.
+It records nothing in the history, unless it is told to, for monitoring. An intact chain's head is kept in the
+file outside the database.
 """
 
 import json
 import sys
 from argparse import ArgumentParser
 
-from portal.audit.models import Verification
+from django.core.management.base import CommandError
+
+from portal.audit.kept_head import Head
+from portal.audit.models import SealedBreak, Verification
 from portal.audit.operator import operator
 from portal.audit.services import record_verification
 from portal.audit.verification import verify
@@ -25,7 +29,6 @@ class Command(SafeCommand):
             metavar="SEQ:HASH",
             help="a head noted earlier elsewhere, which must still be in the chain",
         )
-
         parser.add_argument(
             "--record", action="store_true", help="add the result to the history, where monitoring reads it"
         )
@@ -33,7 +36,11 @@ class Command(SafeCommand):
     def handle(
         self, *args: str, json: bool = False, expect_head: str = "", record: bool = False, **options: object
     ) -> None:
-        result = verify(expected_head=expect_head.strip(), progress=self._progress)
+        try:
+            expected = str(Head.parse(expect_head)) if expect_head.strip() else ""
+        except ValueError as error:
+            raise CommandError(f"--expect-head: {error}") from error
+        result = verify(expected_head=expected, progress=self._progress)
         if record:
             record_verification(result=result, actor=operator())
         self.stdout.write(_as_json(result) if json else _as_text(result))
@@ -47,8 +54,26 @@ class Command(SafeCommand):
 
 def _as_text(result: Verification) -> str:
     lines = [f"event {finding.seq}: {finding.problem}" for finding in result.findings]
-    verdict = "The audit trail is intact." if result.is_intact else "The audit trail is NOT intact."
-    return "\n".join([*lines, f"{result.events} events, head {result.head}", verdict])
+    lines += [_sealed_as_text(each) for each in result.sealed_breaks]
+    lines.append(f"{result.events} events, head {result.head}")
+    lines.append(f"kept head {result.kept_head}" if result.kept_head else "no head was kept here before")
+    return "\n".join([*lines, _verdict(result)])
+
+
+def _sealed_as_text(each: SealedBreak) -> str:
+    when = each.at.strftime("%Y-%m-%d %H:%M:%S %Z")
+    found = f"problems: {each.problems}"
+    return f"sealed break, {each.span} ({found}), by event {each.seq}, {each.who}, {when}: {each.reason}"
+
+
+def _verdict(result: Verification) -> str:
+    if not result.is_intact:
+        return "The audit trail is NOT intact."
+    if not result.sealed_breaks:
+        return "The audit trail is intact."
+    spans = ", ".join(each.span for each in result.sealed_breaks)
+    count = len(result.sealed_breaks)
+    return f"The audit trail is intact since event {result.intact_since}; sealed breaks: {count} ({spans})."
 
 
 def _as_json(result: Verification) -> str:
@@ -57,7 +82,23 @@ def _as_json(result: Verification) -> str:
             "intact": result.is_intact,
             "events": result.events,
             "head": result.head,
+            "kept_head": result.kept_head or None,
             "last_at": result.last_at.isoformat() if result.last_at else None,
-            "findings": [{"event": finding.seq, "problem": finding.problem} for finding in result.findings],
+            "findings": [finding.as_dict() for finding in result.findings],
+            "intact_since": result.intact_since,
+            "sealed_breaks": [_sealed_as_json(each) for each in result.sealed_breaks],
         }
     )
+
+
+def _sealed_as_json(each: SealedBreak) -> dict[str, object]:
+    return {
+        "event": each.seq,
+        "at": each.at.isoformat(),
+        "by": each.who,
+        "reason": each.reason,
+        "first": each.first,
+        "last": each.last,
+        "problems": each.problems,
+        "findings": each.findings,
+    }

@@ -1,0 +1,29 @@
+"""`accept_audit_head`: gives up a kept head that is no longer in the history, as a recorded act."""
+
+from argparse import ArgumentParser
+
+from django.core.management.base import CommandError
+
+from portal.audit import kept_head
+from portal.audit.operator import operator
+from portal.no_secrets import Command as SafeCommand
+
+
+class Command(SafeCommand):
+    help = (
+        "Accept that the history no longer contains the head that was kept outside the database, for example "
+        "after a dump was loaded by hand. The history records who accepted which head, and why."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--reason", required=True, help="what happened, for everybody who asks later")
+
+    def handle(self, *args: str, reason: str, **options: object) -> None:
+        if not reason.strip():
+            raise CommandError("Say in --reason what happened.")
+        try:
+            event = kept_head.accept(reason=reason.strip(), actor=operator())
+        except kept_head.NothingToAccept as error:
+            raise CommandError("There is nothing to accept: no kept head is missing in the chain.") from error
+        kept = kept_head.read()
+        self.stdout.write(f"Event {event.seq} records it. The kept head is now {kept.head if kept else '-'}.")
