@@ -28,6 +28,7 @@ GROUPS: dict[str, Promise] = {
     "history": _("Reading of the history"),
     "access": _("Refused access"),
     "portal": _("The portal"),
+    "key": _("The portal's keys"),
 }
 
 LABELS: dict[str, Promise] = {
@@ -78,6 +79,7 @@ LABELS: dict[str, Promise] = {
     "history.verified": _("History verified"),
     "access.refused": _("Access refused"),
     "portal.restored": _("Database restored from a backup"),
+    "key.accepted": _("Key of the portal replaced"),
 }
 
 

@@ -26,7 +26,7 @@ from tests.services.programs import require, unavailable
 from tests.services.redis_server import RedisServer
 from tests.services.waiting import wait_until
 
-ALL_OK = {"database": "ok", "migrations": "ok", "broker": "ok", "keyring": "ok"}
+ALL_OK = {"database": "ok", "migrations": "ok", "broker": "ok", "keys": "ok", "keyring": "ok"}
 on_real_rows = pytest.mark.django_db(transaction=True)  # a check looks through a connection of its own
 
 
@@ -71,7 +71,7 @@ def test_a_key_ring_that_does_not_open_the_secrets_is_not_ready(
 ) -> None:
     make_account()
     settings.KEYRING = urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    assert failed(client) == {"keyring"}
+    assert failed(client) == {"keys", "keyring"}
     assert "cannot be decrypted" in str([vars(record).get("reason") for record in caplog.records])
 
 
@@ -160,7 +160,7 @@ def test_a_running_portal_says_what_it_lacks_and_never_hangs(
         redis.start()
         wait_until_ready(portal)
         with frozen(postgres.pid):
-            assert not_ready(portal) == {"database", "migrations", "keyring"}
+            assert not_ready(portal) == {"database", "migrations", "keys", "keyring"}
             assert up(portal) == 0
             status, _, seconds = ask(portal, "/healthz")
             assert (status, seconds < 1) == (200, True)

@@ -6,7 +6,7 @@ import threading
 from django.core.management.base import BaseCommand
 
 from credentials.rollouts import housekeeping, reconciler
-from portal.startup import refuse_unsafe_start
+from portal.startup import refuse_unsafe_service
 
 
 class Command(BaseCommand):
@@ -16,7 +16,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: str, **options: object) -> None:
-        refuse_unsafe_start()
+        refuse_unsafe_service()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
