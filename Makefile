@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos model bench check compose format clean
+.PHONY: help demo start test chaos model keys bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -39,6 +39,9 @@ model: export MODEL_SEED = $(SEED)
 model: $(VENV)/dev ## search for sequences of events that break a promise, for half an hour (EXAMPLES=2000 SEED=)
 	$(MODEL)
 	$(RUN) tests/services/with_postgres.py $(MODEL)
+
+keys: $(VENV)/dev ## try wrong, missing and swapped keys with every process, in about ten minutes (ARGS="--engine sqlite")
+	$(RUN) -m tests.keys $(ARGS)
 
 bench: $(VENV)/dev ## measure speed against bare Paramiko and ansible (ARGS="--quick", ARGS=rollout)
 	@$(MAKE) --no-print-directory $(VENV)-ansible/run || echo "No ansible-core: its goals count as missed"

@@ -16,8 +16,7 @@ from credentials.keyring import UnreadableSecret, fingerprint, keyring, token_ke
 from credentials.models import ClientSecret
 from credentials.services import binding, reveal
 from portal.audit.models import Actor, record
-from portal.keys.known import known_keys, replace
-from portal.keys.registry import registered
+from portal.keys import known, registry
 
 BATCH = 100
 Progress = Callable[[int, int], None]
@@ -85,19 +84,13 @@ def rotate(*, actor: Actor, progress: Progress = lambda done, total: None) -> Ro
         with transaction.atomic():
             _move(ClientSecret.objects.filter(pk__in=waiting[start : start + BATCH]), result)
         progress(min(start + BATCH, len(waiting)), len(waiting))
-    if waiting or known_keys()["keyring"].fingerprint != keyring().fingerprints[0]:
+    ring = registry.named("keyring")
+    if waiting or not known.is_first(ring):
         with transaction.atomic():
-            _make_active_known()
+            known.replace(ring)  # a process whose ring lacks the active key cannot read what was moved
             details: dict[str, object] = {"key": active, "moved": result.moved, "failed": len(result.failed)}
             record("keyring.rotated", actor=actor, details=details)
     return result
-
-
-def _make_active_known() -> None:
-    """From now on every process must have the active key: a ring without it could not read what was moved."""
-    for key in registered():
-        if key.name == "keyring":
-            replace(key)
 
 
 def _move(secrets: Iterable[ClientSecret], result: Rotated) -> None:

@@ -56,7 +56,7 @@ def save_keys(target: Path) -> Path:
 
     Keys of another portal would make a backup that restores nothing: `BackupError`.
     """
-    if problems := known_keys.problems():
+    if problems := known_keys.missing() + known_keys.foreign(known_keys.known_keys()):
         raise BackupError("\n".join(problems))
     keys = folder(target / f"keys-{_now()}")
     for key in registered():

@@ -113,7 +113,7 @@ class Gate:
         with self._trusting_this_thread():
             yield
             if keys.has_table(KnownKey):
-                keys.record_keys(keys.unrecorded(keys.known_keys()))
+                keys.record_keys(keys.unrecorded(keys.known_keys()), accepted=self.accepted)
         if keys.has_table(KnownKey):
             self.verify()
 
@@ -154,7 +154,7 @@ class Gate:
 
     def _compare_soon(self, is_compared: threading.Event) -> None:
         """Try until the database has answered."""
-        pause = threading.Event()
+        pause, is_told = threading.Event(), False
         while not self.is_open:
             try:
                 connection.ensure_connection()  # first: whoever waits for the lock may hold all others
@@ -163,7 +163,9 @@ class Gate:
             except DatabaseError:
                 pass
             except keys.NotRecorded as error:
-                logger.warning("%s", error)
+                if not is_told:
+                    logger.warning("%s", error)
+                    is_told = True
             except keys.KeysRefused as error:
                 _end(error)
             finally:

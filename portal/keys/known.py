@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from django.core.management.base import CommandError
 from django.db import connection, models
+from django.db.models.functions import Now
 
 from portal.keys.models import KnownKey
 from portal.keys.registry import Key, registered
@@ -49,34 +50,17 @@ def known_keys() -> Known:
 def missing(*, needed: Collection[str] = ()) -> list[str]:
     """Return a line for each key that this process lacks, the optional ones only if they are `needed`."""
     return [
-        f"{key.setting} is missing: {key.place} is not there, or holds no usable key. Restore it from the "
-        f"backup of the keys; nothing was generated in its place. Only a portal that never had one makes it, "
-        f"with: manage.py {key.first_made_by}"
-        for key in registered()
-        if not key.held() and (key.name in needed or not key.is_optional)
+        _lacks(key) for key in registered() if not key.held() and (key.name in needed or not key.is_optional)
     ]
 
 
 def foreign(known: Known, *, accepted: Collection[str] = ()) -> list[str]:
     """Return a line for each key that is another one than the database knows, unless it is `accepted`."""
     return [
-        _differs(key, known[key.name], held[0])
+        _differs(key, known[key.name])
         for key in registered()
-        if (held := key.held())
-        and key.name in known
-        and key.name not in accepted
-        and known[key.name].fingerprint not in held
+        if key.name not in accepted and _is_foreign(key, known)
     ]
-
-
-def _differs(key: Key, row: KnownKey, here: str) -> str:
-    text = (
-        f"{key.setting} is not the key of this portal: {key.place} holds {here}, the database knows "
-        f"{row.fingerprint} since {row.since:%Y-%m-%d}. Put the portal's own key back, then start again."
-    )
-    if key.can_be_replaced:
-        text += f" If it was replaced on purpose: manage.py keys accept {key.name}"
-    return text
 
 
 def problems(*, needed: Collection[str] = ()) -> list[str]:
@@ -85,6 +69,37 @@ def problems(*, needed: Collection[str] = ()) -> list[str]:
     if not is_recorded(known):
         return [str(NotRecorded())]
     return missing(needed=needed) + foreign(known)
+
+
+def problem_of(key: Key) -> str:
+    """Return why this one key is of no use with this database, or an empty string."""
+    known = known_keys()
+    if not key.held():
+        return _lacks(key)
+    return _differs(key, known[key.name]) if _is_foreign(key, known) else ""
+
+
+def _is_foreign(key: Key, known: Known) -> bool:
+    held = key.held()
+    return bool(held) and key.name in known and known[key.name].fingerprint not in held
+
+
+def _lacks(key: Key) -> str:
+    return (
+        f"{key.setting} is missing: {key.place} is not there, or holds no usable key. Restore it from the "
+        f"backup of the keys; nothing was generated in its place. Only a portal that never had one makes it, "
+        f"with: manage.py {key.first_made_by}"
+    )
+
+
+def _differs(key: Key, row: KnownKey) -> str:
+    text = (
+        f"{key.setting} is not the key of this portal: {key.place} holds {key.held()[0]}, the database knows "
+        f"{row.fingerprint} since {row.since:%Y-%m-%d}. Put the portal's own key back, then start again."
+    )
+    if key.can_be_replaced:
+        text += f" If it was replaced on purpose: manage.py keys accept {key.name}"
+    return text
 
 
 def is_recorded(known: Known) -> bool:
@@ -97,16 +112,20 @@ def unrecorded(known: Known) -> list[Key]:
     return [key for key in registered() if key.name not in known and key.held()]
 
 
-def record_keys(keys: Collection[Key]) -> None:
+def record_keys(keys: Collection[Key], *, accepted: Collection[str] = ()) -> None:
     """Write down which keys belong to this database. Of two processes the first one decides."""
     for key in keys:
         KnownKey.objects.get_or_create(name=key.name, defaults={"fingerprint": key.held()[0]})
-    if problems := foreign(known_keys()):
+    if problems := foreign(known_keys(), accepted=accepted):
         raise KeysRefused(problems)
+
+
+def is_first(key: Key) -> bool:
+    """Whether the recorded key is the first one that this process holds: a key ring's active one."""
+    return KnownKey.objects.filter(name=key.name, fingerprint=key.held()[0]).exists()
 
 
 def replace(key: Key) -> KnownKey:
     """Let the key that this process holds be the portal's from now on."""
-    return KnownKey.objects.update_or_create(
-        name=key.name, defaults={"fingerprint": key.held()[0], "since": models.functions.Now()}
-    )[0]
+    values = {"fingerprint": key.held()[0], "since": Now()}
+    return KnownKey.objects.update_or_create(name=key.name, defaults=values)[0]

@@ -69,6 +69,10 @@ def registered() -> list[Key]:
     return [_keys[name] for name in sorted(_keys)]
 
 
+def named(name: str) -> Key:
+    return _keys[name]
+
+
 def configured(setting: str) -> str:
     """Return a key's text, or an empty string: Django raises for an empty SECRET_KEY."""
     try:

@@ -22,17 +22,17 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        commands = parser.add_subparsers(dest="what", required=True)
-        shown = commands.add_parser("list", help="compare the keys")
-        shown.add_argument("--json", action="store_true", help="print one JSON object")
-        accepted = commands.add_parser("accept", help="make this machine's key the portal's own")
-        accepted.add_argument("name", choices=replaceable(), help="which one")
+        parser.add_argument("what", choices=["list", "accept"])
+        parser.add_argument("name", nargs="?", choices=replaceable(), help="accept: which key")
+        parser.add_argument("--json", action="store_true", help="list: print one JSON object")
 
-    def handle(self, *args: str, what: str, name: str = "", json: bool = False, **options: object) -> None:
-        if what == "accept":
+    def handle(self, *args: str, what: str, name: str | None, json: bool, **options: object) -> None:
+        if what == "list":
+            self._list(json)
+        elif name:
             self._accept(name)
         else:
-            self._list(json)
+            raise CommandError(f"Say which key: {', '.join(replaceable())}")
 
     def _accept(self, name: str) -> None:
         gate.accepted = frozenset([name])

@@ -13,6 +13,8 @@ from portal.audit.models import Verification
 from portal.audit.operator import operator
 from portal.audit.services import record_verification
 from portal.audit.verification import verify
+from portal.keys.known import KeysRefused, problem_of
+from portal.keys.registry import named
 
 
 class Command(BaseCommand):
@@ -34,6 +36,8 @@ class Command(BaseCommand):
     def handle(
         self, *args: str, json: bool = False, expect_head: str = "", record: bool = False, **options: object
     ) -> None:
+        if problem := problem_of(named("audit_key")):  # with another key every event would look changed
+            raise KeysRefused([problem])
         result = verify(expected_head=expect_head.strip(), progress=self._progress)
         if record:
             record_verification(result=result, actor=operator())
