@@ -85,7 +85,7 @@ def configured(setting: str) -> str:
 def fingerprint(key: bytes, name: str) -> str:
     """Return 16 hex digits that show whether two keys are the same, and nothing else about them.
 
-    The name is part of it: two keys that were put in each other's place have other fingerprints there.
+    The name is part of it, so that one key in two places does not show.
     """
     return hmac.new(key, f"portal key|{name}".encode(), hashlib.sha256).hexdigest()[:16]
 
