@@ -83,6 +83,8 @@ def run(engine: Engine, kinds: Sequence[Kind], folder: Path) -> int:
     report.goal(Goal("tables changed under a wrong key", rows, "at most", 0))
     made = sum(len(cell.made) for cell in wrong)
     report.goal(Goal("keys made for a portal that has them", made, "at most", 0))
+    silent = sum(not cell.names_the_key for cell in wrong)
+    report.goal(Goal("refusals that do not name the key", silent, "at most", 0))
     running = sum(cell.status in (None, 0) for cell in wrong)
     report.goal(Goal("processes that ran on", running, "at most", 0))
     works = sum(cell.is_right for cell in right)

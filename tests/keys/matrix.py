@@ -19,6 +19,13 @@ from tests.services.waiting import accepts_connections, wait_until
 
 REFUSED = 3
 SECONDS = 90  # for a start on a busy machine
+SAID = {
+    "audit_key": ("AUDIT_KEY", "The audit key"),
+    "fingerprint_key": ("FINGERPRINT_KEY", "The fingerprint key"),
+    "keyring": ("KEYRING", "cannot be decrypted"),
+    "secret_key": ("SECRET_KEY",),
+    "ssh_key": ("SSH_KEY_PATH",),
+}
 NOTICES_ABSENCE = re.compile(r"error connecting|does not answer|has not recorded")
 
 
@@ -124,10 +131,15 @@ class Cell:
 
     @property
     def is_right(self) -> bool:
-        """Whether it refused without a trace; or, with the right keys, did its work."""
+        """Whether it refused without a trace, and said why; or, with the right keys, did its work."""
         if self.flaw is None:
             return bool(self.changed) and (self.kind.serves or self.status == 0)
-        return not self.changed and not self.made and self.status not in (None, 0)
+        return not self.changed and not self.made and self.status not in (None, 0) and self.names_the_key
+
+    @property
+    def names_the_key(self) -> bool:
+        """Whether its output says which key is at fault: it may have ended for another reason."""
+        return self.flaw is not None and any(word in self.output for word in SAID[self.flaw.key])
 
     def look_before(self) -> None:
         self.before = self.original.engine.rows(self.url)
