@@ -59,7 +59,7 @@ def run(engine: Engine, kinds: Sequence[Kind], folder: Path) -> int:
                 continue
             cells = list(cells_of(original, kind, is_away, folder))
             for start in range(0, len(cells), AT_ONCE):
-                run_cells(cells[start : start + AT_ONCE])
+                run_cells(cells[start : start + AT_ONCE], is_long=kind.serves and start == 0)
             wrong += cells
             healed = Cell(original, kind, is_away, None, cells[0].portal)
             original.put_keys_right(healed.portal)

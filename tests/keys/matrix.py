@@ -27,6 +27,8 @@ SAID = {
     "ssh_key": ("SSH_KEY_PATH",),
 }
 NOTICES_ABSENCE = re.compile(r"error connecting|does not answer|has not recorded")
+LACKED_IT = re.compile(r"found no database|couldn't get a connection|has not recorded")
+"""What a process that serves says once a query of its own has failed, after 20 s without PostgreSQL."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,10 @@ class Cell:
     @property
     def names_the_key(self) -> bool:
         """Whether its output says which key is at fault: it may have ended for another reason."""
-        return self.flaw is not None and any(word in self.output for word in SAID[self.flaw.key])
+        if self.flaw is None:
+            return False
+        said = SAID[self.flaw.key] + SAID.get(self.flaw.other, ())
+        return any(word in self.output for word in said)
 
     def look_before(self) -> None:
         self.before = self.original.engine.rows(self.url)
@@ -159,19 +164,24 @@ class Cell:
         return Process(command, log=log, env=self.portal.environment, cwd=ROOT)
 
 
-def run_cells(cells: Sequence[Cell]) -> None:
-    """Run these processes side by side, all of them with the database there or all with it away at first."""
+def run_cells(cells: Sequence[Cell], *, is_long: bool = False) -> None:
+    """Run these processes side by side, all of them with the database there or all with it away at first.
+
+    It is away until each has noticed; if `is_long`, until queries of those that serve have failed.
+    """
     for cell in cells:
         cell.look_before()
     with ExitStack() as ending:
-        running = list(_launch(cells, ending))
+        running = list(_launch(cells, ending, LACKED_IT if is_long else NOTICES_ABSENCE))
         for cell, process in running:
             _wait_for_end(cell, process)
     for cell, process in running:
         cell.look_after(process)
 
 
-def _launch(cells: Sequence[Cell], ending: ExitStack) -> Iterator[tuple[Cell, Process]]:
+def _launch(
+    cells: Sequence[Cell], ending: ExitStack, absence: re.Pattern[str]
+) -> Iterator[tuple[Cell, Process]]:
     """Start the processes; a database that is away comes back once each of them has noticed."""
     engine, urls, is_away = cells[0].original.engine, [cell.url for cell in cells], cells[0].is_away
     if is_away:
@@ -183,14 +193,14 @@ def _launch(cells: Sequence[Cell], ending: ExitStack) -> Iterator[tuple[Cell, Pr
             ending.callback(Visitor(cell.portal).leave)
     if is_away:
         for cell, process in running:
-            _wait_until_it_notices(cell, process)
+            _wait_until_it_notices(cell, process, absence)
         engine.come_back(urls)
     yield from running
 
 
-def _wait_until_it_notices(cell: Cell, process: Process) -> None:
+def _wait_until_it_notices(cell: Cell, process: Process, absence: re.Pattern[str]) -> None:
     def notices() -> bool:
-        return process.exit_status is not None or bool(NOTICES_ABSENCE.search(process.output()))
+        return process.exit_status is not None or bool(absence.search(process.output()))
 
     wait_until(notices, within=SECONDS, what=f"{cell.kind.name} {cell.flaw} to notice", hint=process.output)
 
