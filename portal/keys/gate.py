@@ -155,24 +155,22 @@ class Gate:
     def _compare_soon(self, is_compared: threading.Event) -> None:
         """Try until the database has answered."""
         pause, is_told = threading.Event(), False
-        while not self.is_open:
+        while not is_compared.is_set():
             try:
                 connection.ensure_connection()  # first: whoever waits for the lock may hold all others
                 self.verify()
-                keys.record_keys(keys.unrecorded(keys.known_keys()))
-            except DatabaseError:
-                pass
-            except keys.NotRecorded as error:
+                keys.record_keys(keys.unrecorded(keys.known_keys()))  # the SSH key of an older release
+                is_compared.set()
+            except (DatabaseError, keys.NotRecorded) as error:
                 if not is_told:
-                    logger.warning("%s", error)
+                    logger.warning("The keys are not compared yet, and nothing is written: %s", error)
                     is_told = True
             except keys.KeysRefused as error:
                 _end(error)
             finally:
                 connections.close_all()
-            if not self.is_open:
+            if not is_compared.is_set():
                 pause.wait(RETRY_SECONDS)
-        is_compared.set()
 
 
 def _evidence(names: Collection[str] | None = None) -> list[str]:
