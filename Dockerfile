@@ -9,7 +9,7 @@ RUN python -m venv --without-pip /opt/venv \
  && pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints.txt .
 WORKDIR /srv/portal
 COPY . .
-# Settings make the keys that they are not given: those of the build go into a folder that ends with it.
+# Settings make the folder that a run writes to: that of the build ends with it. No key is made here.
 RUN rm -r portal/sandbox \
  && PORTAL_HOME=/tmp/build STATIC_ROOT=/srv/portal/staticfiles /opt/venv/bin/python manage.py collectstatic --noinput \
  && rm -r /tmp/build \

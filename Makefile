@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos model liars bench check compose format clean
+.PHONY: help demo start test chaos model liars keys bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -44,6 +44,9 @@ liars: export LIARS_ROTATIONS = $(or $(ROTATIONS),250)
 liars: export LIARS_SEED = $(or $(SEED),1)
 liars: $(VENV)/dev ## count false verdicts over a thousand rotations where nlserver lies (ROTATIONS=250 SEED=1)
 	$(RUN) -m pytest --numprocesses 2 --capture no tests/rollouts/test_liars.py
+
+keys: $(VENV)/dev ## try wrong, missing and swapped keys with every process, in about ten minutes (ARGS="--engine sqlite")
+	$(RUN) -m tests.keys $(ARGS)
 
 bench: $(VENV)/dev ## measure speed against bare Paramiko and ansible (ARGS="--quick", ARGS=rollout)
 	@$(MAKE) --no-print-directory $(VENV)-ansible/run || echo "No ansible-core: its goals count as missed"

@@ -2,24 +2,31 @@
 
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 
 from credentials.keyring import (
     Binding,
+    Keyring,
     KeyringError,
     UnreadableSecret,
     fingerprint,
+    key_fingerprints,
     keyring,
     token_key_id,
 )
 from credentials.models import ClientSecret
 from portal.health.readiness import ready_if
+from portal.keys import registry
+from portal.keys.known import has_table
 
 
 @register()
 def usable_keyring(**_: object) -> list[CheckMessage]:
     """Refuse a key ring that cannot be read."""
+    if not settings.KEYRING:
+        return []  # portal.keys says that it is missing
     try:
         keyring()
     except KeyringError as error:
@@ -39,10 +46,14 @@ def matching_keyring(databases: Sequence[str] | None = None, **_: object) -> lis
     if not databases:
         return []
     try:
-        ring = keyring()
-        newest_per_key = list(ClientSecret.objects.newest_per_key())
+        return _misfits(keyring())
     except (KeyringError, DatabaseError):
-        return []  # reported by usable_keyring; or the tables do not exist before the first migration
+        return []  # reported by usable_keyring; or asked again before the first write: portal.keys.gate
+
+
+def _misfits(ring: Keyring) -> list[CheckMessage]:
+    """Return what the stored secrets say against the key ring and the fingerprint key."""
+    newest_per_key = list(ClientSecret.objects.newest_per_key())
     problems: list[CheckMessage] = []
     for secret in newest_per_key:
         try:
@@ -66,6 +77,32 @@ def matching_keyring(databases: Sequence[str] | None = None, **_: object) -> lis
                 )
             )
     return problems
+
+
+def _evidence(id: str) -> list[str]:  # noqa: A002  # as Django calls it
+    if not has_table(ClientSecret):
+        return []
+    try:
+        return [str(problem.msg) for problem in _misfits(keyring()) if problem.id == id]
+    except KeyringError as error:
+        return [str(error)]
+
+
+registry.register(
+    registry.Key(
+        "keyring",
+        held=key_fingerprints,
+        evidence=lambda: _evidence("credentials.E002"),
+        can_be_replaced=True,
+    )
+)
+registry.register(
+    registry.Key(
+        "fingerprint_key",
+        held=registry.held_text("fingerprint_key"),
+        evidence=lambda: _evidence("credentials.E003"),
+    )
+)
 
 
 @ready_if("keyring")

@@ -16,6 +16,7 @@ from credentials.keyring import UnreadableSecret, fingerprint, keyring, token_ke
 from credentials.models import ClientSecret
 from credentials.services import binding, reveal
 from portal.audit.models import Actor, record
+from portal.keys import known, registry
 
 BATCH = 100
 Progress = Callable[[int, int], None]
@@ -83,8 +84,10 @@ def rotate(*, actor: Actor, progress: Progress = lambda done, total: None) -> Ro
         with transaction.atomic():
             _move(ClientSecret.objects.filter(pk__in=waiting[start : start + BATCH]), result)
         progress(min(start + BATCH, len(waiting)), len(waiting))
-    if waiting:
+    ring = registry.named("keyring")
+    if waiting or not known.is_first(ring):
         with transaction.atomic():
+            known.replace(ring)  # a process whose ring lacks the active key cannot read what was moved
             details: dict[str, object] = {"key": active, "moved": result.moved, "failed": len(result.failed)}
             record("keyring.rotated", actor=actor, details=details)
     return result

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
+from portal.keys import registry
 from portal.plaintext import Secret
 
 PADDED = 256  # bytes; a secret's length does not show in its ciphertext
@@ -62,6 +63,11 @@ class Keyring:
     @property
     def key_ids(self) -> list[str]:
         return list(self._keys)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What tells each key from another one, the active key's first."""
+        return [registry.fingerprint(key, "keyring") for key in self._keys.values()]
 
     @sensitive_variables()
     def encrypt(self, secret: Secret, binding: Binding) -> str:
@@ -120,6 +126,14 @@ def _parsed(text: str) -> Keyring:
 def keyring() -> Keyring:
     """Return the configured key ring; `KeyringError` says what is wrong with it."""
     return _parsed(settings.KEYRING)
+
+
+def key_fingerprints() -> list[str]:
+    """Return the fingerprints of the configured ring, or none if there is no ring that can be used."""
+    try:
+        return keyring().fingerprints
+    except KeyringError:
+        return []
 
 
 @sensitive_variables()

@@ -5,3 +5,6 @@ from django.apps import AppConfig
 
 class InstancesConfig(AppConfig):
     name = "instances"
+
+    def ready(self) -> None:
+        from instances import portal_key  # noqa: F401  # registers itself

@@ -1,20 +1,37 @@
-"""The portal's own SSH key: one key for all containers, made by the first start, kept in one file."""
+"""The portal's own SSH key: one key for all containers, kept in one file, and never made a second time."""
+
+from pathlib import Path
 
 from django.conf import settings
 
 from instances import ssh
 from portal.home import key_file
+from portal.keys import registry
+from portal.keys.gate import gate
+from portal.keys.making import claimed
 
 COMMENT = "campaign-credential-portal"
 
 
 def private_key() -> ssh.PrivateKey:
-    """Return the key in the file `SSH_KEY_PATH`; a missing file is made first, readable by its owner alone.
+    """Return the key in the file `SSH_KEY_PATH`.
 
-    Raises `ssh.UnusableKey` if the file holds something else, or `OSError` if it cannot be read or made.
+    Raises `ssh.UnusableKey` if the file holds something else, or `OSError` if it cannot be read.
     """
-    key_file(settings.SSH_KEY_PATH, ssh.generate_private_key)
     return ssh.load_private_key(settings.SSH_KEY_PATH)
+
+
+def make_if_none() -> None:
+    """Make the file of a portal that never had a key; `KeysRefused` if it has one that is not here.
+
+    The key is claimed in the database first: two machines that try at once end with one key.
+    """
+    gate.verify()
+    if Path(settings.SSH_KEY_PATH).exists():
+        return
+    text = ssh.generate_private_key()
+    with claimed("ssh_key", _fingerprint_of(ssh.load_private_key(text))):
+        key_file(settings.SSH_KEY_PATH, lambda: text)
 
 
 def public_line() -> str:
@@ -24,7 +41,11 @@ def public_line() -> str:
 
 def fingerprint() -> str:
     """Return the public half's `SHA256:…`, as `ssh-keygen -l` prints it. Raises as `private_key`."""
-    return ssh.fingerprint(private_key().asbytes())
+    return _fingerprint_of(private_key())
+
+
+def _fingerprint_of(key: ssh.PrivateKey) -> str:
+    return ssh.fingerprint(key.asbytes())
 
 
 def authorized_line() -> str:
@@ -35,3 +56,22 @@ def authorized_line() -> str:
 def jump_host_line() -> str:
     """Return the line to install on a jump host, which has to forward and nothing else."""
     return f"restrict,port-forwarding {public_line()}"
+
+
+def _held() -> list[str]:
+    try:
+        return [fingerprint()]
+    except (OSError, ssh.UnusableKey):
+        return []
+
+
+registry.register(
+    registry.Key(
+        "ssh_key",
+        held=_held,
+        make=ssh.generate_private_key,
+        can_be_replaced=True,
+        is_optional=True,
+        first_made_by="portal_key",
+    )
+)

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Collection
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,16 +18,15 @@ from django.dispatch import Signal
 from portal.audit import kept_head
 from portal.audit.models import Actor, AuditHead, record
 from portal.home import folder, private_file
+from portal.key_changes import accept_keys
+from portal.keys import known as known_keys
+from portal.keys.gate import gate
+from portal.keys.known import KeysRefused
+from portal.keys.registry import registered
 from portal.short_lived import short_lived
 
 restored = Signal()
 """Sent with `actor`, in the transaction that ends a restore: what the copy holds as open may be long over."""
-KEYS = {
-    "secret_key": "SECRET_KEY",
-    "keyring": "KEYRING",
-    "fingerprint_key": "FINGERPRINT_KEY",
-    "audit_key": "AUDIT_KEY",
-}
 
 
 class BackupError(Exception):
@@ -54,36 +54,69 @@ def save_database(target: Path) -> Path:
 
 
 def save_keys(target: Path) -> Path:
-    """Write all keys into a new folder below `target`, as they belong below PORTAL_HOME/keys."""
+    """Write all keys into a new folder below `target`, as they belong below PORTAL_HOME/keys.
+
+    Keys of another portal would make a backup that restores nothing: `BackupError`.
+    """
+    if problems := known_keys.missing() + known_keys.foreign(known_keys.known_keys()):
+        raise BackupError("\n".join(problems))
     keys = folder(target / f"keys-{_now()}")
-    for name, setting in KEYS.items():
-        private_file(keys / name).write_text(getattr(settings, setting) + "\n")
+    for key in registered():
+        if key.name != "ssh_key":
+            private_file(keys / key.name).write_text(getattr(settings, key.setting) + "\n")
     ssh_key = Path(settings.SSH_KEY_PATH)
     if ssh_key.exists():
         shutil.copyfile(ssh_key, private_file(keys / "ssh_key"))
     return keys
 
 
-def restore_database(source: Path, *, actor: Actor) -> None:
+def restore_database(source: Path, *, actor: Actor, accepted: Collection[str] = ()) -> None:
     """Fill the empty database from a copy, bring it up to date, and let nothing go on by itself.
 
     A copy is old: since it was made, containers have seen newer pushes and people have decided otherwise. So
     every open push is cancelled, everybody signs in again, and people start new rollouts.
+
+    A key that is missing, or does not fit the copy, leaves the database empty; only those that are `accepted`
+    may be others than before.
     """
     if connection.introspection.table_names():
         raise BackupError("The database is not empty. Restore into a new one, and keep the old one aside.")
     if not source.is_file():
         raise BackupError(f"{source} is not there.")
+    if problems := known_keys.missing(needed=accepted):
+        raise BackupError("\n".join(problems))
     (_load_sqlite if connection.vendor == "sqlite" else _load_postgres)(source)
+    gate.accepted = frozenset(accepted)
+    try:
+        gate.hold_against_copy()
+    except BaseException as error:
+        _empty()
+        if isinstance(error, KeysRefused):
+            text = f"The keys are not those of this copy; nothing was restored.\n{error}"
+            raise BackupError(text) from error
+        raise
     call_command("migrate", verbosity=0)
     saved = head()
     with transaction.atomic():
+        accept_keys(accepted, actor=actor)
         for model in short_lived():  # a dump of your own has them
             model._default_manager.all().delete()  # noqa: SLF001  # Django's documented API
         restored.send(sender=None, actor=actor)
         details = {"file": source.name, "head": saved, **kept_head.given_up(kept_head.compare())}
         record("portal.restored", actor=actor, details=details)
     kept_head.keep()
+
+
+def _empty() -> None:
+    """Take out again what was loaded: it must not be mistaken for a restored portal."""
+    if connection.vendor == "sqlite":
+        with closing(sqlite3.connect(":memory:")) as nothing:
+            nothing.backup(connection.connection)
+        return
+    names = [connection.ops.quote_name(name) for name in connection.introspection.table_names()]
+    with gate.emptying(), connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {', '.join(names)} CASCADE")
+        cursor.execute("DROP FUNCTION IF EXISTS portal_append_only() CASCADE")
 
 
 def _now() -> str:

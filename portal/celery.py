@@ -29,11 +29,11 @@ def refuse_unsafe_worker(**_: object) -> None:
     One that may start gets its connections as workers need them.
     """
     from portal.database import prepare_statements  # both need Django set up, which celery has done now
-    from portal.startup import refuse_unsafe_start
+    from portal.startup import refuse_unsafe_service
 
     os.umask(0o077)  # the file queue makes files of its own
     prepare_statements()
-    refuse_unsafe_start()
+    refuse_unsafe_service(needed_keys=["ssh_key"])
 
 
 @worker_ready.connect

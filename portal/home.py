@@ -1,4 +1,4 @@
-"""The one folder that a run writes to, and the key files in it that the first start generates."""
+"""The one folder that a run writes to, and the key files in it."""
 
 import os
 import secrets
@@ -27,6 +27,14 @@ def private_file(path: Path) -> Path:
 def random_key(size: int = 32) -> str:
     """Return `size` random bytes as URL-safe base64."""
     return urlsafe_b64encode(secrets.token_bytes(size)).decode()
+
+
+def read_key(path: Path) -> str:
+    """Return the content of a key file, or an empty string if there is none that can be read."""
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def key_file(path: Path, make: Callable[[], str] = random_key) -> str:

@@ -1,10 +1,12 @@
-"""What web and worker do before they serve: run every check, and stop on an error."""
+"""What web server, worker and scheduler do before they serve: run every check, and stop on an error."""
 
 import sys
+from collections.abc import Collection
 
 from django.core import checks
 
 from portal.audit import kept_head
+from portal.keys.gate import gate
 
 REFUSED = 3
 """Exit status. Gunicorn takes it for a worker that cannot boot, and ends; after another it tries for ever."""
@@ -12,11 +14,27 @@ REFUSED = 3
 
 def refuse_unsafe_start() -> None:
     """Print all error messages and raise `SystemExit` if a system or database check fails."""
-    errors = [
-        message
-        for message in checks.run_checks(databases=["default"], include_deployment_checks=True)
-        if message.is_serious()
-    ]
+    _refuse_if(checks.run_checks(databases=["default"], include_deployment_checks=True))
+    kept_head.begin()
+
+
+def refuse_unsafe_service(*, needed_keys: Collection[str] = ()) -> None:
+    """End a process that must not serve, now or as soon as the database shows it.
+
+    A database that is away holds nobody up: its checks wait in the gate, and so does every write.
+    """
+    _refuse_if(checks.run_checks())
+    gate.serve(needed=needed_keys, also=_database_problems, begun=kept_head.begin)
+
+
+def _database_problems() -> list[str]:
+    tags = [checks.Tags.database]
+    found = checks.run_checks(tags=tags, databases=["default"], include_deployment_checks=True)
+    return [str(message) for message in found if message.is_serious()]
+
+
+def _refuse_if(messages: list[checks.CheckMessage]) -> None:
+    errors = [message for message in messages if message.is_serious()]
     if errors:
         sys.stderr.write("The portal does not start:\n" + "\n".join(map(str, errors)) + "\n")
         raise SystemExit(REFUSED)

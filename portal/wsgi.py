@@ -9,7 +9,7 @@ os.umask(0o077)  # whatever the web process writes is for nobody else on this ma
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 application = get_wsgi_application()
 
-from portal.startup import refuse_unsafe_start  # noqa: E402  # needs the configured settings
+from portal.startup import refuse_unsafe_service  # noqa: E402  # needs the configured settings
 
-refuse_unsafe_start()
+refuse_unsafe_service()
 gc.freeze()  # what is loaded by now stays: looking through it again and again would hold requests up

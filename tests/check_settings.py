@@ -1,6 +1,7 @@
 """Last part of `make check`: migrations are complete, and the documented production settings are safe."""
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ def documented_environment() -> dict[str, str]:
 def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, **documented_environment(), "PORTAL_HOME": home}
+        environment["SECRET_KEY"] = secrets.token_urlsafe(48)  # only a first start would make one
         for command in (
             ["makemigrations", "--check", "--dry-run"],
             ["check", "--deploy", "--fail-level", "WARNING"],

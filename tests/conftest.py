@@ -8,10 +8,13 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client, TransactionTestCase
 from pytest_django.fixtures import Settings
+from pytest_django.plugin import DjangoDbBlocker
 
 from portal.audit import kept_head
 from portal.audit.append_only import unprotect_all
 from portal.audit.models import FIRST, Actor, AuditHead, seal
+from portal.keys.known import record_keys, unrecorded
+from portal.keys.models import KnownKey
 
 pytest_plugins = ["tests.services.fixtures"]
 
@@ -34,6 +37,13 @@ def _no_kept_head(_plain_settings: None) -> None:
     kept_head.process = kept_head._Process()
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Forget the SSH key that the first migration made: tests have their own, and their workers record it."""
+    with django_db_blocker.unblock():
+        KnownKey.objects.filter(name="ssh_key").delete()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _flush_may_empty_append_only_tables() -> Iterator[None]:
     """Let the flush after a transactional test empty the append-only tables, and lay the chain anew."""
@@ -43,6 +53,8 @@ def _flush_may_empty_append_only_tables() -> Iterator[None]:
         with transaction.atomic():
             unprotect_all(connection)
         original(self)  # it ends with post_migrate, which protects them again
+        # What migrate did, for processes that a test starts on its database.
+        record_keys([key for key in unrecorded({}) if not key.is_optional])
         AuditHead.objects.create(pk=1, seq=0, hash=FIRST, seal=seal(f"head|0|{FIRST}"))
 
     patch = pytest.MonkeyPatch()

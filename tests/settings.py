@@ -4,11 +4,17 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
+
+from portal.home import key_file
 
 _home = tempfile.mkdtemp(prefix="portal-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["PORTAL_HOME"] = _home
 os.environ["HTTPS"] = "False"
+
+for name in ("secret_key", "keyring", "fingerprint_key", "audit_key"):  # for commands that a test runs, too
+    key_file(Path(_home, "keys", name))
 
 from portal.settings import *  # noqa: E402, F403  # the environment comes first
 

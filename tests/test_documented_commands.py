@@ -21,6 +21,7 @@ OURS = {
 DJANGOS = {"collectstatic", "migrate"}
 PROGRAMS = {
     "chaos": ("-m", "tests.chaos"),
+    "keys": ("-m", "tests.keys"),
     "bench": ("-m", "tests.benchmarks"),
     "compose": ("-m", "tests.deployment.try_compose"),
 }
@@ -71,7 +72,7 @@ def test_every_management_command_is_there_with_its_options() -> None:
 def test_every_command_of_make_is_there() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {found for line in code() for found in re.findall(r"^make ([a-z]+)", line)}
-    assert {"chaos", "model", "bench", "compose"} <= named <= targets
+    assert {"chaos", "model", "keys", "bench", "compose"} <= named <= targets
 
 
 @pytest.mark.parametrize("target", PROGRAMS)

@@ -28,6 +28,7 @@ GROUPS: dict[str, Promise] = {
     "history": _("Reading of the history"),
     "access": _("Refused access"),
     "portal": _("The portal"),
+    "key": _("The portal's keys"),
 }
 
 LABELS: dict[str, Promise] = {
@@ -83,6 +84,7 @@ LABELS: dict[str, Promise] = {
     "access.refused": _("Access refused"),
     "portal.restored": _("Database restored from a backup"),
     "portal.proofs_derived": _("Proofs of earlier pushes derived anew"),
+    "key.accepted": _("Key of the portal replaced"),
 }
 
 

@@ -16,10 +16,11 @@ from pytest_django import Settings
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
-from instances import pending_import
+from instances import pending_import, ssh
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance, PendingUpload
 from instances.urls import urlpatterns
 from portal.audit.models import AuditEvent
+from portal.home import key_file
 from portal.short_lived import remove_expired
 from tests.credentials.rollout_rows import make_jump_host
 from tests.credentials.test_wizard_canary import everything_stored
@@ -435,11 +436,17 @@ def test_a_key_that_does_not_exist_is_not_found(as_admin: Client) -> None:
         assert as_admin.post(f"/host-keys/{pk}/approve/", {"compared": "on"}).status_code == 404
 
 
-def test_the_ssh_key_page_shows_what_to_install(as_helpdesk: Client) -> None:
+def test_the_ssh_key_page_shows_what_to_install(as_helpdesk: Client, home: Path) -> None:
+    key_file(home / "ssh_key", ssh.generate_private_key)
     page = text(as_helpdesk, "/containers/ssh-key/")
     assert "restrict ecdsa-sha2-nistp256 " in page
     assert "campaign ALL=(neolane) NOPASSWD: /bin/sh" in page
     assert "PRIVATE" not in page
+
+
+def test_looking_at_the_ssh_key_page_makes_no_key(as_admin: Client, home: Path) -> None:
+    assert "portal_key" in text(as_admin, "/containers/ssh-key/")
+    assert not (home / "ssh_key").exists()
 
 
 def test_a_broken_ssh_key_is_explained_instead_of_an_error(as_admin: Client, home: Path) -> None:

@@ -8,6 +8,9 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from instances import portal_key, ssh
+from portal.home import key_file
+from portal.keys.known import KeysRefused
+from portal.keys.models import KnownKey
 from tests.services.fixtures import StartOpenSSH
 from tests.services.programs import require
 
@@ -19,13 +22,39 @@ def key_path(tmp_path: Path, settings: Settings) -> Path:
     return path
 
 
-def test_the_first_use_makes_a_key_that_only_its_owner_can_read(key_path: Path) -> None:
+@pytest.fixture
+def own_key(key_path: Path) -> Path:
+    key_file(key_path, ssh.generate_private_key)
+    return key_path
+
+
+@pytest.mark.django_db
+def test_a_portal_without_a_key_gets_one_that_only_its_owner_can_read(key_path: Path) -> None:
+    portal_key.make_if_none()
     line = portal_key.public_line()
     assert stat.S_IMODE(key_path.stat().st_mode) == 0o600
+    assert KnownKey.objects.get(name="ssh_key").fingerprint == portal_key.fingerprint()
+    portal_key.make_if_none()
     assert portal_key.public_line() == line
 
 
-def test_public_line_and_fingerprint_are_those_that_openssh_computes(key_path: Path) -> None:
+@pytest.mark.django_db
+def test_a_portal_that_has_a_key_gets_no_second_one(key_path: Path) -> None:
+    portal_key.make_if_none()
+    key_path.unlink()
+    with pytest.raises(KeysRefused, match="ssh_key"):
+        portal_key.make_if_none()
+    assert not key_path.exists()
+
+
+def test_looking_at_the_key_makes_none(key_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        portal_key.public_line()
+    assert not key_path.exists()
+
+
+def test_public_line_and_fingerprint_are_those_that_openssh_computes(own_key: Path) -> None:
+    key_path = own_key
     line, fingerprint = portal_key.public_line(), portal_key.fingerprint()
     derived = subprocess.run(
         [require("ssh-keygen"), "-y", "-f", key_path], check=True, capture_output=True, text=True
@@ -57,7 +86,7 @@ def test_a_file_that_holds_no_usable_key_is_refused(key_path: Path, passphrase: 
 
 
 def test_the_line_for_authorized_keys_opens_a_real_openssh_server(
-    key_path: Path, start_openssh: StartOpenSSH
+    own_key: Path, start_openssh: StartOpenSSH
 ) -> None:
     server = start_openssh()
     account = server.accounts[0]

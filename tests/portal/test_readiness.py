@@ -28,7 +28,7 @@ from tests.services.programs import require, unavailable
 from tests.services.redis_server import RedisServer
 from tests.services.waiting import wait_until
 
-ALL_OK = {"database": "ok", "migrations": "ok", "broker": "ok", "keyring": "ok"}
+ALL_OK = {"database": "ok", "migrations": "ok", "broker": "ok", "keys": "ok", "keyring": "ok"}
 on_real_rows = pytest.mark.django_db(transaction=True)  # a check looks through a connection of its own
 
 
@@ -170,6 +170,7 @@ def test_a_running_portal_says_what_it_lacks_and_never_hangs(
     )
     portal.prepare()
     with portal.web():
+        ask(portal, "/healthz")  # gunicorn listens before its worker can answer
         assert not_ready(portal) == set()
         assert up(portal) == 1
         with frozen(redis.pid):
@@ -180,7 +181,7 @@ def test_a_running_portal_says_what_it_lacks_and_never_hangs(
         redis.start()
         wait_until_ready(portal)
         with frozen(postgres.pid):
-            assert not_ready(portal) == {"database", "migrations", "keyring"}
+            assert not_ready(portal) == {"database", "migrations", "keys", "keyring"}
             assert up(portal) == 0
             status, _, seconds = ask(portal, "/healthz")
             assert (status, seconds < 1) == (200, True)

@@ -14,9 +14,10 @@ from credentials.rollouts.dispatcher import Dispatcher
 from credentials.rollouts.lease import Lease
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import start_rollout
-from instances import portal_key
+from instances import portal_key, ssh
 from instances.models import Container, HostKey, Installation, Instance
 from portal.audit.models import Actor
+from portal.home import key_file
 from portal.plaintext import Secret
 from portal.sandbox.config_files import Shape
 from portal.sandbox.container import Account, make_container, read_account
@@ -54,6 +55,7 @@ MakeSite = Callable[..., Site]
 @pytest.fixture(autouse=True)
 def _own_key(settings: Settings, tmp_path: Path) -> None:
     settings.SSH_KEY_PATH = tmp_path / "ssh_key"
+    key_file(settings.SSH_KEY_PATH, ssh.generate_private_key)
     settings.PUSH_RETRY_DELAYS = [0, 0]
     settings.PUSH_COMMAND_LIMIT = 5
     settings.PUSH_SECOND_LOOK = 0.1

@@ -217,7 +217,7 @@ def test_keys_go_nowhere_near_the_database(tmp_path: Path) -> None:
     for database, keys in (("a", "a"), ("a", "a/keys"), ("a/copies", "a")):
         with pytest.raises(CommandError, match="another folder"):
             call_command("backup", tmp_path / database, with_keys=tmp_path / keys)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.django_db(transaction=True)

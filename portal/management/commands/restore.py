@@ -8,21 +8,30 @@ from django.core.management.base import CommandError
 
 from portal.audit.operator import operator
 from portal.backup import BackupError, restore_database
+from portal.key_changes import replaceable
 from portal.no_secrets import Command as SafeCommand
 
 
 class Command(SafeCommand):
     help = (
         "Fill the empty database from FILE, which backup made. Stop the portal first, put its keys in place, "
-        "and start it afterwards. Pushes that were open in the copy are cancelled."
+        "and start it afterwards. With keys that do not fit the copy, the database stays empty. Pushes that "
+        "were open in the copy are cancelled."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="the copy of the database")
+        parser.add_argument(
+            "--accept",
+            action="append",
+            default=[],
+            choices=replaceable(),
+            help="a key that is lost and was replaced by another one; may be given several times",
+        )
 
-    def handle(self, *args: str, file: Path, **options: object) -> None:
+    def handle(self, *args: str, file: Path, accept: list[str], **options: object) -> None:
         try:
-            restore_database(file, actor=operator())
+            restore_database(file, actor=operator(), accepted=accept)
         except BackupError as error:
             raise CommandError(str(error)) from error
         problems = [each for each in checks.run_checks(databases=["default"]) if each.is_serious()]

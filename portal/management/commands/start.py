@@ -24,7 +24,7 @@ def prepare() -> None:
     refuse_unsafe_start()
     call_command("sync_roles", verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
-    call_command("portal_key", stdout=StringIO())  # makes the SSH key if there is none
+    call_command("portal_key", stdout=StringIO())  # an older release made none until it was asked for
 
 
 def programs(address: str, port: int, *, pushes: int) -> list[Program]:

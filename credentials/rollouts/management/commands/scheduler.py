@@ -5,7 +5,7 @@ import threading
 
 from credentials.rollouts import housekeeping, reconciler
 from portal.no_secrets import Command as SafeCommand
-from portal.startup import refuse_unsafe_start
+from portal.startup import refuse_unsafe_service
 
 
 class Command(SafeCommand):
@@ -15,7 +15,7 @@ class Command(SafeCommand):
     )
 
     def handle(self, *args: str, **options: object) -> None:
-        refuse_unsafe_start()
+        refuse_unsafe_service()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

@@ -15,6 +15,8 @@ from portal.audit.models import SealedBreak, Verification
 from portal.audit.operator import operator
 from portal.audit.services import record_verification
 from portal.audit.verification import verify
+from portal.keys.known import KeysRefused, problem_of
+from portal.keys.registry import named
 from portal.no_secrets import Command as SafeCommand
 
 
@@ -36,6 +38,8 @@ class Command(SafeCommand):
     def handle(
         self, *args: str, json: bool = False, expect_head: str = "", record: bool = False, **options: object
     ) -> None:
+        if problem := problem_of(named("audit_key")):  # with another key every event would look changed
+            raise KeysRefused([problem])
         try:
             expected = str(Head.parse(expect_head)) if expect_head.strip() else ""
         except ValueError as error:

@@ -1,0 +1,100 @@
+"""The keys of a portal. Every room registers the ones it uses."""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from portal.home import random_key
+
+
+def _no_evidence() -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key: where it is, what this process holds of it, and what the database can say about it."""
+
+    name: str
+    """As its file below PORTAL_HOME/keys is called."""
+    held: Callable[[], list[str]]
+    """Returns the fingerprints of what this process holds; none if the key is missing or unusable.
+
+    The first one is recorded. A recorded one must be among them: a key ring holds several keys.
+    """
+    make: Callable[[], str] = random_key
+    evidence: Callable[[], list[str]] = _no_evidence
+    """Reads rows that the key made, and returns why it cannot be the key that made them. Never writes."""
+    can_be_replaced: bool = False
+    """False where rows need this very key for ever: the chain of the history, or fingerprints."""
+    is_optional: bool = False
+    """True if processes that never use it may go without it."""
+    first_made_by: str = "migrate"
+    """The command that makes it for a portal that never had one."""
+
+    @property
+    def setting(self) -> str:
+        return "SSH_KEY_PATH" if self.name == "ssh_key" else self.name.upper()
+
+    @property
+    def path(self) -> Path | None:
+        """The file that holds it or should; None if it is given by the environment."""
+        if self.name == "ssh_key":
+            return Path(settings.SSH_KEY_PATH)
+        named = os.environ.get(f"{self.setting}_FILE", "")
+        if not named and os.environ.get(self.setting, "").strip():
+            return None
+        return Path(named) if named else Path(settings.KEYS) / self.name
+
+    @property
+    def place(self) -> str:
+        return str(self.path or f"the variable {self.setting}")
+
+
+_keys: dict[str, Key] = {}
+
+
+def register(key: Key) -> None:
+    """Make a key known: from then on no process writes without it, or with another one."""
+    _keys[key.name] = key
+
+
+def registered() -> list[Key]:
+    return [_keys[name] for name in sorted(_keys)]
+
+
+def named(name: str) -> Key:
+    return _keys[name]
+
+
+def configured(setting: str) -> str:
+    """Return a key's text, or an empty string: Django raises for an empty SECRET_KEY."""
+    try:
+        text: str = getattr(settings, setting)
+    except ImproperlyConfigured:
+        return ""
+    return text
+
+
+def fingerprint(key: bytes, name: str) -> str:
+    """Return 16 hex digits that show whether two keys are the same, and nothing else about them.
+
+    The name is part of it, so that one key in two places does not show.
+    """
+    return hmac.new(key, f"portal key|{name}".encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def held_text(name: str) -> Callable[[], list[str]]:
+    """Return the `held` of a key that is one setting's text."""
+
+    def held() -> list[str]:
+        text = configured(name.upper())
+        return [fingerprint(text.encode(), name)] if text else []
+
+    return held
