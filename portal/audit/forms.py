@@ -85,7 +85,7 @@ class PositionForm(Form):
     after = forms.IntegerField(required=False, min_value=0, max_value=LARGEST)
 
 
-class EarlierHeadForm(forms.Form):
+class EarlierHeadForm(Form):
     """A head of the history that somebody noted elsewhere."""
 
     head = forms.CharField(

@@ -73,14 +73,14 @@ def test_a_key_ring_that_does_not_open_the_secrets_is_not_ready(
 ) -> None:
     make_account()
     settings.KEYRING = urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    assert failed(client) == {"keyring"}
+    assert failed(client) == {"keys", "keyring"}
     assert "lacks keys that stored secrets need" in str([vars(each).get("reason") for each in caplog.records])
 
 
 @on_real_rows
 def test_an_unreadable_key_ring_is_not_ready(client: Client, settings: Settings) -> None:
     settings.KEYRING = "no key"
-    assert failed(client) == {"keyring"}
+    assert failed(client) == {"keys", "keyring"}
 
 
 @on_real_rows

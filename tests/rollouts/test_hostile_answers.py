@@ -98,7 +98,7 @@ def test_an_answer_that_the_script_cannot_have_given_is_no_success(
     push = only_push(rollout)
     assert push.state != "succeeded"
     # Nothing counts after the end, so a conversation that ends too early is one that broke off.
-    assert push.code == ("connection_lost" if "done" in lie else "answer_malformed")
+    assert push.code == ("connection_lost" if "done=" in lie else "answer_malformed")
     assert push.explanation
     assert not ProvenDigest.objects.exists()
 

@@ -6,9 +6,10 @@ from typing import Any
 from django.core.management.commands.migrate import Command as Migrate
 
 from portal.keys.gate import gate
+from portal.no_secrets import Command as SafeCommand
 
 
-class Command(Migrate):
+class Command(SafeCommand, Migrate):
     """It makes the keys of a new portal, on an empty database, and records which keys there are."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # Any: Django's signature

@@ -19,6 +19,7 @@ from credentials.rollouts.models import (
     Rollout,
 )
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
+from portal.audit import kept_head
 from portal.audit.append_only import protect_all, unprotect_all
 from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, seal
 from portal.plaintext import Secret
@@ -146,6 +147,7 @@ def _empty_database() -> None:
             for table in tables:
                 cursor.execute(f"DELETE FROM {table}")
         protect_all(connection)
+    kept_head.path().unlink(missing_ok=True)  # the history begins anew, and on purpose
     AuditHead.objects.update_or_create(
         pk=1, defaults={"seq": 0, "hash": FIRST, "seal": seal(f"head|0|{FIRST}")}
     )
