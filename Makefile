@@ -42,8 +42,9 @@ model: $(VENV)/dev ## search for sequences of events that break a promise, for h
 
 liars: export LIARS_ROTATIONS = $(or $(ROTATIONS),250)
 liars: export LIARS_SEED = $(or $(SEED),1)
+liars: export LOG_LEVEL = ERROR
 liars: $(VENV)/dev ## count false verdicts over a thousand rotations where nlserver lies (ROTATIONS=250 SEED=1)
-	$(RUN) -m pytest --numprocesses 2 --capture no tests/rollouts/test_liars.py
+	$(RUN) -m pytest --capture no tests/rollouts/test_liars.py
 
 keys: $(VENV)/dev ## try wrong, missing and swapped keys with every process, in about ten minutes (ARGS="--engine sqlite")
 	$(RUN) -m tests.keys $(ARGS)
