@@ -115,7 +115,9 @@ def restore_at(fleet: Fleet, site: Site, stage: str, instance: str) -> None:
 def tell(sort: str, fleet: Fleet) -> None:
     """Print what was counted, for whoever asked for many rotations."""
     if "LIARS_ROTATIONS" in os.environ:
-        counts = ", ".join(f"{name} {count}" for name, count in sorted(fleet.counted.items()) if count)
+        always = ("pushes", "succeeded", "false successes", "not proven")
+        rest = sorted(name for name, count in fleet.counted.items() if count and name not in always)
+        counts = ", ".join(f"{name} {fleet.counted[name]}" for name in (*always, *rest))
         print(f"\n{sort}, {fleet.kind}, seed {SEED}: {counts}")  # noqa: T201  # the figures of `make liars`
 
 
