@@ -26,7 +26,7 @@ from tests.rollouts.model.container import HONEST, Nlserver, Process, Site
 from tests.rollouts.model.promises import DOUBTS
 from tests.rollouts.model.world import PERSON, World
 
-ROTATIONS = int(os.environ.get("LIARS_ROTATIONS") or 0) or 12
+ROTATIONS = int(os.environ.get("LIARS_ROTATIONS") or 0) or 16
 """In each of the four kinds of worlds."""
 SEED = int(os.environ.get("LIARS_SEED") or 1)
 LIARS = [each for each in Nlserver if each not in HONEST and each != Nlserver.ENCRYPTS_ANEW]
@@ -123,10 +123,12 @@ def tell(sort: str, fleet: Fleet) -> None:
 
 @pytest.mark.timeout(600 + 2 * ROTATIONS)
 def test_no_liar_that_a_file_can_show_gets_through(fleet: Fleet) -> None:
-    for _ in range(ROTATIONS):
+    for number in range(ROTATIONS):
         for site in fleet.world.sites.values():
             liar = fleet.random.random() < 0.8
             site.nlserver = fleet.random.choice(LIARS if liar else sorted(HONEST))
+            if site.name == "one":  # here each liar has its turn, after a version that was proven
+                site.nlserver = LIARS[number // 2 % len(LIARS)] if number % 2 else Nlserver.WORKS
             if fleet.random.random() < 0.3:
                 instance = fleet.random.choice(sorted(site.installed))
                 restore_at(fleet, site, fleet.random.choice(WRONG_STAGES), instance)
