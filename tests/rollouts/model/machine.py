@@ -74,9 +74,12 @@ class Pushes(RuleBasedStateMachine):
     def start(self, chosen: list[int]) -> None:
         self._start(chosen, rotate=False)
 
-    @rule(chosen=installations)
-    def rotate(self, chosen: list[int]) -> None:
-        """Enter a newer version, and roll it out over whatever is under way."""
+    @rule(chosen=installations, behaviour=st.none() | st.sampled_from(list(Nlserver)))
+    def rotate(self, chosen: list[int], behaviour: Nlserver | None) -> None:
+        """Enter a newer version, and roll it out over whatever is under way; nlserver may behave anew."""
+        if behaviour:
+            for site in self.world.sites.values():
+                site.nlserver = behaviour
         self._start(chosen, rotate=True)
 
     def _start(self, chosen: list[int], *, rotate: bool) -> None:
