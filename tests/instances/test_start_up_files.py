@@ -167,6 +167,29 @@ def test_without_bash_env_sh_is_read_all_the_same(container: ShellContainer, tmp
     assert "CAMPAIGN=here\n" in (container.base / "environment").read_text()
 
 
+def test_no_start_up_file_is_read_around_env_sh(
+    shell: str, container: ShellContainer, secret: str, tmp_path: Path
+) -> None:
+    seen, home = tmp_path / "seen", tmp_path / "home"
+    home.mkdir()
+    for name in (".bashrc", ".profile", ".bash_profile", "startup"):
+        (home / name).write_text(f"echo {name} >>{seen}\n")
+    (container.base / "env.sh").write_text("export CAMPAIGN=here\n")
+    startup = str(home / "startup")
+    hostile = {"HOME": str(home), "BASH_ENV": startup, "ENV": startup}
+    assert_well(
+        converse_in(
+            shells_folder(tmp_path, shell),
+            container,
+            secret,
+            **hostile,
+            SSH_CLIENT="192.0.2.1 5 22",
+            SHLVL="0",
+        )
+    )
+    assert not seen.exists()
+
+
 def test_nothing_left_in_the_environment_acts_on_the_script(
     shell: str, container: ShellContainer, secret: str, tmp_path: Path
 ) -> None:
