@@ -198,6 +198,16 @@ def test_an_unknown_push_stays_unknown_and_is_looked_at_now() -> None:
     assert Push.objects.due().filter(pk=push.pk).exists()
 
 
+@pytest.mark.parametrize(("state", "code"), [("failed", "timed_out"), ("unknown", "no_report")])
+def test_a_persons_retry_has_all_its_tries_again(state: str, code: str) -> None:
+    push = make_rollout().pushes.get()
+    finish(push, state=state, code=code)
+    Push.objects.update(tries=Push.NO_MORE_TRIES, resent=True)
+    retry_pushes(push_ids=[push.pk], actor=SOMEBODY)
+    push.refresh_from_db()
+    assert (push.tries, push.resent) == (0, False)
+
+
 def spoil_replaced(push: Push) -> None:
     start(push.rollout.secret, push.installation)
 

@@ -7,12 +7,13 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from instances import nlserver
+from tests.services.processes import descendants
 from tests.services.programs import require
 from tests.services.waiting import wait_until
 
@@ -63,6 +64,8 @@ restart) ! fault restart-exit || exit "$argument"; exit 0 ;;
 esac
 if [ "$2" = -reload ]; then
     ! fault daemon || (sleep "$argument" &)
+    : >"$base/reloading"
+    ! fault reload || sleep "$argument"
     ! fault reload-error || echo "16:08:57 >>> XSV-350023 le serveur ne r""\303\251""pond pas (iRc=-53)"
     ! fault reload-exit || exit "$argument"
     exit 0
@@ -113,8 +116,28 @@ class ShellContainer:
         return file.read_text().splitlines()[-1] if file.exists() else ""
 
     def wait_for(self, mark: str) -> None:
-        """Wait until nlserver left the mark `started` or `ended`."""
-        wait_until((self.base / mark).exists, within=10, what=f"nlserver to have {mark}")
+        """Wait until nlserver left the mark `started`, `ended` or `reloading`."""
+        wait_until((self.base / mark).exists, within=30, what=f"nlserver to have left {mark}")
+
+    def running(self, *arguments: str) -> set[int]:
+        """The processes that are nlserver with these first arguments, and those below them."""
+        wanted = [str(self.base / "bin" / "nlserver"), *arguments]
+        found: set[int] = set()
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                # The stand-in is a script, so its shell comes first.
+                if file.read_text(errors="replace").split("\0")[1 : len(wanted) + 1] == wanted:
+                    found |= {int(file.parent.name), *descendants(int(file.parent.name))}
+        return found
+
+    def lock_holders(self) -> set[int]:
+        """The processes in which the lock file is open: the lock is free when the last of them has ended."""
+        lock, found = str((self.state / f"{self.instance}.lock").resolve()), set()
+        for file in Path("/proc").glob("[0-9]*/fd/*"):
+            with suppress(OSError):
+                if str(file.readlink()) == lock:
+                    found.add(int(file.parent.parent.name))
+        return found
 
     def job(self, **changes: object) -> nlserver.Job:
         values = {"become": "none", "fence": 1, "attempt": 1, "user": self.user, "limit": 10} | changes

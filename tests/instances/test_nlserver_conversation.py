@@ -267,6 +267,20 @@ def test_a_look_tells_how_a_lost_conversation_ended(
     assert (verdict.state, verdict.code) == (state, code)
 
 
+def test_a_report_that_does_not_come_in_time_leaves_the_outcome_unknown(
+    sshd: OpenSSHServer, container: ShellContainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time-out of any other name would be told as: failed, and nothing was sent."""
+    monkeypatch.setattr(nlserver.Job, "report_seconds", 1)
+    container.fault("after-write", 3)
+    with connect(sshd) as connection, pytest.raises(nlserver.ReportLost) as lost:
+        push(connection, container.job())
+    assert lost.value.code == Code.NO_REPORT
+    with connect(sshd) as connection:
+        found = nlserver.look(connection, container.job(attempt=2))
+    assert nlserver.judge_look(found, ACCOUNT, "", 1, 1).state == "succeeded"
+
+
 def test_an_older_push_is_superseded(connection: ssh.Connection, container: ShellContainer) -> None:
     assert push(connection, container.job(fence=5))[1].state == "succeeded"
     _, verdict = push(connection, container.job(fence=4, attempt=9))

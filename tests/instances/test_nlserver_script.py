@@ -8,7 +8,8 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 from instances import nlserver
+from instances.failures import Code
 from instances.nlserver import Mark
 from tests.instances.shell_fleet import (
     ACCOUNT,
@@ -31,6 +33,7 @@ from tests.instances.shell_fleet import (
 )
 from tests.services.argv_sampler import ArgvSampler
 from tests.services.programs import require, require_that
+from tests.services.waiting import wait_until
 
 MOST_PROCESSES = 34
 """What an apply with a reload may start, besides what nlserver starts."""
@@ -442,6 +445,59 @@ def test_the_lock_outlives_a_killed_script_until_nlserver_ends(shell: str, conta
     assert reply.said("journal") == (
         f"1 1 begun config=- reload=- restart=- errors=0 held={OLD_DIGEST} written=- took=-"
     )
+
+
+@contextmanager
+def nothing_but(container: ShellContainer, shell: str, mark: str, *arguments: str) -> Iterator[None]:
+    """Kill the script and all its shells once nlserver left a mark; inside, nlserver alone is left."""
+    with started(argv(shell, container, limit=100)) as process:
+        read_until(process, b"ready")
+        assert process.stdin
+        process.stdin.write(LINE)
+        process.stdin.flush()
+        container.wait_for(mark)
+        process.kill()
+        try:
+            kill_until_gone(lambda: container.lock_holders() - container.running(*arguments))
+            assert container.running(*arguments)
+            yield
+        finally:
+            kill_until_gone(lambda: container.lock_holders() | container.running(*arguments))
+
+
+def kill_until_gone(processes: Callable[[], set[int]]) -> None:
+    def are_gone() -> bool:
+        found = processes()
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not found
+
+    wait_until(are_gone, within=30, what="processes to be gone")
+
+
+def test_nlserver_alone_keeps_the_lock_until_it_ends(shell: str, container: ShellContainer) -> None:
+    container.fault("before-write", 100)
+    with nothing_but(container, shell, "started", "config", "-instance:prod1"):
+        assert not lock_is_free(container)
+    assert lock_is_free(container)
+
+
+def test_a_script_that_ends_during_the_reload_has_noted_what_was_configured(
+    shell: str, container: ShellContainer
+) -> None:
+    container.fault("reload", 100)
+    with nothing_but(container, shell, "reloading", "config", "-reload"):
+        reply = converse(argv(shell, container, mode="look", attempt=2), b"")
+    assert ending(reply.said("journal")) == "1 1 configured config=0 reload=- restart=- errors=0"
+    found = nlserver.Look(
+        container.job(attempt=2),
+        nlserver.Ready(),
+        reply.fields.file_state("after"),
+        nlserver.parse_journal(reply.said("journal")),
+    )
+    verdict = nlserver.judge_look(found, ACCOUNT, OLD_DIGEST, 1, 1)
+    assert (verdict.state, verdict.code, verdict.proof) == ("failed", Code.RELOAD_NOT_CONFIRMED, "changed")
 
 
 def test_the_work_goes_on_to_its_end_when_nobody_listens_any_more(

@@ -146,6 +146,7 @@ def test_env_sh_can_do_what_it_likes(
     assert b"build 2024" not in reply.output
     assert files_with(secret, tmp_path) == {SEARCHED_AND_FOUND}
     seen.unlink()
+    seen.unlink()  # ends the process that env.sh left behind
 
 
 def test_without_bash_env_sh_is_read_all_the_same(container: ShellContainer, tmp_path: Path) -> None:
@@ -165,6 +166,29 @@ def test_without_bash_env_sh_is_read_all_the_same(container: ShellContainer, tmp
     reply = converse([str(tools / "env"), f"PATH={tools}", str(tools / "sh"), *words])
     assert reply.said("rc.config") == "0"
     assert "CAMPAIGN=here\n" in (container.base / "environment").read_text()
+
+
+def test_no_start_up_file_is_read_around_env_sh(
+    shell: str, container: ShellContainer, secret: str, tmp_path: Path
+) -> None:
+    seen, home = tmp_path / "seen", tmp_path / "home"
+    home.mkdir()
+    for name in (".bashrc", ".profile", ".bash_profile", "startup"):
+        (home / name).write_text(f"echo {name} >>{seen}\n")
+    (container.base / "env.sh").write_text("export CAMPAIGN=here\n")
+    startup = str(home / "startup")
+    hostile = {"HOME": str(home), "BASH_ENV": startup, "ENV": startup}
+    assert_well(
+        converse_in(
+            shells_folder(tmp_path, shell),
+            container,
+            secret,
+            **hostile,
+            SSH_CLIENT="192.0.2.1 5 22",
+            SHLVL="0",
+        )
+    )
+    assert not seen.exists()
 
 
 def test_nothing_left_in_the_environment_acts_on_the_script(

@@ -7,12 +7,14 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
 
 from credentials import services
 from credentials.models import TechnicalAccount
 from credentials.rollouts import delivery
 from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.services import retry_pushes
+from instances import nlserver
 from instances.models import Container, ExpectedHostKey, HostKey
 from portal.audit.models import Actor, AuditEvent
 from portal.plaintext import Secret
@@ -90,6 +92,21 @@ def test_a_lost_report_is_settled_by_looking(make_site: MakeSite, start: Start) 
     assert kinds[1][0] == "look"
     assert push.state == "succeeded"
     assert site.secret() == FIRST
+
+
+def test_a_report_that_does_not_come_in_time_is_settled_by_looking(
+    make_site: MakeSite, start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PUSH_COMMAND_LIMIT = 60
+    monkeypatch.setattr(nlserver.Job, "report_seconds", 1)
+    site = make_site(faults=("slow=3",))
+    rollout = start(site)
+    deliver_all(site)
+    push = only_push(rollout)
+    attempts = list(push.attempts.order_by("number").values_list("kind", "verdict", "code"))
+    assert attempts == [("push", "unknown", "no_report"), ("look", "succeeded", "")]
+    assert (push.state, site.secret()) == ("succeeded", FIRST)
+    assert not AuditEvent.objects.filter(action="push.failed").exists()
 
 
 def test_a_connection_lost_before_the_newline_changes_nothing(make_site: MakeSite, start: Start) -> None:

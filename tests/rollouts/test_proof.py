@@ -55,6 +55,12 @@ class Rotation:
         self.site.container.set_faults(*self.cipher)
         self.site.container.run(*call)
 
+    def copied_to(self, twin: Site) -> "Rotation":
+        """Give another container the key of this one, as its image would: equal secrets look equal there."""
+        key = (self.site.container.folder / nlserver.KEY).read_text()
+        (twin.container.folder / nlserver.KEY).write_text(key)
+        return Rotation(twin, self.account, self.actor, self.start, self.cipher)
+
 
 MakeRotation = Callable[..., Rotation]
 
@@ -166,16 +172,26 @@ def test_containers_that_share_a_key_vouch_for_each_other(
     fixed = ("deterministic",)
     there = rotation(fixed)
     there.push()
-    twin = make_site("mkt-2", faults=fixed)
-    (twin.container.folder / nlserver.KEY).write_text(
-        (there.site.container.folder / nlserver.KEY).read_text()
-    )
-    copied = Rotation(twin, there.account, there.actor, there.start, fixed)
+    copied = there.copied_to(make_site("mkt-2", faults=fixed))
     copied.set_by_hand(SECOND)
     push = copied.push()
     assert verdict(push) == ("succeeded", "")
     assert last(push).proof == "recognized"
     assert "mkt-1" in ProvenDigest.objects.get(digest=last(push).after_digest).attempt.push.container.name
+
+
+def test_a_candidate_counts_for_its_own_installation_alone(
+    rotation: MakeRotation, make_site: MakeSite
+) -> None:
+    fixed = ("deterministic",)
+    there = rotation(fixed)
+    there.push("killed_after_writing")
+    copied = there.copied_to(make_site("mkt-2", faults=fixed))
+    copied.set_by_hand(SECOND)
+    push = copied.push()
+    candidate = CandidateDigest.objects.get()
+    assert (candidate.installation, candidate.digest) == (there.site.installation, last(push).after_digest)
+    assert verdict(push) == ("failed", "not_proven")
 
 
 # --- liars -----------------------------------------------------------------------------------------------
@@ -305,7 +321,10 @@ def test_the_same_secret_under_another_account_is_the_same_secret(
     again = TechnicalAccount.objects.create(name="Again", state="retired", client_id=account.client_id)
     version = services.add_secret(account=again, secret=Secret(SECOND), actor=there.actor)[0]
     ProvenDigest.objects.filter(secret__account=account, secret__version=2).update(secret=version)
-    assert verdict(there.push()) == ("succeeded", "")
+    push = there.push()
+    assert (*verdict(push), last(push).proof) == ("succeeded", "", "recognized")
+    # What was merely recognized vouches for nothing.
+    assert ProvenDigest.objects.get(digest=last(push).after_digest).secret == version
 
 
 # --- what no file can show -------------------------------------------------------------------------------
@@ -336,11 +355,7 @@ def test_looking_again_recognizes_what_was_proven_elsewhere_since(
 ) -> None:
     fixed = ("deterministic",)
     there = rotation(fixed)
-    twin = make_site("mkt-2", faults=fixed)
-    (twin.container.folder / nlserver.KEY).write_text(
-        (there.site.container.folder / nlserver.KEY).read_text()
-    )
-    copied = Rotation(twin, there.account, there.actor, there.start, fixed)
+    copied = there.copied_to(make_site("mkt-2", faults=fixed))
     copied.set_by_hand(SECOND)
     push = copied.push()
     assert verdict(push) == ("failed", "not_proven")

@@ -79,6 +79,13 @@ def test_a_bell_on_its_way_is_not_rung_again(make_site: MakeSite, start: Start) 
     assert reconciler.reconcile() == 1
 
 
+def test_a_bell_from_before_the_clock_was_set_back_is_rung_again(make_site: MakeSite, start: Start) -> None:
+    start(make_site())
+    Container.objects.update(rung=Now() + timedelta(hours=1))
+    assert reconciler.reconcile() == 1
+    assert messages() == 1
+
+
 @pytest.fixture
 def five_due(db: None, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five containers with work, of which two are rung at once."""
