@@ -18,6 +18,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.progress import progress_of, with_open_pushes
 from credentials.rollouts.services import outdated
+from instances.failures import Code
 from instances.models import Container, HostKey, Installation, Instance
 from instances.nlserver import MIN_BUILD
 from portal.audit import kept_head
@@ -88,6 +89,7 @@ def needs() -> list[Need]:
     return [
         _overdue(),
         *_failed(),
+        _ambiguous(),
         _unproven(),
         _host_keys(),
         _outdated(),
@@ -123,6 +125,19 @@ def _failed() -> list[Need]:
         Need("failed", "danger", failed, sentence, f"{url}{Push.State.FAILED.value}", []),
         Need("unknown", "unknown", unknown, about_unknown, f"{url}{Push.State.UNKNOWN.value}", []),
     ]
+
+
+def _ambiguous() -> Need:
+    code = Code.DIGEST_AMBIGUOUS
+    count = Push.objects.needing_attention().filter(code=code).count()
+    sentence = ngettext(
+        "push shows a secret that two versions claim: one of the proofs is false. Enter a new secret and "
+        "roll it out.",
+        "pushes show a secret that two versions claim: one of the proofs is false. Enter a new secret and "
+        "roll it out.",
+        count,
+    )
+    return Need("danger", "danger", count, sentence, f"{reverse('failed_pushes')}?code={code.value}", [])
 
 
 def _unproven() -> Need:

@@ -141,3 +141,11 @@ def test_a_failure_whose_file_holds_the_version_says_so(as_helpdesk: Client) -> 
         proof="recognized",
     )
     assert sentence in as_helpdesk.get(url).content.decode()
+
+
+def test_one_digest_for_two_versions_is_an_alarm(as_admin: Client) -> None:
+    push = make_rollout(containers=["web1"]).pushes.get()
+    finish(push, state="failed", code="digest_ambiguous")
+    page = as_admin.get("/").content.decode()
+    assert "1 push shows a secret that two versions claim" in page
+    assert f"{reverse('failed_pushes')}?code=digest_ambiguous" in page
