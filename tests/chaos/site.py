@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,12 +127,14 @@ class Site:
 
     def writes(self) -> list[Write]:
         """Every write of an account, in its order, from the container's own log."""
-        found: dict[int, Write] = {}
+        found: dict[tuple[int, int], Write] = {}
+        calls: Counter[int] = Counter()  # a process id comes again after some 30,000 processes
         for event in self.events:
+            calls[int(str(event["pid"]))] += event["event"] == "started"
             wrote = event.get("gate") == nlserver.WRITTEN or event.get("exit") == 0
             if wrote and event["action"] == "setimsoauth":
                 write = Write(str(event["instance"]), str(event["fingerprint"]), int(str(event["pid"])))
-                found.setdefault(write.pid, write)
+                found.setdefault((write.pid, calls[write.pid]), write)
         return list(found.values())
 
     def held(self, instance: str) -> Secret | None:

@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from tests.chaos.desk import PushRow
+from tests.chaos.site import Site
 from tests.chaos.truth import Facts, Judgement, contradiction, judge_installation
 
 
@@ -100,3 +101,13 @@ def test_a_torn_file_is_told_and_no_push_to_it_has_succeeded() -> None:
     judgement = judged(facts(6, held=0, is_torn=True), push("failed", "refused_by_nlserver"))
     assert (judgement.torn, judgement.is_clean) == (["mail on one: 7: failed refused_by_nlserver"], True)
     assert judged(facts(6, held=0, is_torn=True), push("succeeded")).wrong
+
+
+def test_a_process_id_that_comes_again_is_another_write() -> None:
+    site = Site.__new__(Site)
+    site.events = [
+        {"event": event, "pid": 7, "action": "setimsoauth", "instance": "first", "fingerprint": name} | more
+        for name in ("one", "two")
+        for event, more in (("started", {}), ("waiting", {"gate": "written"}), ("ended", {"exit": 0}))
+    ]
+    assert [write.secret for write in site.writes()] == ["one", "two"]
