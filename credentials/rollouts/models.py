@@ -228,12 +228,6 @@ class Push(WithChoices):
         return known
 
 
-class AttemptQuerySet(models.QuerySet["Attempt"]):
-    def proofs(self) -> Self:
-        """Attempts after which the file was known to hold their version, whatever became of the reload."""
-        return self.filter(proof__in=HOLDING)
-
-
 class Attempt(WithChoices):
     """One try of a push. The row is written before the connection opens; once finished it never changes."""
 
@@ -287,8 +281,6 @@ class Attempt(WithChoices):
     build = models.PositiveIntegerField(_("build"), null=True)
     host_key = models.CharField(_("host key"), max_length=60, blank=True)
     notes = models.JSONField(default=list)
-
-    objects = AttemptQuerySet.as_manager()
 
     class Meta:
         ordering = ["push", "number"]
