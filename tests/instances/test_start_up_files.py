@@ -351,7 +351,9 @@ def staged(become: nlserver.Become, shell: str, profile: str, variables: dict[st
         ):
             yield Stage(container, server, login, become, folder, (own,))
     finally:
-        shutil.rmtree(folder)
+        # What the start-up files left running still writes by its old name: move the folder from under it.
+        gone = folder.rename(f"{folder}-gone")
+        shutil.rmtree(gone)
 
 
 NOISY = r"""
