@@ -26,7 +26,7 @@ from tests.rollouts.model.container import HONEST, Nlserver, Process, Site
 from tests.rollouts.model.promises import DOUBTS
 from tests.rollouts.model.world import PERSON, World
 
-ROTATIONS = int(os.environ.get("LIARS_ROTATIONS") or 0) or 16
+ROTATIONS = int(os.environ.get("LIARS_ROTATIONS") or 0) or 14
 """In each of the four kinds of worlds."""
 SEED = int(os.environ.get("LIARS_SEED") or 1)
 LIARS = [each for each in Nlserver if each not in HONEST and each != Nlserver.ENCRYPTS_ANEW]
