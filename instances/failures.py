@@ -39,6 +39,7 @@ class Code(models.TextChoices):
     INPUT_NOT_PRIVATE = "input_not_private", _("Something else reads what the portal sends")
     BUSY = "busy", _("Another change is running on the container")
     NEWER_PUSH = "newer_push", _("A newer push was already made")
+    OTHER_PORTAL = "other_portal", _("Another portal pushes to this installation")
     TOO_LATE = "too_late", _("The values came too late")
     NOT_HANDED_OVER = "not_handed_over", _("The values did not reach nlserver")
     REFUSED_BY_NLSERVER = "refused_by_nlserver", _("Refused by nlserver")
@@ -281,6 +282,17 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.NEWER_PUSH: Explanation(
         _("The container already carries a newer push of this instance, so this older one was refused."),
         _("Look at the newest rollout of this account; this push needs nothing more."),
+    ),
+    Code.OTHER_PORTAL: Explanation(
+        _(
+            "The container keeps who pushed to this installation last, and it was not this portal as it is "
+            "now: it was another portal, a copy of this one, or this one before a backup was restored. The "
+            "portal leaves what it wrote as it is."
+        ),
+        _(
+            "Ask an admin to find out who else pushes there. If this portal is the right one, an admin takes "
+            "over the installation on the container's page; then retry."
+        ),
     ),
     Code.TOO_LATE: Explanation(
         _("The portal was too slow to send the values, so the container refused them. Nothing was changed."),

@@ -309,6 +309,51 @@ class Installation(models.Model):
         return self.observed_build is not None and self.observed_build < MIN_BUILD
 
 
+class PortalIdentity(models.Model):
+    """This portal's own id, which containers keep with what it wrote. One row, made when the database is.
+
+    It is no secret, and a restored portal has the same one.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    value = models.CharField(max_length=32)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="portal_identity_once")]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class OtherPortal(models.Model):
+    """An installation that this portal found in another one's hands, until it has written there itself."""
+
+    installation = models.OneToOneField(
+        Installation, models.CASCADE, primary_key=True, related_name="other_portal"
+    )
+    last = models.CharField(max_length=64)
+    """Who pushed there last: a portal's id, or the two numbers of a push that this portal never made."""
+    seen = models.DateTimeField(_("seen"))
+    taken_over = models.CharField(max_length=64, blank=True)
+    """The one that an admin decided against: equal to `last` while the decision holds."""
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.last} on {self.installation}"
+
+    @property
+    def is_portal(self) -> bool:
+        """True where it named itself; False where only a push of an unknown number is there."""
+        return "." not in self.last
+
+    @property
+    def is_taken_over(self) -> bool:
+        return self.last == self.taken_over
+
+
 class PendingUpload(ShortLived):
     """An inventory file that somebody uploaded and has not confirmed yet."""
 

@@ -3,6 +3,10 @@
 # stdin, after this script said that it is ready. Before it comes a harmless line, which `hear` sends back.
 #
 #   sh -c '<this text>' portal <nonce> apply|look <instance> <root> <fence> <attempt> <flags> <limit> [user]
+#      [portal] [over]
+#
+# `portal` is the id of the portal that speaks, and is kept with what it wrote. Where another one wrote last,
+# nothing is sent, unless an admin gave that one's id as `over` (or the number of a push that nobody knows).
 #
 # It answers with lines `PORTAL <nonce> key=value`; everything else on stdout is noise, or nlserver speaking.
 # Exit: 0 done, 90 not ready, 93 busy, 94 late, 95 a newer conversation was here, 96 bad arguments,
@@ -36,6 +40,7 @@ unset BASH_ENV ENV SSH_CLIENT SSH2_CLIENT TMOUT
 unset line heard each text result found pair value told digested environment kept
 
 nonce=$1 mode=$2 instance=$3 root=$4 fence=$5 attempt=$6 flags=$7 limit=$8 user=${9:-neolane}
+portal=${10-} over=${11-}
 letters=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 digits=0123456789
 READY_SECONDS=30
@@ -77,6 +82,8 @@ check_arguments() {
     check_number attempt "$attempt"
     check_number limit "$limit"
     case $user in '' | -* | *[!$letters${digits}._-]*) stop 96 argument=user ;; esac
+    case $portal in *[!$letters$digits]*) stop 96 argument=portal ;; esac
+    case $over in *[!$letters$digits.]*) stop 96 argument=over ;; esac
 }
 
 check_number() {
@@ -475,17 +482,49 @@ take_lock() {
     done
 }
 
-# Only what is newer than everything seen may write; a look may repeat its own number. Stored before nlserver
-# runs: after a look no conversation that still waits for its line can write any more.
-pass_fence() {
-    seen_fence=0 seen_attempt=0
+# read_fence: who was here last, as two numbers on the first line, and on the second one the id of its portal
+# (older releases wrote none).
+read_fence() {
+    seen_fence=0 seen_attempt=0 seen_portal=
     if [ -f "$state/$instance.fence" ]; then
-        IFS=' ' read -r seen_fence seen_attempt <"$state/$instance.fence"
+        {
+            IFS=' ' read -r seen_fence seen_attempt
+            IFS= read -r seen_portal
+        } <"$state/$instance.fence"
     fi
     case $seen_fence in '' | *[!$digits]*) seen_fence=0 ;; esac
     case $seen_attempt in '' | *[!$digits]*) seen_attempt=0 ;; esac
-    is_newer || stop 95 "newer=$seen_fence $seen_attempt"
-    store fence "$fence $attempt" || stop 90 state=unwritable
+    case $seen_portal in *[!$letters$digits]*) seen_portal=garbled ;; esac
+}
+
+is_elsewhere() {
+    case $seen_portal in '' | "$portal" | "$over") return 1 ;; esac
+}
+
+# The account is not even asked for where another portal wrote last. A look goes on: it only reads there.
+check_portal() {
+    read_fence
+    is_elsewhere || return 0
+    say "elsewhere=$seen_portal"
+    [ "$mode" = look ] || leave 90
+}
+
+# Only what is newer than everything seen may write; a look may repeat its own number. Stored before nlserver
+# runs: after a look no conversation that still waits for its line can write any more. (Where another portal
+# wrote last, that one's id shuts it out.) What an admin took over has no say any more.
+pass_fence() {
+    read_fence
+    if is_elsewhere; then
+        [ "$mode" != look ] || return 0
+        stop 95 "elsewhere=$seen_portal"
+    fi
+    is_taken_over || is_newer || stop 95 "newer=$seen_fence $seen_attempt"
+    store fence "$fence $attempt${portal:+$newline$portal}" || stop 90 state=unwritable
+}
+
+is_taken_over() {
+    [ -n "$over" ] || return
+    case $over in "$portal") return 1 ;; "$seen_portal" | "$seen_fence.$seen_attempt") ;; *) return 1 ;; esac
 }
 
 is_newer() {
@@ -580,6 +619,7 @@ find_nlserver
 cd "$base" || leave 90
 check_config
 check_state
+check_portal
 find_environment
 "$mode"
 say done=yes

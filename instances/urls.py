@@ -13,6 +13,11 @@ urlpatterns: list[URLPattern] = [
     path("instances/import/", views_import.inventory_import, name="inventory_import"),
     path("instances/import/template.csv", views_import.inventory_template, name="inventory_template"),
     path("instances/import/<uuid:upload>/", views_import.inventory_preview, name="inventory_preview"),
+    path(
+        "installations/<uuid:pk>/take-over/",
+        views_containers.installation_take_over,
+        name="installation_take_over",
+    ),
     path("installations/<uuid:pk>/remove/", views.installation_remove, name="installation_remove"),
     path("containers/", views_containers.container_list, name="containers"),
     path("containers/add/", views_containers.container_add, name="container_add"),

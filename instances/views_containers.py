@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from instances import host_keys, inventory, jump_hosts, portal_key, ssh
+from instances import host_keys, inventory, jump_hosts, other_portals, portal_key, ssh
 from instances.editing import is_saved
 from instances.forms import ContainerFilter, ContainerForm, HostKeyApproval
-from instances.models import Container, HostKey
+from instances.models import Container, HostKey, Installation, OtherPortal
 from portal.audit.models import Actor
 
 PAGE = 25
@@ -75,11 +75,35 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "host_key_state": host_keys.state_of(keys),
         "expected": getattr(container, "expected_host_key", None),
         "is_busy": is_busy,
+        "others": _others(container),
+        "own_id": other_portals.own_id(),
         "campaign_user": settings.CAMPAIGN_USER,
         "user_differs": container.become == "none" and container.login != settings.CAMPAIGN_USER,
         "approval": HostKeyApproval(),
     }
     return render(request, "instances/container_detail.html", context)
+
+
+def _others(container: Container) -> list[OtherPortal]:
+    """The installations on this container that another portal holds."""
+    rows = OtherPortal.objects.filter(installation__container=container)
+    return list(rows.select_related("installation__instance").order_by("installation__instance__name"))
+
+
+@require_POST
+@permission_required("instances.change_inventory", raise_exception=True)
+def installation_take_over(request: HttpRequest, pk: UUID) -> HttpResponse:
+    installation = get_object_or_404(Installation.objects.select_related("instance", "container"), pk=pk)
+    last = request.POST.get("last", "")
+    try:
+        other_portals.take_over(installation=installation, last=last, actor=Actor.of(request))
+    except other_portals.NoLongerThere:
+        text = _("Nothing was taken over: somebody pushed to %s after you opened the page. Look at it again.")
+        messages.error(request, text % installation.instance)
+    else:
+        text = _("The next push of this portal goes to %s. Retry the failed push, or start a rollout.")
+        messages.success(request, text % installation.instance)
+    return redirect("container", pk=installation.container_id)
 
 
 @require_http_methods(["GET", "POST"])

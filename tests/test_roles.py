@@ -142,6 +142,7 @@ PAGES: dict[str, Page] = {
     "instance_edit": Page("A", "A", an_instance),
     "installation_add": Page("A", "A", an_instance),
     "installation_remove": Page("A", "A", an_installation),
+    "installation_take_over": Page(None, "A", an_installation),
     "inventory_import": Page("A", "A"),
     "inventory_template": Page("A", None),
     "inventory_preview": Page("A", "A", an_upload),

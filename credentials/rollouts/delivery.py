@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
-from django.db.models import Case, When
+from django.db.models import Case, Subquery, When
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
@@ -25,11 +25,11 @@ from credentials import services
 from credentials.keyring import UnreadableSecret
 from credentials.rollouts import proof
 from credentials.rollouts.lease import Lease, LeaseLost
-from credentials.rollouts.models import Attempt, Push, last_attempt_number
+from credentials.rollouts.models import Attempt, Push, Rollout, last_attempt_number
 from credentials.rollouts.settlement import PORTAL, SENT, Outcome, settle, settle_abandoned
-from instances import host_keys, jump_hosts, nlserver, policy, portal_key, redaction, ssh
+from instances import host_keys, jump_hosts, nlserver, other_portals, policy, portal_key, redaction, ssh
 from instances.failures import Code
-from instances.models import Container, Installation
+from instances.models import Container, Installation, PortalIdentity
 from portal import database
 from portal.logs import bound
 from portal.plaintext import Secret, cut_out
@@ -167,6 +167,7 @@ class Evidence:
     build: int = 0
     host_key: str = ""
     notes: list[str] = field(default_factory=list)
+    other_portal: str = ""
     via: str = ""
 
     def say(self, output: bytes, secrets: Iterable[Secret]) -> None:
@@ -178,6 +179,12 @@ class Evidence:
         """Remember a key that is known from nowhere else: a jump host's are not kept with the container's."""
         if isinstance(error, ssh.JumpHostKeyChanged):
             self.notes = [f"the jump host showed {error.offered.fingerprint}"]
+
+    def meet(self, last: str) -> None:
+        """Remember who else pushed to the installation, if anybody did."""
+        if last:
+            self.other_portal = last
+            self.notes = [*self.notes, f"the last push there was by {last}"]
 
     def keep(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
         """Remember the file as it was at the end, if it was read at all."""
@@ -242,13 +249,19 @@ def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None
 
 
 def _first_at_hand(container_id: uuid.UUID) -> Push | None:
-    related = ("rollout__secret__account", "installation__instance__assignment", "container__jump_host")
+    related = (
+        "rollout__secret__account",
+        "installation__instance__assignment",
+        "installation__other_portal",
+        "container__jump_host",
+    )
     # Unknown ones before queued ones: a look takes moments, and whoever asked waits for its answer.
     rank = Case(When(state=Push.State.RUNNING, then=0), When(state=Push.State.UNKNOWN, then=1), default=2)
     pushes = Push.objects.at_hand().filter(container=container_id).select_related(*related)
     # A person may retry, and so sign, an unknown push while it is read: hence the lock.
     locked = pushes.order_by(rank, "due").select_for_update(of=("self",))
-    push = locked.annotate(made=last_attempt_number()).first()
+    portal = Subquery(PortalIdentity.objects.values("value")[:1])
+    push = locked.annotate(made=last_attempt_number(), portal=portal).first()
     if push:
         # It is named by it in the audit trail, while everybody else's recording waits.
         push.installation.container = push.container
@@ -269,6 +282,7 @@ def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Ou
         secrets = _secrets(push)
         evidence.say(error.output, secrets)
         evidence.build = error.ready.build
+        evidence.meet(error.ready.elsewhere)
         evidence.see(error.ready.before, secrets)
         return _nothing_sent(attempt, error.code)
     except nlserver.ReportLost as error:
@@ -400,10 +414,18 @@ def _secrets(push: Push) -> list[Secret]:
 def _outcome(verdict: nlserver.Verdict, knowledge: proof.Knowledge, evidence: Evidence) -> Outcome:
     """Say a verdict in a push's own states; to be sent again means queued."""
     evidence.notes = [*verdict.notes, *knowledge.elsewhere]
+    if verdict.last and _is_not_ours(verdict.last):
+        evidence.meet(str(verdict.last))
+        return Outcome(Push.State.FAILED, Code.OTHER_PORTAL, verdict.written)
     state = Push.State.QUEUED if verdict.state == "requeue" else verdict.state
     if verdict.code == Code.DIGEST_AMBIGUOUS:
         logger.error("One digest is proven for two versions.", extra={"digest": evidence.after_digest})
     return Outcome(state, verdict.code, verdict.written, verdict.proof, verdict.again)
+
+
+def _is_not_ours(last: nlserver.Last) -> bool:
+    """Whether somebody else pushed there: a copy of this portal has its id, but numbers of its own."""
+    return bool(last.portal) or not Rollout.objects.filter(fence=last.fence).exists()
 
 
 def _commit_point(push: Push, attempt: Attempt, lease: Lease) -> None:
@@ -419,6 +441,7 @@ def _commit_point(push: Push, attempt: Attempt, lease: Lease) -> None:
 
 def _job(push: Push, attempt_number: int) -> nlserver.Job:
     instance, container = push.installation.instance, push.container
+    other = getattr(push.installation, "other_portal", None)
     return nlserver.Job(
         instance=instance.name,
         install_root=container.install_root,
@@ -428,6 +451,8 @@ def _job(push: Push, attempt_number: int) -> nlserver.Job:
         restart_pipelined=instance.uses_triggers,
         limit=settings.PUSH_COMMAND_LIMIT,
         user=settings.CAMPAIGN_USER,
+        portal=getattr(push, "portal", None) or "",  # an annotation, which the model's type does not know
+        over=other.taken_over if other else "",
     )
 
 
@@ -479,3 +504,7 @@ def _observe(push: Push, evidence: Evidence) -> None:
         }
     if values:
         Installation.objects.filter(pk=push.installation_id).update(observed=Now(), **values)
+    if evidence.other_portal:
+        other_portals.note(push.installation, evidence.other_portal)
+    elif evidence.exit_codes and hasattr(push.installation, "other_portal"):
+        other_portals.forget(push.installation)

@@ -9,6 +9,7 @@ from instances.nlserver.job import SCRIPT, Account, Become, Job, command, review
 from instances.nlserver.report import (
     FileState,
     Journal,
+    Last,
     Look,
     Mark,
     Outcome,
@@ -30,6 +31,7 @@ __all__ = [
     "Job",
     "Journal",
     "Known",
+    "Last",
     "Look",
     "Mark",
     "Outcome",

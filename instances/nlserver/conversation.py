@@ -17,6 +17,7 @@ from instances.nlserver.report import (
     Ready,
     Report,
     Transcript,
+    last_push,
     parse_journal,
     parse_report,
     stopped_by,
@@ -142,6 +143,7 @@ class Conversation:
             build=int(build[1]) if build else 0,
             build_sha=build[2] if build else "",
             before=fields.file_state("before"),
+            elsewhere=fields.last("elsewhere"),
         )
 
     def require_ready(self) -> Ready:
@@ -204,6 +206,7 @@ class Conversation:
             journal=journal,
             journal_unread=journal is None and fields.has("journal"),
             stopped=stopped,
+            last=last_push(fields),
             output=self.output,
         )
 
@@ -226,7 +229,7 @@ def look(connection: ssh.Connection, job: Job, seconds: float = LOOK_SECONDS) ->
 
 def refusal(transcript: Transcript, job: Job, ready: Ready) -> str:
     """Return the failure code of a conversation that must not go on, or an empty string."""
-    code = _missing(transcript, job, ready)
+    code = _missing(transcript, job, ready) or (Code.OTHER_PORTAL if ready.elsewhere else "")
     if code or not transcript.ready:
         return code
     if not ready.build:

@@ -11,6 +11,8 @@ SCRIPT = Path(__file__).parent.with_suffix(".sh")
 INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
+PORTAL = re.compile(r"[A-Za-z0-9]{0,64}")
+OVER = re.compile(r"[A-Za-z0-9]{0,64}|[0-9]{1,15}\.[0-9]{1,15}")
 FOLLOW_UP_SECONDS = 35
 """One reload or restart: 30, and 5 until it is killed."""
 
@@ -24,6 +26,9 @@ class Job:
 
     `fence` and `attempt` order the conversations of an installation: an apply is refused unless its pair is
     higher than every pair seen there; a look may repeat its own. `limit` (seconds) bounds `nlserver config`.
+
+    `portal` is this portal's id, which the container keeps. Where another one's is kept, an apply is refused
+    unless `over` names it: that id, or the pair of the last push there as `fence.attempt`.
     """
 
     instance: str
@@ -35,6 +40,8 @@ class Job:
     restart_pipelined: bool = False
     limit: int = 60
     user: str = "neolane"
+    portal: str = ""
+    over: str = ""
 
     def __post_init__(self) -> None:
         if not INSTANCE.fullmatch(self.instance) or self.instance == "default":
@@ -43,6 +50,8 @@ class Job:
             raise ValueError("not an install root")
         if not USER.fullmatch(self.user) or self.become not in {"none", "sudo", "su"}:
             raise ValueError("not a way to become the user")
+        if not PORTAL.fullmatch(self.portal) or not OVER.fullmatch(self.over):
+            raise ValueError("not the id of a portal")
         if not all(0 <= number < 10**15 for number in (self.fence, self.attempt, self.limit)):
             raise ValueError("a number is out of range")
 
@@ -74,7 +83,8 @@ def command(job: Job, mode: Mode, nonce: str) -> str:
     replaces the login shell, so that none of its traps or functions is left around the script.
     """
     words = [nonce, mode, job.instance, job.install_root, str(job.fence), str(job.attempt), job.flags]
-    inner = shlex.join(["sh", "-c", script(), "portal", *words, str(job.limit), job.user])
+    words += [str(job.limit), job.user, *([job.portal, job.over] if job.portal else [])]
+    inner = shlex.join(["sh", "-c", script(), "portal", *words])
     return f"echo; echo PORTAL {nonce} shell=yes; exec {_become(job, inner)}"
 
 

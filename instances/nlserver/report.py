@@ -117,6 +117,7 @@ def _shapes() -> dict[str, _Shape]:
         "done": shape(17, _YES),
         # These end the conversation, and have no place of their own.
         "state": shape(ANYWHERE, "unwritable"),
+        "elsewhere": shape(ANYWHERE, "[A-Za-z0-9]{1,64}"),
         "line": shape(ANYWHERE, "malformed|unread"),
         "exit": shape(ANYWHERE, "[0-9]{1,3}"),
     }
@@ -246,13 +247,17 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Ready:
-    """What the container said before anything was sent. `build` is 0 where none was recognized."""
+    """What the container said before anything was sent. `build` is 0 where none was recognized.
+
+    `elsewhere` is the id of another portal that wrote last, else empty.
+    """
 
     user: str = ""
     nlserver: str = ""
     build: int = 0
     build_sha: str = ""
     before: FileState = field(default_factory=FileState)
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True)
@@ -278,12 +283,25 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Last:
+    """Who pushed last to an installation: another portal by its id, or else a push by its two numbers."""
+
+    portal: str = ""
+    fence: int = 0
+    attempt: int = 0
+
+    def __str__(self) -> str:
+        return self.portal or f"{self.fence}.{self.attempt}"
+
+
+@dataclass(frozen=True)
 class Report:
     """The end of a conversation: three readings of the file, and what the steps between them ended with.
 
     `held` is the file under the lock, just before nlserver ran; `written` as nlserver left it, `after` at the
     end. `took` is how long nlserver ran, in whole seconds. `stopped` is the code of a conversation that ended
-    by itself before nlserver ran, else empty. `output` is unredacted.
+    by itself before nlserver ran, else empty. `last` is the push that was there, where it stopped this one.
+    `output` is unredacted.
     """
 
     job: Job
@@ -293,6 +311,7 @@ class Report:
     after: FileState = field(default_factory=FileState)
     took: int | None = None
     stopped: str = ""
+    last: Last | None = None
     output: bytes = b""
 
     @property
@@ -327,7 +346,7 @@ class Journal:
 class Look:
     """The container's file and journal, with no older conversation able to write any more.
 
-    `journal_unread`: there is one, but it is not understood.
+    `journal_unread`: there is one, but it is not understood. `last`: see `Report`.
     """
 
     job: Job
@@ -336,6 +355,7 @@ class Look:
     journal: Journal | None = None
     journal_unread: bool = False
     stopped: str = ""
+    last: Last | None = None
     output: bytes = b""
 
 
@@ -344,6 +364,7 @@ def stopped_by(fields: Fields, status: int | None) -> str:
     signs = (
         (fields.has("late"), Code.TOO_LATE),
         (fields.has("busy"), Code.BUSY),
+        (fields.has("elsewhere"), Code.OTHER_PORTAL),
         (fields.has("newer"), Code.NEWER_PUSH),
         (fields.last("state") == "unwritable", Code.NOT_WRITABLE),
         (fields.last("line") == "malformed", Code.CONNECTION_LOST),
@@ -351,6 +372,14 @@ def stopped_by(fields: Fields, status: int | None) -> str:
         (status in {97, 98} and not fields.has("held.read"), Code.CONNECTION_LOST),
     )
     return next((code for sign, code in signs if sign), "")
+
+
+def last_push(fields: Fields) -> Last | None:
+    """Who was there before, where that stopped the conversation."""
+    if fields.has("elsewhere"):
+        return Last(portal=fields.last("elsewhere"))
+    numbers = fields.last("newer").split()
+    return Last(fence=int(numbers[0]), attempt=int(numbers[1])) if numbers else None
 
 
 def parse_report(transcript: Transcript, job: Job, status: int | None) -> Report | None:
@@ -372,6 +401,7 @@ def parse_report(transcript: Transcript, job: Job, status: int | None) -> Report
         took=fields.number("took.config"),
         after=fields.file_state("after"),
         stopped=stopped,
+        last=last_push(fields),
         output=transcript.output.text(),
     )
 

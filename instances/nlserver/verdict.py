@@ -11,7 +11,7 @@ from typing import Literal
 
 from instances.failures import Code
 from instances.nlserver.job import Account, Job
-from instances.nlserver.report import FileState, Journal, Look, Mark, Outcome, Report
+from instances.nlserver.report import FileState, Journal, Last, Look, Mark, Outcome, Report
 
 KILLED = frozenset({137, 143})
 """Exit codes of a shell whose command died of SIGKILL or SIGTERM; also GNU timeout's, past its limit."""
@@ -23,6 +23,7 @@ Proof = Literal["", "changed", "repeated", "recognized", "candidate"]
 `changed`: the digest changed while nlserver ran. `repeated`: it did so in an attempt that was cut off, and a
 clean one left it as it was. `recognized`: the digest was proven before. `candidate`: changed, not confirmed.
 """
+State = Literal["succeeded", "failed", "unknown", "requeue", "superseded"]
 ROOT: tuple[Proof, ...] = ("changed", "repeated")
 
 
@@ -50,15 +51,16 @@ class Verdict:
     `requeue` as a state: nlserver cannot have run, or changed nothing; push the same values again. `again`:
     failed, but to be sent once more without a person. `final`: False where the file may still be written
     although nlserver has ended, so that it has to be read once more before this counts.
-    `notes`: "jwt" if a JWT key is still in the file.
+    `last`: who pushed there later, where that decided. `notes`: "jwt" if a JWT key is still in the file.
     """
 
-    state: Literal["succeeded", "failed", "unknown", "requeue", "superseded"]
+    state: State
     code: str = ""
     written: bool | None = None
     proof: Proof = ""
     again: bool = False
     final: bool = True
+    last: Last | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -106,7 +108,8 @@ def judge(report: Report, account: Account, known: Known = NOTHING_KNOWN) -> Ver
     """Judge a report; `known` is about the digest of its last reading."""
     if report.stopped:
         newer = report.stopped == Code.NEWER_PUSH
-        return Verdict("superseded" if newer else "failed", report.stopped, written=False)
+        state: State = "superseded" if newer else "failed"
+        return Verdict(state, report.stopped, written=False, last=report.last)
     seen = _Seen(
         report.job,
         report.outcome,
@@ -243,8 +246,13 @@ def judge_again(report: Report, found: Look, account: Account, known: Known = NO
 
 def _overtaken(found: Look, order: tuple[int, int]) -> Verdict | None:
     """The verdict of a look that says nothing about the conversation `order`, else None."""
-    if (found.journal and found.journal.order > order) or found.stopped == Code.NEWER_PUSH:
-        return Verdict("superseded", Code.NEWER_PUSH)
+    if found.last and found.last.portal:
+        # What it left says nothing about our conversation, whose values it may have replaced.
+        return Verdict("failed", Code.OTHER_PORTAL, last=found.last)
+    if found.stopped == Code.NEWER_PUSH:
+        return Verdict("superseded", Code.NEWER_PUSH, last=found.last)
+    if found.journal and found.journal.order > order:
+        return Verdict("superseded", Code.NEWER_PUSH, last=Last("", *found.journal.order))
     if found.journal_unread:
         return Verdict("unknown", Code.JOURNAL_NOT_UNDERSTOOD)
     return Verdict("unknown", found.stopped) if found.stopped else None

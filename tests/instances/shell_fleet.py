@@ -193,6 +193,8 @@ def argv(
     limit: object = 10,
     instance: str | None = None,
     script: str = "",
+    portal: str = "",
+    over: str = "",
 ) -> list[str]:
     """The command that runs the script in a shell, as the login shell would."""
     for program in SHELLS[shell][:1]:
@@ -200,6 +202,7 @@ def argv(
     name = container.instance if instance is None else instance
     words: Sequence[object] = (
         NONCE, mode, name, container.root, fence, attempt, flags, limit, container.user,
+        portal, over,
     )  # fmt: skip
     return [*SHELLS[shell], "-c", script or nlserver.script(), "portal", *map(str, words)]
 

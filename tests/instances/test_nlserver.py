@@ -40,7 +40,16 @@ class TestJob:
             job(install_root=root)
 
     @pytest.mark.parametrize(
-        "changes", [{"become": "doas"}, {"user": "-u"}, {"user": "a b"}, {"fence": -1}, {"limit": 10**15}]
+        "changes",
+        [
+            {"become": "doas"},
+            {"user": "-u"},
+            {"user": "a b"},
+            {"fence": -1},
+            {"limit": 10**15},
+            {"portal": "-x"},
+            {"over": "a b"},
+        ],
     )
     def test_other_bad_values_are_refused(self, changes: dict[str, object]) -> None:
         with pytest.raises(ValueError, match=r"become|number"):
@@ -68,6 +77,10 @@ class TestCommand:
 
     def test_logged_in_as_the_user_the_script_runs_at_once(self) -> None:
         assert self.words("none") == ["sh", "-c", nlserver.script(), *self.EXPECTED]
+
+    def test_the_portal_and_whom_it_takes_over_come_last(self) -> None:
+        found = nlserver.command(job(portal="ours", over="7.1"), "apply", NONCE)
+        assert shlex.split(found)[-3:] == ["neolane", "ours", "7.1"]
 
     def test_through_sudo(self) -> None:
         words = self.words("sudo")

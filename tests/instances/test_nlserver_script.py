@@ -377,6 +377,56 @@ def test_a_damaged_fence_counts_as_none(shell: str, container: ShellContainer) -
     assert converse(argv(shell, container)).exit_status == 0
 
 
+def test_who_pushed_is_kept_and_another_portal_is_not_even_asked_for_the_line(
+    shell: str, container: ShellContainer
+) -> None:
+    assert converse(argv(shell, container, fence=7, portal="ours")).exit_status == 0
+    assert (container.state / "prod1.fence").read_text() == "7 1\nours\n"
+    reply = converse(argv(shell, container, fence=8, portal="theirs"))
+    assert (reply.exit_status, reply.said("elsewhere"), reply.said("listening")) == (90, "ours", "")
+    assert len([call for call in container.calls() if "-instance:prod1" in call]) == 1
+
+
+def test_another_portal_that_came_meanwhile_is_noticed_under_the_lock(
+    shell: str, container: ShellContainer
+) -> None:
+    with started(argv(shell, container, fence=8, portal="ours")) as waiting:
+        read_until(waiting, b"ready")
+        assert converse(argv(shell, container, fence=7, portal="theirs")).exit_status == 0
+        output, _ = waiting.communicate(LINE)
+        assert (b"elsewhere=theirs" in output, waiting.returncode) == (True, 95)
+    assert container.noted("fence") == "theirs"
+
+
+def test_a_look_reads_what_another_portal_holds_and_leaves_it_its_own(
+    shell: str, container: ShellContainer
+) -> None:
+    converse(argv(shell, container, fence=7, portal="theirs"))
+    reply = converse(argv(shell, container, mode="look", fence=8, portal="ours"), b"")
+    assert (reply.exit_status, reply.said("elsewhere"), reply.said("after.read")) == (0, "theirs", "yes")
+    assert container.noted("fence") == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("over", "passes"), [("theirs", True), ("9999.1", True), ("9999.2", False), ("others", False)]
+)
+def test_what_an_admin_took_over_has_no_say_any_more(
+    shell: str, container: ShellContainer, over: str, passes: bool
+) -> None:
+    portal = "theirs" if over in ("theirs", "others") else "ours"
+    converse(argv(shell, container, fence=9999, portal=portal))
+    with started(argv(shell, container, fence=7, portal="ours", over=over)) as older:
+        if passes:
+            read_until(older, b"ready")
+        reply = converse(argv(shell, container, fence=8, portal="ours", over=over))
+        assert (reply.exit_status == 0) is passes
+        # The decision counts once: afterwards the numbers do again.
+        output, _ = older.communicate(LINE)
+        assert older.returncode == (95 if passes or portal == "ours" else 90)
+        assert (b"newer=8 1" in output) is passes
+    assert container.noted("fence") == ("ours" if passes else portal)
+
+
 def test_after_a_look_no_older_conversation_can_write(shell: str, container: ShellContainer) -> None:
     with started(argv(shell, container, attempt=1)) as waiting:
         read_until(waiting, b"ready")

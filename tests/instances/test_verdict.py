@@ -7,7 +7,19 @@ import pytest
 
 from instances import nlserver
 from instances.failures import Code
-from instances.nlserver import FileState, Job, Journal, Known, Look, Mark, Outcome, Ready, Report, Verdict
+from instances.nlserver import (
+    FileState,
+    Job,
+    Journal,
+    Known,
+    Last,
+    Look,
+    Mark,
+    Outcome,
+    Ready,
+    Report,
+    Verdict,
+)
 from tests.instances.shell_fleet import ACCOUNT
 
 OLD, NEW, THIRD = "0" * 64, "1" * 64, "2" * 64
@@ -204,6 +216,10 @@ def mark(*digests: str) -> Mark:
     return Mark(True, frozenset(digests))
 
 
+def newer(fence: int, attempt: int) -> Verdict:
+    return Verdict("superseded", Code.NEWER_PUSH, last=Last("", fence, attempt))
+
+
 def journal(
     stage: str = "done",
     outcome: Outcome = DONE,
@@ -282,8 +298,8 @@ REQUEUE = Verdict("requeue", written=False)
             Verdict("failed", Code.REFUSED_BY_NLSERVER),
         ),
         # somebody else's word, or nobody's
-        (look(file(NEW), journal(pair=(7, 3))), THIS, Verdict("superseded", Code.NEWER_PUSH)),
-        (look(file(NEW), journal(pair=(8, 1))), THIS, Verdict("superseded", Code.NEWER_PUSH)),
+        (look(file(NEW), journal(pair=(7, 3))), THIS, newer(7, 3)),
+        (look(file(NEW), journal(pair=(8, 1))), THIS, newer(8, 1)),
         (look(file(NEW), None, stopped=Code.NEWER_PUSH), THIS, Verdict("superseded", Code.NEWER_PUSH)),
         (look(file(NEW), None, stopped=Code.BUSY), THIS, Verdict("unknown", Code.BUSY)),
         (
@@ -308,10 +324,18 @@ def test_a_look_is_judged(found: Look, known: Known, expected: Verdict) -> None:
         ),
         (look(file(NEW), DID_NOTHING), THIS, Verdict("succeeded", "", True, "recognized")),
         (look(file(NEW), DID_NOTHING), OTHER, Verdict("failed", Code.OTHER_VERSION, False, final=False)),
-        (look(file(NEW), journal(pair=(8, 1))), THIS, Verdict("superseded", Code.NEWER_PUSH)),
+        (look(file(NEW), journal(pair=(8, 1))), THIS, newer(8, 1)),
         (look(file(NEW), None, stopped=Code.BUSY), THIS, Verdict("unknown", Code.BUSY)),
     ],
 )
 def test_a_second_look_is_judged_like_the_report(found: Look, known: Known, expected: Verdict) -> None:
     """nlserver did nothing, as far as its report could tell; the look shows what came later."""
     assert nlserver.judge_again(steady(*SAME), found, ACCOUNT, known) == expected
+
+
+@pytest.mark.parametrize("known", [Known(), THIS, CANDIDATE])
+def test_what_another_portal_left_says_nothing_about_our_push(known: Known) -> None:
+    found = replace(look(file(NEW), journal(pair=(7, 2))), last=Last(portal="theirs"))
+    verdict = nlserver.judge_look(found, ACCOUNT, OLD, 7, 2, known)
+    assert (verdict.state, verdict.code, verdict.proof) == ("failed", Code.OTHER_PORTAL, "")
+    assert verdict.last == Last(portal="theirs")

@@ -121,9 +121,9 @@ def test_lines_of_another_conversation_are_noise(make_site: MakeSite, start: Sta
             "journal_not_understood",
         ),
         ("{fence} 1 done in=another form=altogether", "unknown", "journal_not_understood"),
-        ("9999999999999 1 done config=0 reload=0 restart=- errors=0", "superseded", "newer_push"),
+        ("9999999999999 1 done config=0 reload=0 restart=- errors=0", "failed", "other_portal"),
     ],
-    ids=["first release", "half of a line", "another form", "a newer push"],
+    ids=["first release", "half of a line", "another form", "a push that nobody made"],
 )
 def test_a_journal_is_believed_only_in_a_form_that_is_known(
     make_site: MakeSite, start: Start, monkeypatch: pytest.MonkeyPatch, journal: str, state: str, code: str
