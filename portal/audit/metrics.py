@@ -22,6 +22,9 @@ def figures() -> Iterator[Metric]:
     at, intact = (last.at.timestamp(), last.details.get("intact") is True) if last else (None, None)
     yield gauge("audit_verified_timestamp_seconds", "When the audit trail was last verified.", at)
     yield gauge("audit_intact", "1 if the last verification found the audit trail intact.", intact)
+    saved = AuditEvent.objects.filter(action="portal.backed_up").order_by("-seq").first()
+    saved_at = saved.at.timestamp() if saved else None
+    yield gauge("backup_timestamp_seconds", "When the `backup` command last saved the database.", saved_at)
     yield gauge(
         "audit_sealed_breaks",
         "Breaks of the audit trail that somebody sealed.",

@@ -1,6 +1,7 @@
 """What the portal itself cannot do without: its database, up to date, and its broker."""
 
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 
 from celery import current_app
@@ -8,8 +9,10 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from prometheus_client import Metric
 
-from portal.health.readiness import ready_if
+from portal.health.metrics import collector, gauge
+from portal.health.readiness import is_ready, ready_if
 
 
 class NotReady(Exception):
@@ -42,3 +45,9 @@ def broker_answers() -> None:
         if broker.transport_cls == "filesystem":
             with tempfile.TemporaryFile(dir=settings.QUEUE) as file:
                 file.write(b"ready?")
+
+
+@collector("broker")
+def figures() -> Iterator[Metric]:
+    """Workers that have lost their broker still beat, so only asking it shows that it is away."""
+    yield gauge("broker_up", "1 if the queue of messages could be reached.", is_ready("broker"))

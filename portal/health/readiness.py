@@ -30,6 +30,11 @@ def states() -> dict[str, str]:
     return {name: _state(name, answer, deadline) for name, answer in running.items()}
 
 
+def is_ready(name: str) -> bool:
+    """Run the check of this name alone, with the same patience."""
+    return _state(name, _checks[name].start(), time.monotonic() + PATIENCE) == "ok"
+
+
 def _state(name: str, answer: "Future[None]", deadline: float) -> str:
     try:
         error = answer.exception(max(0.0, deadline - time.monotonic()))

@@ -29,10 +29,12 @@ WELL = {
     "portal_audit_sealed_breaks": 0,
     "portal_append_only_protected": 1,
     "portal_scrape_seconds": 0.1,
+    "portal_broker_up": 1,
+    "portal_installations_of_other_portals": 0,
 }
 RECONCILED = "portal_reconciler_last_run_timestamp_seconds"
 VERIFIED = "portal_audit_verified_timestamp_seconds"
-REFUSED = '{state="superseded",code="newer_push"}'
+SAVED = "portal_backup_timestamp_seconds"
 
 
 def for_ever(value: float) -> str:
@@ -53,7 +55,7 @@ class Case:
     def test(self) -> dict[str, object]:
         """Return the case as promtool reads it."""
         well = {name: for_ever(value) for name, value in WELL.items()}
-        clocks = dict.fromkeys((RECONCILED, VERIFIED), f"0+{60 * STEP}x{STEPS}")
+        clocks = dict.fromkeys((RECONCILED, VERIFIED, SAVED), f"0+{60 * STEP}x{STEPS}")
         series = {**well, **clocks, **self.series}
         return {
             "name": self.name,
@@ -86,7 +88,7 @@ def missing() -> dict[str, str]:
 
 CASES = [
     Case("all is well", ()),
-    Case("nobody answers", set(missing().values()), gone=[*WELL, RECONCILED, VERIFIED]),
+    Case("nobody answers", set(missing().values()), gone=[*WELL, RECONCILED, VERIFIED, SAVED]),
     *[Case(f"{name} is missing", {alert}, gone=[name]) for name, alert in missing().items()],
     value("portal_up", 0, "PortalFiguresMissing"),
     value(RECONCILED, 0, "PortalReconcilerStale"),
@@ -100,11 +102,13 @@ CASES = [
     value("portal_append_only_protected", 0, "PortalAppendOnlyUnprotected"),
     value(VERIFIED, 0, "PortalAuditNotVerified"),
     value("portal_scrape_seconds", 2.1, "PortalScrapeSlow"),
+    value("portal_broker_up", 0, "PortalBrokerAway"),
+    value("portal_installations_of_other_portals", 1, "PortalAnotherPortal"),
+    value(SAVED, 0, "PortalBackupOld"),
     Case(
-        "a container refused a push",
-        {"PortalContainersKnowMore"},
-        series={f"portal_pushes{REFUSED}": f"0+0x{STEPS - 5} 1+0x5"},
-        labels={"state": "superseded", "code": "newer_push"},
+        "a web server that is restarted again and again",
+        {"PortalNoWorkers"},
+        series={"portal_workers": " ".join(["0+0x1 _"] * (STEPS // 3))},
     ),
     Case(
         "a break of the history was sealed",

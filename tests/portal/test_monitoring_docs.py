@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
+from django.db import transaction
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from credentials.rollouts.models import Duty, Push
 from instances.failures import Code
-from portal.audit.models import Actor
+from portal.audit.models import Actor, record
 from portal.audit.services import record_verification
 from portal.audit.verification import verify
 from tests.credentials.rollout_rows import finish, make_rollout
@@ -43,6 +44,8 @@ def test_the_table_has_every_metric_and_no_other(client: Client) -> None:
     finish(make_rollout().pushes.get(), state="succeeded")
     Duty.objects.create(name="reconcile", done="2026-01-31T12:00:00Z")
     record_verification(result=verify(), actor=Actor("a test"))
+    with transaction.atomic():
+        record("portal.backed_up", actor=Actor("a test"))
     families = text_string_to_metric_families(client.get("/metrics").content.decode())
     assert {sample.name for family in families for sample in family.samples} == documented()
 

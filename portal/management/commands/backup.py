@@ -5,7 +5,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from django.core.management.base import CommandError
+from django.db import transaction
 
+from portal.audit.models import record
+from portal.audit.operator import operator
 from portal.backup import BackupError, head, save_database, save_keys
 from portal.no_secrets import Command as SafeCommand
 
@@ -31,6 +34,13 @@ class Command(SafeCommand):
             saved = {"database": str(save_database(folder)), "head": noted}
             if with_keys:
                 saved["keys"] = str(save_keys(with_keys))
+            # After the copy, which is therefore never the proof of itself; monitoring watches its age.
+            details: dict[str, object] = {
+                "file": Path(saved["database"]).name,
+                "with_keys": with_keys is not None,
+            }
+            with transaction.atomic():
+                record("portal.backed_up", actor=operator(), details=details)
         except (BackupError, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(json_module.dumps(saved) if json else _as_text(saved))
