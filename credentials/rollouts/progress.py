@@ -58,6 +58,11 @@ class PushLine:
     """The last one that a person asked for, where a list shows it."""
 
     @property
+    def unknown_since(self) -> datetime | None:
+        """Since when nobody knows the outcome; None where it is known."""
+        return self.push.unknown_since if self.push.state == State.UNKNOWN else None
+
+    @property
     def next_try(self) -> datetime | None:
         """When the portal tries again or looks again by itself."""
         waits = self.push.state in (State.QUEUED, State.UNKNOWN) and self.attempts
