@@ -74,6 +74,12 @@ def _came_to_nothing() -> Q:
     return called_off & (Q(is_written=False) | Q(is_written=None))
 
 
+def is_retried_lately() -> Q:
+    """Whether a person set a push off again, and it has no outcome yet or got one in the last hour."""
+    lately = Q(finished=None) | Q(finished__gte=Now() - Push.RETRIES_SHOWN)
+    return lately & Q(retried__isnull=False)
+
+
 def _is_due() -> Q:
     in_time = Q(due__lte=Now()) | Q(put_off__gt=Now())
     return in_time & Q(state__in=Push.WAITING, container__is_enabled=True)
@@ -134,9 +140,14 @@ class PushQuerySet(models.QuerySet["Push"]):
         return self.filter(sent | looked_at, retried__isnull=False, finished=None)
 
     def retried_lately(self) -> Self:
-        """Pushes that a person set off again: those under way, and those that ended in the last hour."""
-        lately = Q(finished=None) | Q(finished__gte=Now() - Push.RETRIES_SHOWN)
-        return self.filter(lately, retried__isnull=False)
+        """Pushes that a person set off again: those without an outcome, and those that ended in the last hour."""
+        return self.filter(is_retried_lately())
+
+    def waiting_or_retried(self) -> Self:
+        """Pushes that wait for a person, and those retried lately: no retry takes its push out of sight."""
+        waiting = Push.objects.needing_attention().order_by().values("pk")
+        retried = Push.objects.retried_lately().order_by().values("pk")
+        return self.filter(pk__in=waiting.union(retried))
 
     def unproven(self) -> Self:
         """Successes of an earlier release without a proof, where nothing was proven since."""
@@ -263,6 +274,16 @@ class Push(WithChoices):
             and assignment.account_id == secret.account_id
             and instance.is_pushable
         )
+
+    @property
+    def retry_phase(self) -> str:
+        """What became of the last retry by a person: `retrying`, or the state in which it ended; else empty."""
+        if self.retried is None:
+            return ""
+        is_asked_for = self.state == self.State.UNKNOWN and self.cause == Attempt.Cause.RETRY
+        if is_asked_for or self.state in (self.State.QUEUED, self.State.RUNNING):
+            return "retrying"
+        return self.state
 
     @property
     def explanation(self) -> Explanation | None:
