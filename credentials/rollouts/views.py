@@ -42,7 +42,6 @@ from credentials.rollouts.services import (
     look_again,
     obstacles,
     push_again,
-    refusal,
     retry_pushes,
 )
 from instances.failures import Code
@@ -256,7 +255,7 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "form": form,
         "page_obj": page,
         "retries": _retries(push),
-        "refusal": refusal(push),
+        "obstacle": obstacles([push]).get(push.pk),
         "can_look_again": can_look_again(push),
         "is_open": push.state in Push.OPEN,
         "holds_all_the_same": push.state == Push.State.FAILED and _holds(push),
