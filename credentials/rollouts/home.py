@@ -197,8 +197,8 @@ def _too_old() -> Need:
     return _instances(
         Q(observed_build__lt=MIN_BUILD),
         lambda count: ngettext(
-            "instance ran a build below 7.4.1 when it was last seen. A push after the upgrade looks anew.",
-            "instances ran a build below 7.4.1 when they were last seen. A push after the upgrade looks anew.",
+            "instance ran a build below 7.4.1 when last seen. A push after the upgrade looks anew.",
+            "instances ran a build below 7.4.1 when last seen. A push after the upgrade looks anew.",
             count,
         ),
     )

@@ -114,9 +114,9 @@ class PushQuerySet(models.QuerySet["Push"]):
         ).exclude(installation__instance__deployment=Instance.Deployment.HOSTED)
 
     def needing_attention(self) -> Self:
-        """Pushes that wait for a person: this is asked per installation, of its last push that came to something.
+        """Pushes that wait for a person. Asked per installation, of its last push that came to something.
 
-        That push failed or is unknown, or it was superseded or cancelled on the way and left something behind.
+        It failed or is unknown, or was superseded or cancelled on the way and left something behind.
         What was called off before it came to anything hides nothing: an older failure counts again.
         """
         last_one = Push.objects.filter(replaced=False)
@@ -140,7 +140,7 @@ class PushQuerySet(models.QuerySet["Push"]):
         return self.filter(sent | looked_at, retried__isnull=False, finished=None)
 
     def retried_lately(self) -> Self:
-        """Pushes that a person set off again: those without an outcome, and those that ended in the last hour."""
+        """Pushes that a person set off again, without an outcome yet or with one of the last hour."""
         return self.filter(is_retried_lately())
 
     def waiting_or_retried(self) -> Self:
@@ -277,7 +277,7 @@ class Push(WithChoices):
 
     @property
     def retry_phase(self) -> str:
-        """What became of the last retry by a person: `retrying`, or the state in which it ended; else empty."""
+        """What became of the last retry by a person: `retrying`, or how it ended; empty: none."""
         if self.retried is None:
             return ""
         is_asked_for = self.state == self.State.UNKNOWN and self.cause == Attempt.Cause.RETRY

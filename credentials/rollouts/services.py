@@ -267,26 +267,28 @@ def obstacles(pushes: Iterable[Push]) -> dict[uuid.UUID, Obstacle]:
 
 
 def _obstacle(push: Push, *, is_assigned: bool, has_key: bool) -> Obstacle | None:
-    secret = push.rollout.secret
-    if push.replaced:
-        return Obstacle(_("A newer rollout was started for this installation."), "account_rollout")
-    if push.state in (Push.State.CANCELLED, Push.State.SUPERSEDED):
-        return Obstacle(_("It was called off on its way."), "account_rollout")
-    if push.state not in (Push.State.FAILED, Push.State.UNKNOWN):
-        return Obstacle(_("It is neither failed nor unknown."))
-    if secret.account.state != TechnicalAccount.State.ACTIVE:
-        return Obstacle(_("The technical account is no longer active."), "instance")
-    if not push.installation.instance.is_pushable:
-        return Obstacle(_("The instance is hosted by Adobe and never pushed to."), "instance")
-    if not is_assigned:
-        return Obstacle(_("The instance uses another account now."), "instance")
-    if secret.state != ClientSecret.State.CURRENT:
-        return Obstacle(_("Its secret version is no longer the current one."), "account_rollout")
-    if not push.container.is_enabled:
-        return Obstacle(_("The container is switched off in the inventory."), "container")
-    if push.state == Push.State.FAILED and not has_key:
-        return Obstacle(_("No host key of the container is approved: an admin does that first."), "container")
-    return None
+    secret, state, instance = push.rollout.secret, push.state, push.installation.instance
+    is_off = state in (Push.State.CANCELLED, Push.State.SUPERSEDED)
+    is_over = state not in (Push.State.FAILED, Push.State.UNKNOWN)
+    is_active = secret.account.state == TechnicalAccount.State.ACTIVE
+    is_current = secret.state == ClientSecret.State.CURRENT
+    is_locked_out = state == Push.State.FAILED and not has_key  # a look may still be asked for
+    found = (
+        (push.replaced, _("A newer rollout was started for this installation."), "account_rollout"),
+        (is_off, _("It was called off on its way."), "account_rollout"),
+        (is_over, _("It is neither failed nor unknown."), ""),
+        (not is_active, _("The technical account is no longer active."), "instance"),
+        (not instance.is_pushable, _("The instance is hosted by Adobe and never pushed to."), "instance"),
+        (not is_assigned, _("The instance uses another account now."), "instance"),
+        (not is_current, _("Its secret version is no longer the current one."), "account_rollout"),
+        (not push.container.is_enabled, _("The container is switched off in the inventory."), "container"),
+        (
+            is_locked_out,
+            _("No host key of the container is approved: an admin does that first."),
+            "container",
+        ),
+    )
+    return next((Obstacle(text, page) for holds, text, page in found if holds), None)
 
 
 def _requeue(push: Push, actor: Actor, message: str) -> str:

@@ -316,7 +316,7 @@ def _failed_news(request: HttpRequest) -> HttpResponse:
 
 
 def _retries_context(form: FailedPushFilter, shown: Sequence[Push]) -> dict[str, object]:
-    """Return what became of the retries, and what a page has to ask for to learn what becomes of the others."""
+    """Return what became of retries, and the question by which a page learns what becomes of the others."""
     open_ones = [str(push.pk) for push in shown if push.retry_phase == "retrying"]
     retries = retries_of(form.select(Push.objects.retried_lately()))
     asked = QueryDict(mutable=True)

@@ -35,7 +35,7 @@ def tally(progress: Progress) -> str:
 def as_json(rollout: Rollout) -> str:
     """Return the rollout as one JSON object: number, state, and every push.
 
-    Moments are in ISO 8601, in UTC; null where there is none. `next_try` is when the portal sends or looks again.
+    Moments are in ISO 8601, in UTC, or null. At `next_try` the portal sends or looks again.
     """
     pushes = [
         {

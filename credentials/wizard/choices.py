@@ -96,7 +96,7 @@ def select(
 def pushable() -> Q:
     """Return what an installation must fulfil to be chosen; the obstacles below say it in words.
 
-    What was seen there once is no part of it: a server may have been upgraded since, and the push asks it anew.
+    What was seen there once is no part of it: a server may have been upgraded, and the push looks anew.
     """
     is_hosted = Q(instance__deployment=Instance.Deployment.HOSTED)
     return Q(container__is_enabled=True) & ~is_hosted
@@ -268,8 +268,8 @@ def _warning(installation: Installation) -> Promise | None:
     seen = installation.observed
     return format_lazy(
         _(
-            "Build {build} was seen here on {day}: older than 7.4.1 (build 9383). The push looks anew and changes "
-            "nothing if Campaign was not upgraded since."
+            "Build {build} was seen here on {day}: older than 7.4.1 (build 9383). The push looks anew, and "
+            "changes nothing if Campaign was not upgraded since."
         ),
         build=installation.observed_build,
         day=date_format(timezone.localtime(seen), "SHORT_DATETIME_FORMAT") if seen else "—",

@@ -380,9 +380,9 @@ def start_and_cancel_another(push: Push) -> None:
 @pytest.mark.parametrize(
     ("prevent", "reason"),
     [
-        (take_key, "an admin does that first. <a href=\"/containers/"),
-        (take_assignment, "The instance uses another account now. <a href=\"/instances/"),
-        (switch_off, "The container is switched off in the inventory. <a href=\"/containers/"),
+        (take_key, 'an admin does that first. <a href="/containers/'),
+        (take_assignment, 'The instance uses another account now. <a href="/instances/'),
+        (switch_off, 'The container is switched off in the inventory. <a href="/containers/'),
         (start_and_cancel_another, "A newer rollout was started for this installation. Ask an admin"),
     ],
 )
@@ -394,7 +394,9 @@ def test_a_retry_that_cannot_work_is_off_and_says_why(
     assert reason in row
     assert "disabled" in row
     assert f'aria-describedby="why-{three[0].pk}"' in row
-    assert f"Left alone: {three[0].installation}" in retry(as_helpdesk, [three[0]])  # who posts it all the same
+    assert f"Left alone: {three[0].installation}" in retry(
+        as_helpdesk, [three[0]]
+    )  # who posts it all the same
 
 
 def test_an_admin_is_led_to_a_rollout_where_a_retry_cannot_work(as_admin: Client, three: list[Push]) -> None:

@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import DjangoAssertNumQueries, Settings
 
-from credentials.rollouts.models import Attempt, Duty, Push, Rollout
+from credentials.rollouts.models import Duty, Push, Rollout
 from instances.failures import Code
 from instances.models import Container
 from portal.audit.models import Actor, AuditHead

@@ -19,7 +19,6 @@ from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.services import cancel_rollout, retry_pushes, start_rollout
 from credentials.rollouts.settlement import Outcome, settle
 from instances.failures import Code
-from instances.models import Installation
 from tests.credentials.rollout_rows import SOMEBODY, make_account, make_installation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -68,7 +67,8 @@ class Story:
     def step(self) -> None:
         """Let something happen that can happen now."""
         deeds: list[Callable[[], None]] = [
-            *[self.start] * 3, *[self.begin] * 8, *[self.end] * 6, *[self.cancel] * 3, *[self.retry] * 2, self.reassign,
+            *[self.start] * 3, *[self.begin] * 8, *[self.end] * 6, *[self.cancel] * 3,
+            *[self.retry] * 2, self.reassign,
         ]  # fmt: skip
         deed = self.random.choice(deeds)
         (deed if self.is_ours or self.random.random() < 0.5 else self.reassign)()
@@ -167,7 +167,10 @@ class Story:
 
     def _some(self, *, state: str) -> Push | None:
         found = Push.objects.filter(state=state).select_related(
-            "rollout__secret__account", "installation__instance__assignment", "container", "installation__container"
+            "rollout__secret__account",
+            "installation__instance__assignment",
+            "container",
+            "installation__container",
         )
         rows = list(found.order_by("rollout__number", "container__name"))
         return self.random.choice(rows) if rows else None

@@ -130,7 +130,9 @@ def test_a_container_that_answers_to_another_push_is_looked_at_now() -> None:
     other = make_rollout(account="Other", instance="other", containers=["web2"]).pushes.get()
     Push.objects.filter(pk=other.pk).update(container=waits.container)
     other.refresh_from_db()
-    settle(other, attempt_at(other, "push", host_key="SHA256:x"), Outcome(Push.State.FAILED, Code.BUILD_TOO_OLD))
+    settle(
+        other, attempt_at(other, "push", host_key="SHA256:x"), Outcome(Push.State.FAILED, Code.BUILD_TOO_OLD)
+    )
     assert is_due(waits)
 
 

@@ -40,9 +40,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="push",
-            index=models.Index(
-                condition=Q(retried__isnull=False), fields=["finished"], name="push_retried"
-            ),
+            index=models.Index(condition=Q(retried__isnull=False), fields=["finished"], name="push_retried"),
         ),
         migrations.RunPython(since_the_last_report, migrations.RunPython.noop, elidable=True),
     ]
