@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import ProtectedError
+from django.dispatch import Signal
 from django.utils.translation import gettext as _
 
 from instances.models import Container, Installation, Instance, JumpHost
@@ -22,6 +23,8 @@ CONTAINER_FIELDS = (
 )
 JUMP_HOST_FIELDS = ("name", "address", "port", "login", "host_keys")
 Differences = dict[str, list[object]]
+containers_changed = Signal()
+"""Sent with `container_ids`, in the transaction: the way to these containers, or the way in, was edited."""
 
 
 class InventoryError(Exception):
@@ -58,6 +61,7 @@ def save_container(*, container: Container, actor: Actor) -> Container:
     Its host keys stay as they are: another server behind a new address shows as changed, and is blocked.
     """
     _save(container, "container", CONTAINER_FIELDS, actor)
+    containers_changed.send(Container, container_ids=[container.pk])
     return container
 
 
@@ -71,6 +75,8 @@ def switch_container(*, container: Container, is_enabled: bool, actor: Actor) ->
 def save_jump_host(*, jump_host: JumpHost, actor: Actor) -> JumpHost:
     """Store a new or edited jump host; `InventoryError` if name or address are taken."""
     _save(jump_host, "jump_host", JUMP_HOST_FIELDS, actor)
+    reached = list(jump_host.containers.values_list("pk", flat=True))
+    containers_changed.send(JumpHost, container_ids=reached)
     return jump_host
 
 

@@ -19,7 +19,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from instances.inventory import Differences, differences, values
+from instances.inventory import Differences, containers_changed, differences, values
 from instances.inventory_csv import ParsedInventory, Row, RowError
 from instances.models import Container, ExpectedHostKey, Installation, Instance, JumpHost
 from portal.audit.models import Actor, Details, record
@@ -284,6 +284,7 @@ def _write(plan: Plan, progress: Progress) -> None:
             _store(chunk, columns)
             done += len(chunk)
             progress(done, total)
+    containers_changed.send(Container, container_ids=[row.pk for row in _old(plan.containers)])
 
 
 def _new(touched: Iterable[Touched]) -> list[models.Model]:

@@ -15,6 +15,20 @@ function wireCheckAll(all) {
   reflect();
 }
 
+/** Say on a button how many check boxes are ticked: <button data-count="name-of-the-boxes" data-count-none="…"
+ *  data-count-one="…" data-count-many="… %s …">…<span>…</span></button>. Without any it is off. */
+function wireCount(button) {
+  const reflect = () => {
+    const count = button.form.querySelectorAll(`input[name="${CSS.escape(button.dataset.count)}"]:checked`).length;
+    const text = count > 1 ? button.dataset.countMany : count ? button.dataset.countOne : button.dataset.countNone;
+    button.querySelector("span").textContent = text.replace("%s", count);
+    button.disabled = !count;
+  };
+  button.form.addEventListener("change", reflect);
+  document.addEventListener("htmx:afterSettle", reflect);
+  reflect();
+}
+
 /** Copy a text: <button type="button" data-copy="id-of-the-element" data-copied="Copied" hidden>. */
 function wireCopy(button) {
   const label = button.textContent;
@@ -37,6 +51,7 @@ function closeMenus(event) {
 }
 
 document.querySelectorAll("[data-check-all]").forEach(wireCheckAll);
+document.querySelectorAll("[data-count]").forEach(wireCount);
 document.querySelectorAll("[data-copy]").forEach(wireCopy);
 document.addEventListener("click", closeMenus);
 document.addEventListener("keydown", closeMenus);

@@ -8,4 +8,5 @@ class RolloutsConfig(AppConfig):
     label = "rollouts"
 
     def ready(self) -> None:
-        from credentials.rollouts import metrics, reconciler, restored  # noqa: F401  # they connect themselves
+        # they connect themselves
+        from credentials.rollouts import mended, metrics, reconciler, restored  # noqa: F401

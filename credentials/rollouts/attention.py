@@ -9,8 +9,13 @@ MOST = 1000
 
 
 def attention(request: HttpRequest) -> dict[str, int]:
-    """Return the count of failed and unknown pushes, for people who may see them."""
+    """Return how many pushes wait for a person or for the outcome of a retry, for people who may see them.
+
+    A retry alone takes none away: a number that falls at once would say that something was mended.
+    """
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or not user.has_perm("rollouts.view_rollout"):
         return {}
-    return {"attention_count": Push.objects.needing_attention().order_by()[:MOST].count()}
+    waiting = Push.objects.needing_attention().order_by()[:MOST].count()
+    retried = Push.objects.being_retried().exclude(state=Push.State.UNKNOWN)  # counted already
+    return {"attention_count": min(waiting + retried.order_by()[:MOST].count(), MOST)}

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from credentials.models import TechnicalAccount
-from credentials.rollouts.models import Push, Rollout
+from credentials.rollouts.models import Push, Rollout, is_retried_lately
 from instances.failures import Code
 from portal.no_secrets import Form
 
@@ -77,19 +77,20 @@ class FailedPushFilter(AccountFilter):
         choices=[ANY, *((s.value, s.label) for s in (Push.State.FAILED, Push.State.UNKNOWN))],
     )
 
-    LOOKUPS = {
+    PLACES = {
         "account": "rollout__secret__account",
         "instance": "installation__instance__name__icontains",
         "container": "container__name__icontains",
-        "code": "code",
-        "state": "state",
     }
 
     def select(self, pushes: QuerySet[Push]) -> QuerySet[Push]:
-        """Return those of `pushes` that fit."""
+        """Return those of `pushes` that fit; one that was just retried fits whatever its outcome is now."""
         self.is_valid()
-        wanted = {self.LOOKUPS[name]: value for name, value in self.cleaned_data.items() if value}
-        return pushes.filter(Q(**wanted))
+        chosen = {name: value for name, value in self.cleaned_data.items() if value}
+        where = {self.PLACES[name]: value for name, value in chosen.items() if name in self.PLACES}
+        outcome = {name: value for name, value in chosen.items() if name not in self.PLACES}
+        found = pushes.filter(**where)
+        return found.filter(Q(**outcome) | is_retried_lately()) if outcome else found
 
     @property
     def is_narrowed(self) -> bool:

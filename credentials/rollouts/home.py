@@ -186,8 +186,8 @@ def _on_jwt() -> Need:
     return _instances(
         Q(observed_jwt=True),
         lambda count: ngettext(
-            "instance still has a JWT credential, which Adobe switches off.",
-            "instances still have a JWT credential, which Adobe switches off.",
+            "instance had a JWT credential, which Adobe switches off, when it was last seen.",
+            "instances had a JWT credential, which Adobe switches off, when they were last seen.",
             count,
         ),
     )
@@ -197,8 +197,8 @@ def _too_old() -> Need:
     return _instances(
         Q(observed_build__lt=MIN_BUILD),
         lambda count: ngettext(
-            "instance runs a build below 7.4.1, which cannot take an OAuth account.",
-            "instances run a build below 7.4.1, which cannot take an OAuth account.",
+            "instance ran a build below 7.4.1 when last seen. A push after the upgrade looks anew.",
+            "instances ran a build below 7.4.1 when last seen. A push after the upgrade looks anew.",
             count,
         ),
     )

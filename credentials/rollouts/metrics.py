@@ -10,7 +10,7 @@ from django.utils import timezone
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from credentials.rollouts.models import Attempt, Duty, Push, Rollout
+from credentials.rollouts.models import Duty, Push, Rollout
 from instances.models import Container
 from portal.health.metrics import collector, gauge
 
@@ -38,10 +38,8 @@ def delays() -> Iterator[Metric]:
     yield gauge(
         "oldest_due_push_age_seconds", "Since when the oldest due push has waited; 0: none.", _age(due)
     )
-    unknown = Push.objects.filter(state=Push.State.UNKNOWN).order_by()
-    sent = Attempt.objects.filter(push__in=unknown.values("pk"), kind=Attempt.Kind.PUSH).order_by()
-    last_sent = sent.values("push").annotate(last=Max("finished"))
-    since = last_sent.aggregate(oldest=Min("last"))["oldest"]
+    unknown = Push.objects.filter(state=Push.State.UNKNOWN)
+    since = unknown.aggregate(oldest=Min("unknown_since"))["oldest"]
     yield gauge(
         "oldest_unknown_push_age_seconds", "How long the oldest push is unknown; 0: none.", _age(since)
     )

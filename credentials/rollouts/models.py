@@ -66,6 +66,20 @@ def due_in(delay: timedelta = timedelta()) -> dict[str, object]:
     return {"due": Now() + delay if delay else Now(), "put_off": Now()}
 
 
+def _came_to_nothing() -> Q:
+    """Whether a push was called off before it had failed, or may have left anything in a file."""
+    superseded = Q(state=Push.State.SUPERSEDED, code__in=["", Code.NO_LONGER_WANTED])
+    called_off = Q(state=Push.State.CANCELLED) | superseded
+    # `is_written` knows three answers; "not true" must hold for the unknown one as well
+    return called_off & (Q(is_written=False) | Q(is_written=None))
+
+
+def is_retried_lately() -> Q:
+    """Whether a person set a push off again, and it has no outcome yet or got one in the last hour."""
+    lately = Q(finished=None) | Q(finished__gte=Now() - Push.RETRIES_SHOWN)
+    return lately & Q(retried__isnull=False)
+
+
 def _is_due() -> Q:
     in_time = Q(due__lte=Now()) | Q(put_off__gt=Now())
     return in_time & Q(state__in=Push.WAITING, container__is_enabled=True)
@@ -100,8 +114,40 @@ class PushQuerySet(models.QuerySet["Push"]):
         ).exclude(installation__instance__deployment=Instance.Deployment.HOSTED)
 
     def needing_attention(self) -> Self:
-        """Failed and unknown pushes that nothing newer has replaced."""
-        return self.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN], replaced=False)
+        """Pushes that wait for a person. Asked per installation, of its last push that came to something.
+
+        It failed or is unknown, or was superseded or cancelled on the way and left something behind.
+        What was called off before it came to anything hides nothing: an older failure counts again.
+        """
+        last_one = Push.objects.filter(replaced=False)
+        plain = last_one.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN])
+        # Only where the last push was called off is the history asked.
+        called_off = last_one.filter(state__in=[Push.State.CANCELLED, Push.State.SUPERSEDED])
+        earlier = Push.objects.filter(installation=OuterRef("installation")).exclude(_came_to_nothing())
+        before = called_off.annotate(
+            last=Subquery(earlier.order_by("-rollout__fence").values("pk")[:1])
+        ).order_by()
+        # "Not in" on purpose: by the wanted states SQLite would read all pushes that ever failed.
+        settled = [Push.State.SUCCEEDED, *Push.OPEN]
+        left_behind = Push.objects.filter(pk__in=before.values("last")).exclude(state__in=settled)
+        found = plain.order_by().values("pk").union(left_behind.order_by().values("pk"), all=True)
+        return self.filter(pk__in=found)
+
+    def being_retried(self) -> Self:
+        """Pushes that a person set off again and that have no outcome yet."""
+        sent = Q(state__in=[Push.State.QUEUED, Push.State.RUNNING])
+        looked_at = Q(state=Push.State.UNKNOWN, cause=Attempt.Cause.RETRY)
+        return self.filter(sent | looked_at, retried__isnull=False, finished=None)
+
+    def retried_lately(self) -> Self:
+        """Pushes that a person set off again, without an outcome yet or with one of the last hour."""
+        return self.filter(is_retried_lately())
+
+    def waiting_or_retried(self) -> Self:
+        """Pushes that wait for a person, and those retried lately: no retry takes its push out of sight."""
+        waiting = Push.objects.needing_attention().order_by().values("pk")
+        retried = Push.objects.retried_lately().order_by().values("pk")
+        return self.filter(pk__in=waiting.union(retried))
 
     def unproven(self) -> Self:
         """Successes of an earlier release without a proof, where nothing was proven since."""
@@ -137,6 +183,8 @@ class Push(WithChoices):
     WAITING = [State.QUEUED, State.UNKNOWN]
     NO_MORE_TRIES = 10_000
     """In `tries`: more than any list of delays, so that nothing but a person's retry sends this again."""
+    RETRIES_SHOWN = timedelta(hours=1)
+    """For so long the outcome of a retry is shown where it was asked for."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     rollout = models.ForeignKey(Rollout, models.PROTECT, related_name="pushes")
@@ -157,6 +205,10 @@ class Push(WithChoices):
     """Whether it was sent once more by itself since a person asked, for its write was not confirmed."""
     is_unproven = models.BooleanField(default=False)
     """Called succeeded by a release that took a rewritten file for a proof; nothing new is marked so."""
+    unknown_since = models.DateTimeField(_("unknown since"), null=True)
+    """When the report was lost, or a person had a failure looked at again; kept after that was settled."""
+    retried = models.DateTimeField(_("retried"), null=True)
+    """When a person last asked for another try or look."""
     requested = models.DateTimeField(_("requested"), auto_now_add=True)
     finished = models.DateTimeField(_("finished"), null=True)
 
@@ -184,6 +236,14 @@ class Push(WithChoices):
                 name="push_attention",
                 condition=Q(state__in=["failed", "unknown"], replaced=False),
             ),  # the helpdesk's page and the count in the top bar
+            models.Index(
+                fields=["state", "installation"],
+                name="push_called_off",
+                condition=Q(state__in=["cancelled", "superseded"], replaced=False),
+            ),  # likewise: where an older failure may count again
+            models.Index(
+                fields=["finished"], name="push_retried", condition=Q(retried__isnull=False)
+            ),  # likewise: what became of retries
             models.Index(fields=["state", "code"], name="push_by_state"),  # figures for monitoring
             models.Index(fields=["rollout", "finished"], name="push_by_end"),  # likewise: how long it took
             models.Index(
@@ -214,6 +274,16 @@ class Push(WithChoices):
             and assignment.account_id == secret.account_id
             and instance.is_pushable
         )
+
+    @property
+    def retry_phase(self) -> str:
+        """What became of the last retry by a person: `retrying`, or how it ended; empty: none."""
+        if self.retried is None:
+            return ""
+        is_asked_for = self.state == self.State.UNKNOWN and self.cause == Attempt.Cause.RETRY
+        if is_asked_for or self.state in (self.State.QUEUED, self.State.RUNNING):
+            return "retrying"
+        return self.state
 
     @property
     def explanation(self) -> Explanation | None:

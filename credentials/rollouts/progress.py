@@ -1,6 +1,7 @@
 """How far a rollout is: its state, computed from its pushes, and what the attempts of a push add up to."""
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,14 +55,48 @@ class PushLine:
     attempts: int
     seconds: float
     changed: datetime
-    last_retry: Attempt | None = None
-    """The last one that a person asked for, where a list shows it."""
+
+    @property
+    def unknown_since(self) -> datetime | None:
+        """Since when nobody knows the outcome; None where it is known."""
+        return self.push.unknown_since if self.push.state == State.UNKNOWN else None
 
     @property
     def next_try(self) -> datetime | None:
         """When the portal tries again or looks again by itself."""
         waits = self.push.state in (State.QUEUED, State.UNKNOWN) and self.attempts
         return self.push.due if waits else None
+
+
+@dataclass(frozen=True)
+class Retries:
+    """What became of the pushes that people retried lately, counted."""
+
+    under_way: int
+    succeeded: int
+    failed_again: int
+    unknown: int
+    called_off: int
+
+    @property
+    def total(self) -> int:
+        return self.under_way + self.succeeded + self.failed_again + self.unknown + self.called_off
+
+
+def retries_of(pushes: QuerySet[Push]) -> Retries:
+    """Return what became of the retries among these pushes, with one query."""
+    counts: Counter[str] = Counter()
+    rows = pushes.retried_lately().order_by().values_list("state", "cause")  # type: ignore[attr-defined]
+    for state, cause, count in rows.annotate(count=Count("*")):
+        is_asked_for = state == State.UNKNOWN and cause == Attempt.Cause.RETRY
+        counts["retrying" if is_asked_for or state in (State.QUEUED, State.RUNNING) else state] += count
+    return Retries(
+        under_way=counts["retrying"],
+        succeeded=counts[State.SUCCEEDED],
+        failed_again=counts[State.FAILED],
+        unknown=counts[State.UNKNOWN],
+        called_off=counts[State.CANCELLED] + counts[State.SUPERSEDED],
+    )
 
 
 def progress_of(rollouts: Iterable[Rollout]) -> dict[uuid.UUID, Progress]:

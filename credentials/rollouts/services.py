@@ -15,7 +15,7 @@ from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout, due_in
 from credentials.rollouts.tasks import ring_on_commit
 from instances.failures import Code
-from instances.models import Installation
+from instances.models import Container, HostKey, Installation
 from portal.audit.models import Actor, Entry, record, record_all
 
 logger = logging.getLogger(__name__)
@@ -137,8 +137,11 @@ def retry_pushes(*, push_ids: Iterable[uuid.UUID], actor: Actor, message: str = 
     pushes = Push.objects.filter(pk__in=Push.objects.filter(pk__in=list(push_ids)).locked()).select_related(
         "rollout__secret__account", "installation__instance", "container", "installation__container"
     )
-    for push in pushes.order_by("pk"):
-        reason = refusal(push) or _requeue(push, actor, message)
+    chosen = list(pushes.order_by("pk"))
+    prevented = obstacles(chosen)
+    for push in chosen:
+        obstacle = prevented.get(push.pk)
+        reason = obstacle.text if obstacle else _requeue(push, actor, message)
         if reason:
             result.refused.append((push, reason))
         else:
@@ -185,6 +188,7 @@ def look_again(*, push_id: uuid.UUID, actor: Actor, message: str = "") -> bool:
         return False
     values: dict[str, object] = {"state": Push.State.UNKNOWN, "finished": None, "tries": Push.NO_MORE_TRIES}
     values |= {"cause": "retry", "cause_by": actor.name, "cause_message": message, **due_in()}
+    values |= {"retried": Now(), "unknown_since": Now()}
     Push.objects.filter(pk=push.pk).update(**values)
     details: dict[str, object] = {"rollout": push.rollout.number, "code": push.code, "message": message}
     record("push.look_requested", actor=actor, target=push, details=details)
@@ -223,24 +227,68 @@ def _retry_entry(push: Push, message: str) -> Entry:
     return Entry("push.retried", push, details)
 
 
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a push cannot be retried, for the person who asks, and the name of the page that helps on."""
+
+    text: str
+    page: str = ""
+    """`account_rollout`, `container` or `instance`; empty where nothing has to be done."""
+
+
 def refusal(push: Push) -> str:
     """Return why this push cannot be retried, for the person who asks, or an empty string."""
-    if push.state not in (Push.State.FAILED, Push.State.UNKNOWN):
-        return _("It is neither failed nor unknown.")
-    if push.replaced:
-        return _("A newer rollout was started for this installation.")
-    if push.rollout.secret.state != ClientSecret.State.CURRENT:
-        return _("Its secret version is no longer the current one.")
-    if push.rollout.secret.account.state != TechnicalAccount.State.ACTIVE:
-        return _("The technical account is no longer active.")
-    if not push.container.is_enabled:
-        return _("The container is switched off in the inventory.")
-    if not push.installation.instance.is_pushable:
-        return _("The instance is hosted by Adobe and never pushed to.")
-    account_id = push.rollout.secret.account_id
-    if not Assignment.objects.filter(instance=push.installation.instance_id, account=account_id).exists():
-        return _("The instance uses another account now.")
-    return ""
+    found = obstacles([push]).get(push.pk)
+    return found.text if found else ""
+
+
+def obstacles(pushes: Iterable[Push]) -> dict[uuid.UUID, Obstacle]:
+    """Return what prevents a retry, for those of the pushes that cannot be retried; two queries in all.
+
+    Nothing here rests on what was seen on a container some time ago, such as its build: a retry sees it anew.
+    """
+    asked = list(pushes)
+    assigned = set(
+        Assignment.objects.filter(instance__in={each.installation.instance_id for each in asked}).values_list(
+            "instance_id", "account_id"
+        )
+    )
+    containers = Container.objects.filter(pk__in={each.container_id for each in asked})
+    known = Q(host_keys__state=HostKey.State.APPROVED) | Q(expected_host_key__isnull=False)
+    with_key = set(containers.filter(known).values_list("pk", flat=True))
+    found = {}
+    for push in asked:
+        is_assigned = (push.installation.instance_id, push.rollout.secret.account_id) in assigned
+        has_key = push.container_id in with_key
+        obstacle = _obstacle(push, is_assigned=is_assigned, has_key=has_key)
+        if obstacle:
+            found[push.pk] = obstacle
+    return found
+
+
+def _obstacle(push: Push, *, is_assigned: bool, has_key: bool) -> Obstacle | None:
+    secret, state, instance = push.rollout.secret, push.state, push.installation.instance
+    is_off = state in (Push.State.CANCELLED, Push.State.SUPERSEDED)
+    is_over = state not in (Push.State.FAILED, Push.State.UNKNOWN)
+    is_active = secret.account.state == TechnicalAccount.State.ACTIVE
+    is_current = secret.state == ClientSecret.State.CURRENT
+    is_locked_out = state == Push.State.FAILED and not has_key  # a look may still be asked for
+    found = (
+        (push.replaced, _("A newer rollout was started for this installation."), "account_rollout"),
+        (is_off, _("It was called off on its way."), "account_rollout"),
+        (is_over, _("It is neither failed nor unknown."), ""),
+        (not is_active, _("The technical account is no longer active."), "instance"),
+        (not instance.is_pushable, _("The instance is hosted by Adobe and never pushed to."), "instance"),
+        (not is_assigned, _("The instance uses another account now."), "instance"),
+        (not is_current, _("Its secret version is no longer the current one."), "account_rollout"),
+        (not push.container.is_enabled, _("The container is switched off in the inventory."), "container"),
+        (
+            is_locked_out,
+            _("No host key of the container is approved: an admin does that first."),
+            "container",
+        ),
+    )
+    return next((Obstacle(text, page) for holds, text, page in found if holds), None)
 
 
 def _requeue(push: Push, actor: Actor, message: str) -> str:
@@ -249,6 +297,7 @@ def _requeue(push: Push, actor: Actor, message: str) -> str:
         **due_in(),
         "tries": 0,
         "resent": False,
+        "retried": Now(),
         "cause": "retry",
         "cause_by": actor.name,
         "cause_message": message,
@@ -263,11 +312,15 @@ def _requeue(push: Push, actor: Actor, message: str) -> str:
 def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
     """Cancel the pushes of a rollout that are still queued; return how many.
 
-    What runs or is unknown ends by itself, and is not sent again unless a person retries it.
+    What runs or is unknown ends by itself, and is not sent again unless a person retries it. What had failed
+    and only waited for its retry is failed again: a cancelled retry mends nothing.
     """
     pushes = rollout.pushes.open()
     pushes.locked()
-    cancelled = pushes.filter(state=Push.State.QUEUED).update(state=Push.State.CANCELLED, finished=Now())
+    queued = pushes.filter(state=Push.State.QUEUED)
+    failed_before = queued.filter(retried__isnull=False).exclude(code="")
+    cancelled = failed_before.update(state=Push.State.FAILED, finished=Now())
+    cancelled += queued.update(state=Push.State.CANCELLED, finished=Now())
     pushes.filter(state__in=[Push.State.RUNNING, Push.State.UNKNOWN]).update(tries=Push.NO_MORE_TRIES)
     record("rollout.cancelled", actor=actor, target=rollout, details={"cancelled": cancelled})
     return cancelled

@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,6 +17,11 @@ from portal.audit.models import Actor, record
 
 PORTAL = Actor("portal")
 LOOK_PAUSE = 5.0  # seconds; looks have no end but an answer, so they must not follow each other at once
+PATIENCE = timedelta(minutes=20)
+"""For so long an unknown push is looked at as often as a failed one is sent again; then rarer and rarer."""
+RARER = 4
+"""After that the next look comes when another such part of the time since it is unknown has passed."""
+RAREST = timedelta(days=1)
 SENT = (Attempt.Stage.COMMITTING, Attempt.Stage.REPORTING, Attempt.Stage.DONE)
 
 
@@ -41,6 +47,8 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     """
     values = _values(push, attempt, outcome)
     if outcome.state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.PUSH:
+        if values["state"] == Push.State.UNKNOWN:
+            values["unknown_since"] = Now()
         if not push.is_written:
             values["is_written"] = None  # what an earlier attempt showed says nothing about this one
         # What was seen there before proves nothing now, even if nobody ever looks because of a newer push.
@@ -53,9 +61,25 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     attempt.proof = outcome.proof
     attempt.save()
     still_unknown = state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.LOOK
+    if attempt.host_key and not still_unknown:
+        # Not after a look that settled nothing: two of them would bring each other forward for ever.
+        look_soon([push.container_id])
     if state != Push.State.QUEUED and not still_unknown:
         _record(push, attempt, state, str(values["code"]))
     return state
+
+
+def look_soon(container_ids: Iterable[uuid.UUID]) -> None:
+    """Have the unknown pushes of these containers looked at now: one answered, or a person mended something.
+
+    In the caller's transaction. A push that somebody else is just writing to is left out, since two who write
+    to several pushes could wait for each other; it is looked at in its own time.
+    """
+    unknown = Push.objects.filter(container__in=list(container_ids), state=Push.State.UNKNOWN)
+    free = unknown.filter(due__gt=Now()).order_by("pk").select_for_update(of=("self",), skip_locked=True)
+    Push.objects.filter(pk__in=list(free.values_list("pk", flat=True)), state=Push.State.UNKNOWN).update(
+        **due_in()
+    )
 
 
 def _record(push: Push, attempt: Attempt, state: str, code: str) -> None:
@@ -80,7 +104,7 @@ def _values(push: Push, attempt: Attempt, outcome: Outcome) -> dict[str, object]
     if push.replaced:
         return end | {"state": Push.State.SUPERSEDED}
     if outcome.state == Push.State.UNKNOWN:
-        again = due_in() if attempt.kind == Attempt.Kind.PUSH else _later(_looks(push, attempt), LOOK_PAUSE)
+        again = due_in() if attempt.kind == Attempt.Kind.PUSH else _next_look(push, attempt)
         code = Code.NO_REPORT if explain(outcome.code).retries else outcome.code
         return {"state": Push.State.UNKNOWN, "code": code, "cause": "look", **again}
     exhausted = push.tries > len(settings.PUSH_RETRY_DELAYS)
@@ -94,6 +118,21 @@ def _values(push: Push, attempt: Attempt, outcome: Outcome) -> dict[str, object]
     if outcome.state == Push.State.FAILED and explain(outcome.code).retries and not exhausted:
         return queued | _later(push.tries)
     return end | {"state": outcome.state}
+
+
+def _next_look(push: Push, attempt: Attempt) -> dict[str, object]:
+    """Return what puts off the next look: a host that has been away for long is asked less and less often.
+
+    So an outcome that could be had again comes late by a quarter of the time that it could not be had.
+    """
+    moments = Push.objects.filter(pk=push.pk).annotate(now=Now()).values_list("unknown_since", "now")
+    since, now = moments.get()
+    age = now - since if since else timedelta()  # both by the database's clock
+    if age < PATIENCE:
+        return _later(_looks(push, attempt), LOOK_PAUSE)
+    usual = timedelta(seconds=max(settings.PUSH_RETRY_DELAYS, default=60))
+    pause = max(usual, min(age / RARER, RAREST))
+    return due_in(pause * random.uniform(0.9, 1.0))  # noqa: S311  # no secret
 
 
 def _looks(push: Push, attempt: Attempt) -> int:

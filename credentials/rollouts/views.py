@@ -1,14 +1,15 @@
 """Pages of rollouts and pushes: the list, the live detail, and what failed with its retry."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -24,15 +25,23 @@ from credentials.rollouts.forms import (
     UnprovenForm,
 )
 from credentials.rollouts.models import HOLDING, Attempt, Push, Rollout
-from credentials.rollouts.progress import named, progress_of, push_lines, with_names
+from credentials.rollouts.progress import (
+    PushLine,
+    named,
+    progress_of,
+    push_lines,
+    retries_of,
+    with_names,
+)
 from credentials.rollouts.services import (
+    Obstacle,
     Retried,
     RolloutError,
     can_look_again,
     cancel_rollout,
     look_again,
+    obstacles,
     push_again,
-    refusal,
     retry_pushes,
 )
 from instances.failures import Code
@@ -40,6 +49,13 @@ from portal.audit.models import Actor, AuditEvent
 
 PLACE = ("installation__instance__name", "container__name")
 ROLLOUT = ("rollout__number", "rollout__secret__account__name")
+JUDGED = (
+    "installation__instance__deployment",
+    "rollout__secret__state",
+    "rollout__secret__account__state",
+    "container__is_enabled",
+)
+"""What decides whether a push can be retried."""
 PAGE = 25
 FAILED_PAGE = 50  # people retry a page of them at a time
 ATTEMPTS_PAGE = 20
@@ -56,6 +72,23 @@ class Retry:
     was_unknown: bool
     outcome: str
     """The heading of the outcome code that it had."""
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """One push on the page of failed pushes: how it is, who retried it last, and why nobody can now."""
+
+    line: PushLine
+    last_retry: Attempt | None
+    obstacle: Obstacle | None
+
+    @property
+    def push(self) -> Push:
+        return self.line.push
+
+    @property
+    def can_be_chosen(self) -> bool:
+        return self.obstacle is None and self.push.retry_phase != "retrying"
 
 
 @require_GET
@@ -137,7 +170,12 @@ def push_retry(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_GET
 @permission_required("rollouts.view_rollout", raise_exception=True)
 def failed_pushes(request: HttpRequest) -> HttpResponse:
-    """List all failed and unknown pushes that nothing newer replaced, with cause and next step."""
+    """List all pushes that wait for a person, with cause and next step, and what became of retries.
+
+    htmx asks, while a retry has no outcome, which of the shown ones have one by now.
+    """
+    if _is_live_part(request):
+        return _failed_news(request)
     return _failed_page(request, SelectionForm())
 
 
@@ -217,7 +255,7 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "form": form,
         "page_obj": page,
         "retries": _retries(push),
-        "refusal": refusal(push),
+        "obstacle": obstacles([push]).get(push.pk),
         "can_look_again": can_look_again(push),
         "is_open": push.state in Push.OPEN,
         "holds_all_the_same": push.state == Push.State.FAILED and _holds(push),
@@ -250,23 +288,60 @@ def _retries(push: Push) -> list[Retry]:
 
 def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse:
     form = FailedPushFilter(request.GET)
-    waiting = form.select(Push.objects.needing_attention()).order_by("-requested", "pk")
-    page = Paginator(waiting.values_list("pk", flat=True), FAILED_PAGE).get_page(request.GET.get("page"))
-    pushes = Push.objects.filter(pk__in=list(page)).order_by("-requested", "pk")
-    names = (*PLACE, "installation__container__name", "container__jump_host__name", *ROLLOUT)
-    shown = list(with_names(pushes, *names))
-    retries = _last_retries(shown)
+    shown = form.select(Push.objects.waiting_or_retried()).order_by("-requested", "pk")
+    page = Paginator(shown.values_list("pk", flat=True), FAILED_PAGE).get_page(request.GET.get("page"))
+    rows = _failed_rows(list(page))
     context = {
         "form": form,
         "selection": selection,
         "chosen": set(request.POST.getlist("push")),
         "page_obj": page,
-        "lines": [
-            replace(line, last_retry=retries.get(push.pk))
-            for push, line in zip(shown, push_lines(shown), strict=True)
-        ],
+        "rows": rows,
+        "can_any_be_retried": any(row.can_be_chosen for row in rows),
+        **_retries_context(form, [row.push for row in rows]),
     }
     return render(request, "rollouts/failed_pushes.html", context)
+
+
+def _failed_news(request: HttpRequest) -> HttpResponse:
+    """Answer the page of failed pushes that asks what became of its retries: only what has changed."""
+    form = FailedPushFilter(request.GET)
+    seen = _uuids(request.GET.get("seen", ""))
+    rows = _failed_rows(seen)
+    ended = [row for row in rows if row.push.retry_phase != "retrying"]
+    context = _retries_context(form, [row.push for row in rows])
+    if not ended and request.GET.get("told") == str(context["retries"]):
+        return HttpResponse(status=204)
+    return render(request, "rollouts/_failed_news.html", context | {"rows": ended, "chosen": set()})
+
+
+def _retries_context(form: FailedPushFilter, shown: Sequence[Push]) -> dict[str, object]:
+    """Return what became of retries, and the question by which a page learns what becomes of the others."""
+    open_ones = [str(push.pk) for push in shown if push.retry_phase == "retrying"]
+    retries = retries_of(form.select(Push.objects.retried_lately()))
+    asked = QueryDict(mutable=True)
+    asked.update({name: value for name, value in form.data.items() if name in form.fields and value})
+    asked.update({"seen": ",".join(open_ones), "told": str(retries)})
+    return {"retries": retries, "news_query": asked.urlencode()}
+
+
+def _uuids(text: str) -> list[UUID]:
+    """Return the ids in a list from an address; whatever is none is left out."""
+    found = []
+    for part in text.split(",")[:FAILED_PAGE]:
+        with suppress(ValueError):
+            found.append(UUID(part))
+    return found
+
+
+def _failed_rows(pks: Sequence[UUID]) -> list[FailedRow]:
+    pushes = Push.objects.filter(pk__in=pks).order_by("-requested", "pk")
+    names = (*PLACE, "installation__container__name", "container__jump_host__name", *ROLLOUT, *JUDGED)
+    shown = list(with_names(pushes, *names))
+    retries, prevented = _last_retries(shown), obstacles(shown)
+    return [
+        FailedRow(line, retries.get(line.push.pk), prevented.get(line.push.pk)) for line in push_lines(shown)
+    ]
 
 
 def _last_retries(pushes: Sequence[Push]) -> Mapping[UUID, Attempt]:

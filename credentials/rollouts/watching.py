@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.progress import Progress, PushLine, named, progress_of, push_lines
@@ -32,7 +33,10 @@ def tally(progress: Progress) -> str:
 
 
 def as_json(rollout: Rollout) -> str:
-    """Return the rollout as one JSON object: number, state, and every push."""
+    """Return the rollout as one JSON object: number, state, and every push.
+
+    Moments are in ISO 8601, in UTC, or null. At `next_try` the portal sends or looks again.
+    """
     pushes = [
         {
             "instance": line.push.installation.instance.name,
@@ -41,11 +45,17 @@ def as_json(rollout: Rollout) -> str:
             "code": line.push.code,
             "attempts": line.attempts,
             "seconds": round(line.seconds, 3),
+            "unknown_since": _moment(line.unknown_since),
+            "next_try": _moment(line.next_try),
         }
         for line in _lines(rollout)
     ]
     state = progress_of([rollout])[rollout.pk].state
     return json.dumps({"rollout": rollout.number, "state": state, "pushes": pushes})
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None
 
 
 def as_table(rollout: Rollout) -> str:
@@ -56,7 +66,7 @@ def as_table(rollout: Rollout) -> str:
     table = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
-    return "\n".join([*table, *_advice(lines)])
+    return "\n".join([*table, *_unknown(lines), *_advice(lines)])
 
 
 def _lines(rollout: Rollout) -> list[PushLine]:
@@ -67,6 +77,16 @@ def _row(line: PushLine) -> tuple[str, ...]:
     push = line.push
     names = (push.installation.instance.name, push.container.name, push.state, push.code or "-")
     return (*names, str(line.attempts), f"{line.seconds:.1f}")
+
+
+def _unknown(lines: list[PushLine]) -> list[str]:
+    """Return since when each unknown push is unknown, and when the portal looks again."""
+    return [
+        f"\n{line.push.installation}: unknown since {_moment(line.unknown_since) or '?'}, "
+        f"next look {_moment(line.next_try) or 'at once'}"
+        for line in lines
+        if line.push.state == "unknown"
+    ]
 
 
 def _advice(lines: list[PushLine]) -> list[str]:

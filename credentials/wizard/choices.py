@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from django.core.paginator import Page, Paginator
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import QueryDict
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -26,6 +28,8 @@ class Row:
     installation: Installation
     obstacle: Promise | None
     """Why nothing can be pushed there; None if it can."""
+    warning: Promise | None
+    """Why a push is likely to fail there, which does not prevent it."""
     hints: tuple[Promise, ...]
     is_chosen: bool
     is_ticked: bool
@@ -90,10 +94,12 @@ def select(
 
 
 def pushable() -> Q:
-    """Return what an installation must fulfil to be chosen; the obstacles below say it in words."""
-    is_new_enough = Q(observed_build=None) | Q(observed_build__gte=MIN_BUILD)
+    """Return what an installation must fulfil to be chosen; the obstacles below say it in words.
+
+    What was seen there once is no part of it: a server may have been upgraded, and the push looks anew.
+    """
     is_hosted = Q(instance__deployment=Instance.Deployment.HOSTED)
-    return Q(container__is_enabled=True) & is_new_enough & ~is_hosted
+    return Q(container__is_enabled=True) & ~is_hosted
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,17 @@ class Gaps:
     blocked_count: int
     left_out: int
     """Containers of chosen instances that are not chosen."""
+    doubtful: tuple[Row, ...] = ()
+    """Chosen, and likely to fail, judging by what was seen there last: the first of them."""
+    doubtful_count: int = 0
 
     @property
     def blocked_more(self) -> int:
         return self.blocked_count - len(self.blocked)
+
+    @property
+    def doubtful_more(self) -> int:
+        return self.doubtful_count - len(self.doubtful)
 
 
 def gaps(chosen: QuerySet[Installation]) -> Gaps:
@@ -116,11 +129,15 @@ def gaps(chosen: QuerySet[Installation]) -> Gaps:
     blocked = chosen.exclude(pushable())
     first = blocked.select_related("instance", "container")[:SHOWN]
     possible = chosen.filter(pushable())
+    doubtful = possible.filter(observed_build__lt=MIN_BUILD)
+    named = doubtful.select_related("instance", "container")[:SHOWN]
     siblings = Installation.objects.filter(instance__in=possible.order_by().values("instance"))
     return Gaps(
         blocked=tuple(_row(each, each.instance, (), with_instance=False) for each in first),
         blocked_count=blocked.count(),
         left_out=siblings.count() - possible.count(),
+        doubtful=tuple(_row(each, each.instance, (), with_instance=False) for each in named),
+        doubtful_count=doubtful.count(),
     )
 
 
@@ -229,6 +246,7 @@ def _row(
     return Row(
         installation=installation,
         obstacle=obstacle,
+        warning=None if obstacle else _warning(installation),
         hints=tuple(_hints(installation)),
         is_chosen=is_chosen,
         is_ticked=is_chosen or (obstacle is None and not with_instance),
@@ -240,12 +258,22 @@ def _obstacle(installation: Installation, instance: Instance) -> Promise | None:
         return _("Hosted by Adobe, which sets the technical account itself.")
     if not installation.container.is_enabled:
         return _("The container is switched off in the inventory.")
-    if installation.needs_upgrade:
-        return format_lazy(
-            _("Build {build} is older than 7.4.1 (build 9383): upgrade Campaign first."),
-            build=installation.observed_build,
-        )
     return None
+
+
+def _warning(installation: Installation) -> Promise | None:
+    """Return why a push is likely to fail there, judging by what was seen last."""
+    if not installation.needs_upgrade:
+        return None
+    seen = installation.observed
+    return format_lazy(
+        _(
+            "Build {build} was seen here on {day}: older than 7.4.1 (build 9383). The push looks anew, and "
+            "changes nothing if Campaign was not upgraded since."
+        ),
+        build=installation.observed_build,
+        day=date_format(timezone.localtime(seen), "SHORT_DATETIME_FORMAT") if seen else "—",
+    )
 
 
 def _hints(installation: Installation) -> Iterable[Promise]:

@@ -112,7 +112,10 @@ def finish(push: Push, *, state: str, code: str = "", output: str = "", cause: s
         host_key="SHA256:abc",
     )
     ended = None if state in (Push.State.UNKNOWN, Push.State.QUEUED) else now
-    Push.objects.filter(pk=push.pk).update(state=state, code=code, finished=ended)
+    values: dict[str, object] = {"state": state, "code": code, "finished": ended}
+    if state == Push.State.UNKNOWN:
+        values |= {"unknown_since": now, "cause": "look"}
+    Push.objects.filter(pk=push.pk).update(**values)
     if state == Push.State.SUCCEEDED:
         Installation.objects.filter(pk=push.installation_id).update(observed=now, observed_digest=FILE_DIGEST)
     return attempt

@@ -1,17 +1,22 @@
 """The helpdesk's page: everything that failed, and retries of exactly what was chosen."""
 
-from collections.abc import Iterable
+import html
+import re
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from credentials.models import ClientSecret
+from credentials.models import Assignment, ClientSecret
 from credentials.rollouts.models import Push
-from instances.models import Container
+from credentials.rollouts.services import cancel_rollout, start_rollout
+from instances.models import Container, ExpectedHostKey, HostKey, Installation
 from portal.audit.models import AuditEvent
-from tests.credentials.rollout_rows import finish, finish_all, make_rollout
+from tests.credentials.rollout_rows import SOMEBODY, finish, finish_all, make_rollout
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +37,7 @@ def three() -> list[Push]:
 def listed(client: Client, query: str = "") -> set[str]:
     response = client.get(f"/rollouts/failed/{query}")
     assert response.status_code == 200
-    return {line.push.container.name for line in response.context["lines"]}
+    return {line.push.container.name for line in response.context["rows"]}
 
 
 def retry(client: Client, pushes: Iterable[Push], message: str = "", query: str = "") -> str:
@@ -193,7 +198,8 @@ def test_a_secret_version_that_was_replaced_is_never_pushed_again(
 ) -> None:
     ClientSecret.objects.update(state=ClientSecret.State.PREVIOUS)
     page = retry(as_helpdesk, three)
-    assert page.count("Its secret version is no longer the current one.") == 3
+    assert page.count("Left alone") == page.count("A retry is not possible:") == 3
+    assert "Its secret version is no longer the current one." in page
     assert states() == {"web1": "failed", "web2": "failed", "web3": "unknown"}
 
 
@@ -244,7 +250,177 @@ def test_a_retry_by_get_does_nothing(as_helpdesk: Client, three: list[Push]) -> 
     assert states()["web1"] == "failed"
 
 
-def test_the_number_in_the_top_bar_follows(as_helpdesk: Client, three: list[Push]) -> None:
-    assert as_helpdesk.get("/rollouts/").context["attention_count"] == 3
-    retry(as_helpdesk, [three[0]])
-    assert as_helpdesk.get("/rollouts/").context["attention_count"] == 2
+def test_the_number_in_the_top_bar_falls_once_something_is_mended(
+    as_helpdesk: Client, three: list[Push]
+) -> None:
+    def number() -> int:
+        return int(as_helpdesk.get("/rollouts/").context["attention_count"])
+
+    assert number() == 3
+    retry(as_helpdesk, [three[0], three[2]])
+    assert number() == 3  # a retry alone mends nothing
+    finish(three[0], state="succeeded")
+    assert number() == 2
+
+
+def rows(page: str) -> dict[str, str]:
+    """Return the text of each row of the list, by its container."""
+    found = re.findall(r'<tr id="push-.*?</tr>', page, re.DOTALL)
+    return {re.search(r"<small>(\w+)", row)[1]: " ".join(row.split()) for row in found}  # type: ignore[index]
+
+
+def news(client: Client, page: str) -> str:
+    """Return what the page would be told by its next question; empty if nothing has changed."""
+    asked = re.search(r'hx-get="([^"]*)"', page)
+    assert asked, "the page asks no more"
+    answer = client.get(html.unescape(asked[1]), headers={"HX-Request": "true"})
+    assert answer.status_code in (200, 204)
+    return answer.content.decode()
+
+
+def test_what_is_retried_stays_in_its_row_until_there_is_an_outcome(
+    as_helpdesk: Client, three: list[Push]
+) -> None:
+    page = retry(as_helpdesk, [three[0], three[1]], "Ticket 1")
+    assert set(rows(page)) == {"web1", "web2", "web3"}
+    assert "Retrying" in rows(page)["web1"]
+    assert "retried by henry · Ticket 1" in rows(page)["web1"]
+    assert 'type="checkbox"' not in rows(page)["web1"]
+    assert "2 retries have no outcome yet" in page
+    assert news(as_helpdesk, page) == ""
+    finish(three[0], state="failed", code="timed_out", cause="retry")
+    told = news(as_helpdesk, page)
+    assert set(rows(told)) == {"web1"}
+    assert "Failed again" in rows(told)["web1"]
+    assert 'type="checkbox"' in rows(told)["web1"]  # it may be retried once more
+    assert ("1 retry has no outcome yet" in told, "1 failed again" in told) == (True, True)
+    finish(three[1], state="succeeded", cause="retry")
+    last = news(as_helpdesk, told)
+    assert "The retry succeeded" in rows(last)["web2"]
+    assert "All retries are over" in last
+    assert "hx-get" not in last
+
+
+def test_an_outcome_of_a_retry_is_shown_for_an_hour(as_helpdesk: Client, three: list[Push]) -> None:
+    retry(as_helpdesk, [three[0], three[1]])
+    finish(three[0], state="succeeded")
+    finish(three[1], state="failed", code="timed_out")
+    assert listed(as_helpdesk) == {"web1", "web2", "web3"}
+    Push.objects.filter(finished__isnull=False).update(finished=timezone.now() - timedelta(minutes=61))
+    assert listed(as_helpdesk) == {"web2", "web3"}
+    assert "retries are over" not in as_helpdesk.get("/rollouts/failed/").content.decode()
+
+
+def test_no_filter_takes_a_retry_out_of_sight(as_helpdesk: Client, three: list[Push]) -> None:
+    page = retry(as_helpdesk, [three[0]], query="?state=failed&code=host_key_changed")
+    assert "Retrying" in rows(page)["web1"]
+    finish(three[0], state="failed", code="login_refused")
+    assert "Failed again" in rows(news(as_helpdesk, page))["web1"]
+    assert listed(as_helpdesk, "?container=web2") == {"web2"}
+
+
+def test_a_look_that_a_person_asked_for_is_followed_like_a_retry(
+    as_helpdesk: Client, three: list[Push]
+) -> None:
+    page = retry(as_helpdesk, [three[2]])
+    assert "looks at the container" in rows(page)["web3"]
+    finish(three[2], state="unknown", code="no_report")
+    told = news(as_helpdesk, page)
+    assert "Next look:" in rows(told)["web3"]
+    assert "1 still unknown" in told
+
+
+def test_a_retry_that_was_called_off_does_not_vanish(as_helpdesk: Client, three: list[Push]) -> None:
+    page = retry(as_helpdesk, [three[0]])
+    cancel_rollout(rollout=three[0].rollout, actor=SOMEBODY)
+    assert "Failed again" in rows(news(as_helpdesk, page))["web1"]
+
+
+@pytest.mark.parametrize("value", [*NASTY, "," * 3000, ",".join([NO_SUCH] * 80)])
+@pytest.mark.parametrize("name", ["seen", "told"])
+def test_garbage_in_a_question_for_news_is_no_error(as_helpdesk: Client, name: str, value: str) -> None:
+    answer = as_helpdesk.get("/rollouts/failed/", {name: value}, headers={"HX-Request": "true"})
+    assert answer.status_code == 200
+
+
+def test_a_question_for_news_takes_as_many_queries_for_one_as_for_many(as_helpdesk: Client) -> None:
+    counts = []
+    for number, size in enumerate((1, 30)):
+        rollout = make_rollout(
+            account=f"A{number}", instance=f"i{number}", containers=[f"c{number}x{i}" for i in range(size)]
+        )
+        finish_all(rollout, state="failed", code="timed_out")
+        page = retry(as_helpdesk, rollout.pushes.all())
+        finish_all(rollout, state="failed", code="timed_out")
+        with CaptureQueriesContext(connection) as queries:
+            assert len(rows(news(as_helpdesk, page))) == size
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def take_key(push: Push) -> None:
+    HostKey.objects.filter(container=push.container).update(state="offered")
+
+
+def take_assignment(push: Push) -> None:
+    Assignment.objects.all().delete()
+
+
+def switch_off(push: Push) -> None:
+    Container.objects.filter(pk=push.container_id).update(is_enabled=False)
+
+
+def start_and_cancel_another(push: Push) -> None:
+    newer = start_rollout(
+        secret=push.rollout.secret, installations=[push.installation], reason="repair", actor=SOMEBODY
+    )
+    cancel_rollout(rollout=newer, actor=SOMEBODY)
+
+
+@pytest.mark.parametrize(
+    ("prevent", "reason"),
+    [
+        (take_key, 'an admin does that first. <a href="/containers/'),
+        (take_assignment, 'The instance uses another account now. <a href="/instances/'),
+        (switch_off, 'The container is switched off in the inventory. <a href="/containers/'),
+        (start_and_cancel_another, "A newer rollout was started for this installation. Ask an admin"),
+    ],
+)
+def test_a_retry_that_cannot_work_is_off_and_says_why(
+    as_helpdesk: Client, three: list[Push], prevent: Callable[[Push], None], reason: str
+) -> None:
+    prevent(three[0])
+    row = rows(as_helpdesk.get("/rollouts/failed/").content.decode())["web1"]
+    assert reason in row
+    assert "disabled" in row
+    assert f'aria-describedby="why-{three[0].pk}"' in row
+    assert f"Left alone: {three[0].installation}" in retry(
+        as_helpdesk, [three[0]]
+    )  # who posts it all the same
+
+
+def test_an_admin_is_led_to_a_rollout_where_a_retry_cannot_work(as_admin: Client, three: list[Push]) -> None:
+    start_and_cancel_another(three[0])
+    row = rows(as_admin.get("/rollouts/failed/").content.decode())["web1"]
+    assert f"/accounts/{three[0].rollout.secret.account_id}/rollout/" in row
+
+
+def test_an_old_build_is_no_reason_against_a_retry(as_helpdesk: Client, three: list[Push]) -> None:
+    """Campaign may have been upgraded since: the retry looks anew."""
+    Installation.objects.update(observed_build=9382)
+    finish(three[0], state="failed", code="build_too_old")
+    page = retry(as_helpdesk, [three[0]])
+    assert "Retrying" in rows(page)["web1"]
+
+
+def test_a_key_that_is_expected_is_no_reason_against_a_retry(as_helpdesk: Client, three: list[Push]) -> None:
+    take_key(three[0])
+    ExpectedHostKey.objects.create(container=three[0].container, fingerprint="SHA256:x", given_by="alice")
+    assert "Retrying" in rows(retry(as_helpdesk, [three[0]]))["web1"]
+
+
+def test_where_nothing_can_be_retried_no_button_pretends_it(as_helpdesk: Client, three: list[Push]) -> None:
+    Container.objects.update(is_enabled=False)
+    page = as_helpdesk.get("/rollouts/failed/").content.decode()
+    assert "Retry the chosen pushes" not in page
+    assert "None of these pushes can be retried now" in page

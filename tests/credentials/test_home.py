@@ -153,8 +153,8 @@ def test_instances_on_jwt_or_below_7_4_1_are_named(as_admin: Client) -> None:
     Installation.objects.filter(instance__name="old1").update(observed_jwt=True, observed_build=9359)
     Installation.objects.filter(instance__name="new1").update(observed_jwt=False, observed_build=9383)
     page = text(as_admin)
-    assert "1 instance still has a JWT credential" in page
-    assert "1 instance runs a build below 7.4.1" in page
+    assert "1 instance had a JWT credential" in page
+    assert "1 instance ran a build below 7.4.1" in page
     assert "old1" in page
     assert "new1" not in page
 

@@ -86,6 +86,8 @@ def test_it_delivers_to_every_installation_of_the_account(run: Run) -> None:
                 "code": "",
                 "attempts": 0,
                 "seconds": 0.0,
+                "unknown_since": None,
+                "next_try": None,
             },
             {
                 "instance": "prod2",
@@ -94,6 +96,8 @@ def test_it_delivers_to_every_installation_of_the_account(run: Run) -> None:
                 "code": "",
                 "attempts": 0,
                 "seconds": 0.0,
+                "unknown_since": None,
+                "next_try": None,
             },
         ],
     }

@@ -145,19 +145,15 @@ def test_a_name_in_use_is_refused_at_the_field(as_admin: Client) -> None:
     assert "Another account has this name" in response.content.decode()
 
 
-def test_hosted_old_and_switched_off_ones_cannot_be_chosen(as_admin: Client, settings: Settings) -> None:
+def test_hosted_and_switched_off_ones_cannot_be_chosen(as_admin: Client, settings: Settings) -> None:
     hosted = make_installation("hosted", "h1", deployment="hosted")
-    old, off, good = (
-        make_installation(container="old", build=9356),
-        make_installation(container="off"),
-        make_installation(),
-    )
+    off, good = make_installation(container="off"), make_installation()
     Container.objects.filter(name="off").update(is_enabled=False)
     account = reach_instances(as_admin, settings)
     text = visit(as_admin, account, "instances")
-    for reason in ("Hosted by Adobe", "Build 9356 is older", "switched off in the inventory"):
+    for reason in ("Hosted by Adobe", "switched off in the inventory"):
         assert reason in text
-    post(as_admin, account, "instances", choose([hosted, old, off, good]))
+    post(as_admin, account, "instances", choose([hosted, off, good]))
     assert list(Draft.objects.get().installations.all()) == [good]
 
 

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from pytest_django.fixtures import Settings
 
 from credentials.models import Assignment, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.wizard.models import Draft
+from instances.models import Installation
 from portal.audit.models import AuditEvent
 from portal.plaintext import Secret
 from portal.sandbox.ims import StandInIMS
@@ -58,6 +61,25 @@ def test_a_new_integration_ends_in_a_rollout(as_admin: Client, ims: StandInIMS) 
     assert not Draft.objects.exists()
 
 
+def test_a_build_that_was_too_old_once_bars_nothing(as_admin: Client, ims: StandInIMS) -> None:
+    """Campaign may have been upgraded since: the choice warns, and the push looks anew."""
+    old = make_installation(container="old01", build=9382)
+    Installation.objects.update(observed=timezone.now())
+    account = reach_values(as_admin)
+    post(as_admin, account, "values", typed(action="typed"))
+    post(as_admin, account, "check", {"action": "ask"})
+    done(as_admin, account, "check")
+    page = as_admin.get(reverse("wizard", args=[account.pk, "instances"])).content.decode()
+    assert f"Build 9382 was seen here on {date_format(timezone.localdate(), 'SHORT_DATE_FORMAT')}" in page
+    post(as_admin, account, "instances", choose([old]))
+    review = as_admin.get(reverse("wizard", args=[account.pk, "review"])).content.decode()
+    assert "These ran a build that is too old when they were last seen" in review
+    post(as_admin, account, "review", {"action": "start"})
+    assert [push.installation for push in Push.objects.all()] == [old]
+    again = as_admin.get(reverse("account_rollout", args=[account.pk])).content.decode()
+    assert f'value="{old.pk}" checked' in again  # neither does a rotation leave it out
+
+
 def test_a_migration_ends_in_a_rollout_of_that_reason(as_admin: Client, ims: StandInIMS) -> None:
     new, old = make_installation(container="app01"), make_installation(container="old01", build=9356)
     account = begin(as_admin, way="migration")
@@ -72,7 +94,7 @@ def test_a_migration_ends_in_a_rollout_of_that_reason(as_admin: Client, ims: Sta
     post(as_admin, account, "instances", choose([new, old]))
     post(as_admin, account, "review", {"action": "start"})
     assert Rollout.objects.get().reason == "migration"
-    assert [push.installation for push in Push.objects.all()] == [new]
+    assert {push.installation for push in Push.objects.all()} == {new, old}
 
 
 def test_every_decision_of_the_walk_is_recorded(as_admin: Client, ims: StandInIMS) -> None:

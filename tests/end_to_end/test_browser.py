@@ -1,4 +1,6 @@
-"""Three people in a real browser: an admin walks the wizard, helpdesk retries, an auditor reads.
+"""Three people in a real browser: an admin walks the wizard and rotates, helpdesk retries, an auditor reads.
+
+Each is followed past the end of what they do: a retry that fails again, a rotation that half fails.
 
 The secret that the admin enters is a canary. It may be in the containers' encrypted attribute, and nowhere
 else: not in the database, the queue, logs, pages, exports, nor in the arguments of any process but nlserver.
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from portal.sandbox.container import Container, read_account
 from tests.services.argv_sampler import ArgvSampler
@@ -20,7 +22,6 @@ from tests.services.chromium import no_faults_left
 from tests.services.portal import ROOT, Portal
 from tests.services.processes import Process
 from tests.services.redis_server import RedisServer
-from tests.services.waiting import wait_until
 from tests.services.wiretap import Wiretap
 
 PASSWORD = "correct horse battery staple"
@@ -34,12 +35,17 @@ class Fleet:
     folder: Path
     inventory_csv: str
     console_json: str
+    console_json_next: str
     ims_url: str
     expected: list[tuple[str, str, str, str]]
 
     @property
     def canary(self) -> str:
         return str(json.loads(Path(self.console_json).read_text())["CLIENT_SECRETS"][0])
+
+    @property
+    def next_canary(self) -> str:
+        return str(json.loads(Path(self.console_json_next).read_text())["CLIENT_SECRETS"][0])
 
     def container(self, name: str) -> Container:
         major = "nl7" if (self.folder / name / "root/usr/local/neolane/nl7").exists() else "nl6"
@@ -64,7 +70,7 @@ def fleet(tmp_path: Path, portal: Portal) -> Iterator[Fleet]:
     with Process(command, log=tmp_path / "fleet.log", cwd=ROOT) as process:
         process.wait_for(ready.exists, within=60, what="the fleet is ready")
         facts = json.loads(ready.read_text())
-        wanted = ("inventory_csv", "console_json", "ims_url", "expected")
+        wanted = ("inventory_csv", "console_json", "console_json_next", "ims_url", "expected")
         fleet = Fleet(folder, **{name: facts[name] for name in wanted})
         portal.environment["IMS_BASE_URL"] = fleet.ims_url
         yield fleet
@@ -101,7 +107,7 @@ def a_person(browser: Browser, wiretap: Wiretap, name: str) -> Iterator[Person]:
         yield person
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_three_people_do_their_work_and_no_secret_leaks(
     portal: Portal, fleet: Fleet, browser: Browser, redis_server: RedisServer
 ) -> None:
@@ -120,11 +126,19 @@ def test_three_people_do_their_work_and_no_secret_leaks(
             walk_wizard(alice, fleet)
             watch_rollout(alice, fleet)
         with a_person(browser, wiretap, "henry") as henry:
+            retry_in_vain(henry)
             retry_what_was_mended(henry, fleet)
         with a_person(browser, wiretap, "astrid") as astrid:
             read_history(astrid)
         assert_nowhere(fleet.canary, portal, redis_server, wiretap)
-    assert_truth(fleet)
+        assert_truth(fleet)
+        fleet.container("mkt-1").set_faults("exit_0_without_writing")
+        with a_person(browser, wiretap, "alice") as alice:
+            rotate_by_half(alice, fleet)
+            with a_person(browser, wiretap, "henry") as henry:
+                bring_a_rotation_to_its_end(henry, fleet)
+            expect_the_rotation_at_its_end(alice)
+        assert_nowhere(fleet.next_canary, portal, redis_server, wiretap)
     assert sampler.sightings, "nlserver itself was never seen with the secret, so the sampler proves nothing"
     assert all(any(word.endswith("/nlserver") for word in each.argv[:4]) for each in sampler.sightings)
 
@@ -196,22 +210,89 @@ def watch_rollout(admin: Person, fleet: Fleet) -> None:
     expect(admin.page.get_by_text("Campaign build too old")).to_be_visible()
 
 
-def retry_what_was_mended(helpdesk: Person, fleet: Fleet) -> None:
-    fleet.container("mid-3").set_faults()
+def choose_and_retry(helpdesk: Person, container: str, message: str) -> Locator:
+    """Retry one push on the page of failed pushes, and return its row, which stays where it is."""
+    row = helpdesk.page.get_by_role("row").filter(has=helpdesk.page.get_by_text(container, exact=True))
+    button = helpdesk.page.locator("main .form-bar button")
+    expect(button).to_be_disabled()  # nothing is chosen
+    row.get_by_role("checkbox").check()
+    expect(button).to_have_text("Retry 1 push")
+    helpdesk.page.locator("input[name=message]").fill(message)
+    button.click()
+    expect(helpdesk.page.get_by_text("1 push is tried again.")).to_be_visible()
+    return row
+
+
+def retry_in_vain(helpdesk: Person) -> None:
+    """Nothing was mended: the person is told so where they stand, without loading the page again."""
     page = helpdesk.page
     helpdesk.go("/rollouts/failed/")
-    row = page.get_by_role("row").filter(has_text="mid-3")
-    expect(row).to_contain_text("nlserver reported success, but the configuration file does not show")
-    row.get_by_role("checkbox").check()
-    page.locator("input[name=message]").fill("Ticket 4711: disk was full")
-    helpdesk.press("Retry the chosen pushes")
-    expect(page.get_by_role("row").filter(has_text="mid-3")).to_have_count(0)
+    waiting = page.locator("nav .count").first.inner_text()
+    row = choose_and_retry(helpdesk, "mid-3", "Ticket 4710: perhaps it works now")
+    expect(row).to_contain_text("Retrying")
+    expect(page.locator("nav .count").first).to_have_text(waiting)  # it must not look mended
+    page.evaluate("window.same = true")
+    expect(row).to_contain_text("Failed again", timeout=INLINE_LIMIT)
+    expect(row).to_contain_text("What to do:")
+    expect(row.get_by_role("checkbox")).to_be_enabled()
+    expect(page.get_by_role("status").filter(has_text="All retries are over")).to_contain_text(
+        "1 failed again"
+    )
+    assert page.evaluate("window.same")
 
-    def mended() -> bool:
-        held = read_account(fleet.container("mid-3"), "acme-mid").secret
-        return held is not None and held.reveal() == fleet.canary
 
-    wait_until(mended, within=30, what="the retried push reaches the file")
+def retry_what_was_mended(helpdesk: Person, fleet: Fleet) -> None:
+    fleet.container("mid-3").set_faults()
+    helpdesk.go("/rollouts/failed/")
+    row = choose_and_retry(helpdesk, "mid-3", "Ticket 4711: disk was full")
+    expect(row).to_contain_text("The retry succeeded", timeout=INLINE_LIMIT)
+    assert held_by(fleet, "mid-3", "acme-mid") == fleet.canary
+    helpdesk.page.get_by_role("row").filter(has_text="mid-3").get_by_role("link").first.click()
+    expect(helpdesk.page.get_by_text("Retried by people")).to_be_visible()
+
+
+def held_by(fleet: Fleet, container: str, instance: str) -> str:
+    held = read_account(fleet.container(container), instance).secret
+    return held.reveal() if held else ""
+
+
+def rotate_by_half(admin: Person, fleet: Fleet) -> None:
+    """Roll a second secret out while one container does not write: the page says what is left to do."""
+    page = admin.page
+    admin.go("/accounts/")
+    page.get_by_role("link", name="Triggers").click()
+    page.get_by_role("link", name="New secret version").first.click()
+    page.locator("input[type=file]").set_input_files(fleet.console_json_next)
+    page.locator("main form button.primary").last.click()
+    page.wait_for_url("**/rollout/")
+    admin.press("Start the rollout")
+    expect(page.get_by_role("heading", name="Rollout 2 of Triggers")).to_be_visible()
+    total = len(fleet.expected)
+    expect(page.get_by_text(f"{total} of {total} installations have an outcome")).to_be_visible(
+        timeout=INLINE_LIMIT
+    )
+    expect(page.get_by_role("row").filter(has_text="mkt-1")).to_contain_text("Failed")
+
+
+def bring_a_rotation_to_its_end(helpdesk: Person, fleet: Fleet) -> None:
+    page = helpdesk.page
+    helpdesk.go("/rollouts/")
+    page.get_by_role("link", name="#2").first.click()
+    page.get_by_role("link", name="What failed, and what to do").click()
+    assert held_by(fleet, "mkt-1", "acme-prod") == fleet.canary  # still the old one
+    fleet.container("mkt-1").set_faults()
+    row = choose_and_retry(helpdesk, "mkt-1", "Ticket 4712: mended")
+    expect(row).to_contain_text("The retry succeeded", timeout=INLINE_LIMIT)
+    assert held_by(fleet, "mkt-1", "acme-prod") == fleet.next_canary
+
+
+def expect_the_rotation_at_its_end(admin: Person) -> None:
+    """What helpdesk mended counts for the rollout as well; what nobody mended is still named."""
+    page = admin.page
+    page.reload()
+    expect(page.get_by_role("row").filter(has_text="mkt-1")).to_contain_text("Succeeded")
+    admin.go("/")
+    expect(page.get_by_text("pushes failed and wait for you")).to_be_visible()
 
 
 def read_history(auditor: Person) -> None:

@@ -123,6 +123,7 @@ class World:
             )
             Container.objects.filter(rung__isnull=False).update(rung=F("rung") - by)
             Push.objects.update(due=F("due") - by, put_off=F("put_off") - by)
+            Push.objects.exclude(unknown_since=None).update(unknown_since=F("unknown_since") - by)
 
 
 def approve(row: Container, site: Site) -> None:

@@ -37,7 +37,7 @@ class Command(SafeCommand):
         rollout = Rollout.objects.filter(number=number).select_related("secret__account").first()
         if rollout is None:
             raise CommandError(f"There is no rollout {number}.")
-        waiting = rollout.pushes.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN])
+        waiting = Push.objects.needing_attention().filter(rollout=rollout)
         ids = list(waiting.values_list("pk", flat=True))
         result = retry_pushes(push_ids=ids, actor=operator(), message=message[:250])
         for push, reason in result.refused:
