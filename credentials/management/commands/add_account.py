@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.console_json import ConsoleJSONError, ConsoleValues, read
+from credentials.console_json import ConsoleJSONError, ConsoleValues, decode, read
 from credentials.entry import IDS, Entry, Judged, judge, judge_console, set_values
 from credentials.ims_check import Answer, ask
 from credentials.models import ClientSecret, TechnicalAccount
@@ -117,7 +117,7 @@ def _entry(account: TechnicalAccount, options: dict[str, object]) -> Entry:
 
 @sensitive_variables()
 def _judged(account: TechnicalAccount, options: dict[str, object]) -> Judged:
-    typed = _read(str(options["secret_file"])).decode("utf-8", "replace") if options["secret_file"] else ""
+    typed = _decoded(_read(str(options["secret_file"]))) if options["secret_file"] else ""
     if not options["from_json"]:
         names = ("organization", "client_id", "technical_account")
         given = {field: str(options[name]) for field, name in zip(IDS, names, strict=True)}
@@ -126,6 +126,14 @@ def _judged(account: TechnicalAccount, options: dict[str, object]) -> Judged:
     if typed:
         found = replace(found, client_secrets=(Secret(typed),))
     return judge_console(found, account=account)
+
+
+@sensitive_variables()
+def _decoded(data: bytes) -> str:
+    try:
+        return decode(data)
+    except ConsoleJSONError:
+        raise CommandError("The secret file is not a text file.") from None
 
 
 @sensitive_variables()
