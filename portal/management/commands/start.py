@@ -1,4 +1,4 @@
-"""`start`: the whole portal on one machine (web server and worker), as `make start` runs it."""
+"""`start`: the whole portal on one machine (web server, worker and scheduler), as `make start` runs it."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ def prepare() -> None:
 
 
 def programs(address: str, port: int, *, pushes: int) -> list[Program]:
-    """Return web server and worker, for so many pushes at once, as programs to supervise.
+    """Return web server, worker (for so many pushes at once) and scheduler as programs to supervise.
 
     Their logs lie below PORTAL_HOME.
     """
@@ -42,15 +42,18 @@ def programs(address: str, port: int, *, pushes: int) -> list[Program]:
     web += ["--bind", f"{address}:{port}"]
     worker = [sys.executable, "-m", "celery", "-A", "portal", "--quiet", "worker", "--pool", "threads"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
+    scheduler = [sys.executable, str(settings.BASE_DIR / "manage.py"), "scheduler"]
     return [
         Program("web server", web, logs / "web.log", environment),
         Program("worker", worker, logs / "worker.log", environment),
+        Program("scheduler", scheduler, logs / "scheduler.log", environment),
     ]
 
 
 class Command(SafeCommand):
     help = (
-        "Run the portal on this machine: web server and worker, with everything it writes below PORTAL_HOME."
+        "Run the portal on this machine: web server, worker and scheduler, with everything they write below "
+        "PORTAL_HOME."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
