@@ -3,6 +3,7 @@
 import os
 import sys
 from argparse import ArgumentParser
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -56,6 +57,8 @@ class Command(SafeCommand):
         "PORTAL_HOME."
     )
 
+    summary = "Run the whole portal on this machine, as make start does"
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--address", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
         parser.add_argument("--port", type=int, default=8000, help="port to listen on (default 8000)")
@@ -84,5 +87,6 @@ class Command(SafeCommand):
         except RuntimeError as error:
             raise CommandError(str(error)) from error
         finally:
-            self.stdout.write("Stopping; a push that runs is allowed to end.")
+            with suppress(BrokenPipeError):  # whatever becomes of the output, the programs are stopped
+                self.stdout.write("Stopping; a push that runs is allowed to end.")
             supervisor.stop()
