@@ -38,6 +38,8 @@ class Facts(TypedDict):
     inventory_csv: str
     console_json: str
     console_json_next: str
+    console_json_other: str
+    without_account: list[str]
     ims_url: str
     expected: list[tuple[str, str, str, str]]
 
@@ -122,8 +124,16 @@ def run(home: Path, port: int, *, once: bool) -> bool:
         try:
             wait_for_port(ADDRESS, port, 60, supervisor.programs[0])
             say("Filling the inventory from the sandbox fleet")
-            tour.stock(inventory_csv=facts["inventory_csv"], console_json=facts["console_json"])
-            expected = {(row[0], row[1]): (row[2], row[3]) for row in facts["expected"]}
+            tour.stock(
+                inventory_csv=facts["inventory_csv"],
+                console_json=facts["console_json"],
+                without_account=facts["without_account"],
+            )
+            expected = {
+                (row[0], row[1]): (row[2], row[3])
+                for row in facts["expected"]
+                if row[0] not in facts["without_account"]
+            }
             say(f"Pushing a first account to {len(expected)} installations, through Celery and SSH")
             rows: list[tour.Row] = []
             for rows in tour.roll_out(expected):
@@ -143,7 +153,11 @@ def say_logins(port: int, passwords: dict[str, str], roles: dict[str, str], fact
     say(f"\nThe portal runs at http://{ADDRESS}:{port}/\n")
     for name, password in passwords.items():
         say(f"  {roles[name]:<9}  login {name:<9}  password {password}")
-    say(f"\nFor the wizard, the console's Download JSON: {facts['console_json_next']}")
+    say("\nTwo files as Adobe's Download JSON makes them:\n")
+    say(f"  for the wizard (New account), then choose {', '.join(facts['without_account'])}:")
+    say(f"    {facts['console_json_other']}")
+    say(f"  for a new secret version of the account {tour.ACCOUNT}:")
+    say(f"    {facts['console_json_next']}\n")
     say("Ctrl-C ends the demo.")
 
 
