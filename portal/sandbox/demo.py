@@ -142,23 +142,27 @@ def run(home: Path, port: int, *, once: bool) -> bool:
             is_as_planned = bool(rows) and all(row.is_as_expected for row in rows)
             say("Every outcome is as planned." if is_as_planned else "NOT every outcome is as planned.")
             if not once:
-                say_logins(port, passwords, tour.ROLES, facts)
+                say_logins(port, passwords, tour.ROLES)
+                say_files(facts, tour.ACCOUNT)
+                say("Ctrl-C ends the demo.")
                 supervisor.watch()
         finally:
             supervisor.stop()
     return is_as_planned
 
 
-def say_logins(port: int, passwords: dict[str, str], roles: dict[str, str], facts: Facts) -> None:
+def say_logins(port: int, passwords: dict[str, str], roles: dict[str, str]) -> None:
     say(f"\nThe portal runs at http://{ADDRESS}:{port}/\n")
     for name, password in passwords.items():
         say(f"  {roles[name]:<9}  login {name:<9}  password {password}")
+
+
+def say_files(facts: Facts, account: str) -> None:
     say("\nTwo files as Adobe's Download JSON makes them:\n")
     say(f"  for the wizard (New account), then choose {', '.join(facts['without_account'])}:")
     say(f"    {facts['console_json_other']}")
-    say(f"  for a new secret version of the account {tour.ACCOUNT}:")
+    say(f"  for a new secret version of the account {account}:")
     say(f"    {facts['console_json_next']}\n")
-    say("Ctrl-C ends the demo.")
 
 
 def say(text: str) -> None:

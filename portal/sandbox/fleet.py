@@ -311,8 +311,8 @@ def running(home: Path, authorized_key_line: str) -> Iterator[dict[str, object]]
     Keys: `inventory_csv` and `console_json` (paths), `console_json_next` (the same account with a second
     secret, for a new version), `console_json_other` (another account, for the wizard), `without_account`
     (names of the instances that wait for it), `ims_url`, `expected` (lists of instance, container, state,
-    code), `containers` (name, address, port, host_key, story), `pid`. The console files hold secrets in clear,
-    as Adobe's do.
+    code), `containers` (name, address, port, host_key, story), `pid`. The console files hold secrets in
+    clear, as Adobe's do.
     """
     home.mkdir(parents=True, exist_ok=True)
     fleet, account = Fleet(home).create(), ConsoleAccount(secrets=(make_secret(), make_secret()))

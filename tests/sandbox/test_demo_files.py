@@ -13,7 +13,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Rollout
 from instances.models import Installation
 from portal.sandbox import tour
-from portal.sandbox.demo import Facts
+from portal.sandbox.demo import Facts, say_files
 from portal.sandbox.fleet import running
 from portal.sandbox.ssh_server import key_line
 from tests.credentials.wizard_walk import begin, choose, done, post
@@ -38,7 +38,15 @@ def pushed_to(rollout: Rollout) -> set[str]:
     return set(rollout.pushes.values_list("installation__instance__name", flat=True))
 
 
-def test_each_file_is_taken_to_the_end_where_the_demo_says(as_admin: Client, facts: Facts) -> None:
+def test_each_file_is_taken_to_the_end_where_the_demo_says(
+    as_admin: Client, facts: Facts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_files(facts, tour.ACCOUNT)
+    said = capsys.readouterr().out
+    places = [
+        said.index(text) for text in ("wizard", "new-account.json", "new secret version", "new-version.json")
+    ]
+    assert places == sorted(places)
     account = begin(as_admin, name="Mine")
     done(as_admin, account, "signin", "project", "api", "authentication", "profile", "save")
     text = Path(facts["console_json_other"]).read_text()
