@@ -17,6 +17,7 @@ from credentials.console_json import ConsoleValues
 from credentials.keyring import fingerprint
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import AccountError, add_secret
+from credentials.taken import client_id_taken, name_taken
 from credentials.values import CLIENT_SECRET, COMMAND_ORDER, Checked, CheckedValues
 from portal.audit.models import Actor, record
 from portal.plaintext import Secret, may_hold_secret
@@ -31,6 +32,8 @@ _LONGEST = {
     "scopes": 1000,
 }
 """Characters of the account's columns."""
+_CUT = ("project", "scopes")
+"""Still useful when they are cut to fit; half an address or id is not kept."""
 _PUT_RIGHT = _(
     "The values stood in other fields than their own. The portal recognized each by its form and put it in "
     "its place; compare the identifiers with the console."
@@ -139,7 +142,11 @@ def judge_console(found: ConsoleValues, *, account: TechnicalAccount) -> Judged:
         return judged
     # looked at before it is cut: half a secret has no shape
     safe = {name: text for name, text in _extras(found) if text and not may_hold_secret(text)}
-    known = {name: text[: _LONGEST[name]] for name, text in safe.items()}
+    known = {
+        name: text[: _LONGEST[name]]
+        for name, text in safe.items()
+        if name in _CUT or len(text) <= _LONGEST[name]
+    }
     return replace(judged, entry=replace(judged.entry, extras=known))
 
 
@@ -169,15 +176,15 @@ def usable_secret(account: TechnicalAccount) -> ClientSecret | None:
 
 @transaction.atomic
 def create_account(*, name: str, way: str, actor: Actor) -> TechnicalAccount:
-    """Make an account in state draft; `AccountError` if the name is taken."""
-    if TechnicalAccount.objects.filter(name__iexact=name).exists():
-        raise AccountError(_("Another account has this name."))
+    """Make an account in state draft; `Taken` says who has the name already."""
+    if taken := name_taken(name, actor):
+        raise taken
     account = TechnicalAccount(name=name, way=way, created_by=actor.user)
     try:
         with transaction.atomic():
             account.save(force_insert=True)
     except IntegrityError:
-        raise AccountError(_("Another account has this name.")) from None
+        raise name_taken(name, actor) or AccountError(_("Another account has this name.")) from None
     record("account.created", actor=actor, target=account, details={"way": way})
     return account
 
@@ -187,7 +194,7 @@ def create_account(*, name: str, way: str, actor: Actor) -> TechnicalAccount:
 def set_values(*, account: TechnicalAccount, entry: Entry, actor: Actor) -> ClientSecret | None:
     """Store the values of a draft, and its secret as a new version; return the secret that is usable now.
 
-    `AccountError` if another account in use has the client id: pushes of both would undo each other.
+    `Taken` if another draft or account in use has the client id: pushes of both would undo each other.
     """
     if account.state != TechnicalAccount.State.DRAFT:
         raise AccountError(_("The identifiers of an account in use are not changed: make a new account."))
@@ -199,8 +206,8 @@ def set_values(*, account: TechnicalAccount, entry: Entry, actor: Actor) -> Clie
         with transaction.atomic():
             account.save(update_fields=list(changed))
     except IntegrityError:
-        raise AccountError(
-            _("Another account has this Client ID. Use that account, or retire it first.")
+        raise client_id_taken(account.client_id, actor) or AccountError(
+            _("Another account has this Client ID.")
         ) from None
     if entry.secret:
         add_secret(account=account, secret=entry.secret, actor=actor)

@@ -6,12 +6,14 @@ from typing import Final
 
 from django.conf import settings
 from django.utils.functional import Promise
+from django.views.decorators.debug import sensitive_variables
 
 from credentials.adobe import ims
 from credentials.adobe.ims import NEXT_STEPS, Verdict
 from credentials.models import ClientSecret
 from credentials.services import record_ims_verdict, reveal
 from portal.audit.models import Actor
+from portal.plaintext import Secret
 
 REFUSALS: Final = {Verdict.WRONG_SECRET, Verdict.UNKNOWN_CLIENT, Verdict.NO_LONGER_ALLOWED}
 """Adobe has answered, and the answer is no. All others leave the question open."""
@@ -48,13 +50,20 @@ def ask(*, secret: ClientSecret, actor: Actor) -> Answer:
 
     Not inside a transaction: it waits for the network. `UnreadableSecret` if the secret does not decrypt.
     """
+    answer = ask_before(client_id=secret.client_id, secret=reveal(secret))
+    record_ims_verdict(secret=secret, verdict=answer.verdict, actor=actor)
+    return answer
+
+
+@sensitive_variables()
+def ask_before(*, client_id: str, secret: Secret) -> Answer:
+    """Ask Adobe about a secret that is not stored; keeps nothing. Not inside a transaction, as `ask`."""
     found = ims.check(
-        secret.client_id,
-        reveal(secret),
+        client_id,
+        secret,
         settings.IMS_TEST_SCOPES,
         base_url=settings.IMS_BASE_URL,
         proxy=settings.ADOBE_PROXY,
         ca_bundle=settings.ADOBE_CA_BUNDLE,
     )
-    record_ims_verdict(secret=secret, verdict=found.verdict, actor=actor)
     return Answer(found.verdict, found.verdict.label, NEXT_STEPS[found.verdict], found.checked_at)

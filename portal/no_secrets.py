@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from portal.command_line import WRONG_CALL, plain_errors, suggesting
 from portal.plaintext import SHORTEST, cut_out, has_secret, may_hold_secret
 
 REFUSED = _("This contains what looks like a client secret, and everyone can read this: it was not stored.")
@@ -104,21 +105,33 @@ class ModelForm(RefusesSecrets, _ModelForm):
 
 
 class Command(BaseCommand):
-    """The base of our commands. What they are given is stored, shown, or at least kept by the shell."""
+    """The base of our commands. What they are given is stored, shown, or at least kept by the shell.
 
+    What is wrong outside the portal, such as a database that is away, is one line and no traceback.
+    """
+
+    group = "Operation"
+    """Where `manage.py help` lists it, one of `portal.command_line.GROUPS`."""
+    summary = ""
+    """Its line there; without one it is the beginning of `help`."""
+    _called_from_command_line: bool
     _names: Mapping[str, str] = {}
     """Each argument as people write it."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:  # Any: Django's signature
         parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.error = suggesting(parser, parser.error)  # type: ignore[method-assign, assignment]  # Django makes it
         self._names = _names(parser)
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # Any: Django's own signature
         for name, value in options.items():
             if any(map(may_hold_secret, _texts(value))):
-                raise CommandError(f"{self._names.get(name, name)}: {REFUSED}")
-        return super().execute(*args, **options)
+                raise CommandError(f"{self._names.get(name, name)}: {REFUSED}", returncode=WRONG_CALL)
+        if not self._called_from_command_line:  # code that calls a command wants the error itself
+            return super().execute(*args, **options)
+        with plain_errors(traceback=bool(options.get("traceback"))):
+            return super().execute(*args, **options)
 
 
 def _names(parser: ArgumentParser) -> dict[str, str]:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+MEASURED = "<!-- What follows is written anew by each run of record; what stands above is kept. -->"
 Cell = str | int | float
 LIBRARIES = ("django", "celery", "paramiko", "redis", "psycopg")
 PATTERNS = {"at most": "≤", "at least": "≥"}
@@ -82,16 +83,28 @@ class Report:
     def missed(self) -> list[Goal]:
         return [goal for goal in self.goals if not goal.is_met]
 
-    def finish(self, record: Path | None = None) -> int:
-        """Print the goals, write all to `record` if given; return the exit status, 1 if one is missed."""
+    def finish(self, record: Path | None = None, *, introduction: str = "") -> int:
+        """Print the goals, write all to `record` if given; return the exit status, 1 if one is missed.
+
+        What people wrote above `MEASURED` in that file stays; a new file begins with `introduction`.
+        """
         columns = ["goal", "figure", "limit", ""]
         goals = Table("Goals", columns, [goal.row for goal in self.goals])
         say("\n" + goals.markdown)
         if record:
             body = "\n".join(table.markdown for table in [goals, *self.tables])
-            record.write_text(f"`{self.command}`, {machine()}.\n\n{body}")
+            figures = f"`{self.command}`, {machine()}.\n\n{body}"
+            record.write_text(_written_by_people(record, introduction) + figures)
         say(f"{len(self.missed)} of {len(self.goals)} goals missed." if self.missed else "Every goal is met.")
         return 1 if self.missed else 0
+
+
+def _written_by_people(record: Path, introduction: str) -> str:
+    """Return what stands above the figures, up to and with the mark; nothing where nobody introduces them."""
+    former = record.read_text() if record.exists() else ""
+    above, mark, _figures = former.partition(MEASURED)
+    introduction = above if mark else introduction
+    return f"{introduction.rstrip()}\n\n{MEASURED}\n\n" if introduction.strip() else ""
 
 
 def say(text: str) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.figures import Goal, Report, Table, percentile, shown
+from tests.figures import MEASURED, Goal, Report, Table, percentile, shown
+from tests.services.portal import ROOT
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,24 @@ def test_a_run_fails_if_one_goal_is_missed(tmp_path: Path, capsys: pytest.Captur
     assert written.startswith("`make bench`, ")
     assert "| faster | 1.5 | ≤ 1 | MISSED |" in written
     assert "| portal | 1.5 |" in written
+
+
+def test_a_second_run_of_record_keeps_the_introduction_once(tmp_path: Path) -> None:
+    report, record = Report("make bench"), tmp_path / "record.md"
+    for figure in (1.5, 2.5):
+        report.tables = [Table("Speed", ["seconds"], [[figure]])]
+        report.finish(record, introduction="# Benchmarks\n\nAs they come.\n")
+        record.write_text(record.read_text().replace("As they come.", "By hand."))
+    text = record.read_text()
+    assert text.count("# Benchmarks") == text.count("By hand.") == text.count("`make bench`, ") == 1
+    assert text.index("By hand.") < text.index(MEASURED) < text.index("`make bench`, ") < text.index("2.5")
+    assert "1.5" not in text
+
+
+def test_the_page_of_record_has_its_introduction_once() -> None:
+    text = (ROOT / "docs/benchmarks.md").read_text()
+    above, _mark, figures = text.partition(MEASURED)
+    paragraphs = [each for each in text.split("\n\n") if len(each) > 80]
+    assert len(paragraphs) == len(set(paragraphs))
+    assert above.startswith("# Benchmarks")
+    assert figures.lstrip().startswith("`make bench ARGS=")

@@ -1,12 +1,13 @@
 """Waiting for a rollout at the command line, and saying how it went."""
 
-import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.progress import Progress, PushLine, named, progress_of, push_lines
+from portal import command_line
+from portal.command_line import table
 
 INTERVAL = 0.5  # seconds between two looks at the database
 HEADINGS = ("INSTANCE", "CONTAINER", "STATE", "CODE", "ATTEMPTS", "SECONDS")
@@ -32,8 +33,8 @@ def tally(progress: Progress) -> str:
     return ", ".join(f"{count} {state}" for state, _word, count in progress.tally)
 
 
-def as_json(rollout: Rollout) -> str:
-    """Return the rollout as one JSON object: number, state, and every push.
+def as_json(rollout: Rollout, **more: object) -> str:
+    """Return the rollout as one JSON object: number, state, every push, and what else is given.
 
     Moments are in ISO 8601, in UTC, or null. At `next_try` the portal sends or looks again.
     """
@@ -51,7 +52,7 @@ def as_json(rollout: Rollout) -> str:
         for line in _lines(rollout)
     ]
     state = progress_of([rollout])[rollout.pk].state
-    return json.dumps({"rollout": rollout.number, "state": state, "pushes": pushes})
+    return command_line.as_json({"rollout": rollout.number, "state": state, "pushes": pushes, **more})
 
 
 def _moment(moment: datetime | None) -> str | None:
@@ -61,12 +62,7 @@ def _moment(moment: datetime | None) -> str | None:
 def as_table(rollout: Rollout) -> str:
     """Return the outcome of every push as a table, with cause and next step of what did not succeed."""
     lines = _lines(rollout)
-    rows = [HEADINGS, *(_row(line) for line in lines)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    table = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    return "\n".join([*table, *_unknown(lines), *_advice(lines)])
+    return "\n".join([table(HEADINGS, map(_row, lines)), *_unknown(lines), *advice(lines)])
 
 
 def _lines(rollout: Rollout) -> list[PushLine]:
@@ -89,11 +85,12 @@ def _unknown(lines: list[PushLine]) -> list[str]:
     ]
 
 
-def _advice(lines: list[PushLine]) -> list[str]:
+def advice(lines: list[PushLine]) -> list[str]:
+    """Return cause and next step of each code among failed and unknown pushes, once."""
     open_ends = [line.push for line in lines if line.push.state in ("failed", "unknown")]
-    advice = {
+    said = {
         f"\n{push.code}: {push.explanation.cause}\n  {push.explanation.next_step}"
         for push in open_ends
         if push.explanation
     }
-    return sorted(advice)
+    return sorted(said)

@@ -248,7 +248,13 @@ class NewSecretForm(ConsoleFileForm):
             self.account.secrets.filter(fingerprint=name).exclude(state=ClientSecret.State.CURRENT).first()
         )
         return (
-            _("This is the secret of version %s, which was in use before.") % known.version if known else ""
+            _(
+                "This is the secret of version %s, which was in use before. Confirm to make that version "
+                "current again, or enter the new secret."
+            )
+            % known.version
+            if known
+            else ""
         )
 
 

@@ -19,6 +19,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from credentials.entry import REARRANGED, Entry, Judged, usable_secret
 from credentials.services import AccountError
+from credentials.taken import linked
 from credentials.values import LABELS
 from credentials.wizard import services
 from credentials.wizard.forms import ValuesFileForm, ValuesForm
@@ -75,7 +76,8 @@ def _enter(page: Page, form: ValuesForm | ValuesFileForm, judged: Judged) -> boo
     try:
         done = page.change(lambda: _store(page, entry))
     except AccountError as error:
-        form.add_error("client_id" if "client_id" in form.fields else None, str(error))
+        field = "client_id" if "client_id" in form.fields else None
+        form.add_error(field, linked(error, page.request.user))
         return False
     if done:
         _tell(page, judged, entry, from_file=isinstance(form, ValuesFileForm))

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from credentials.models import TechnicalAccount
 from credentials.services import AccountError
+from credentials.taken import linked
 from credentials.wizard import services
 from credentials.wizard.choices import versions
 from credentials.wizard.forms import NewAccountForm, NotesForm, VersionForm
@@ -33,7 +34,7 @@ def account_new(request: HttpRequest) -> HttpResponse:
         try:
             draft = services.begin(**form.cleaned_data, actor=Actor.of(request))
         except AccountError as error:
-            form.add_error("name", str(error))
+            form.add_error("name", linked(error, request.user))
         else:
             return redirect("wizard", draft.account_id, draft.step)
     return render(request, "wizard/new.html", {"form": form, "dates": JWT_DATES})

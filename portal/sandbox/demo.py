@@ -38,6 +38,8 @@ class Facts(TypedDict):
     inventory_csv: str
     console_json: str
     console_json_next: str
+    console_json_other: str
+    without_account: list[str]
     ims_url: str
     expected: list[tuple[str, str, str, str]]
 
@@ -122,8 +124,16 @@ def run(home: Path, port: int, *, once: bool) -> bool:
         try:
             wait_for_port(ADDRESS, port, 60, supervisor.programs[0])
             say("Filling the inventory from the sandbox fleet")
-            tour.stock(inventory_csv=facts["inventory_csv"], console_json=facts["console_json"])
-            expected = {(row[0], row[1]): (row[2], row[3]) for row in facts["expected"]}
+            tour.stock(
+                inventory_csv=facts["inventory_csv"],
+                console_json=facts["console_json"],
+                without_account=facts["without_account"],
+            )
+            expected = {
+                (row[0], row[1]): (row[2], row[3])
+                for row in facts["expected"]
+                if row[0] not in facts["without_account"]
+            }
             say(f"Pushing a first account to {len(expected)} installations, through Celery and SSH")
             rows: list[tour.Row] = []
             for rows in tour.roll_out(expected):
@@ -132,19 +142,27 @@ def run(home: Path, port: int, *, once: bool) -> bool:
             is_as_planned = bool(rows) and all(row.is_as_expected for row in rows)
             say("Every outcome is as planned." if is_as_planned else "NOT every outcome is as planned.")
             if not once:
-                say_logins(port, passwords, tour.ROLES, facts)
+                say_logins(port, passwords, tour.ROLES)
+                say_files(facts, tour.ACCOUNT)
+                say("Ctrl-C ends the demo.")
                 supervisor.watch()
         finally:
             supervisor.stop()
     return is_as_planned
 
 
-def say_logins(port: int, passwords: dict[str, str], roles: dict[str, str], facts: Facts) -> None:
+def say_logins(port: int, passwords: dict[str, str], roles: dict[str, str]) -> None:
     say(f"\nThe portal runs at http://{ADDRESS}:{port}/\n")
     for name, password in passwords.items():
         say(f"  {roles[name]:<9}  login {name:<9}  password {password}")
-    say(f"\nFor the wizard, the console's Download JSON: {facts['console_json_next']}")
-    say("Ctrl-C ends the demo.")
+
+
+def say_files(facts: Facts, account: str) -> None:
+    say("\nTwo files as Adobe's Download JSON makes them:\n")
+    say(f"  for the wizard (New account), then choose {', '.join(facts['without_account'])}:")
+    say(f"    {facts['console_json_other']}")
+    say(f"  for a new secret version of the account {account}:")
+    say(f"    {facts['console_json_next']}\n")
 
 
 def say(text: str) -> None:

@@ -49,6 +49,8 @@ class InstanceRow:
     deployment: str = "on-premise"
     role: str = "MKT"
     uses_triggers: bool = False
+    has_account: bool = True
+    """Whether the demo's first account is for it; the others wait for whoever tries the wizard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +91,11 @@ INSTANCES = (
     InstanceRow(name="acme-rt", role="RT"),
     InstanceRow(name="acme-france", deployment="hybrid"),
     InstanceRow(name="acme-stage", environment="stage"),
+    InstanceRow(name="acme-dev", environment="development", has_account=False),
     InstanceRow(name="acme-cloud", deployment="hosted"),
 )
 """The last one is hosted by Adobe: it stands in the inventory without a container and is never pushed to."""
+WITHOUT_ACCOUNT = tuple(row.name for row in INSTANCES if not row.has_account)
 
 SITES = (
     Site(name="mkt-1", instances={"acme-prod": Shape.PLAIN}, story="logs in as neolane"),
@@ -172,6 +176,8 @@ SITES = (
         faults=["reload_fails"],
         outcome=failed("reload_failed"),
     ),
+    Site(name="dev-1", instances={"acme-dev": Shape.PLAIN}, story="is new and has no account yet"),
+    Site(name="dev-2", instances={"acme-dev": Shape.WITHOUT_IMS}, story="is new as well"),
 )
 
 
@@ -303,20 +309,26 @@ def running(home: Path, authorized_key_line: str) -> Iterator[dict[str, object]]
     """Run fleet and IMS while the block runs; give what a user of them needs to know, as plain data.
 
     Keys: `inventory_csv` and `console_json` (paths), `console_json_next` (the same account with a second
-    secret, for a rotation), `ims_url`, `expected` (lists of instance, container, state, code), `containers`
-    (name, address, port, host_key, story), `pid`. The console files hold secrets in clear, as Adobe's do.
+    secret, for a new version), `console_json_other` (another account, for the wizard), `without_account`
+    (names of the instances that wait for it), `ims_url`, `expected` (lists of instance, container, state,
+    code), `containers` (name, address, port, host_key, story), `pid`. The console files hold secrets in
+    clear, as Adobe's do.
     """
     home.mkdir(parents=True, exist_ok=True)
     fleet, account = Fleet(home).create(), ConsoleAccount(secrets=(make_secret(), make_secret()))
+    other = ConsoleAccount(organization_id=account.organization_id)
     with StandInIMS() as ims:
-        ims.accept(account.client_id, *account.secrets)
+        for each in (account, other):
+            ims.accept(each.client_id, *each.secrets)
         try:
             fleet.start(authorized_key_line)
             yield {
                 "pid": os.getpid(),
                 "inventory_csv": _write(home / "inventory.csv", fleet.inventory_csv()),
                 "console_json": _write(home / "console.json", account.download_json(version=0)),
-                "console_json_next": _write(home / "console-next.json", account.download_json(version=1)),
+                "console_json_next": _write(home / "new-version.json", account.download_json(version=1)),
+                "console_json_other": _write(home / "new-account.json", other.download_json()),
+                "without_account": list(WITHOUT_ACCOUNT),
                 "ims_url": ims.url,
                 "expected": [[*pair, *outcome] for pair, outcome in fleet.expected().items()],
                 "containers": _containers(fleet),

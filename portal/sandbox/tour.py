@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -54,13 +54,18 @@ def people() -> dict[str, str]:
     return passwords
 
 
-def stock(*, inventory_csv: str, console_json: str) -> None:
-    """Fill the portal as its people would: inventory, host keys, one account and who uses it."""
+def stock(*, inventory_csv: str, console_json: str, without_account: Collection[str] = ()) -> None:
+    """Fill the portal as its people would: inventory, host keys, one account and who uses it.
+
+    The instances named in `without_account` wait for another one.
+    """
     call_command("import_inventory", inventory_csv, stdout=StringIO(), stderr=StringIO())
     for container in Container.objects.all():
         _scan(container)
     call_command("add_account", ACCOUNT, from_json=console_json, stdout=StringIO())
-    used_by = Instance.objects.filter(installations__isnull=False).distinct()
+    used_by = (
+        Instance.objects.filter(installations__isnull=False).exclude(name__in=without_account).distinct()
+    )
     call_command("assign", ACCOUNT, *used_by.values_list("name", flat=True), stdout=StringIO())
 
 
@@ -73,13 +78,13 @@ def _scan(container: Container) -> None:
 
 
 def roll_out(expected: Expected) -> Iterator[list[Row]]:
-    """Start a rollout to everything; yield its table whenever it changed, until all have ended."""
+    """Start a rollout to all that use the account; yield its table whenever it changed, until all ended."""
     secret = TechnicalAccount.objects.get(name=ACCOUNT).current_secret
     if secret is None:
         raise RuntimeError("the demo's account has no secret")
     rollout = start_rollout(
         secret=secret,
-        installations=Installation.objects.all(),
+        installations=Installation.objects.filter(instance__assignment__account__name=ACCOUNT),
         reason=Rollout.Reason.NEW,
         message="First rollout of the demo",
         actor=DEMO,

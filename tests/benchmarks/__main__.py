@@ -22,7 +22,6 @@ HEADER = """\
 
 Written by `make bench ARGS="--record docs/benchmarks.md"`, goals that were missed included. What each figure
 is compared with was measured in the same run on the same machine, so the ratios matter more than the seconds.
-
 """
 
 
@@ -69,10 +68,7 @@ def main(arguments: list[str]) -> int:
             except (AssertionError, RuntimeError) as error:  # what was measured so far is kept
                 say(f"It did not run to its end: {error}")
                 report.goal(Goal(f"{name}, to its end ({error})", None, "at least", 1))
-    status = report.finish(options.record)
-    if options.record:
-        options.record.write_text(HEADER + options.record.read_text())
-    return status
+    return report.finish(options.record, introduction=HEADER)
 
 
 def _tell_programs(report: Report, size: Size) -> None:

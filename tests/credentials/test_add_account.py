@@ -134,7 +134,7 @@ def test_instances_are_assigned_all_or_none() -> None:
     for wrong in (["prod1", "nowhere"], ["prod1", "rt"]):
         with pytest.raises(CommandError):
             call_command("assign", "Triggers", *wrong)
-    with pytest.raises(CommandError, match="no active account"):
+    with pytest.raises(CommandError, match="no technical account Nobody"):
         call_command("assign", "Nobody", "prod1")
     assert not Assignment.objects.exists()
     call_command("assign", "Triggers", "prod1", "prod2")

@@ -160,10 +160,13 @@ def test_a_wrong_identifier_is_named_by_its_path(key: str, value: object) -> Non
 @pytest.mark.parametrize(
     ("value", "path"),
     [
-        (SECRET, "CLIENT_SECRETS"),
-        ({"client_secret": SECRET}, "CLIENT_SECRETS"),
+        (7, "CLIENT_SECRETS"),
+        ({"another_key": SECRET}, "CLIENT_SECRETS"),
+        ({"client_secret": SECRET, "value": OTHER_SECRET}, "CLIENT_SECRETS"),
+        ({"client_secret": [SECRET]}, "CLIENT_SECRETS.client_secret"),
         ([SECRET, [SECRET]], "CLIENT_SECRETS[1]"),
-        ([SECRET, None], "CLIENT_SECRETS[1]"),
+        ([SECRET, 12], "CLIENT_SECRETS[1]"),
+        ([SECRET, f"{SECRET}\n{SECRET}"], "CLIENT_SECRETS[1]"),
         ([SECRET] * 201, "CLIENT_SECRETS"),
     ],
 )
@@ -207,15 +210,19 @@ def test_a_wrong_type_in_the_workspace_file_is_named_by_its_path(path: str) -> N
         ('{"other": 1}', "not a file of the Developer Console"),
         (json.dumps(CREDENTIAL)[:-1], "not complete JSON (line 1"),
         (f'{{\n"A": {SECRET}}}', "line 2, column 6"),
-        (json.dumps(CREDENTIAL).encode("utf-16"), "not in UTF-8"),
-        (json.dumps(CREDENTIAL).encode("utf-16-le"), "not in UTF-8"),
-        (b'{"ORG_ID":\n"\xe9CANARY"}', "not in UTF-8 (line 2)"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
+        (b"PK\x03\x04CANARY\xff", "not a text file"),
+        (b'{"ORG_ID": "\x81CANARY"}', "not a text file"),
+        ("{\\rtf1\\ansi {CANARY}}", "rich-text"),
+        (json.dumps(CREDENTIAL) + "\nBest regards", "line 2, column 1, and something else follows"),
+        (json.dumps(CREDENTIAL) + json.dumps(CREDENTIAL), "second JSON file"),
+        ("Here it is:\n" + json.dumps(CREDENTIAL), "stands before the JSON (line 1, column 1)"),
         (b" " * (MAX_BYTES + 1), "larger than 256 KiB"),
         ("é" * (MAX_BYTES // 2 + 1), "larger than 256 KiB"),
-        ("\ud800", "not in UTF-8"),
-        ('{"A": NaN}', "NaN"),
-        ('{"A": -Infinity}', "NaN"),
-        ('{"A": ' + "9" * 5000 + "}", "too long"),
+        ("\ud800", "stands before the JSON"),
+        ('{"ORG_ID": NaN}', "ORG_ID: A text was expected"),
+        ('{"ORG_ID": ' + "9" * 5000 + "}", "ORG_ID: A text was expected"),
+        (json.dumps([CREDENTIAL, CREDENTIAL]), "not a file of the Developer Console"),
         ("[" * 33 + "]" * 33, "not a file of the Developer Console"),
         ('{"A":' * 50_000, "not a file of the Developer Console"),
         ('"' + '\\"' * 100_000, "not complete JSON"),
@@ -229,15 +236,148 @@ def test_brackets_inside_texts_are_not_depth() -> None:
     assert read(json.dumps(CREDENTIAL | {"NAME": "[" * 100 + '\\"{' * 100})).client_id == CLIENT
 
 
-@pytest.mark.parametrize(("key", "path"), [("CLIENT_ID", "CLIENT_ID"), (SECRET, "?")])
-def test_a_repeated_name_is_refused(key: str, path: str) -> None:
-    error = refusal(f'{{"{key}": 1, "{key}": 2}}')
-    assert "twice" in str(error)
-    assert error.path == path
+def test_a_needed_name_with_two_values_is_refused_at_its_place() -> None:
+    again = json.dumps(CREDENTIAL)[:-1]
+    for key in ("CLIENT_ID", "ORG_ID", "TECHNICAL_ACCOUNT_ID", "CLIENT_SECRETS"):
+        error = refusal(f'{again}, "{key}": "{SECRET}"}}')
+        assert error.path == key
+        assert "twice" in str(error)
+    assert read(f'{again}, "CLIENT_ID": "{CLIENT}", "SCOPES": 1, "{SECRET}": 1, "{SECRET}": 2}}').scopes == ()
 
 
 def test_two_names_for_the_client_id_must_agree() -> None:
     assert refusal(CREDENTIAL | {"API_KEY": OTHER_CLIENT}).path == "API_KEY"
+
+
+UNUSABLE: list[Any] = [
+    None,
+    "",
+    "  ",
+    1.5,
+    True,
+    [],
+    [SECRET],
+    {},
+    {SECRET: 1},
+    "a\nb",
+    "\ud800",
+    "x" * 1001,
+    10**31,
+]
+OAUTH = "project.workspace.details.credentials.0.oauth_server_to_server"
+OPTIONAL_IN_WORKSPACE = [
+    *("project.title", "project.name", "project.id", "project.org.id", "project.org.name"),
+    *("project.workspace.title", "project.workspace.name", "project.workspace.id"),
+    "project.workspace.details.credentials.0.id",
+    "project.workspace.details.credentials.0.integration_type",
+    *(f"{OAUTH}.{name}" for name in ("technical_account_email", "scopes")),
+]
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """A workspace file with another value at one place."""
+    document = copy.deepcopy(workspace(oauth()))
+    *steps, last = path.split(".")
+    place: Any = document
+    for step in steps:
+        place = place[int(step) if step == "0" else step]
+    place[last] = value
+    return document
+
+
+@pytest.mark.parametrize("path", OPTIONAL_IN_WORKSPACE)
+def test_what_no_push_needs_may_be_anything_in_a_workspace_file(path: str) -> None:
+    for value in UNUSABLE:
+        found = read(json.dumps(changed(path, value)))
+        assert (found.client_id, [each.reveal() for each in found.client_secrets]) == (CLIENT, [SECRET])
+        found = read(json.dumps(changed(path, value)) + " ")
+        assert "\n" not in "".join(
+            (found.project, found.workspace, found.technical_account_email, *found.scopes)
+        )
+
+
+@pytest.mark.parametrize("key", ["TECHNICAL_ACCOUNT_EMAIL", "SCOPES", "API_KEY", "ANYTHING", "project"])
+def test_what_no_push_needs_may_be_anything_in_a_credential(key: str) -> None:
+    for value in UNUSABLE:
+        found = read(json.dumps(CREDENTIAL | {key: value}))
+        assert (found.client_id, [each.reveal() for each in found.client_secrets]) == (CLIENT, [SECRET])
+
+
+def test_an_empty_title_gives_way_to_the_name() -> None:
+    found = read(json.dumps(changed("project.title", "") | {}))
+    assert (found.project, found.workspace) == ("884CoralMockingbird", "Stage")
+
+
+@pytest.mark.parametrize(
+    "scopes", ["openid,AdobeID", "openid, AdobeID", "openid AdobeID\n", ["openid", 7.5, None, "AdobeID"]]
+)
+def test_scopes_are_a_list_or_a_text(scopes: object) -> None:
+    assert read(json.dumps(CREDENTIAL | {"SCOPES": scopes})).scopes == ("openid", "AdobeID")
+
+
+@pytest.mark.parametrize(
+    "secrets",
+    [
+        SECRET,
+        [SECRET, SECRET],
+        [SECRET, None, "", " "],
+        {"client_secret": SECRET, "created_at": "2026-01-01"},
+        [{"value": SECRET, "uuid": "1"}],
+    ],
+)
+def test_a_single_secret_is_found_in_every_form(secrets: object) -> None:
+    for document in (CREDENTIAL | {"CLIENT_SECRETS": secrets}, workspace(oauth(secrets=secrets))):
+        found = read(json.dumps(document))
+        assert [each.reveal() for each in found.client_secrets] == [SECRET]
+
+
+def test_a_secret_under_its_old_name_is_no_jwt_credential() -> None:
+    document = without("CLIENT_SECRETS") | {"CLIENT_SECRET": SECRET}
+    assert [each.reveal() for each in read(json.dumps(document)).client_secrets] == [SECRET]
+
+
+def test_another_credential_without_a_client_id_is_no_hindrance() -> None:
+    document = workspace(oauth(), oauth(""), 7)
+    assert read(json.dumps(document), client_id=CLIENT).client_id == CLIENT
+    assert refusal(document).client_ids == (CLIENT,)
+    assert refusal(workspace(oauth(), oauth()), CLIENT).client_ids == (CLIENT,)
+
+
+LINES = json.dumps(CREDENTIAL, indent=2)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LINES.encode("utf-16"),
+        LINES.encode("utf-16-le"),
+        b"\xfe\xff" + LINES.encode("utf-16-be"),
+        LINES.encode("utf-32"),
+        LINES.replace("\n", "\r\n").encode("cp1252"),
+        LINES.replace("{", '{"TITLE": "\u00e9t\u00e9 \u201cCampagne\u201d",', 1).encode("cp1252"),
+        LINES.replace('"', "\u201d"),
+        LINES.replace(' "', " \u201c").replace('"', "\u201d").encode("cp1252"),
+        LINES.replace(" ", "\u00a0").replace("\n", "\u2028\n"),
+        f"```json\n{LINES}\n```\n",
+        f"\n~~~\n{LINES}\n~~~",
+        f"`{LINES}`",
+        f"[{LINES}]\n\n",
+        "\ufeff" + LINES,
+    ],
+)
+def test_what_editors_and_chats_do_to_a_file_is_harmless(data: str | bytes) -> None:
+    found = read(data)
+    assert (found.client_id, [each.reveal() for each in found.client_secrets]) == (CLIENT, [SECRET])
+    assert found.scopes == ("openid", "AdobeID")
+
+
+def test_what_a_word_processor_did_inside_a_value_stays_for_the_judge_of_values() -> None:
+    found = read(LINES.replace('"', "\u201d").replace("p8e-", "p8e\u2013"))
+    assert found.client_secrets[0].reveal().startswith("p8e\u2013")
+
+
+def test_an_error_keeps_its_line_in_a_fence() -> None:
+    assert "line 3, column 1" in str(refusal(f"```json\n{{\n{SECRET}\n```"))
 
 
 JSON = st.recursive(

@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_started() -> None:
     make_account(name="Triggers", instances=["prod1"])
     TechnicalAccount.objects.create(name="Half done")
     for words, problem in (
-        (["Nobody"], "no technical account named Nobody"),
+        (["Nobody"], "no technical account Nobody"),
         (["Half done"], "Half done has no client secret yet"),
         (["Triggers", "--instance", "prod9"], "uses Triggers: prod9"),
     ):

@@ -139,10 +139,25 @@ def test_a_stale_review_starts_nothing(as_admin: Client, settings: Settings) -> 
     assert not Rollout.objects.exists()
 
 
-def test_a_name_in_use_is_refused_at_the_field(as_admin: Client) -> None:
-    begin(as_admin, name="Same")
-    response = as_admin.post(reverse("account_new"), {"way": "new", "name": "same"})
-    assert "Another account has this name" in response.content.decode()
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("draft", "Go on with that draft, delete it, or choose another name."),
+        ("active", "which is in use, has this name"),
+        ("retired", "keeps it for the history"),
+    ],
+)
+def test_a_name_in_use_is_refused_with_the_account_that_has_it(
+    as_admin: Client, state: str, said: str
+) -> None:
+    account = begin(as_admin, name="Same <b>")
+    TechnicalAccount.objects.update(state=state)
+    response = as_admin.post(reverse("account_new"), {"way": "new", "name": "same <B>"})
+    page = response.content.decode()
+    assert said in page
+    assert f'<a href="{reverse("account", args=[account.pk])}">Open Same &lt;b&gt;</a>' in page
+    assert "last changed by you" in page or state != "draft"
+    assert 'value="same &lt;B&gt;"' in page
 
 
 def test_hosted_and_switched_off_ones_cannot_be_chosen(as_admin: Client, settings: Settings) -> None:

@@ -16,6 +16,7 @@ from tests.credentials.wizard_walk import (
     ORGANIZATION,
     OTHER_SECRET,
     SECRET,
+    begin,
     console_json,
     post,
     reach_values,
@@ -235,16 +236,73 @@ def test_of_several_credentials_in_a_workspace_one_is_chosen(as_admin: Client) -
     )
 
 
-def test_a_client_id_in_use_elsewhere_is_refused_at_its_field(as_admin: Client) -> None:
-    TechnicalAccount.objects.create(name="first", client_id=CLIENT, state="active")
+@pytest.mark.parametrize("whose", ["active", "mine", "bob"])
+def test_a_client_id_in_use_elsewhere_is_refused_with_the_account_that_has_it(
+    as_admin: Client, whose: str
+) -> None:
+    first = begin(as_admin, name="first")
+    TechnicalAccount.objects.update(client_id=CLIENT, state="active" if whose == "active" else "draft")
+    if whose == "active":
+        first.draft.delete()
+    elif whose == "bob":
+        Draft.objects.update(changed_by=None, changed_by_name="bob")
     account = reach_values(as_admin)
     swapped = typed(action="typed", client_id=SECRET, client_secret=CLIENT)
     for data in (typed(action="typed"), swapped, {"action": "file", "text": console_json()}):
-        response = post(as_admin, account, "values", data)
-        text = response.content.decode()
-        assert "Another account has this Client ID" in text
+        text = post(as_admin, account, "values", data).content.decode()
+        assert f'<a href="{reverse("account", args=[first.pk])}">Open first</a>' in text
+        assert ("retire it" in text) == (whose == "active")
+        assert ("Go on with that draft, or delete it." in text) == (whose != "active")
+        assert "last changed by you" in text or whose != "mine"
+        assert "last changed by bob" in text or whose != "bob"
         assert SECRET not in text
     assert not ClientSecret.objects.exists()
+
+
+def test_the_client_id_of_a_retired_account_is_free(as_admin: Client) -> None:
+    TechnicalAccount.objects.create(name="first", client_id=CLIENT, state="retired")
+    account = reach_values(as_admin)
+    assert post(as_admin, account, "values", typed(action="typed")).status_code == 302
+
+
+EMPTY = {"title": "", "name": None}
+FIELD_FILES = [
+    json.dumps(json.loads(console_json()) | {"TECHNICAL_ACCOUNT_EMAIL": "", "SCOPES": "openid,AdobeID"}),
+    json.dumps(
+        {
+            "project": {
+                **EMPTY,
+                "org": {"ims_org_id": ORGANIZATION, "id": "9" * 41},
+                "workspace": {
+                    **EMPTY,
+                    "details": {
+                        "credentials": [
+                            {
+                                "id": {"a": 1},
+                                "oauth_server_to_server": {
+                                    "client_id": CLIENT,
+                                    "client_secrets": [SECRET],
+                                    "technical_account_email": "",
+                                    "technical_account_id": ACCOUNT,
+                                    "scopes": None,
+                                },
+                            }
+                        ]
+                    },
+                },
+            }
+        }
+    ),
+]
+
+
+@pytest.mark.parametrize("document", FIELD_FILES)
+def test_what_no_push_needs_never_stops_a_file(as_admin: Client, document: str) -> None:
+    account = reach_values(as_admin)
+    assert post(as_admin, account, "values", {"action": "file", "text": document}).status_code == 302
+    account.refresh_from_db()
+    assert stored(account) == SECRET
+    assert (account.project, account.numeric_organization_id, account.credential_id) == ("", "", "")
 
 
 @pytest.mark.parametrize(
@@ -273,9 +331,9 @@ def test_a_wrong_file_is_refused_at_its_field_and_changes_nothing(as_admin: Clie
 
 def test_a_file_that_is_not_text_is_refused(as_admin: Client) -> None:
     account = reach_values(as_admin)
-    upload = SimpleUploadedFile("oauth.json", b"\xff\xfe{\x00")
+    upload = SimpleUploadedFile("oauth.json", b"\x89PNG\x00")
     response = post(as_admin, account, "values", {"action": "file", "file": upload})
-    assert "UTF-8" in response.content.decode()
+    assert "not a text file" in response.content.decode()
 
 
 def test_pasted_megabytes_are_refused_at_the_form(as_admin: Client) -> None:

@@ -163,7 +163,7 @@ def test_web_server_and_worker_write_json_and_nothing_else(
         tmp_path, {"BROKER_URL": "filesystem://localhost", "LOG_FORMAT": "json", "PYTHONWARNINGS": "ignore"}
     )
     portal.prepare()
-    web, worker = programs("127.0.0.1", portal.port, pushes=2)
+    web, worker, _scheduler = programs("127.0.0.1", portal.port, pushes=2)
     serving = start_process(web.command, name="web", env=portal.environment, cwd=ROOT)
     serving.wait_for_port(portal.port, within=60)
     for path in (f"/login/?next={CANARY}", f"/{CANARY}/", "/a%0Ab%1B%5B2J/"):

@@ -22,8 +22,10 @@ from credentials.rollouts.models import Duty
 from credentials.rollouts.reconciler import on_duty
 from instances.models import Container
 from portal.audit.models import Actor, AuditHead, record
+from portal.management.commands.start import programs
 from tests.rollouts.conftest import MakeSite, Start
 from tests.rollouts.test_worker import database_url
+from tests.services.fixtures import StartProcess
 from tests.services.portal import ROOT, Portal
 from tests.services.processes import Process
 from tests.services.waiting import wait_until
@@ -86,6 +88,15 @@ def test_it_tidies_up_and_says_how_far_the_audit_chain_has_come(
     left = Session.objects.values_list("session_key", flat=True)
     scheduler.wait_for(lambda: list(left.all()) == ["kept"], within=20, what="expired sessions to go")
     portal.manage("verify_audit", "--expect-head", str(head))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_make_start_runs_it_as_well(portal: Portal, start_process: StartProcess) -> None:
+    gone = timezone.now() - timedelta(days=1)
+    Session.objects.create(session_key="expired", session_data="", expire_date=gone)
+    program = programs("127.0.0.1", portal.port, pushes=2)[-1]
+    process = start_process(program.command, name="scheduler", env=portal.environment, cwd=portal.home)
+    process.wait_for(lambda: not Session.objects.exists(), within=60, what="the hourly work")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -149,7 +149,7 @@ def test_the_facts_of_a_running_fleet_lead_to_an_account_that_ims_accepts(
     tmp_path: Path, key: paramiko.PKey
 ) -> None:
     with running(tmp_path, key_line(key)) as facts:
-        for name in ("console_json", "console_json_next"):
+        for name in ("console_json", "console_json_next", "console_json_other"):
             path = Path(str(facts[name]))
             assert path.stat().st_mode & 0o777 == 0o600
             values = json.loads(path.read_text())

@@ -1,16 +1,15 @@
 """`add_account`: an account from the console's JSON file. The secret never comes from argv."""
 
-import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from django.core.management.base import CommandError
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.console_json import ConsoleJSONError, ConsoleValues, read
+from credentials.console_json import MAX_BYTES, ConsoleJSONError, ConsoleValues, decode, read
 from credentials.entry import IDS, Entry, Judged, judge, judge_console, set_values
 from credentials.ims_check import Answer, ask
 from credentials.models import ClientSecret, TechnicalAccount
@@ -19,11 +18,9 @@ from credentials.values import CLIENT_SECRET, LABELS
 from credentials.wizard.models import Draft
 from credentials.wizard.services import activate_draft, begin
 from portal.audit.operator import operator
+from portal.command_line import STDIN, add_json, as_json, read_input, wrong_call
 from portal.no_secrets import Command as SafeCommand
 from portal.plaintext import Secret
-
-STDIN = "-"
-LARGEST = 300_000  # bytes; more than any file of the console
 
 
 class Command(SafeCommand):
@@ -32,6 +29,8 @@ class Command(SafeCommand):
         "secret from a file or standard input, never from the command line. Adobe is asked whether it "
         "accepts them; if it refuses, the account stays a draft and the exit code is 1."
     )
+
+    group = "Accounts and secrets"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="name of the account")
@@ -47,14 +46,14 @@ class Command(SafeCommand):
         parser.add_argument("--way", choices=TechnicalAccount.Way.values, default=TechnicalAccount.Way.NEW)
         parser.add_argument("--accept-unusual", action="store_true", help="accept values of an unusual form")
         parser.add_argument("--no-check", action="store_true", help="do not ask Adobe")
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        add_json(parser)
 
     @sensitive_variables()
     def handle(self, *args: str, name: str, way: str, no_check: bool, json: bool, **options: object) -> None:
         if len(name) > 80 or not name.strip() or not name.isprintable():
-            raise CommandError("The name must have 1 to 80 visible characters.")
+            raise wrong_call("The name must have 1 to 80 visible characters.")
         try:
-            draft, secret = _create(name.strip(), way, options)
+            draft, secret = _create(name.strip(), way, options, self.stderr.write)
         except AccountError as error:
             raise CommandError(str(error)) from error
         answer = None if no_check else ask(secret=secret, actor=operator())
@@ -74,7 +73,7 @@ class Command(SafeCommand):
             "fingerprint": secret.fingerprint,
             "ims": str(answer.verdict) if answer else None,
         }
-        self.stdout.write(json.dumps(found))
+        self.stdout.write(as_json(found))
 
     def _write_text(self, account: TechnicalAccount, secret: ClientSecret, answer: Answer | None) -> None:
         self.stdout.write(
@@ -90,19 +89,21 @@ class Command(SafeCommand):
 
 @sensitive_variables()
 @transaction.atomic
-def _create(name: str, way: str, options: dict[str, object]) -> tuple[Draft, ClientSecret]:
+def _create(
+    name: str, way: str, options: dict[str, object], tell: Callable[[str], object]
+) -> tuple[Draft, ClientSecret]:
     draft = begin(name=name, way=way, actor=operator())
-    secret = set_values(account=draft.account, entry=_entry(draft.account, options), actor=operator())
+    secret = set_values(account=draft.account, entry=_entry(draft.account, options, tell), actor=operator())
     if secret is None:
         raise CommandError("The file does not say which client secret to use: give it with --secret-file.")
     return draft, secret
 
 
 @sensitive_variables()
-def _entry(account: TechnicalAccount, options: dict[str, object]) -> Entry:
+def _entry(account: TechnicalAccount, options: dict[str, object], tell: Callable[[str], object]) -> Entry:
     if options["from_json"] == STDIN and options["secret_file"] == STDIN:
-        raise CommandError("Only one of --from-json and --secret-file can be standard input.")
-    judged = _judged(account, options)
+        raise wrong_call("Only one of --from-json and --secret-file can be standard input.")
+    judged = _judged(account, options, tell)
     if judged.entry is None:
         raise CommandError(
             "\n".join(f"{LABELS[name]}: {problem}" for name, problem in judged.problems.items())
@@ -116,16 +117,24 @@ def _entry(account: TechnicalAccount, options: dict[str, object]) -> Entry:
 
 
 @sensitive_variables()
-def _judged(account: TechnicalAccount, options: dict[str, object]) -> Judged:
-    typed = _read(str(options["secret_file"])).decode("utf-8", "replace") if options["secret_file"] else ""
+def _judged(account: TechnicalAccount, options: dict[str, object], tell: Callable[[str], object]) -> Judged:
+    typed = _decoded(_read(options["secret_file"], tell)) if options["secret_file"] else ""
     if not options["from_json"]:
         names = ("organization", "client_id", "technical_account")
         given = {field: str(options[name]) for field, name in zip(IDS, names, strict=True)}
         return judge(given | {CLIENT_SECRET: typed})
-    found = _found(_read(str(options["from_json"])), str(options["client_id"]))
+    found = _found(_read(options["from_json"], tell), str(options["client_id"]))
     if typed:
         found = replace(found, client_secrets=(Secret(typed),))
     return judge_console(found, account=account)
+
+
+@sensitive_variables()
+def _decoded(data: bytes) -> str:
+    try:
+        return decode(data)
+    except ConsoleJSONError:
+        raise CommandError("The secret file is not a text file.") from None
 
 
 @sensitive_variables()
@@ -137,11 +146,5 @@ def _found(data: bytes, client_id: str) -> ConsoleValues:
 
 
 @sensitive_variables()
-def _read(name: str) -> bytes:
-    if name == STDIN:
-        return sys.stdin.buffer.read(LARGEST)
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(LARGEST)
-    except OSError as error:
-        raise CommandError(f"{name}: {error.strerror}.") from None
+def _read(name: object, tell: Callable[[str], object]) -> bytes:
+    return read_input(str(name), most=MAX_BYTES + 1, tell=tell)

@@ -19,6 +19,8 @@ class Command(SafeCommand):
         "re-encrypt them under the first key of the ring. The exit code is 0 only if every stored secret "
         "can be read."
     )
+    group = "Operation"
+    summary = "Check the key ring against the stored secrets, or re-encrypt them under the newest key"
     # A missing key is what this command is for: it must not be stopped by the check that reports it.
     requires_system_checks: list[str] = []
 

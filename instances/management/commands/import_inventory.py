@@ -5,7 +5,6 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from pathlib import Path
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -13,6 +12,7 @@ from django.core.management.base import CommandError
 from instances import inventory_csv
 from instances.inventory_import import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
 from portal.audit.operator import operator
+from portal.command_line import read_input
 from portal.no_secrets import Command as SafeCommand
 
 Errors = Sequence[inventory_csv.RowError]
@@ -21,6 +21,8 @@ Errors = Sequence[inventory_csv.RowError]
 class Command(SafeCommand):
     help = "Import instances, containers and host keys from a CSV file: all of it, or nothing."
 
+    group = "Inventory"
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", help="the CSV file, or - for standard input")
         parser.add_argument("--dry-run", action="store_true", help="only say what would change")
@@ -28,7 +30,8 @@ class Command(SafeCommand):
 
     def handle(self, *args: str, file: str, dry_run: bool, json: bool, **options: object) -> None:
         self.started = self.shown = time.monotonic()
-        parsed = inventory_csv.parse(_read(file), allow_loopback=settings.ALLOW_LOOPBACK_TARGETS)
+        data = read_input(file, most=inventory_csv.MAX_BYTES + 1)
+        parsed = inventory_csv.parse(data, allow_loopback=settings.ALLOW_LOOPBACK_TARGETS)
         self._say(f"{len(parsed.rows)} rows read")
         plan, errors = self._run(parsed, dry_run=dry_run)
         listed = errors[: inventory_csv.MAX_LISTED]
@@ -73,12 +76,3 @@ class Command(SafeCommand):
         word = "Would be imported" if dry_run else "Imported"
         counts = f"{plan.created} created, {plan.updated} changed, {plan.unchanged} as before"
         self.stdout.write(f"{word}: {counts}.")
-
-
-def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from error

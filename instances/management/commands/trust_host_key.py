@@ -9,30 +9,35 @@ from instances import host_keys, jump_hosts, ssh
 from instances.inventory_csv import clean_host_key_fingerprint
 from instances.models import Container, HostKey
 from portal.audit.operator import operator
+from portal.command_line import add_json, as_json, named, wrong_call
 from portal.no_secrets import Command as SafeCommand
 
 
 class Command(SafeCommand):
     help = "Scan a container and approve its host key, only if the server shows the named fingerprint."
 
+    group = "Inventory"
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("container", help="name of the container in the inventory")
         parser.add_argument("--fingerprint", required=True, help="SHA256:…, as ssh-keygen -lf prints it")
+        add_json(parser)
 
-    def handle(self, *args: str, container: str, fingerprint: str, **options: object) -> None:
+    def handle(
+        self, *args: str, container: str, fingerprint: str, json: bool = False, **options: object
+    ) -> None:
         fingerprint = _fingerprint(fingerprint)
-        row = Container.objects.filter(name=container).first()
-        if row is None:
-            raise CommandError(f"There is no container {container!r} in the inventory.")
+        row = named(Container.objects.all(), container, "container")
         key = _trust(row, fingerprint)
-        self.stdout.write(f"Approved for {row.name}: {key}")
+        facts = {"container": row.name, "type": key.type, "fingerprint": key.fingerprint, "state": key.state}
+        self.stdout.write(as_json(facts) if json else f"Approved for {row.name}: {key}")
 
 
 def _fingerprint(text: str) -> str:
     try:
         return clean_host_key_fingerprint(text)
     except ValidationError as error:
-        raise CommandError(" ".join(error.messages)) from error
+        raise wrong_call(" ".join(error.messages)) from error
 
 
 def _trust(container: Container, fingerprint: str) -> HostKey:

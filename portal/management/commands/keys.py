@@ -1,12 +1,12 @@
 """`keys`: list the portal's keys, or accept one that was replaced on purpose."""
 
-import json as json_module
 from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
 from django.db import transaction
 
 from portal.audit.operator import operator
+from portal.command_line import add_json, as_json, wrong_call
 from portal.key_changes import accept_keys, replaceable
 from portal.keys import known
 from portal.keys.gate import gate
@@ -22,32 +22,33 @@ class Command(SafeCommand):
         "after it was replaced on purpose; the history keeps it. Audit key and fingerprint key stay for ever."
     )
 
+    summary = "Compare this machine's keys with the database, or accept one that was replaced"
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("what", choices=["list", "accept"])
         parser.add_argument("name", nargs="?", choices=replaceable(), help="accept: which key")
-        parser.add_argument("--json", action="store_true", help="list: print one JSON object")
+        add_json(parser)
 
     def handle(self, *args: str, what: str, name: str | None, json: bool, **options: object) -> None:
         if what == "list":
             self._list(json)
         elif name:
-            self._accept(name)
+            self._accept(name, json)
         else:
-            raise CommandError(f"Say which key: {', '.join(replaceable())}")
+            raise wrong_call(f"Say which key: {', '.join(replaceable())}")
 
-    def _accept(self, name: str) -> None:
+    def _accept(self, name: str, json: bool) -> None:
         gate.accepted = frozenset([name])
         with transaction.atomic():
             accept_keys([name], actor=operator())
-        self.stdout.write(
-            f"{name} is the portal's own now. Restart every process that still has the former one."
-        )
+        said = f"{name} is the portal's own now. Restart every process that still has the former one."
+        self.stdout.write(as_json({"accepted": name}) if json else said)
 
     def _list(self, json: bool) -> None:
         recorded = known.known_keys()
         lines = [_line(key, recorded.get(key.name)) for key in registered()]
         if json:
-            self.stdout.write(json_module.dumps({"keys": lines}))
+            self.stdout.write(as_json({"keys": lines}))
         else:
             for line in lines:
                 self.stdout.write(

@@ -12,6 +12,8 @@ from portal.no_secrets import Command as SafeCommand
 class Command(SafeCommand, Migrate):
     """It makes the keys of a new portal, on an empty database, and records which keys there are."""
 
+    summary = "Bring the database's tables up to date"
+
     def execute(self, *args: Any, **options: Any) -> str | None:  # Any: Django's signature
         only_looks = options.get("plan") or options.get("check_unapplied")
         with nullcontext() if only_looks else gate.migrating():

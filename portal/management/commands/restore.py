@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 
 from portal.audit.operator import operator
 from portal.backup import BackupError, restore_database
+from portal.command_line import add_json, as_json
 from portal.key_changes import replaceable
 from portal.no_secrets import Command as SafeCommand
 
@@ -29,7 +30,11 @@ class Command(SafeCommand):
             help="a key that is lost and was replaced by another one; may be given several times",
         )
 
-    def handle(self, *args: str, file: Path, accept: list[str], **options: object) -> None:
+        add_json(parser)
+
+    def handle(
+        self, *args: str, file: Path, accept: list[str], json: bool = False, **options: object
+    ) -> None:
         try:
             restore_database(file, actor=operator(), accepted=accept)
         except BackupError as error:
@@ -39,4 +44,5 @@ class Command(SafeCommand):
             raise CommandError(
                 "The database was restored, but does not fit:\n" + "\n".join(map(str, problems))
             )
-        self.stdout.write(f"Restored from {file}. Next: verify_audit --expect-head, then start the portal.")
+        said = f"Restored from {file}. Next: verify_audit --expect-head, then start the portal."
+        self.stdout.write(as_json({"restored": str(file), "accepted": accept}) if json else said)

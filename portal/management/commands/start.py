@@ -1,8 +1,9 @@
-"""`start`: the whole portal on one machine (web server and worker), as `make start` runs it."""
+"""`start`: the whole portal on one machine (web server, worker and scheduler), as `make start` runs it."""
 
 import os
 import sys
 from argparse import ArgumentParser
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def prepare() -> None:
 
 
 def programs(address: str, port: int, *, pushes: int) -> list[Program]:
-    """Return web server and worker, for so many pushes at once, as programs to supervise.
+    """Return web server, worker (for so many pushes at once) and scheduler as programs to supervise.
 
     Their logs lie below PORTAL_HOME.
     """
@@ -42,16 +43,21 @@ def programs(address: str, port: int, *, pushes: int) -> list[Program]:
     web += ["--bind", f"{address}:{port}"]
     worker = [sys.executable, "-m", "celery", "-A", "portal", "--quiet", "worker", "--pool", "threads"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
+    scheduler = [sys.executable, str(settings.BASE_DIR / "manage.py"), "scheduler"]
     return [
         Program("web server", web, logs / "web.log", environment),
         Program("worker", worker, logs / "worker.log", environment),
+        Program("scheduler", scheduler, logs / "scheduler.log", environment),
     ]
 
 
 class Command(SafeCommand):
     help = (
-        "Run the portal on this machine: web server and worker, with everything it writes below PORTAL_HOME."
+        "Run the portal on this machine: web server, worker and scheduler, with everything they write below "
+        "PORTAL_HOME."
     )
+
+    summary = "Run the whole portal on this machine, as make start does"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--address", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
@@ -81,5 +87,6 @@ class Command(SafeCommand):
         except RuntimeError as error:
             raise CommandError(str(error)) from error
         finally:
-            self.stdout.write("Stopping; a push that runs is allowed to end.")
+            with suppress(BrokenPipeError):  # whatever becomes of the output, the programs are stopped
+                self.stdout.write("Stopping; a push that runs is allowed to end.")
             supervisor.stop()

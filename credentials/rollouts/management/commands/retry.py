@@ -3,12 +3,11 @@
 import sys
 from argparse import ArgumentParser
 
-from django.core.management.base import CommandError
-
 from credentials.rollouts.management.commands.rollout import PATIENCE, watch
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import retry_pushes
 from portal.audit.operator import operator
+from portal.command_line import wrong_call
 from portal.no_secrets import Command as SafeCommand
 
 
@@ -17,6 +16,8 @@ class Command(SafeCommand):
         "Retry the failed and unknown pushes of a rollout. With --wait, the exit code is 0 only if every "
         "push of the rollout succeeded; without, if nothing had to be left alone."
     )
+
+    group = "Rollouts"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("number", type=int, metavar="ROLLOUT", help="number of the rollout")
@@ -36,13 +37,24 @@ class Command(SafeCommand):
     ) -> None:
         rollout = Rollout.objects.filter(number=number).select_related("secret__account").first()
         if rollout is None:
-            raise CommandError(f"There is no rollout {number}.")
+            newest = Rollout.objects.order_by("-number").values_list("number", flat=True).first()
+            hint = f" The newest is {newest}." if newest else ""
+            raise wrong_call(f"There is no rollout {number}.{hint}")
         waiting = Push.objects.needing_attention().filter(rollout=rollout)
         ids = list(waiting.values_list("pk", flat=True))
         result = retry_pushes(push_ids=ids, actor=operator(), message=message[:250])
         for push, reason in result.refused:
             self.stderr.write(f"Left alone: {push.installation}. {reason}")
         self.stderr.write(f"{len(result.pushes)} pushes of rollout {number} are tried again.")
-        watch(self, rollout, seconds=wait, json=json)
+        left_alone = [
+            {
+                "instance": push.installation.instance.name,
+                "container": push.container.name,
+                "reason": reason,
+            }
+            for push, reason in result.refused
+        ]
+        retried = len(result.pushes)
+        watch(self, rollout, seconds=wait, json=json, retried=retried, left_alone=left_alone)
         if result.refused:
             sys.exit(1)

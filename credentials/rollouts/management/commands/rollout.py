@@ -5,12 +5,14 @@ from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
 
+from credentials.by_name import active_account
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.services import RolloutError, start_rollout
 from credentials.rollouts.watching import as_json, as_table, wait
 from instances.models import Installation
 from portal.audit.operator import operator
+from portal.command_line import did_you_mean, wrong_call
 from portal.no_secrets import Command as SafeCommand
 
 PATIENCE = 900.0  # seconds, for --wait without a number
@@ -21,6 +23,8 @@ class Command(SafeCommand):
         "Deliver an account's current secret to all its installations, or to those of some instances. "
         "With --wait, the exit code is 0 only if every push succeeded; without, if the rollout was started."
     )
+
+    group = "Rollouts"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("account", help="name of the technical account")
@@ -65,10 +69,19 @@ class Command(SafeCommand):
         watch(self, rollout, seconds=wait, json=json)
 
 
-def watch(command: BaseCommand, rollout: Rollout, *, seconds: float | None, json: bool) -> None:
-    """Wait if asked to, print the outcome, and exit with 1 if something waited for did not succeed."""
-    progress = wait(rollout, seconds=seconds, tell=command.stderr.write) if seconds is not None else None
-    command.stdout.write(as_json(rollout) if json else as_table(rollout))
+def watch(
+    command: BaseCommand, rollout: Rollout, *, seconds: float | None, json: bool, **more: object
+) -> None:
+    """Wait if asked to, print the outcome, and exit with 1 if something waited for did not succeed.
+
+    With `json` the answer has what is given as `more`, too.
+    """
+    try:
+        progress = wait(rollout, seconds=seconds, tell=command.stderr.write) if seconds is not None else None
+    except KeyboardInterrupt:
+        command.stderr.write(f"Nobody waits any more; rollout {rollout.number} goes on by itself.")
+        raise
+    command.stdout.write(as_json(rollout, **more) if json else as_table(rollout))
     if progress and progress.counts.get("succeeded", 0) < progress.total:
         sys.exit(1)
 
@@ -82,9 +95,7 @@ def reason_for(secret: ClientSecret) -> str:
 
 
 def _current_secret(name: str) -> ClientSecret:
-    account = TechnicalAccount.objects.filter(name=name).first()
-    if account is None:
-        raise CommandError(f"There is no technical account named {name}.")
+    account = active_account(name)
     if account.current_secret is None:
         raise CommandError(f"{name} has no client secret yet.")
     return account.current_secret
@@ -93,9 +104,10 @@ def _current_secret(name: str) -> ClientSecret:
 def _installations(account: TechnicalAccount, names: list[str]) -> list[Installation]:
     """Return the account's installations on containers that are on; those of named instances, wherever."""
     using = Installation.objects.filter(instance__assignment__account=account)
-    unknown = set(names) - set(using.values_list("instance__name", flat=True))
-    if unknown:
-        raise CommandError(f"No installation of these instances uses {account}: {', '.join(sorted(unknown))}")
+    known = set(using.values_list("instance__name", flat=True))
+    if unknown := sorted(set(names) - known):
+        message = f"No installation of these instances uses {account}: {', '.join(unknown)}."
+        raise wrong_call(message + did_you_mean(unknown[0], known))
     if names:
         return list(using.filter(instance__name__in=names))
     return list(using.filter(container__is_enabled=True))

@@ -6,6 +6,7 @@ from django.core.management.base import CommandError
 
 from portal.audit import kept_head
 from portal.audit.operator import operator
+from portal.command_line import add_json, as_json, wrong_call
 from portal.no_secrets import Command as SafeCommand
 
 
@@ -15,15 +16,21 @@ class Command(SafeCommand):
         "after a dump was loaded by hand. The history records who accepted which head, and why."
     )
 
+    group = "History"
+    summary = "Accept, as a recorded act, that the history no longer contains the kept head"
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--reason", required=True, help="what happened, for everybody who asks later")
+        add_json(parser)
 
-    def handle(self, *args: str, reason: str, **options: object) -> None:
+    def handle(self, *args: str, reason: str, json: bool = False, **options: object) -> None:
         if not reason.strip():
-            raise CommandError("Say in --reason what happened.")
+            raise wrong_call("Say in --reason what happened.")
         try:
             event = kept_head.accept(reason=reason.strip(), actor=operator())
         except kept_head.NothingToAccept as error:
             raise CommandError("There is nothing to accept: no kept head is missing in the chain.") from error
         kept = kept_head.read()
-        self.stdout.write(f"Event {event.seq} records it. The kept head is now {kept.head if kept else '-'}.")
+        head = str(kept.head) if kept else None
+        said = f"Event {event.seq} records it. The kept head is now {head or '-'}."
+        self.stdout.write(as_json({"event": event.seq, "kept_head": head}) if json else said)

@@ -2,10 +2,11 @@
 
 from argparse import ArgumentParser
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, OutputWrapper
 
 from portal.audit.operator import operator
 from portal.audit.sealing import ChangedMeanwhile, NothingToSeal, examine, seal_break
+from portal.command_line import add_json, as_json, wrong_call
 from portal.no_secrets import Command as SafeCommand
 
 PHRASE = "seal this break"
@@ -17,19 +18,24 @@ class Command(SafeCommand):
         "history counts as intact from there on. First find out what happened, and copy the database."
     )
 
+    group = "History"
+    summary = "Seal a break of the history as it is, as a recorded act"
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--reason", required=True, help="what happened, for everybody who asks later")
         parser.add_argument("--yes", action="store_true", help="do not ask")
+        add_json(parser)
 
-    def handle(self, *args: str, reason: str, yes: bool, **options: object) -> None:
+    def handle(self, *args: str, reason: str, yes: bool, json: bool = False, **options: object) -> None:
         if not reason.strip():
-            raise CommandError("Say in --reason what happened.")
+            raise wrong_call("Say in --reason what happened.")
         try:
             walk = examine(self._progress)
-            self.stdout.write("\n".join(f"event {each.seq}: {each.problem}" for each in walk.findings))
-            self.stdout.write(f"Problems in the chain: {walk.problems}.")
+            say = self.stderr if json else self.stdout
+            say.write("\n".join(f"event {each.seq}: {each.problem}" for each in walk.findings))
+            say.write(f"Problems in the chain: {walk.problems}.")
             if not yes:
-                self._ask()
+                self._ask(say)
             event = seal_break(reason=reason.strip(), actor=operator(), looked_at=walk)
         except NothingToSeal as error:
             raise CommandError(
@@ -37,14 +43,18 @@ class Command(SafeCommand):
             ) from error
         except ChangedMeanwhile as error:
             raise CommandError("The break changed meanwhile. Look at it again.") from error
+        if json:
+            facts = {name: event.details[name] for name in ("first", "last", "problems")}
+            self.stdout.write(as_json({"event": event.seq, **facts}))
+            return
         sealed = (
             f"Events {event.details['first']} to {event.details['last']} are sealed by event {event.seq}."
         )
         self.stdout.write(f"{sealed} Next: verify_audit.")
 
-    def _ask(self) -> None:
-        self.stdout.write(f'This cannot be undone. Type "{PHRASE}" to go on:')
-        self.stdout.flush()
+    def _ask(self, say: OutputWrapper) -> None:
+        say.write(f'This cannot be undone. Type "{PHRASE}" to go on:')
+        say.flush()
         try:
             answer = input()
         except EOFError:

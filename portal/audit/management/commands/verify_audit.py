@@ -8,13 +8,12 @@ import json
 import sys
 from argparse import ArgumentParser
 
-from django.core.management.base import CommandError
-
 from portal.audit.kept_head import Head
 from portal.audit.models import SealedBreak, Verification
 from portal.audit.operator import operator
 from portal.audit.services import record_verification
 from portal.audit.verification import verify
+from portal.command_line import wrong_call
 from portal.keys.known import KeysRefused, problem_of
 from portal.keys.registry import named
 from portal.no_secrets import Command as SafeCommand
@@ -22,6 +21,8 @@ from portal.no_secrets import Command as SafeCommand
 
 class Command(SafeCommand):
     help = "Verify that no audit event was changed, removed or added by hand."
+
+    group = "History"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -43,7 +44,7 @@ class Command(SafeCommand):
         try:
             expected = str(Head.parse(expect_head)) if expect_head.strip() else ""
         except ValueError as error:
-            raise CommandError(f"--expect-head: {error}") from error
+            raise wrong_call(f"--expect-head: {error}") from error
         result = verify(expected_head=expected, progress=self._progress)
         if record:
             record_verification(result=result, actor=operator())

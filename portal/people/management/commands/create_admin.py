@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
 from portal.audit.operator import operator
+from portal.command_line import add_json, as_json
 from portal.no_secrets import Command as SafeCommand
 from portal.no_secrets import refuse_secret
 from portal.people.services import active_admins, create_user, sync_roles
@@ -18,6 +19,8 @@ from portal.people.services import active_admins, create_user, sync_roles
 
 class Command(SafeCommand):
     help = "Create an admin. The password is asked for, or read from a file; it is never an argument."
+
+    group = "People"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--name", help="user name; asked for if missing")
@@ -29,6 +32,8 @@ class Command(SafeCommand):
             help="do nothing, successfully, if there is an active admin already",
         )
 
+        add_json(parser)
+
     def handle(
         self,
         *args: str,
@@ -36,11 +41,14 @@ class Command(SafeCommand):
         password_file: Path | None = None,
         force: bool = False,
         if_none: bool = False,
+        json: bool = False,
         **options: object,
     ) -> None:
         sync_roles()
         if active_admins().exists() and not force:
             if if_none:
+                if json:
+                    self.stdout.write(as_json({"created": None, "role": "Admin"}))
                 return
             raise CommandError(
                 "There is an active admin already. Add people on the page Users, or use --force."
@@ -49,7 +57,8 @@ class Command(SafeCommand):
         password = _from_file(password_file) if password_file else self._asked_password()
         _check_password(name, password)
         create_user(name=name, password=password, role="Admin", actor=operator())
-        self.stdout.write(f"The admin {name} can sign in now.")
+        said = f"The admin {name} can sign in now."
+        self.stdout.write(as_json({"created": name, "role": "Admin"}) if json else said)
 
     def _asked_name(self) -> str:
         if not sys.stdin.isatty():
