@@ -13,7 +13,7 @@ from instances.inventory_csv import (
     clean_install_root,
     clean_instance_name,
     clean_login,
-    refuse_unfit,
+    readable,
 )
 from instances.jump_hosts import clean_host_keys
 from instances.models import Container, Instance, JumpHost
@@ -198,7 +198,7 @@ class ImportForm(Form):
     file = forms.FileField(
         label=_("CSV file"),
         required=False,
-        help_text=_("UTF-8, up to 20 MB and 100,000 rows; separated by commas, semicolons or tabs."),
+        help_text=_("Up to 20 MB and 100,000 rows; separated by commas, semicolons or tabs."),
     )
     text = forms.CharField(
         label=_("or paste the rows here, with the line of column names"),
@@ -211,7 +211,7 @@ class ImportForm(Form):
     for_secrets = frozenset({"text"})  # `clean` looks at it, and names the line
 
     data_bytes: bytes
-    """What came, as it came, if the form is valid."""
+    """The text that came, as UTF-8, if the form is valid."""
 
     def clean(self) -> dict[str, Any]:  # Any: Django's own signature
         cleaned = super().clean() or self.cleaned_data
@@ -220,9 +220,8 @@ class ImportForm(Form):
         file, text = cleaned.get("file"), str(cleaned.get("text", ""))
         if bool(file) == bool(text.strip()):
             raise ValidationError(_("Choose a file or paste the rows: one of the two."))
-        self.data_bytes = file.read() if file else text.encode()
         try:
-            refuse_unfit(self.data_bytes)
+            self.data_bytes = readable(file.read() if file else text.encode()).encode()
         except ValidationError as error:
             self.add_error("file" if file else "text", error)
             self.data = {"text": without_secret(text)}
