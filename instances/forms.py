@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from instances.inventory_csv import (
     clean_address,
     clean_container_name,
+    clean_host_key_fingerprint,
     clean_install_root,
     clean_instance_name,
     clean_login,
@@ -17,6 +18,7 @@ from instances.inventory_csv import (
 )
 from instances.jump_hosts import clean_host_keys
 from instances.models import Container, Instance, JumpHost
+from instances.ssh import HostKey
 from portal.no_secrets import Form, ModelForm, without_secret
 
 PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
@@ -131,7 +133,19 @@ class ContainerForm(ModelForm):
 
 
 class JumpHostForm(ModelForm):
-    """A new or edited jump host, with the keys that it must show."""
+    """A new or edited jump host, with the keys that it must show.
+
+    Key lines are often copied from ssh-keyscan, which believes whoever answers. So a key that takes the place
+    of others, or comes beside them, is taken only with its fingerprint.
+    """
+
+    fingerprints = forms.CharField(
+        label=_("Fingerprints of the new keys, as the server team gives them"),
+        required=False,
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_("Needed only where you change the host keys: one a line, as ssh-keygen -l prints them."),
+    )
 
     class Meta:
         model = JumpHost
@@ -162,8 +176,30 @@ class JumpHostForm(ModelForm):
     def clean_host_keys(self) -> str:
         return clean_host_keys(self.cleaned_data["host_keys"])
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
+        super().__init__(*args, **kwargs)
+        self.pinned = self.instance.key_lines
+        if not self.pinned:
+            del self.fields["fingerprints"]
+
+    def clean_fingerprints(self) -> set[str]:
+        lines = self.cleaned_data["fingerprints"].splitlines()
+        return {clean_host_key_fingerprint(line) for line in lines if line.strip()}
+
+    def _check_new_keys(self, cleaned: dict[str, Any]) -> None:  # Any: as `clean` has it
+        new = [line for line in cleaned["host_keys"].splitlines() if line not in self.pinned]
+        missing = [key for key in map(HostKey.parse, new) if key.fingerprint not in cleaned["fingerprints"]]
+        if missing:
+            types = ", ".join(key.type for key in missing)
+            text = _(
+                "These do not include the fingerprint of a new key above (%s). Ask the server team for it."
+            )
+            self.add_error("fingerprints", text % types)
+
     def clean(self) -> dict[str, Any]:  # Any: Django's own signature
         cleaned = super().clean() or self.cleaned_data
+        if self.pinned and "host_keys" in cleaned and "fingerprints" in cleaned:
+            self._check_new_keys(cleaned)
         same = {name: cleaned.get(name) for name in ("address", "port")}
         if taken := JumpHost.objects.exclude(pk=self.instance.pk).filter(**same).first():
             self.add_error("address", _("The jump host %s has this address and port.") % taken.name)
@@ -190,6 +226,20 @@ class HostKeyApproval(Form):
         label=_("I compared this fingerprint with the server team, or on the server itself."),
         error_messages={"required": _("Compare the fingerprint first, and tick the box beside it.")},
     )
+
+
+class FingerprintForm(Form):
+    """The fingerprint of a key, from somewhere else than the portal's own scan."""
+
+    fingerprint = forms.CharField(
+        label=_("Fingerprint of the new key, as the server team gives it"),
+        max_length=300,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "size": 60}),
+        help_text=_("SHA256: and 43 characters, or the whole line that ssh-keygen -l prints."),
+    )
+
+    def clean_fingerprint(self) -> str:
+        return clean_host_key_fingerprint(self.cleaned_data["fingerprint"])
 
 
 class ImportForm(Form):

@@ -1,18 +1,38 @@
 """Host keys: scanned or offered, approved by an admin, revoked. Nothing is trusted because it was seen.
 
-A key that was revoked once is never approved by a machine again, only by a person.
+A key that was revoked once is never approved by a machine again, only by a person. And a key that may not be
+the container's own is approved only by its fingerprint, which has to come from somewhere else than the scan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from secrets import compare_digest
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from instances import jump_hosts, policy, ssh
 from instances.models import Container, ExpectedHostKey, HostKey
 from portal.audit.models import Actor, record
+
+DOUBTS: dict[str, Promise] = {
+    "revoked": _("This key was revoked or rejected before."),
+    "unexpected": _("Another key is expected here."),
+    "changed": _("Another key is approved here, or was."),
+    "several": _("The server showed several keys of this type."),
+}
+"""Why a key may not be the container's own, so that its fingerprint has to be entered."""
+
+
+class FingerprintNeeded(Exception):
+    """The key may not be the container's own, and its fingerprint was not given."""
+
+
+class FingerprintDiffers(Exception):
+    """The given fingerprint is not the one of the key that is to be approved."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +84,49 @@ def store_scan(*, container: Container, shown: Iterable[ssh.HostKey], actor: Act
     )
     approved = None
     if match and expected and match.state == HostKey.State.OFFERED:
-        approved = approve_host_key(key=match, actor=actor, expected_by=expected.given_by)
+        approved = approve_host_key(
+            key=match, actor=actor, fingerprint=expected.fingerprint, expected_by=expected.given_by
+        )
     return Scan(tuple(keys), approved, is_expected_missing=expected is not None and match is None)
 
 
+def doubt_about(key: HostKey, all_keys: Collection[HostKey], expected: str = "") -> str:
+    """Return why a key may not be the container's own, a name in `DOUBTS`; an empty text for a first key.
+
+    `all_keys` are those of the container, `expected` the fingerprint that was given in advance, if any.
+    """
+    if key.state == HostKey.State.REVOKED:
+        return "revoked"
+    if expected and not compare_digest(expected, key.fingerprint):
+        return "unexpected"
+    others = [other for other in all_keys if other.pk != key.pk]
+    if any(other.approved or other.state == HostKey.State.APPROVED for other in others):
+        return "changed"
+    if any(other.type == key.type and other.state == HostKey.State.OFFERED for other in others):
+        return "several"
+    return ""
+
+
 @transaction.atomic
-def approve_host_key(*, key: HostKey, actor: Actor, expected_by: str = "") -> HostKey:
+def approve_host_key(*, key: HostKey, actor: Actor, fingerprint: str = "", expected_by: str = "") -> HostKey:
     """Trust a key from now on. What it replaces is revoked: the keys of its type, and those shown no more.
 
-    `expected_by` names who gave its fingerprint in advance. Approving an approved key changes nothing.
+    `fingerprint` is what somebody learnt of the key elsewhere. It must be the key's own, and there must be
+    one wherever there is a doubt (`doubt_about`), asked anew here: another key may have been approved since
+    the page was made. An expectation of another key ends. `expected_by` names who gave the fingerprint in
+    advance.
+    Raises `FingerprintNeeded` or `FingerprintDiffers`. Approving an approved key changes nothing.
     """
     _lock(key.container)
     key = HostKey.objects.select_related("container").get(pk=key.pk)
+    if fingerprint and not compare_digest(fingerprint.encode(), key.fingerprint.encode()):
+        raise FingerprintDiffers
     if key.state == HostKey.State.APPROVED:
         return key
+    expected = ExpectedHostKey.objects.filter(container=key.container).first()
+    doubt = doubt_about(key, list(key.container.host_keys.all()), expected.fingerprint if expected else "")
+    if doubt and not fingerprint:
+        raise FingerprintNeeded
     others = key.container.host_keys.filter(state=HostKey.State.APPROVED)
     replaced = list(others.filter(Q(type=key.type) | Q(seen__lt=key.seen)))
     HostKey.objects.filter(pk__in=[other.pk for other in replaced]).update(state=HostKey.State.REVOKED)
@@ -91,10 +140,22 @@ def approve_host_key(*, key: HostKey, actor: Actor, expected_by: str = "") -> Ho
             "key": str(key),
             "address": _address(key.container),
             "revoked": [str(other) for other in replaced],
+            "no_longer_expected": _end_expectation(expected, key),
+            "doubt": doubt,
+            "fingerprint_entered": bool(fingerprint) and not expected_by,
             "expected_by": expected_by,
         },
     )
     return key
+
+
+def _end_expectation(expected: ExpectedHostKey | None, key: HostKey) -> str:
+    """Forget a fingerprint that is not the approved one, and say which it was and who gave it."""
+    if expected is None or expected.fingerprint == key.fingerprint:
+        return ""
+    text = f"{expected.fingerprint} ({expected.given_by})"
+    expected.delete()
+    return text
 
 
 @transaction.atomic

@@ -151,7 +151,7 @@ PAGES: dict[str, Page] = {
     "container_edit": Page("A", "A", a_container),
     "container_switch": Page(None, "A", a_container),
     "container_scan": Page(None, "A", a_container),
-    "host_key_approve": Page(None, "A", a_host_key),
+    "host_key_approve": Page("A", "A", a_host_key),
     "host_key_revoke": Page(None, "A", a_host_key),
     "jump_hosts": Page("A", None),
     "jump_host_add": Page("A", "A"),

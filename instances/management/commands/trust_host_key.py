@@ -24,8 +24,13 @@ class Command(SafeCommand):
         row = Container.objects.filter(name=container).first()
         if row is None:
             raise CommandError(f"There is no container {container!r} in the inventory.")
+        before = set(host_keys.approved_lines(row))
         key = _trust(row, fingerprint)
         self.stdout.write(f"Approved for {row.name}: {key}")
+        if ended := len(before - set(host_keys.approved_lines(row))):
+            self.stdout.write(
+                f"No longer trusted: {ended} {'key' if ended == 1 else 'keys'} approved before."
+            )
 
 
 def _fingerprint(text: str) -> str:
@@ -45,4 +50,4 @@ def _trust(container: Container, fingerprint: str) -> HostKey:
     if key is None:
         shown = "\n".join(f"  {key}" for key in scan.keys)
         raise CommandError(f"{container} does not show that key; nothing was approved. It shows:\n{shown}")
-    return host_keys.approve_host_key(key=key, actor=actor)
+    return host_keys.approve_host_key(key=key, actor=actor, fingerprint=fingerprint)
