@@ -242,6 +242,25 @@ class FingerprintForm(Form):
         return clean_host_key_fingerprint(self.cleaned_data["fingerprint"])
 
 
+class ManyKeysForm(Form):
+    """First keys of many containers, with a list of fingerprints from elsewhere."""
+
+    fingerprints = forms.CharField(
+        label=_("Fingerprints from elsewhere"),
+        required=False,
+        max_length=PASTE_LIMIT,
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_(
+            "One key a line, as ssh-keygen -l or ssh-keyscan print it, or a name and a fingerprint. The keys "
+            "that fit are ticked. A list from the servers themselves proves more than one from the network."
+        ),
+    )
+    compared = forms.BooleanField(
+        label=_("The chosen fingerprints were compared with what the server teams, or the servers, say."),
+        required=False,
+    )
+
+
 class ImportForm(Form):
     """An inventory file, uploaded or pasted."""
 

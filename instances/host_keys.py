@@ -57,7 +57,15 @@ def scan_container(*, container: Container, actor: Actor) -> Scan:
     stored. A jump host asks for a login: with one, it raises as `portal_key.private_key` as well. A key whose
     fingerprint an admin gave beforehand is approved; every other one waits for a person.
     """
-    shown = ssh.scan(
+    return store_scan(container=container, shown=ask(container), actor=actor)
+
+
+def ask(container: Container) -> list[ssh.HostKey]:
+    """Return the keys that a container's server shows; raises as `scan_container`.
+
+    Needs no database if the jump host was read along with the container.
+    """
+    return ssh.scan(
         container.address,
         container.port,
         policy=policy.address_policy(),
@@ -65,7 +73,6 @@ def scan_container(*, container: Container, actor: Actor) -> Scan:
         tick=policy.ends_after(policy.SCAN_SECONDS),
         jump=jump_hosts.jump_to(container),
     )
-    return store_scan(container=container, shown=shown, actor=actor)
 
 
 @transaction.atomic
@@ -127,6 +134,42 @@ def approve_host_key(*, key: HostKey, actor: Actor, fingerprint: str = "", expec
     doubt = doubt_about(key, list(key.container.host_keys.all()), expected.fingerprint if expected else "")
     if doubt and not fingerprint:
         raise FingerprintNeeded
+    return _trust(key, actor, expected, doubt=doubt, was_entered=bool(fingerprint), expected_by=expected_by)
+
+
+@transaction.atomic
+def approve_first_keys(
+    *, container: Container, keys: Iterable[HostKey], actor: Actor, fingerprints: Collection[str] = ()
+) -> list[HostKey]:
+    """Trust several first keys of one container at once, as one scan shows them: one of each type.
+
+    `fingerprints` are those that somebody learnt elsewhere; a key needs none. Raises `FingerprintNeeded` if
+    there is a doubt about one of the keys by now; then none is approved. Returns those that were approved.
+    """
+    _lock(container)
+    known = {key.pk: key for key in container.host_keys.select_related("container")}
+    expected = ExpectedHostKey.objects.filter(container=container).first()
+    chosen = [known[key.pk] for key in keys if key.pk in known]
+    expectation = expected.fingerprint if expected else ""
+    if any(doubt_about(key, list(known.values()), expectation) for key in chosen):
+        raise FingerprintNeeded
+    # the one that was shown last comes first, since it replaces those that were shown before it
+    return [
+        _trust(key, actor, expected, was_entered=key.fingerprint in fingerprints)
+        for key in sorted(chosen, key=lambda key: key.seen, reverse=True)
+        if key.state != HostKey.State.APPROVED
+    ]
+
+
+def _trust(
+    key: HostKey,
+    actor: Actor,
+    expected: ExpectedHostKey | None,
+    *,
+    doubt: str = "",
+    was_entered: bool,
+    expected_by: str = "",
+) -> HostKey:
     others = key.container.host_keys.filter(state=HostKey.State.APPROVED)
     replaced = list(others.filter(Q(type=key.type) | Q(seen__lt=key.seen)))
     HostKey.objects.filter(pk__in=[other.pk for other in replaced]).update(state=HostKey.State.REVOKED)
@@ -142,7 +185,7 @@ def approve_host_key(*, key: HostKey, actor: Actor, fingerprint: str = "", expec
             "revoked": [str(other) for other in replaced],
             "no_longer_expected": _end_expectation(expected, key),
             "doubt": doubt,
-            "fingerprint_entered": bool(fingerprint) and not expected_by,
+            "fingerprint_entered": was_entered and not expected_by,
             "expected_by": expected_by,
         },
     )
