@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from instances import needs
 from instances.inventory_csv import (
     clean_address,
     clean_container_name,
@@ -37,6 +38,9 @@ class InstanceFilter(Form):
     role = forms.ChoiceField(
         label=_("Role"), required=False, choices=[("", _("Any")), *Instance.Role.choices]
     )
+    need = forms.ChoiceField(
+        label=_("Needs attention"), required=False, choices=lambda: [("", _("Any")), *needs.choices()]
+    )
 
 
 class ContainerFilter(Form):
@@ -50,7 +54,8 @@ class ContainerFilter(Form):
             ("", _("Any")),
             ("approved", _("Approved")),
             ("changed", _("Changed")),
-            ("offered", _("Not approved")),
+            ("needed", _("None approved")),
+            ("offered", _("Shown, not approved")),
             ("none", _("Not scanned")),
         ],
     )

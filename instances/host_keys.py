@@ -248,15 +248,26 @@ def state_of(keys: Iterable[HostKey]) -> str:
 
 
 def in_host_key_state(containers: QuerySet[Container], state: str) -> QuerySet[Container]:
-    """Return those whose keys stand so, as `state_of` has it, by conditions that a database can join on."""
+    """Return those whose keys stand so, as `state_of` has it, by conditions that a database can join on.
+
+    `needed` are those without an approved key for which a person has to do something: not those whose key
+    was given in advance and that nobody has asked yet.
+    """
     is_approved, is_offered, is_changed = _host_key_conditions()
     conditions = {
         "changed": (is_approved, is_changed),
         "approved": (is_approved, ~is_changed),
         "offered": (is_offered, ~is_approved),
         "": (~is_approved, ~is_offered),
+        "needed": (~is_approved, Q(is_offered) | Q(expected_host_key=None)),
     }
     return containers.filter(*conditions[state])
+
+
+def without_approved(containers: QuerySet[Container]) -> QuerySet[Container]:
+    """Return those of which no key is approved."""
+    is_approved, _is_offered, _is_changed = _host_key_conditions()
+    return containers.filter(~is_approved)
 
 
 def _host_key_conditions() -> tuple[Exists, Exists, Exists]:

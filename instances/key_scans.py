@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from instances import host_keys, jump_hosts, ssh
 from instances.failures import Code, explain
-from instances.models import Container, HostKey, KeyScan
+from instances.models import Container, KeyScan
 from portal.audit.models import Actor, record
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,7 @@ State = KeyScan.State
 
 def without_key() -> QuerySet[Container]:
     """Return the containers that are on and have no approved host key."""
-    approved = HostKey.objects.filter(state=HostKey.State.APPROVED).values("container")
-    return Container.objects.filter(is_enabled=True).exclude(pk__in=approved)
+    return host_keys.without_approved(Container.objects.filter(is_enabled=True))
 
 
 def start(*, actor: Actor) -> bool:
