@@ -12,4 +12,4 @@ class CredentialsConfig(AppConfig):
         from credentials import checks  # noqa: F401  # registers itself; needs the models
         from instances import needs
 
-        needs.register("account", _("No technical account"), instance=Q(assignment=None))
+        needs.register("account", _("No account"), instance=Q(assignment=None))

@@ -110,13 +110,13 @@ def host_key_scan_stop(request: HttpRequest) -> HttpResponse:
 def _scan() -> dict[str, object]:
     """Return how far the scan of all is, and which containers could not be scanned."""
     counts = key_scans.counts()
-    total, waiting = sum(counts.values()), sum(counts.get(state, 0) for state in KeyScan.OPEN)
+    asked = counts.get(KeyScan.State.DONE, 0) + counts.get(KeyScan.State.FAILED, 0)
     failed = KeyScan.objects.filter(state=KeyScan.State.FAILED).select_related("container__jump_host")
     return {
-        "scan_total": total,
-        "scan_ended": total - waiting,
+        "scan_total": sum(counts.values()),
+        "scan_ended": asked,
         "scan_counts": counts,
-        "is_scanning": bool(waiting),
+        "is_scanning": any(counts.get(state) for state in KeyScan.OPEN),
         "is_nobody_working": key_scans.is_nobody_working(),
         "failed": [
             (each.container, key_scans.why_failed(each))

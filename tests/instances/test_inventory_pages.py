@@ -102,11 +102,11 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
         "container_edit": (f"/containers/{container}/edit/", "get", admin),
         "container_switch": (f"/containers/{container}/switch/", "post", admin),
         "container_scan": (f"/containers/{container}/scan/", "post", admin),
-        "host_keys": ("/host-keys/", "get", admin),
-        "host_key_scan": ("/host-keys/scan/", "get", admin),
-        "host_key_scan_stop": ("/host-keys/scan/stop/", "post", admin),
-        "host_key_approve": (f"/host-keys/{key.pk}/approve/", "get", admin),
-        "host_key_revoke": (f"/host-keys/{key.pk}/revoke/", "post", admin),
+        "host_keys": ("/containers/host-keys/", "get", admin),
+        "host_key_scan": ("/containers/host-keys/scan/", "get", admin),
+        "host_key_scan_stop": ("/containers/host-keys/scan/stop/", "post", admin),
+        "host_key_approve": (f"/containers/host-keys/{key.pk}/approve/", "get", admin),
+        "host_key_revoke": (f"/containers/host-keys/{key.pk}/revoke/", "post", admin),
         "jump_hosts": ("/containers/jump-hosts/", "get", admin),
         "jump_host_add": ("/containers/jump-hosts/add/", "get", admin),
         "jump_host_edit": (f"/containers/jump-hosts/{jump_host}/edit/", "get", admin),
@@ -399,13 +399,13 @@ def test_an_admin_scans_compares_and_approves(as_admin: Client, start_openssh: S
     page = text(as_admin, f"/containers/{container.pk}/")
     assert server.host_keys[0].fingerprint in page
     key = container.host_keys.get()
-    as_admin.post(f"/host-keys/{key.pk}/approve/")
+    as_admin.post(f"/containers/host-keys/{key.pk}/approve/")
     key.refresh_from_db()
     assert key.state == HostKey.State.OFFERED
-    as_admin.post(f"/host-keys/{key.pk}/approve/", {"compared": "on"})
+    as_admin.post(f"/containers/host-keys/{key.pk}/approve/", {"compared": "on"})
     key.refresh_from_db()
     assert (key.state, key.approved_by) == (HostKey.State.APPROVED, "alice")
-    as_admin.post(f"/host-keys/{key.pk}/revoke/")
+    as_admin.post(f"/containers/host-keys/{key.pk}/revoke/")
     key.refresh_from_db()
     assert key.state == HostKey.State.REVOKED
 
@@ -415,7 +415,7 @@ def test_a_changed_key_is_shown_as_a_danger(as_admin: Client, start_openssh: Sta
     container = Container.objects.create(name="app-1", address=server.host, port=server.port)
     address = f"/containers/{container.pk}/"
     as_admin.post(f"{address}scan/")
-    as_admin.post(f"/host-keys/{container.host_keys.get().pk}/approve/", {"compared": "on"})
+    as_admin.post(f"/containers/host-keys/{container.host_keys.get().pk}/approve/", {"compared": "on"})
     server.change_host_keys()
     as_admin.post(f"{address}scan/")
     assert "The host key changed" in text(as_admin, address)
@@ -440,7 +440,7 @@ def changed_key() -> HostKey:
 
 def test_a_changed_key_is_approved_only_by_the_fingerprint_that_somebody_enters(as_admin: Client) -> None:
     key = changed_key()
-    address = f"/host-keys/{key.pk}/approve/"
+    address = f"/containers/host-keys/{key.pk}/approve/"
     assert f'href="{address}"' in text(as_admin, f"/containers/{key.container_id}/")
     page = text(as_admin, address)
     assert "B" * 42 in page
@@ -512,7 +512,7 @@ def test_a_scan_that_fails_says_why_in_plain_words(as_admin: Client, settings: S
 
 def test_a_key_that_does_not_exist_is_not_found(as_admin: Client) -> None:
     for pk in ("0", "999", "9" * 30):
-        assert as_admin.post(f"/host-keys/{pk}/approve/", {"compared": "on"}).status_code == 404
+        assert as_admin.post(f"/containers/host-keys/{pk}/approve/", {"compared": "on"}).status_code == 404
 
 
 def test_the_ssh_key_page_shows_what_to_install(as_helpdesk: Client, home: Path) -> None:

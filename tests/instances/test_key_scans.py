@@ -21,7 +21,7 @@ from tests.services.waiting import free_port
 
 pytestmark = pytest.mark.django_db
 State = KeyScan.State
-PAGE, SCAN = "/host-keys/", "/host-keys/scan/"
+PAGE, SCAN = "/containers/host-keys/", "/containers/host-keys/scan/"
 
 
 def fingerprint(letter: str) -> str:
@@ -57,11 +57,11 @@ def test_all_without_an_approved_key_are_scanned_and_failures_are_named(
     approved.host_keys.update(state=HostKey.State.APPROVED)
     as_admin.post(SCAN)
     assert states() == {"up": State.WAITING, "down": State.WAITING}
-    assert "0 of 2 containers are scanned" in as_admin.get(PAGE).content.decode()
+    assert "0 of 2 containers have been asked" in as_admin.get(PAGE).content.decode()
     key_scans.work(threading.Event())
     assert states() == {"up": State.DONE, "down": State.FAILED}
     page = as_admin.get(PAGE).content.decode()
-    assert "2 of 2 containers are scanned" in page
+    assert "2 of 2 containers have been asked" in page
     assert "Connection refused" in page
     assert server.host_keys[0].fingerprint in page
     assert host_keys.approved_lines(up) == ()
@@ -274,7 +274,7 @@ def test_keys_that_changed_are_left_out_of_the_page_and_cannot_be_slipped_in(as_
     ExpectedHostKey.objects.create(container=unexpected, fingerprint=fingerprint("D"), given_by="alice")
     page = as_admin.get(PAGE).content.decode()
     assert f'value="{key_of("unexpected").pk}"' not in page
-    assert f"/host-keys/{key_of('unexpected').pk}/approve/" in page
+    assert f"/containers/host-keys/{key_of('unexpected').pk}/approve/" in page
     assert fingerprint("A") not in page
     keys = list(HostKey.objects.values_list("pk", flat=True))
     as_admin.post(PAGE, {"do": "approve", "compared": "on", "key": keys})
