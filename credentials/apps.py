@@ -1,6 +1,8 @@
 """WHAT: technical accounts and their encrypted client secrets."""
 
 from django.apps import AppConfig
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 
 class CredentialsConfig(AppConfig):
@@ -8,3 +10,6 @@ class CredentialsConfig(AppConfig):
 
     def ready(self) -> None:
         from credentials import checks  # noqa: F401  # registers itself; needs the models
+        from instances import needs
+
+        needs.register("account", _("No account"), instance=Q(assignment=None))

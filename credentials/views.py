@@ -18,6 +18,7 @@ from credentials.entry import usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.home import home
+from credentials.rollouts.services import outdated
 from credentials.services import AccountError, retire
 from credentials.wizard.prose import AFTERWARDS, PRODUCTS
 from portal.audit.models import Actor
@@ -37,6 +38,11 @@ class AccountFilter(Form):
         required=False,
         choices=[("", gettext_lazy("Any")), *TechnicalAccount.State.choices],
     )
+    coverage = forms.ChoiceField(
+        label=gettext_lazy("Current secret"),
+        required=False,
+        choices=[("", gettext_lazy("Any")), ("behind", gettext_lazy("Not proven everywhere"))],
+    )
 
     def condition(self) -> Q:
         """Return what an account must fulfil; nothing where the address is garbage."""
@@ -48,6 +54,8 @@ class AccountFilter(Form):
             )
         if state := wanted.get("state"):
             found &= Q(state=state)
+        if wanted.get("coverage"):
+            found &= Q(pk__in=outdated().values("instance__assignment__account"))
         return found
 
 

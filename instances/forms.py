@@ -7,16 +7,19 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from instances import needs
 from instances.inventory_csv import (
     clean_address,
     clean_container_name,
+    clean_host_key_fingerprint,
     clean_install_root,
     clean_instance_name,
     clean_login,
-    refuse_unfit,
+    readable,
 )
 from instances.jump_hosts import clean_host_keys
 from instances.models import Container, Instance, JumpHost
+from instances.ssh import HostKey
 from portal.no_secrets import Form, ModelForm, without_secret
 
 PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
@@ -35,6 +38,9 @@ class InstanceFilter(Form):
     role = forms.ChoiceField(
         label=_("Role"), required=False, choices=[("", _("Any")), *Instance.Role.choices]
     )
+    need = forms.ChoiceField(
+        label=_("Needs attention"), required=False, choices=lambda: [("", _("Any")), *needs.choices()]
+    )
 
 
 class ContainerFilter(Form):
@@ -48,7 +54,8 @@ class ContainerFilter(Form):
             ("", _("Any")),
             ("approved", _("Approved")),
             ("changed", _("Changed")),
-            ("offered", _("Not approved")),
+            ("needed", _("None approved")),
+            ("offered", _("Shown, not approved")),
             ("none", _("Not scanned")),
         ],
     )
@@ -131,7 +138,19 @@ class ContainerForm(ModelForm):
 
 
 class JumpHostForm(ModelForm):
-    """A new or edited jump host, with the keys that it must show."""
+    """A new or edited jump host, with the keys that it must show.
+
+    Key lines are often copied from ssh-keyscan, which believes whoever answers. So a key that takes the place
+    of others, or comes beside them, is taken only with its fingerprint.
+    """
+
+    fingerprints = forms.CharField(
+        label=_("Fingerprints of the new keys, as the server team gives them"),
+        required=False,
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_("Needed only where you change the host keys: one a line, as ssh-keygen -l prints them."),
+    )
 
     class Meta:
         model = JumpHost
@@ -162,8 +181,30 @@ class JumpHostForm(ModelForm):
     def clean_host_keys(self) -> str:
         return clean_host_keys(self.cleaned_data["host_keys"])
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
+        super().__init__(*args, **kwargs)
+        self.pinned = self.instance.key_lines
+        if not self.pinned:
+            del self.fields["fingerprints"]
+
+    def clean_fingerprints(self) -> set[str]:
+        lines = self.cleaned_data["fingerprints"].splitlines()
+        return {clean_host_key_fingerprint(line) for line in lines if line.strip()}
+
+    def _check_new_keys(self, cleaned: dict[str, Any]) -> None:  # Any: as `clean` has it
+        new = [line for line in cleaned["host_keys"].splitlines() if line not in self.pinned]
+        missing = [key for key in map(HostKey.parse, new) if key.fingerprint not in cleaned["fingerprints"]]
+        if missing:
+            types = ", ".join(key.type for key in missing)
+            text = _(
+                "These do not include the fingerprint of a new key above (%s). Ask the server team for it."
+            )
+            self.add_error("fingerprints", text % types)
+
     def clean(self) -> dict[str, Any]:  # Any: Django's own signature
         cleaned = super().clean() or self.cleaned_data
+        if self.pinned and "host_keys" in cleaned and "fingerprints" in cleaned:
+            self._check_new_keys(cleaned)
         same = {name: cleaned.get(name) for name in ("address", "port")}
         if taken := JumpHost.objects.exclude(pk=self.instance.pk).filter(**same).first():
             self.add_error("address", _("The jump host %s has this address and port.") % taken.name)
@@ -192,13 +233,46 @@ class HostKeyApproval(Form):
     )
 
 
+class FingerprintForm(Form):
+    """The fingerprint of a key, from somewhere else than the portal's own scan."""
+
+    fingerprint = forms.CharField(
+        label=_("Fingerprint of the new key, as the server team gives it"),
+        max_length=300,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "size": 60}),
+        help_text=_("SHA256: and 43 characters, or the whole line that ssh-keygen -l prints."),
+    )
+
+    def clean_fingerprint(self) -> str:
+        return clean_host_key_fingerprint(self.cleaned_data["fingerprint"])
+
+
+class ManyKeysForm(Form):
+    """First keys of many containers, with a list of fingerprints from elsewhere."""
+
+    fingerprints = forms.CharField(
+        label=_("Fingerprints from elsewhere"),
+        required=False,
+        max_length=PASTE_LIMIT,
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "autocomplete": "off"}),
+        help_text=_(
+            "One key a line, as ssh-keygen -l or ssh-keyscan print it, or a name and a fingerprint. The keys "
+            "that fit are ticked. A list from the servers themselves proves more than one from the network."
+        ),
+    )
+    compared = forms.BooleanField(
+        label=_("The chosen fingerprints were compared with what the server teams, or the servers, say."),
+        required=False,
+    )
+
+
 class ImportForm(Form):
     """An inventory file, uploaded or pasted."""
 
     file = forms.FileField(
         label=_("CSV file"),
         required=False,
-        help_text=_("UTF-8, up to 20 MB and 100,000 rows; separated by commas, semicolons or tabs."),
+        help_text=_("Up to 20 MB and 100,000 rows; separated by commas, semicolons or tabs."),
     )
     text = forms.CharField(
         label=_("or paste the rows here, with the line of column names"),
@@ -211,7 +285,7 @@ class ImportForm(Form):
     for_secrets = frozenset({"text"})  # `clean` looks at it, and names the line
 
     data_bytes: bytes
-    """What came, as it came, if the form is valid."""
+    """The text that came, as UTF-8, if the form is valid."""
 
     def clean(self) -> dict[str, Any]:  # Any: Django's own signature
         cleaned = super().clean() or self.cleaned_data
@@ -220,9 +294,8 @@ class ImportForm(Form):
         file, text = cleaned.get("file"), str(cleaned.get("text", ""))
         if bool(file) == bool(text.strip()):
             raise ValidationError(_("Choose a file or paste the rows: one of the two."))
-        self.data_bytes = file.read() if file else text.encode()
         try:
-            refuse_unfit(self.data_bytes)
+            self.data_bytes = readable(file.read() if file else text.encode()).encode()
         except ValidationError as error:
             self.add_error("file" if file else "text", error)
             self.data = {"text": without_secret(text)}

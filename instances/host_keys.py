@@ -1,18 +1,38 @@
 """Host keys: scanned or offered, approved by an admin, revoked. Nothing is trusted because it was seen.
 
-A key that was revoked once is never approved by a machine again, only by a person.
+A key that was revoked once is never approved by a machine again, only by a person. And a key that may not be
+the container's own is approved only by its fingerprint, which has to come from somewhere else than the scan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from secrets import compare_digest
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from instances import jump_hosts, policy, ssh
 from instances.models import Container, ExpectedHostKey, HostKey
 from portal.audit.models import Actor, record
+
+DOUBTS: dict[str, Promise] = {
+    "revoked": _("This key was revoked or rejected before."),
+    "unexpected": _("Another key is expected here."),
+    "changed": _("Another key is approved here, or was."),
+    "several": _("The server showed several keys of this type."),
+}
+"""Why a key may not be the container's own, so that its fingerprint has to be entered."""
+
+
+class FingerprintNeeded(Exception):
+    """The key may not be the container's own, and its fingerprint was not given."""
+
+
+class FingerprintDiffers(Exception):
+    """The given fingerprint is not the one of the key that is to be approved."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +57,15 @@ def scan_container(*, container: Container, actor: Actor) -> Scan:
     stored. A jump host asks for a login: with one, it raises as `portal_key.private_key` as well. A key whose
     fingerprint an admin gave beforehand is approved; every other one waits for a person.
     """
-    shown = ssh.scan(
+    return store_scan(container=container, shown=ask(container), actor=actor)
+
+
+def ask(container: Container) -> list[ssh.HostKey]:
+    """Return the keys that a container's server shows; raises as `scan_container`.
+
+    Needs no database if the jump host was read along with the container.
+    """
+    return ssh.scan(
         container.address,
         container.port,
         policy=policy.address_policy(),
@@ -45,7 +73,6 @@ def scan_container(*, container: Container, actor: Actor) -> Scan:
         tick=policy.ends_after(policy.SCAN_SECONDS),
         jump=jump_hosts.jump_to(container),
     )
-    return store_scan(container=container, shown=shown, actor=actor)
 
 
 @transaction.atomic
@@ -64,20 +91,85 @@ def store_scan(*, container: Container, shown: Iterable[ssh.HostKey], actor: Act
     )
     approved = None
     if match and expected and match.state == HostKey.State.OFFERED:
-        approved = approve_host_key(key=match, actor=actor, expected_by=expected.given_by)
+        approved = approve_host_key(
+            key=match, actor=actor, fingerprint=expected.fingerprint, expected_by=expected.given_by
+        )
     return Scan(tuple(keys), approved, is_expected_missing=expected is not None and match is None)
 
 
+def doubt_about(key: HostKey, all_keys: Collection[HostKey], expected: str = "") -> str:
+    """Return why a key may not be the container's own, a name in `DOUBTS`; an empty text for a first key.
+
+    `all_keys` are those of the container, `expected` the fingerprint that was given in advance, if any.
+    """
+    if key.state == HostKey.State.REVOKED:
+        return "revoked"
+    if expected and not compare_digest(expected, key.fingerprint):
+        return "unexpected"
+    others = [other for other in all_keys if other.pk != key.pk]
+    if any(other.approved or other.state == HostKey.State.APPROVED for other in others):
+        return "changed"
+    if any(other.type == key.type and other.state == HostKey.State.OFFERED for other in others):
+        return "several"
+    return ""
+
+
 @transaction.atomic
-def approve_host_key(*, key: HostKey, actor: Actor, expected_by: str = "") -> HostKey:
+def approve_host_key(*, key: HostKey, actor: Actor, fingerprint: str = "", expected_by: str = "") -> HostKey:
     """Trust a key from now on. What it replaces is revoked: the keys of its type, and those shown no more.
 
-    `expected_by` names who gave its fingerprint in advance. Approving an approved key changes nothing.
+    `fingerprint` is what somebody learnt of the key elsewhere. It must be the key's own, and there must be
+    one wherever there is a doubt (`doubt_about`), asked anew here: another key may have been approved since
+    the page was made. An expectation of another key ends. `expected_by` names who gave the fingerprint in
+    advance.
+    Raises `FingerprintNeeded` or `FingerprintDiffers`. Approving an approved key changes nothing.
     """
     _lock(key.container)
     key = HostKey.objects.select_related("container").get(pk=key.pk)
+    if fingerprint and not compare_digest(fingerprint.encode(), key.fingerprint.encode()):
+        raise FingerprintDiffers
     if key.state == HostKey.State.APPROVED:
         return key
+    expected = ExpectedHostKey.objects.filter(container=key.container).first()
+    doubt = doubt_about(key, list(key.container.host_keys.all()), expected.fingerprint if expected else "")
+    if doubt and not fingerprint:
+        raise FingerprintNeeded
+    return _trust(key, actor, expected, doubt=doubt, was_entered=bool(fingerprint), expected_by=expected_by)
+
+
+@transaction.atomic
+def approve_first_keys(
+    *, container: Container, keys: Iterable[HostKey], actor: Actor, fingerprints: Collection[str] = ()
+) -> list[HostKey]:
+    """Trust several first keys of one container at once, as one scan shows them: one of each type.
+
+    `fingerprints` are those that somebody learnt elsewhere; a key needs none. Raises `FingerprintNeeded` if
+    there is a doubt about one of the keys by now; then none is approved. Returns those that were approved.
+    """
+    _lock(container)
+    known = {key.pk: key for key in container.host_keys.select_related("container")}
+    expected = ExpectedHostKey.objects.filter(container=container).first()
+    chosen = [known[key.pk] for key in keys if key.pk in known]
+    expectation = expected.fingerprint if expected else ""
+    if any(doubt_about(key, list(known.values()), expectation) for key in chosen):
+        raise FingerprintNeeded
+    # the one that was shown last comes first, since it replaces those that were shown before it
+    return [
+        _trust(key, actor, expected, was_entered=key.fingerprint in fingerprints)
+        for key in sorted(chosen, key=lambda key: key.seen, reverse=True)
+        if key.state != HostKey.State.APPROVED
+    ]
+
+
+def _trust(
+    key: HostKey,
+    actor: Actor,
+    expected: ExpectedHostKey | None,
+    *,
+    doubt: str = "",
+    was_entered: bool,
+    expected_by: str = "",
+) -> HostKey:
     others = key.container.host_keys.filter(state=HostKey.State.APPROVED)
     replaced = list(others.filter(Q(type=key.type) | Q(seen__lt=key.seen)))
     HostKey.objects.filter(pk__in=[other.pk for other in replaced]).update(state=HostKey.State.REVOKED)
@@ -91,10 +183,22 @@ def approve_host_key(*, key: HostKey, actor: Actor, expected_by: str = "") -> Ho
             "key": str(key),
             "address": _address(key.container),
             "revoked": [str(other) for other in replaced],
+            "no_longer_expected": _end_expectation(expected, key),
+            "doubt": doubt,
+            "fingerprint_entered": was_entered and not expected_by,
             "expected_by": expected_by,
         },
     )
     return key
+
+
+def _end_expectation(expected: ExpectedHostKey | None, key: HostKey) -> str:
+    """Forget a fingerprint that is not the approved one, and say which it was and who gave it."""
+    if expected is None or expected.fingerprint == key.fingerprint:
+        return ""
+    text = f"{expected.fingerprint} ({expected.given_by})"
+    expected.delete()
+    return text
 
 
 @transaction.atomic
@@ -144,15 +248,26 @@ def state_of(keys: Iterable[HostKey]) -> str:
 
 
 def in_host_key_state(containers: QuerySet[Container], state: str) -> QuerySet[Container]:
-    """Return those whose keys stand so, as `state_of` has it, by conditions that a database can join on."""
+    """Return those whose keys stand so, as `state_of` has it, by conditions that a database can join on.
+
+    `needed` are those without an approved key for which a person has to do something: not those whose key
+    was given in advance and that nobody has asked yet.
+    """
     is_approved, is_offered, is_changed = _host_key_conditions()
     conditions = {
         "changed": (is_approved, is_changed),
         "approved": (is_approved, ~is_changed),
         "offered": (is_offered, ~is_approved),
         "": (~is_approved, ~is_offered),
+        "needed": (~is_approved, Q(is_offered) | Q(expected_host_key=None)),
     }
     return containers.filter(*conditions[state])
+
+
+def without_approved(containers: QuerySet[Container]) -> QuerySet[Container]:
+    """Return those of which no key is approved."""
+    is_approved, _is_offered, _is_changed = _host_key_conditions()
+    return containers.filter(~is_approved)
 
 
 def _host_key_conditions() -> tuple[Exists, Exists, Exists]:

@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 
 from django.core.exceptions import ValidationError
@@ -69,17 +70,99 @@ _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}")
 _INSTALL_ROOT = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+")
 _PORT = re.compile(r"[0-9]{1,5}")
-_FINGERPRINT = re.compile(r"sha256:([A-Za-z0-9+/]{43})=?", re.IGNORECASE)
-_YES = frozenset(("yes", "y", "true", "1", "on", "x", "oui", "o", "vrai"))
-_NO = frozenset(("no", "n", "false", "0", "off", "non", "faux"))
+_FINGERPRINT = re.compile(r"(?:sha256:)?([A-Za-z0-9+/]{43})=?", re.IGNORECASE)
+_LISTED_FINGERPRINT = re.compile(r"[0-9]+ (\S+)(?: .*)? \([A-Z0-9-]+\)")  # as ssh-keygen -l prints it
+_MD5 = re.compile(r"(?:md5:.*|(?:[0-9a-f]{2}:){15}[0-9a-f]{2})", re.IGNORECASE)
+# What spreadsheets write for a tick, in the languages of those who use them, and what people write.
+_YES = frozenset(
+    ("yes", "y", "true", "1", "1.0", "1,0", "on", "x", "✓", "✔", "oui", "o", "vrai", "ja", "j", "wahr")
+) | frozenset(("sí", "si", "sì", "s", "verdadero", "vero", "sim", "verdadeiro", "waar"))
+_NO = frozenset(
+    ("no", "n", "false", "0", "0.0", "0,0", "off", "non", "faux", "nein", "falsch", "falso", "não", "nee")
+)
 _OTHER_WORDS = {
     "dev": "development",
     "staging": "stage",
     "prod": "production",
+    "développement": "development",
+    "entwicklung": "development",
+    "produktion": "production",
     "onprem": "on-premise",
     "onpremises": "on-premise",
     "managedservices": "hosted",
+    "hostedbyadobe": "hosted",
+    "marketing": "MKT",
+    "marketing(mkt)": "MKT",
+    "midsourcing": "MID",
+    "midsourcing(mid)": "MID",
+    "messagecenter": "RT",
+    "messagecenter(rt)": "RT",
+    "execution": "EXEC",
+    "execution(exec)": "EXEC",
+    "logsinasneolane": "none",
+    "sudotoneolane": "sudo",
+    "sutoneolane(loginasroot)": "su",
 }
+_OTHER_COLUMNS = {
+    "instance_name": "instance",
+    "campaign_instance": "instance",
+    "instanz": "instance",
+    "container_name": "container",
+    "conteneur": "container",
+    "ip": "address",
+    "ip_address": "address",
+    "ip_adresse": "address",
+    "adresse": "address",
+    "adresse_ip": "address",
+    "hostname": "address",
+    "host_name": "address",
+    "fqdn": "address",
+    "dns_name": "address",
+    "ssh_port": "port",
+    "jumphost": "jump_host",
+    "jump_server": "jump_host",
+    "bastion": "jump_host",
+    "user": "login",
+    "username": "login",
+    "user_name": "login",
+    "ssh_user": "login",
+    "ssh_login": "login",
+    "becomes_neolane": "become",
+    "installation_root": "install_root",
+    "install_path": "install_root",
+    "install_dir": "install_root",
+    "env": "environment",
+    "environnement": "environment",
+    "umgebung": "environment",
+    "deployment_type": "deployment",
+    "instance_role": "role",
+    "rôle": "role",
+    "rolle": "role",
+    "triggers": "uses_triggers",
+    "fingerprint": "host_key",
+    "host_key_fingerprint": "host_key",
+    "expected_host_key": "host_key",
+    "hostkey": "host_key",
+    "empreinte": "host_key",
+}
+"""Names that can mean one column only."""
+_AMBIGUOUS_COLUMNS = frozenset(("host", "server", "serveur", "name", "nom", "machine", "target"))
+_DELIMITERS = ",;\t|"
+_BLANKS = " \t\u00a0\u2007\u202f"
+_AT_THE_ENDS = "".join(chr(code) for code in (0x200B, 0x200E, 0x200F, 0x202A, 0x202C, 0x2060, 0xFEFF))
+"""Marks that nobody sees, and that come along where text is copied from a page or a window."""
+_PLAIN = str.maketrans(
+    dict.fromkeys("\u00a0\u2007\u202f", " ") | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
+)
+"""Word processors write these for a blank and a hyphen; no field may hold them."""
+_QUOTES = "\"'`\u00b4\u00ab\u00bb\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f"
+_SPREADSHEET_ERROR = re.compile(r"#(?:N/A|NV|ND|[A-ZÀ-Ý0-9/]+[!?])")
+_MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_MADE_BY_A_SPREADSHEET = re.compile(
+    rf"[0-9]{{1,2}}-(?:{_MONTHS})(?:-[0-9]{{2,4}})?|(?:{_MONTHS})-[0-9]{{2}}|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
+    r"|[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{4}|[0-9](?:[.,][0-9]+)?E\+[0-9]+"
+)
+_NUMBER_AS_TEXT = re.compile(r"\A([0-9]{1,5})[.,]0{1,2}\Z")  # three zeros may be thousands
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +206,10 @@ class ParsedInventory:
 
 
 def parse(data: bytes, *, allow_loopback: bool = False) -> ParsedInventory:
-    """Read a CSV file (UTF-8, the names of the columns in its first row; at most MAX_BYTES and MAX_ROWS).
+    """Read a CSV file (the names of the columns in its first row; at most MAX_BYTES and MAX_ROWS).
 
+    What spreadsheets and people add without meaning anything by it counts for nothing: empty cells, rows and
+    columns at the end, blanks around cells, comments (rows that begin with #), other hyphens and quotes.
     `allow_loopback` lets addresses of this machine pass: for tests and the sandbox.
     """
     report = _Report()
@@ -140,8 +225,11 @@ def parse(data: bytes, *, allow_loopback: bool = False) -> ParsedInventory:
     return ParsedInventory(good, listed, report.count - len(listed))
 
 
-def refuse_unfit(data: bytes) -> None:
-    """Refuse a file that must not even be kept for its preview: one that is no text, or has secrets in it."""
+def readable(data: bytes) -> str:
+    """Return the text of a file; refuse one that must not even be kept for its preview.
+
+    That is one that is no text, or has secrets in it.
+    """
     try:
         text = _decode(data)
     except _Unreadable as unreadable:
@@ -152,6 +240,7 @@ def refuse_unfit(data: bytes) -> None:
                 _("Line %d contains what looks like a client secret, so nothing was kept. Take it out first.")
                 % number
             )
+    return text
 
 
 def clean_instance_name(value: str) -> str:
@@ -280,7 +369,7 @@ def clean_choice(value: str, choices: Sequence[str]) -> str:
 
 
 def clean_yes_no(value: str) -> bool:
-    """Return a yes or no, in English or French."""
+    """Return a yes or no, in English or in the language of somebody's spreadsheet."""
     word = value.strip().casefold()
     if word not in _YES | _NO:
         raise ValidationError(_("Use yes or no."))
@@ -288,9 +377,16 @@ def clean_yes_no(value: str) -> bool:
 
 
 def clean_host_key_fingerprint(value: str) -> str:
-    """Return a SHA-256 fingerprint as `ssh-keygen -l` prints it: `SHA256:` and 43 characters of base64."""
-    text = value.strip()
-    if text[:4].casefold() == "md5:" or re.fullmatch(r"(?:[0-9A-Fa-f]{2}:){15}[0-9A-Fa-f]{2}", text):
+    """Return a SHA-256 fingerprint as OpenSSH writes it: `SHA256:` and 43 characters of base64.
+
+    Takes it without `SHA256:`, with padding, with blanks that a line break left, and as a line of
+    `ssh-keygen -l`.
+    """
+    text = " ".join(value.split())
+    if listed := _LISTED_FINGERPRINT.fullmatch(text):
+        text = listed[1]
+    text = text.replace(" ", "")
+    if _MD5.fullmatch(text):
         raise ValidationError(
             _("This is an MD5 fingerprint: give the one that begins with SHA256: (ssh-keygen -l).")
         )
@@ -339,21 +435,42 @@ class _Report:
 def _decode(data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise _Unreadable(0, _("The file is larger than 20 MB: split it."))
-    if data.startswith(b"PK\x03\x04"):
-        raise _Unreadable(0, _("This is an Excel workbook: save it as “CSV UTF-8”."))
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in data:
-        raise _Unreadable(0, _("The file is in UTF-16 or is no text at all: save it as “CSV UTF-8”."))
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        reason = _("Line %d is not UTF-8 (the file may be Latin-1 or Windows-1252): save it as “CSV UTF-8”.")
-        raise _Unreadable(0, reason % line) from None
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise _Unreadable(0, _("This is a workbook of Excel or LibreOffice: save it as “CSV UTF-8”."))
+    text = _text(data).rstrip("\x1a")  # some programs end a file with it
     if not text.strip():
         raise _Unreadable(0, _EMPTY)
     if text.lstrip()[0] in "{[":
         raise _Unreadable(0, _JSON)
+    if text.lstrip()[0] == "<":
+        raise _Unreadable(0, _("This is a web page or XML, not CSV: save it as “CSV UTF-8”."))
     return text
+
+
+def _text(data: bytes) -> str:
+    """Decode what spreadsheets write: UTF-8, Excel's “Unicode Text”, or else Windows-1252.
+
+    A wrong guess shows in its cell, since no field may hold a letter that these encodings write differently.
+    """
+    is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff")) and not data.startswith(b"\xff\xfe\x00\x00")
+    try:
+        if is_utf16:
+            return data.decode("utf-16")
+        if b"\x00" not in data:
+            return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if not is_utf16:
+            return _windows_text(data, error.start)
+    raise _Unreadable(0, _("The file is in UTF-16 or is no text at all: save it as “CSV UTF-8”."))
+
+
+def _windows_text(data: bytes, start: int) -> str:
+    try:
+        return data.decode("cp1252")
+    except UnicodeDecodeError:
+        line = data.count(b"\n", 0, start) + 1
+        reason = _("Line %d is not UTF-8, and not Windows-1252 either: save the file as “CSV UTF-8”.")
+        raise _Unreadable(0, reason % line) from None
 
 
 _JSON = gettext_lazy(
@@ -366,14 +483,14 @@ _EMPTY = gettext_lazy("The file is empty: the first row has the names of the col
 
 
 def _records(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row that is not blank, numbered as a spreadsheet does: a cell of many lines is one row."""
-    first, _newline, rest = text.partition("\n")
-    told = re.fullmatch(r"sep=([,;\t])\r?", first, re.IGNORECASE)  # Excel's own line, which it does not count
-    reader = csv.reader(
-        io.StringIO(rest if told else text, newline=""),
-        delimiter=told[1] if told else _delimiter(text),
-        strict=True,
-    )
+    """Yield each row that is neither blank nor a comment, numbered as a spreadsheet does.
+
+    A cell of many lines is one row.
+    """
+    told = _SEPARATOR_LINE.match(text)
+    delimiter = told[1] if told else _delimiter(text)
+    text = _without_blanks_around_quotes(text[told.end() :] if told else text, delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 0
     while True:
         number += 1
@@ -383,8 +500,33 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
             raise _Unreadable(number, _why(error)) from None
         if cells is None:
             return
-        if any(map(str.strip, cells)):
+        if any(map(str.strip, cells)) and not _is_comment(cells):
             yield number, cells
+
+
+# Excel's own line, which it does not count. Saved again by another program, it has empty cells behind it.
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+
+
+def _without_blanks_around_quotes(text: str, delimiter: str) -> str:
+    """Return the text with each quoted cell right beside its delimiters, as the reader needs it."""
+    blank = f"[{_BLANKS.replace(delimiter, '')}]"
+    if not re.search(f'{blank}"|"{blank}', text):
+        return text
+    end = f"[{re.escape(delimiter)}\r\n]"
+    cell = re.compile(
+        f'{blank}*(?P<quoted>(?>"[^"]*(?:""[^"]*)*")){blank}*(?P<end>{end}|\\Z)'
+        f"|(?P<other>[^{re.escape(delimiter)}\r\n]*(?:{end}|\\Z))"
+    )
+    return cell.sub(lambda found: found["other"] or (found["quoted"] or "") + (found["end"] or ""), text)
+
+
+def _is_comment(cells: list[str]) -> bool:
+    """Whether a row is none: no instance begins with #, but what a broken formula shows does."""
+    text = cells[0].strip()
+    if not text.startswith("#") or _SPREADSHEET_ERROR.fullmatch(text):
+        return False
+    return not {_column(cell) for cell in cells}.issuperset(REQUIRED)  # some write # before the names
 
 
 def _why(error: csv.Error) -> str:
@@ -394,32 +536,52 @@ def _why(error: csv.Error) -> str:
 
 
 def _delimiter(text: str) -> str:
-    header = re.sub(r'"[^"]*"', "", text.lstrip().partition("\n")[0])
-    return max(",;\t", key=header.count)
+    lines = (
+        line for line in re.split(r"[\r\n]+", text[:100_000]) if line.strip() and not _is_comment([line])
+    )
+    header = re.sub(r'"[^"]*"', "", next(lines, ""))
+    return max(_DELIMITERS, key=header.count)
 
 
 def _header(records: Iterator[tuple[int, list[str]]], report: _Report) -> list[str]:
+    """Return the column of each cell, an empty text for one without a name; nothing if one is wrong."""
     number, cells = next(records, (0, []))
     if not cells:
         raise _Unreadable(0, _EMPTY)
-    if len(cells) > MAX_COLUMNS:
-        raise _Unreadable(number, _("There are far too many columns: this row must have their names."))
     while not cells[-1].strip():  # spreadsheets add empty columns at the end
         cells.pop()
-    names = [re.sub(r"[\s_-]+", "_", cell.strip().casefold()) for cell in cells]
+    if len(cells) > MAX_COLUMNS:
+        raise _Unreadable(number, _("There are far too many columns: this row must have their names."))
+    names = [_column(cell) for cell in cells]
     for position, name in enumerate(names):
-        if name not in COLUMNS:
+        if name and name not in COLUMNS:
             report.add(number, _shown(cells[position]), _unknown(name))
-        elif name in names[:position]:
-            report.add(number, name, _("This column stands twice in the file."))
+        elif name and name in names[:position]:
+            reason = _("This column stands twice in the file, here as “%s”: take one out.")
+            report.add(number, name, reason % _shown(cells[position]))
     for name in (name for name in REQUIRED if name not in names):
         report.add(number, name, _("This column is missing; the first row has the names of the columns."))
     return [] if report.count else names
 
 
+@lru_cache(maxsize=256)
+def _column(cell: str) -> str:
+    """Return which column a name means, whatever its letter case, blanks, hyphens and marks at the end."""
+    words = re.sub(r"[\s_-]+", "_", _plain(cell).lstrip("# ").rstrip("*?:. ").casefold()).strip("_")
+    return _OTHER_COLUMNS.get(words, words)
+
+
+def _plain(cell: str) -> str:
+    """Return a cell without what has no meaning in any field: blanks and quotes around it, odd hyphens."""
+    text = cell.strip().strip(_AT_THE_ENDS).translate(_PLAIN).strip()
+    if text.startswith('="') and text.endswith('"'):  # keeps spreadsheets from turning it into a number
+        text = text[1:]
+    return text.strip(_QUOTES).strip()
+
+
 def _unknown(name: str) -> str:
-    if not name:
-        return _("A column has no name.")
+    if name in _AMBIGUOUS_COLUMNS:
+        return _("Say which is meant: container (your name of the server) or address (host name or IP).")
     close = difflib.get_close_matches(name[:40], COLUMNS, n=1)
     if close:
         return _("There is no such column: did you mean %s?") % close[0]
@@ -454,12 +616,17 @@ class _Reader:
         return rows
 
     def _row(self, number: int, cells: list[str]) -> list[Row]:
-        if len(cells) < len(self.names) or any(map(str.strip, cells[len(self.names) :])):
-            reason = _("This row has %(cells)d cells, but there are %(columns)d columns.")
+        if any(map(str.strip, cells[len(self.names) :])):
+            reason = _(
+                "This row has %(cells)d cells, but there are %(columns)d columns. A value with the separator "
+                "in it needs quotation marks around it."
+            )
             self.report.add(number, "", reason % {"cells": len(cells), "columns": len(self.names)})
             return []
+        if _column(cells[0]) == self.names[0] and [_column(cell) for cell in cells] == self.names:
+            return []  # files put behind each other repeat the names of the columns
         found: dict[str, object] = {}
-        for name, cell in zip(self.names, cells, strict=False):
+        for name, cell in zip(self.names, cells, strict=False):  # Excel leaves out empty cells at the end
             value = self._value(name, cell)
             if isinstance(value, _Wrong):
                 self.report.add(number, name, value.reason)
@@ -475,12 +642,14 @@ class _Reader:
     def _value(self, name: str, cell: str) -> object:
         key = (name, cell)
         if key not in self.known:
-            self.known[key] = self._judge(name, cell.strip())
+            self.known[key] = self._judge(name, _plain(cell))
         return self.known[key]
 
     def _judge(self, name: str, text: str) -> object:
         if not text:
             return None
+        if not name:
+            return _Wrong(_("This column has no name: give it one in the first row, or empty the cell."))
         try:
             _refuse_odd_text(name, text)
             return self.cleaners[name](text)
@@ -497,8 +666,16 @@ def _refuse_odd_text(name: str, text: str) -> None:
     if len(text) > MAX_CELL:
         raise ValidationError(_("This is longer than %d characters.") % MAX_CELL)
     if not text.isprintable():
-        raise ValidationError(_("This has a line break or an invisible character inside."))
+        raise ValidationError(
+            _("This has a line break or an invisible character inside: delete it and type it again.")
+        )
     refuse_secret(text)
+    if text == "-" or _SPREADSHEET_ERROR.fullmatch(text):
+        raise ValidationError(_("This is no value: write one, or leave the cell empty if there is none."))
+    if name in ("instance", "container") and _MADE_BY_A_SPREADSHEET.fullmatch(text):
+        raise ValidationError(
+            _("A spreadsheet made a date or number of this name: format the column as text, type it again.")
+        )
     if text[0] in "=+@" or (text[0] == "-" and name != "address"):
         raise ValidationError(
             _("This begins like a spreadsheet formula (“%s”): give the plain value.") % text[0]
@@ -510,7 +687,7 @@ def _cleaners(allow_loopback: bool) -> dict[str, Callable[[str], object]]:
         "instance": clean_instance_name,
         "container": clean_container_name,
         "address": lambda text: clean_address(text, allow_loopback),
-        "port": clean_port,
+        "port": lambda text: clean_port(_NUMBER_AS_TEXT.sub(r"\1", text)),
         "jump_host": clean_container_name,
         "login": clean_login,
         "become": lambda text: clean_choice(text, BECOME),
@@ -563,7 +740,7 @@ class _Consistency:
             return  # its container may be unknown
         first = self.seen.setdefault((row.instance, row.container.casefold()), row.number)
         if first != row.number:
-            reason = _("Row %d already has this instance on this container.")
+            reason = _("Row %d already has this instance on this container: correct one, or take it out.")
             self.report.add(row.number, "container", reason % first)
 
     def _refuse_incomplete(self, row: Row) -> None:

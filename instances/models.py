@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Self
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
@@ -259,6 +260,34 @@ class ExpectedHostKey(models.Model):
 
     def __str__(self) -> str:
         return self.fingerprint
+
+
+class KeyScan(WithChoices):
+    """The scan of one container as part of *Scan all*: waiting, under way, or how it ended."""
+
+    class State(models.TextChoices):
+        WAITING = "queued", _("Waiting")
+        RUNNING = "running", _("Being scanned")
+        DONE = "succeeded", _("Scanned")
+        FAILED = "failed", _("Failed")
+        STOPPED = "cancelled", _("Not scanned: stopped")
+
+    OPEN = (State.WAITING, State.RUNNING)
+
+    container = models.OneToOneField(Container, models.CASCADE, related_name="key_scan")
+    state = models.CharField(_("state"), max_length=9, choices=State, default=State.WAITING)
+    code = models.CharField(_("reason"), max_length=40, blank=True)
+    asked_by = models.CharField(max_length=150)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    asked = models.DateTimeField(auto_now_add=True)
+    taken = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["state"], name="key_scan_by_state")]
+
+    def __str__(self) -> str:
+        return f"{self.container}: {self.state}"
 
 
 class InstallationQuerySet(models.QuerySet["Installation"]):

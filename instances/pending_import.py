@@ -1,7 +1,7 @@
 """An uploaded inventory file between preview and confirmation: a row that lives for an hour.
 
 It is in the database because every web server of a deployment must find it, and because whatever process is
-left removes it (`portal.short_lived`). `inventory_csv.refuse_unfit` looks at a file before it comes here.
+left removes it (`portal.short_lived`). `inventory_csv.readable` looks at a file before it comes here.
 """
 
 import uuid

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from instances import views, views_containers, views_import, views_jump_hosts
+from instances import views, views_containers, views_host_keys, views_import, views_jump_hosts
 
 urlpatterns: list[URLPattern] = [
     path("instances/", views.instance_list, name="instances"),
@@ -32,6 +32,11 @@ urlpatterns: list[URLPattern] = [
     path("containers/<uuid:pk>/edit/", views_containers.container_edit, name="container_edit"),
     path("containers/<uuid:pk>/switch/", views_containers.container_switch, name="container_switch"),
     path("containers/<uuid:pk>/scan/", views_containers.container_scan, name="container_scan"),
-    path("host-keys/<int:pk>/approve/", views_containers.host_key_approve, name="host_key_approve"),
-    path("host-keys/<int:pk>/revoke/", views_containers.host_key_revoke, name="host_key_revoke"),
+    path("containers/host-keys/", views_host_keys.host_keys, name="host_keys"),
+    path("containers/host-keys/scan/", views_host_keys.host_key_scan, name="host_key_scan"),
+    path("containers/host-keys/scan/stop/", views_host_keys.host_key_scan_stop, name="host_key_scan_stop"),
+    path(
+        "containers/host-keys/<int:pk>/approve/", views_containers.host_key_approve, name="host_key_approve"
+    ),
+    path("containers/host-keys/<int:pk>/revoke/", views_containers.host_key_revoke, name="host_key_revoke"),
 ]

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from instances import inventory
+from instances import inventory, needs
 from instances.editing import is_saved
 from instances.forms import InstallationForm, InstanceFilter, InstanceForm
 from instances.inventory import InventoryError
@@ -56,6 +56,8 @@ def _filtered(form: InstanceFilter) -> QuerySet[Instance]:
     if text := wanted.get("q"):
         rows = rows.filter(name__icontains=text)
     exact = {name: wanted[name] for name in ("environment", "deployment", "role") if wanted.get(name)}
+    if need := wanted.get("need"):
+        rows = needs.in_need(rows, need)
     return rows.filter(**exact)
 
 

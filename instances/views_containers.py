@@ -11,13 +11,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from instances import host_keys, inventory, jump_hosts, other_portals, portal_key, ssh
 from instances.editing import is_saved
-from instances.forms import ContainerFilter, ContainerForm, HostKeyApproval
+from instances.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
 from instances.models import Container, HostKey, Installation, OtherPortal
 from portal.audit.models import Actor
+from portal.no_secrets import Form
 
 PAGE = 25
 
@@ -67,13 +69,17 @@ def _filtered(form: ContainerFilter) -> QuerySet[Container]:
 def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     container = get_object_or_404(Container.objects.select_related("jump_host"), pk=pk)
     keys = list(container.host_keys.all())
+    expected = getattr(container, "expected_host_key", None)
+    doubts = {
+        key.pk: host_keys.doubt_about(key, keys, expected.fingerprint if expected else "") for key in keys
+    }
     is_busy = container.lease_expires is not None and container.lease_expires > timezone.now()
     context = {
         "container": container,
         "installations": container.installations.select_related("instance", "container"),
-        "host_keys": keys,
+        "host_keys": [(key, host_keys.DOUBTS.get(doubts[key.pk], "")) for key in keys],
         "host_key_state": host_keys.state_of(keys),
-        "expected": getattr(container, "expected_host_key", None),
+        "expected": expected,
         "is_busy": is_busy,
         "others": _others(container),
         "own_id": other_portals.own_id(),
@@ -172,18 +178,52 @@ def _scan_message(scan: host_keys.Scan) -> tuple[int, str]:
     return messages.INFO, _("The server showed the keys below. Compare a fingerprint, then approve it.")
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @permission_required("instances.approve_host_key", raise_exception=True)
 def host_key_approve(request: HttpRequest, pk: int) -> HttpResponse:
+    """Approve a first key after a tick, and one that may not be the container's own by its fingerprint."""
     key = _host_key(pk)
-    form = HostKeyApproval(request.POST)
-    if form.is_valid():
-        host_keys.approve_host_key(key=key, actor=Actor.of(request))
-        text = _("The key %s is approved. Failed pushes can be retried now.")
-        messages.success(request, text % key.fingerprint)
-    else:
-        messages.error(request, " ".join(map(str, form.errors["compared"])))
-    return redirect("container", pk=key.container_id)
+    container = key.container
+    if key.state == HostKey.State.APPROVED:
+        messages.info(request, _("The key %s is approved already.") % key.fingerprint)
+        return redirect("container", pk=container.pk)
+    keys, expected = list(container.host_keys.all()), getattr(container, "expected_host_key", None)
+    doubt = host_keys.doubt_about(key, keys, expected.fingerprint if expected else "")
+    form_class = FingerprintForm if doubt else HostKeyApproval
+    form = form_class(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid() and _is_approved(request, key, form):
+        return redirect("container", pk=container.pk)
+    context = {
+        "container": container,
+        "key": key,
+        "form": form,
+        "doubt": host_keys.DOUBTS[doubt] if doubt else "",
+        "approved": [each for each in keys if each.state == HostKey.State.APPROVED],
+        "expected": expected,
+    }
+    return render(request, "instances/host_key_approve.html", context)
+
+
+def _is_approved(request: HttpRequest, key: HostKey, form: Form) -> bool:
+    """Approve; False if an error at the form, or a message, says why not."""
+    fingerprint = form.cleaned_data.get("fingerprint", "")
+    try:
+        host_keys.approve_host_key(key=key, actor=Actor.of(request), fingerprint=fingerprint)
+    except host_keys.FingerprintDiffers:
+        form.add_error("fingerprint", _NOT_THIS_ONE)
+        return False
+    except host_keys.FingerprintNeeded:
+        messages.warning(request, _("Something changed since the page was made: look again."))
+        return True
+    text = _("The key %s is approved. Failed pushes can be retried now.")
+    messages.success(request, text % key.fingerprint)
+    return True
+
+
+_NOT_THIS_ONE = gettext_lazy(
+    "This is not the fingerprint of the key that the server showed the portal. Do not approve it: ask the "
+    "server team whether they gave the right one, and whether the portal reaches the right server."
+)
 
 
 @require_POST

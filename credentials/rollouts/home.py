@@ -1,26 +1,27 @@
 """The home page: what needs a person now, what is under way, and what to do first in an empty portal."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
-from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from credentials.models import TechnicalAccount
+from credentials.rollouts.first_steps import first_steps
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.progress import progress_of, with_open_pushes
 from credentials.rollouts.services import outdated
+from instances import host_keys
 from instances.failures import Code
-from instances.models import Container, HostKey, Installation, Instance
-from instances.nlserver import MIN_BUILD
+from instances.models import Container, Instance
+from instances.needs import in_need
 from portal.audit import kept_head
 
 SHOWN = 5
@@ -45,17 +46,6 @@ class Need:
     url: str
     links: list[Link]
     more: int = 0
-
-
-@dataclass(frozen=True)
-class FirstStep:
-    """One step of the first run."""
-
-    title: str
-    text: str
-    action: str
-    url: str
-    state: str
 
 
 @require_GET
@@ -91,10 +81,12 @@ def needs() -> list[Need]:
         *_failed(),
         _ambiguous(),
         _unproven(),
-        _host_keys(),
+        _changed_keys(),
+        _no_approved_key(),
         _outdated(),
         _on_jwt(),
         _too_old(),
+        _without_account(),
         _drafts(),
     ]
 
@@ -152,21 +144,47 @@ def _unproven() -> Need:
     return Need("warning", "danger", count, sentence, reverse("unproven_successes"), [])
 
 
-def _host_keys() -> Need:
-    keys = HostKey.objects.filter(container=OuterRef("pk"))
-    containers = Container.objects.filter(Exists(keys.filter(state=HostKey.State.OFFERED)), is_enabled=True)
-    count = containers.count()
-    sentence = ngettext(
-        "container shows a host key that nobody approved; nothing is pushed to it.",
-        "containers show a host key that nobody approved; nothing is pushed to them.",
-        count,
+def _changed_keys() -> Need:
+    return _containers(
+        "changed",
+        lambda count: ngettext(
+            "container shows another host key than the approved one; nothing is pushed to it.",
+            "containers show another host key than the approved one; nothing is pushed to them.",
+            count,
+        ),
     )
-    rows = containers.annotate(is_changed=Exists(keys.filter(state=HostKey.State.APPROVED)))
-    links = [
-        Link(_("%s (changed)") % name if is_changed else name, page_url("container", pk))
-        for pk, name, is_changed in rows.values_list("pk", "name", "is_changed")[:SHOWN]
-    ]
-    return Need("offered", "warning", count, sentence, page_url("containers"), links, count - len(links))
+
+
+def _no_approved_key() -> Need:
+    return _containers(
+        "needed",
+        lambda count: ngettext(
+            "container has no approved host key; nothing is pushed to it.",
+            "containers have no approved host key; nothing is pushed to them.",
+            count,
+        ),
+    )
+
+
+def _containers(state: str, sentence: Callable[[int], str]) -> Need:
+    """Count the containers that are on and whose host keys stand so; the link leads to exactly these."""
+    rows = host_keys.in_host_key_state(Container.objects.filter(is_enabled=True), state)
+    count = rows.count()
+    links = [Link(name, page_url("container", pk)) for pk, name in rows.values_list("pk", "name")[:SHOWN]]
+    url = f"{page_url('containers')}?host_key={state}&switch=on"
+    icon, tone = ("changed", "danger") if state == "changed" else ("offered", "warning")
+    return Need(icon, tone, count, sentence(count), url, links, count - len(links))
+
+
+def _without_account() -> Need:
+    return _instances(
+        "account",
+        lambda count: ngettext(
+            "instance is used by no technical account.", "instances are used by no technical account.", count
+        ),
+        icon="accounts",
+        tone="info",
+    )
 
 
 def _outdated() -> Need:
@@ -179,12 +197,20 @@ def _outdated() -> Need:
         count,
     )
     links = [Link(f"{name}: {number}", reverse("account", args=[pk])) for pk, name, number in rows[:SHOWN]]
-    return Need("previous", "warning", count, sentence, reverse("accounts"), links, len(rows) - len(links))
+    return Need(
+        "previous",
+        "warning",
+        count,
+        sentence,
+        f"{reverse('accounts')}?coverage=behind",
+        links,
+        len(rows) - len(links),
+    )
 
 
 def _on_jwt() -> Need:
     return _instances(
-        Q(observed_jwt=True),
+        "jwt",
         lambda count: ngettext(
             "instance had a JWT credential, which Adobe switches off, when it was last seen.",
             "instances had a JWT credential, which Adobe switches off, when they were last seen.",
@@ -195,7 +221,7 @@ def _on_jwt() -> Need:
 
 def _too_old() -> Need:
     return _instances(
-        Q(observed_build__lt=MIN_BUILD),
+        "old",
         lambda count: ngettext(
             "instance ran a build below 7.4.1 when last seen. A push after the upgrade looks anew.",
             "instances ran a build below 7.4.1 when last seen. A push after the upgrade looks anew.",
@@ -204,14 +230,15 @@ def _too_old() -> Need:
     )
 
 
-def _instances(which: Q, sentence: Callable[[int], str]) -> Need:
-    ids = Installation.objects.pushable().filter(which).values("instance")
-    count = Instance.objects.filter(pk__in=ids).count()
-    shown = Instance.objects.filter(pk__in=ids).values_list("pk", "name")[:SHOWN]
-    links = [Link(name, page_url("instance", pk)) for pk, name in shown]
-    return Need(
-        "warning", "warning", count, sentence(count), page_url("instances"), links, count - len(links)
-    )
+def _instances(
+    need: str, sentence: Callable[[int], str], *, icon: str = "warning", tone: str = "warning"
+) -> Need:
+    """Count the instances that have a need; the link leads to exactly these."""
+    rows = in_need(Instance.objects.all(), need)
+    count = rows.count()
+    links = [Link(name, page_url("instance", pk)) for pk, name in rows.values_list("pk", "name")[:SHOWN]]
+    url = f"{page_url('instances')}?need={need}"
+    return Need(icon, tone, count, sentence(count), url, links, count - len(links))
 
 
 def _drafts() -> Need:
@@ -220,56 +247,8 @@ def _drafts() -> Need:
     sentence = ngettext("account is still a draft.", "accounts are still drafts.", count)
     shown = drafts.values_list("pk", "name")[:SHOWN]
     links = [Link(name, reverse("account", args=[pk])) for pk, name in shown]
-    return Need("draft", "info", count, sentence, reverse("accounts"), links, count - len(links))
-
-
-def first_steps() -> list[FirstStep]:
-    """Return the four steps from an empty portal to the first rollout, with how far they are done."""
-    containers = Container.objects.filter(is_enabled=True)
-    unapproved = containers.exclude(host_keys__state=HostKey.State.APPROVED).filter(expected_host_key=None)
-    has_inventory = Installation.objects.exists()
-    reached = has_inventory and not unapproved.exists()
-    has_account = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE).exists()
-    steps = (
-        (
-            _("Let the portal in"),
-            _("Install the portal's public SSH key on every container, for the login that it uses there."),
-            _("Show the SSH key"),
-            "ssh_key",
-            has_inventory,
-        ),
-        (
-            _("Import the inventory"),
-            _("One row of a CSV file is one installation: an instance on a container."),
-            _("Import a CSV file"),
-            "inventory_import",
-            has_inventory,
-        ),
-        (
-            _("Approve the host keys"),
-            _("Compare each container's fingerprint with what its server team tells you."),
-            _("Go to the containers"),
-            "containers",
-            reached,
-        ),
-        (
-            _("Add a technical account"),
-            _("The wizard follows the Adobe Developer Console step by step and ends with the first rollout."),
-            _("New account"),
-            "account_new",
-            has_account,
-        ),
-    )
-    return _numbered(steps)
-
-
-def _numbered(steps: Iterable[tuple[str, str, str, str, bool]]) -> list[FirstStep]:
-    result: list[FirstStep] = []
-    for title, text, action, name, is_done in steps:
-        waits = any(step.state != "done" for step in result)
-        state = "done" if is_done else "todo" if waits else "current"
-        result.append(FirstStep(title, text, action, page_url(name), state))
-    return result
+    url = f"{reverse('accounts')}?state={TechnicalAccount.State.DRAFT.value}"
+    return Need("draft", "info", count, sentence, url, links, count - len(links))
 
 
 def page_url(name: str, *args: object) -> str:

@@ -50,6 +50,8 @@ LABELS: dict[str, Promise] = {
     "push.unknown": _("Push with unknown outcome"),
     "push.superseded": _("Push superseded"),
     "host_key.scanned": _("Host keys scanned"),
+    "host_key.scan_requested": _("Scan of all host keys asked for"),
+    "host_key.scan_stopped": _("Scan of all host keys stopped"),
     "host_key.offered": _("Host key offered"),
     "host_key.approved": _("Host key approved"),
     "host_key.revoked": _("Host key revoked"),

@@ -17,7 +17,7 @@ from credentials.rollouts.models import Push, Rollout
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
 from instances import pending_import
-from instances.models import Container, Installation, Instance, JumpHost
+from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.models import AuditEvent
 
 Place = Mapping[str, object]
@@ -43,6 +43,7 @@ KINDS: Mapping[str, Kind] = {
         (Kind.TASK, "login password_change account_new account_secret account_rollout account_retire"),
         (Kind.TASK, "wizard wizard_resume draft_delete instance_add instance_edit"),
         (Kind.TASK, "installation_add installation_remove container_add container_edit ssh_key"),
+        (Kind.TASK, "host_keys host_key_scan host_key_approve"),
         (Kind.TASK, "jump_host_add jump_host_edit jump_host_remove"),
         (Kind.TASK, "inventory_import inventory_template inventory_preview"),
         (Kind.TASK, "history_verify user_add user_password"),
@@ -105,6 +106,10 @@ def an_installation() -> Place:
 
 def a_container() -> Place:
     return {"pk": _first(Container.objects.all()).pk}
+
+
+def a_host_key() -> Place:
+    return {"pk": _first(HostKey.objects.exclude(state=HostKey.State.APPROVED).order_by("pk")).pk}
 
 
 def a_jump_host() -> Place:
@@ -220,6 +225,9 @@ VISITS: tuple[Visit, ...] = (
     Visit("container_add", CONTAINER),
     Visit("container", CONTAINER, place=a_container),
     Visit("container_edit", CONTAINER, place=a_container),
+    Visit("host_keys", CONTAINER),
+    Visit("host_key_scan", CONTAINER, headers=LIVE),
+    Visit("host_key_approve", CONTAINER, place=a_host_key),
     Visit("ssh_key", CONTAINER),
     Visit("jump_hosts", CONTAINER),
     Visit("jump_host_add", CONTAINER),

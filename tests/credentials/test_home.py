@@ -9,12 +9,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from credentials.history import current_counts
-from credentials.models import TechnicalAccount
+from credentials.models import Assignment, TechnicalAccount
+from credentials.rollouts.first_steps import first_steps
 from credentials.rollouts.home import needs
-from credentials.rollouts.models import Push
+from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.services import held_versions, outdated, start_rollout
 from credentials.services import add_secret
-from instances.models import Container, HostKey, Installation, Instance
+from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
 from portal.plaintext import Secret
 from tests.credentials.rollout_rows import (
     SOMEBODY,
@@ -24,6 +25,7 @@ from tests.credentials.rollout_rows import (
     make_container,
     make_host_key,
     make_installation,
+    make_instance,
     make_rollout,
 )
 
@@ -38,18 +40,52 @@ def text(client: Client) -> str:
     return client.get("/").content.decode()
 
 
+def steps(client: Client) -> list[str]:
+    return [step.state for step in client.get("/").context["steps"]]
+
+
 def test_an_empty_portal_shows_an_admin_the_first_steps(as_admin: Client) -> None:
-    page = as_admin.get("/")
-    assert [step.state for step in page.context["steps"]] == ["current", "todo", "todo", "todo"]
-    assert "Show the SSH key" in page.content.decode()
+    assert steps(as_admin) == ["current", "todo", "todo", "todo", "todo"]
+    assert "Import a CSV file" in as_admin.get("/").content.decode()
 
 
-def test_the_first_steps_follow_what_is_done(as_admin: Client) -> None:
+def test_a_first_step_is_done_when_its_purpose_is(as_admin: Client) -> None:
     make_installation(container="web1")
     HostKey.objects.update(state=HostKey.State.OFFERED)
-    assert [step.state for step in as_admin.get("/").context["steps"]] == ["done", "done", "current", "todo"]
+    Container.objects.update(is_enabled=False)  # imported, and nothing can be pushed
+    assert steps(as_admin) == ["current", "todo", "todo", "todo", "todo"]
+    assert "Everything in the inventory is switched off" in as_admin.get("/").content.decode()
+    Container.objects.update(is_enabled=True)
+    assert steps(as_admin) == ["done", "unproven", "current", "todo", "todo"]
+    ExpectedHostKey.objects.create(
+        container=Container.objects.get(), fingerprint="SHA256:x", given_by="alice"
+    )
+    assert steps(as_admin)[2] == "current"  # a file gave the fingerprint; no server showed it yet
     HostKey.objects.update(state=HostKey.State.APPROVED)
-    assert [step.state for step in as_admin.get("/").context["steps"]] == ["done", "done", "done", "current"]
+    assert steps(as_admin) == ["done", "unproven", "done", "current", "todo"]
+    make_container(name="web2", approved=False)  # nothing is installed there
+    assert steps(as_admin)[2] == "done"
+    make_installation(instance="prod2", container="web2")
+    page = as_admin.get("/").content.decode()
+    assert "1 of 2 containers have an approved key." in page
+    HostKey.objects.update(state=HostKey.State.APPROVED)
+    account = make_account(name="Nobody uses it").account
+    assert steps(as_admin)[3] == "current"
+    Assignment.objects.create(
+        instance=Instance.objects.get(name="prod1"), account=account, assigned_by="alice"
+    )
+    assert steps(as_admin) == ["done", "unproven", "done", "done", "current"]
+
+
+def test_the_key_is_proven_by_a_login_at_every_container() -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    attempt = finish(first, state="failed", code="timed_out")
+    assert [step.state for step in first_steps()][1] == "unproven"
+    attempt.pk, attempt.push, attempt.stage = None, second, Attempt.Stage.CONNECTING
+    attempt.save(force_insert=True)  # an attempt that did not get in
+    assert [step.state for step in first_steps()][1] == "unproven"
+    finish(second, state="failed", code="not_applied")
+    assert [step.state for step in first_steps()][1] == "done"
 
 
 def test_an_empty_portal_tells_the_others_who_sets_it_up(as_helpdesk: Client) -> None:
@@ -83,15 +119,50 @@ def test_a_failed_push_that_was_replaced_needs_nobody() -> None:
     assert not any("failed" in sentence for sentence in waiting())
 
 
-def test_containers_whose_host_key_waits_are_named(as_admin: Client) -> None:
+def test_containers_without_an_approved_key_are_named_and_so_are_changed_ones(as_admin: Client) -> None:
     make_container(name="fresh", approved=False)
+    Container.objects.create(name="never-scanned", address="never.example.com")
+    given = Container.objects.create(name="given", address="given.example.com")
+    ExpectedHostKey.objects.create(container=given, fingerprint="SHA256:x", given_by="alice")
     changed = make_container(name="reinstalled")
     make_host_key(container=changed, state="offered")
     make_container(name="off", approved=False, is_enabled=False)
     page = text(as_admin)
-    assert "2 containers show a host key that nobody approved" in page
-    assert "reinstalled (changed)" in page
-    assert "fresh (changed)" not in page
+    assert "2 containers have no approved host key" in page
+    assert "1 container shows another host key than the approved one" in page
+
+
+def listed(client: Client, url: str) -> int:
+    """How many rows the list at this address has."""
+    return int(client.get(url).context["page_obj"].paginator.count)
+
+
+def test_every_headline_leads_to_exactly_its_rows(as_admin: Client) -> None:
+    """Also once there are accounts and rollouts; what cannot be pushed to is not counted."""
+    finish_all(make_rollout(containers=["web1"]), state="succeeded")
+    make_rollout(account="Behind", instance="i2", containers=["web2"])
+    for name, off in (("new1", False), ("new2", True), ("new3", False)):
+        row = make_container(name=f"c-{name}", approved=name == "new3", is_enabled=not off)
+        make_installation(instance=name, container=row.name)
+        if name == "new3":
+            make_host_key(container=row, state="offered")
+    make_instance(name="nowhere")
+    make_installation(instance="cloud", container="web1")
+    Instance.objects.filter(name="cloud").update(deployment="hosted")
+    Installation.objects.exclude(instance__name="prod1").update(observed_jwt=True, observed_build=9359)
+    TechnicalAccount.objects.create(name="Half done")
+    found = {need.url: need.count for need in needs() if need.count}
+    wanted = {
+        "/containers/?host_key=changed&switch=on": 1,
+        "/containers/?host_key=needed&switch=on": 1,
+        "/instances/?need=account": 2,
+        "/instances/?need=jwt": 3,
+        "/instances/?need=old": 3,
+        "/accounts/?state=draft": 1,
+        "/accounts/?coverage=behind": 1,
+    }
+    assert found == wanted
+    assert {url: listed(as_admin, url) for url in wanted} == wanted
 
 
 def test_installations_without_the_current_secret_are_counted_per_account(as_admin: Client) -> None:
@@ -156,7 +227,7 @@ def test_instances_on_jwt_or_below_7_4_1_are_named(as_admin: Client) -> None:
     assert "1 instance had a JWT credential" in page
     assert "1 instance ran a build below 7.4.1" in page
     assert "old1" in page
-    assert "new1" not in page
+    assert page.count(">new1<") == 1  # among those without an account
 
 
 def test_drafts_are_named(as_admin: Client) -> None:

@@ -90,7 +90,9 @@ def test_a_revoked_key_is_not_approved_again_because_it_is_expected(
     host_keys.revoke_host_key(key=approved, actor=actor)
     assert host_keys.scan_container(container=container, actor=actor).approved is None
     assert host_keys.approved_lines(container) == ()
-    host_keys.approve_host_key(key=approved, actor=actor)
+    with pytest.raises(host_keys.FingerprintNeeded):
+        host_keys.approve_host_key(key=approved, actor=actor)
+    host_keys.approve_host_key(key=approved, actor=actor, fingerprint=approved.fingerprint)
     assert host_keys.approved_lines(container) == (server.host_keys[0].line,)
 
 
@@ -101,12 +103,16 @@ def test_approving_the_key_of_a_reinstalled_server_revokes_every_old_one(
     container = container_at(server)
     old = host_keys.scan_container(container=container, actor=actor).keys
     for key in old:
-        host_keys.approve_host_key(key=key, actor=actor)
+        host_keys.approve_host_key(key=key, actor=actor, fingerprint=key.fingerprint)
     assert len(host_keys.approved_lines(container)) == 2
     server.change_host_keys()
     new = host_keys.scan_container(container=container, actor=actor).keys
     assert page_state(container) == "changed"
-    host_keys.approve_host_key(key=new[0], actor=actor)
+    with pytest.raises(host_keys.FingerprintNeeded):
+        host_keys.approve_host_key(key=new[0], actor=actor)
+    with pytest.raises(host_keys.FingerprintDiffers):
+        host_keys.approve_host_key(key=new[0], actor=actor, fingerprint=new[1].fingerprint)
+    host_keys.approve_host_key(key=new[0], actor=actor, fingerprint=new[0].fingerprint)
     assert host_keys.approved_lines(container) == (new[0].line,)
     assert {states(container)[key.fingerprint] for key in old} == {State.REVOKED}
     assert page_state(container) == "approved"
@@ -119,8 +125,68 @@ def test_a_second_key_type_of_the_same_server_leaves_the_first_approved(
     keys = host_keys.scan_container(container=container, actor=actor).keys
     host_keys.approve_host_key(key=keys[0], actor=actor)
     assert page_state(container) == "approved"
-    host_keys.approve_host_key(key=keys[1], actor=actor)
+    with pytest.raises(host_keys.FingerprintNeeded):
+        host_keys.approve_host_key(key=keys[1], actor=actor)
+    host_keys.approve_host_key(key=keys[1], actor=actor, fingerprint=keys[1].fingerprint)
     assert len(host_keys.approved_lines(container)) == 2
+
+
+def stored(
+    container: Container, name: str, state: str = State.OFFERED, key_type: str = "ssh-ed25519"
+) -> HostKey:
+    return HostKey.objects.create(
+        container=container, type=key_type, base64=name, fingerprint=f"SHA256:{name}", state=state
+    )
+
+
+def test_the_old_expectation_ends_when_another_key_is_approved(actor: Actor) -> None:
+    container = Container.objects.create(name="app-1", address="app-1.example.com")
+    expect(container, "SHA256:old")
+    key = stored(container, "new")
+    with pytest.raises(host_keys.FingerprintNeeded):
+        host_keys.approve_host_key(key=key, actor=actor)
+    assert ExpectedHostKey.objects.exists()
+    host_keys.approve_host_key(key=key, actor=actor, fingerprint=key.fingerprint)
+    assert not ExpectedHostKey.objects.exists()
+    details = AuditEvent.objects.get(action="host_key.approved").details
+    assert (details["no_longer_expected"], details["doubt"]) == ("SHA256:old (alice)", "unexpected")
+    assert details["fingerprint_entered"] is True
+
+
+@pytest.mark.parametrize(
+    ("other", "doubt"),
+    [
+        ("approved", "changed"),  # or a type that comes beside it
+        ("approved and revoked", "changed"),
+        ("offered", "several"),
+        ("rejected", ""),
+        ("offered, another type", ""),
+    ],
+)
+def test_what_is_known_of_the_container_decides_how_a_key_is_approved(other: str, doubt: str) -> None:
+    container = Container.objects.create(name="app-1", address="app-1.example.com")
+    key = stored(container, "new")
+    state = {"app": State.APPROVED, "off": State.OFFERED, "rej": State.REVOKED}[other[:3]]
+    old = stored(container, "old", state, "ssh-rsa" if "type" in other else "ssh-ed25519")
+    if other.startswith("approved"):
+        old.approved = old.seen
+        old.state = State.REVOKED if "revoked" in other else State.APPROVED
+        old.save()
+    assert host_keys.doubt_about(key, list(container.host_keys.all())) == doubt
+
+
+def test_a_page_that_was_made_before_another_key_was_approved_approves_nothing(actor: Actor) -> None:
+    container = Container.objects.create(name="app-1", address="app-1.example.com")
+    first = stored(container, "first", key_type="ssh-rsa")
+    shown_as_first = HostKey.objects.get(pk=stored(container, "second").pk)
+    host_keys.approve_host_key(key=first, actor=actor)
+    with pytest.raises(host_keys.FingerprintNeeded):
+        host_keys.approve_host_key(key=shown_as_first, actor=actor)
+    rejected = stored(container, "third", key_type="ecdsa-sha2-nistp256")
+    HostKey.objects.filter(pk=rejected.pk).update(state=State.REVOKED)
+    with pytest.raises(host_keys.FingerprintNeeded):
+        host_keys.approve_host_key(key=rejected, actor=actor)  # it was rejected since
+    assert host_keys.approved_lines(container) == (first.line,)
 
 
 def test_approving_twice_is_recorded_once(start_openssh: StartOpenSSH, actor: Actor) -> None:

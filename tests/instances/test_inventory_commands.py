@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from instances.models import Container, HostKey, Installation
+from instances.models import Container, ExpectedHostKey, HostKey, Installation
 from portal.audit.models import AuditEvent
 from tests.services.fixtures import StartOpenSSH
 
@@ -85,6 +85,25 @@ def test_trusting_approves_the_very_key_that_is_named(start_openssh: StartOpenSS
     call_command("trust_host_key", "app-1", fingerprint=wanted.fingerprint, stdout=io.StringIO())
     approved = container.host_keys.filter(state=HostKey.State.APPROVED)
     assert [key.line for key in approved] == [wanted.line]
+
+
+def test_trusting_a_changed_key_ends_the_old_one_and_the_old_expectation(start_openssh: StartOpenSSH) -> None:
+    server = start_openssh()
+    container = Container.objects.create(name="app-1", address=server.host, port=server.port)
+    old = server.host_keys[0].fingerprint
+    call_command("trust_host_key", "app-1", fingerprint=old, stdout=io.StringIO())
+    ExpectedHostKey.objects.create(container=container, fingerprint=old, given_by="alice")
+    server.change_host_keys()
+    out = io.StringIO()
+    bare = server.host_keys[0].fingerprint.removeprefix("SHA256:") + "="
+    call_command("trust_host_key", "app-1", fingerprint=bare, stdout=out)
+    assert "No longer trusted: 1 key" in out.getvalue()
+    (approved,) = container.host_keys.filter(state=HostKey.State.APPROVED)
+    assert approved.line == server.host_keys[0].line
+    assert not ExpectedHostKey.objects.exists()
+    details = AuditEvent.objects.filter(action="host_key.approved").latest("seq").details
+    assert old in str(details["revoked"])
+    assert old in str(details["no_longer_expected"])
 
 
 def test_trusting_approves_nothing_if_the_server_shows_another_key(start_openssh: StartOpenSSH) -> None:

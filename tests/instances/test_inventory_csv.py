@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -27,6 +28,7 @@ from instances.inventory_csv import (
     parse,
 )
 
+FILES = Path(__file__).parent / "files"
 HEAD = "instance,container,address"
 GOOD = "prod1,app-1,app-1.example.com"
 KEY = "SHA256:" + "A" * 43
@@ -139,6 +141,102 @@ def test_one_row_may_speak_for_the_others_of_its_instance_and_container() -> Non
     assert len(parsed.rows) == 4
 
 
+# What spreadsheets and people add
+
+
+def excel(name: str) -> bytes:
+    return (FILES / name).read_bytes()
+
+
+def the_row(data: bytes) -> Row:
+    parsed = parse(data)
+    assert parsed.errors == ()
+    (row,) = parsed.rows
+    return row
+
+
+def test_empty_cells_that_excel_leaves_out_at_the_end_of_a_row_are_empty() -> None:
+    parsed = parse(excel("excel-short-rows.csv"))
+    assert parsed.errors == ()
+    assert [row.uses_triggers for row in parsed.rows] == [True, True, True, None, None]
+    assert parsed.rows[-1] == Row(6, "prod", "mkt-5", "10.0.0.5")
+
+
+def test_blanks_around_quoted_cells_are_no_error() -> None:
+    assert the_row(excel("blank-before-quote.csv")) == Row(2, "prod", "mkt-1", "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ('"instance" , "container" ,"address"', '"prod1" ,\u00a0"app-1"\t, "app-1.example.com" '),
+        ("instance; container ;address;;", "prod1; app-1 ;app-1.example.com;;;;"),
+        ("instance|container|address", "prod1|app-1|app-1.example.com"),
+        ('"sep=;",,', "instance;container;address", "prod1;app-1;app-1.example.com"),
+        (",instance,container,address,,role", ",prod1,app-1,app-1.example.com"),
+        (
+            "\u200eINSTANCE*,Container name,IP address:",
+            "“prod1”,'app\u20111',\ufeffapp\u20131.example.com\u00a0",
+        ),
+        ("# inventory, as of today", HEAD, "#prod9,app-9,10.0.0.9", GOOD, "\x1a"),
+        ("#instance,container,address", GOOD),
+        (HEAD, '="prod1","=""app-1""",app-1.example.com\n'),
+    ],
+)
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_what_means_nothing_counts_for_nothing(lines: tuple[str, ...], end: str, encoding: str) -> None:
+    row = the_row(end.join(lines).encode(encoding))
+    assert (row.instance, row.container, row.address) == ("prod1", "app-1", "app-1.example.com")
+
+
+def test_a_file_in_windows_1252_is_read_where_its_values_are_plain() -> None:
+    row = the_row(f"# après la réunion\n{HEAD},rôle\nprod1,app-1,10.0.0.1\xa0,rt\n".encode("cp1252"))
+    assert (row.address, row.role) == ("10.0.0.1", "RT")
+
+
+def test_numbers_and_ticks_that_a_spreadsheet_writes_are_read() -> None:
+    head = f"{HEAD},SSH port,Uses Triggers?,role,deployment"
+    row = the_row(f"{head}\n{GOOD},22.0,WAHR,Marketing (MKT),Hosted by Adobe".encode())
+    assert (row.port, row.uses_triggers, row.role, row.deployment) == (22, True, "MKT", "hosted")
+    assert the_row(f"{head}\n{GOOD}".replace(",", ";").encode() + b";2222,00").port == 2222
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "said"),
+    [
+        ("prod1,app-2,a.example.com,2.222", "port", "whole number"),
+        ('prod1,app-2,a.example.com,"22,000"', "port", "whole number"),
+        ("#N/A,app-2,a.example.com", "instance", "no value"),
+        ("#BEZUG!,app-2,a.example.com", "instance", "no value"),
+        ("prod1,\u2013,a.example.com", "container", "leave the cell empty"),
+        ("01-Mar,app-2,a.example.com", "instance", "format the column as text"),
+        ("prod1,2026-03-01,a.example.com", "container", "format the column as text"),
+        ("1E+05,app-2,a.example.com", "instance", "format the column as text"),
+        ("pro\u00add1,app-2,a.example.com", "instance", "invisible"),
+        ("prod1,app-2,a.example.com,22,forgotten", "", "no name"),
+        ('prod1,app-2,"a.example.com" x', "", "quotation mark"),
+    ],
+)
+def test_what_may_mean_two_things_is_asked_about_at_its_place(row: str, column: str, said: str) -> None:
+    parsed = read(HEAD + ",port,,role", GOOD, row)
+    assert places(parsed) == [(3, column)]
+    assert said in reasons(parsed)
+
+
+def test_files_put_behind_each_other_repeat_their_first_row() -> None:
+    parsed = read(HEAD, GOOD, "\ufeffInstance, Container,Address", "prod2,app-1,")
+    assert parsed.errors == ()
+    assert [(row.number, row.instance) for row in parsed.rows] == [(2, "prod1"), (4, "prod2")]
+
+
+def test_blanks_around_millions_of_quotes_take_time_as_there_are_quotes() -> None:
+    for text in ('" ' * 300_000, ' "' * 300_000, '"",""," ' * 100_000, '"a,"" ' * 100_000):
+        began = time.process_time()
+        parse(f"{HEAD}\n{text}".encode())
+        assert time.process_time() - began < 20  # minutes, if each quote looked at all others
+
+
 # What is refused
 
 
@@ -152,11 +250,16 @@ def test_one_row_may_speak_for_the_others_of_its_instance_and_container() -> Non
         (b'"",\n,', 0, "empty"),
         (HEAD.encode(), 0, "no row"),
         (f"{HEAD}\n\n,,\n".encode(), 0, "no row"),
-        (f"{HEAD}\n{GOOD}".encode("utf-16"), 0, "UTF-16"),
+        (f"{HEAD}\n{GOOD}".encode("utf-16-le"), 0, "UTF-16"),
+        (f"{HEAD}\n{GOOD}".encode("utf-32"), 0, "UTF-16"),
+        (f"{HEAD}\n{GOOD}".encode("utf-16")[:-1], 0, "UTF-16"),
         (f"{HEAD}\n{GOOD}".encode("utf-16-be"), 0, "UTF-16"),
         (b"\x00" * 100, 0, "UTF-16"),
         (b"PK\x03\x04\x14\x00", 0, "Excel"),
-        (f"{HEAD}\n{GOOD}\nprodé,a,b\n".encode("latin-1"), 0, "Line 3 is not UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "workbook"),
+        (b"<table><tr><td>instance</td></tr></table>", 0, "web page"),
+        (f"{HEAD}\n{GOOD}\nprod".encode() + b"\x81,a,b\n", 0, "Line 3 is not UTF-8"),
+        (f"{HEAD}\n{GOOD}\nprodé,a,b\n".encode("latin-1"), 3, "without accents"),
         (b"x" * (MAX_BYTES + 1), 0, "20 MB"),
         (b"x" * 2_000_000, 1, "far too long"),
         (b"," * 2_000_000 + b"x", 1, "far too many columns"),
@@ -178,7 +281,8 @@ def test_a_file_that_cannot_be_read_says_why(data: bytes, row: int, said: str) -
         (HEAD + ",Port,port", "port", "twice"),
         (HEAD + ",adress", "adress", "did you mean address"),
         (HEAD + ",colour", "colour", "There are: instance"),
-        (HEAD + ",,port", "", "no name"),
+        (HEAD + ",IP", "address", "twice in the file, here as “IP”"),
+        (HEAD + ",Host", "Host", "container (your name"),
         (HEAD + ",=1+1", "=1+1", "no such column"),
         (HEAD + ",po\x1b[31mrt", "po?[31mrt", "no such column"),
         (HEAD + "," + "x" * 5000, "x" * 40, "no such column"),
@@ -195,11 +299,16 @@ def test_a_file_without_header_names_every_missing_column() -> None:
     assert places(read(GOOD))[-3:] == [(1, "instance"), (1, "container"), (1, "address")]
 
 
-@pytest.mark.parametrize("row", ["prod1,app-1", "prod1", GOOD + ",22"])
-def test_a_ragged_row_is_refused_as_a_whole(row: str) -> None:
-    parsed = read(HEAD, GOOD, row)
+def test_a_row_with_more_cells_than_columns_is_refused_as_a_whole() -> None:
+    parsed = read(HEAD, GOOD, GOOD + ",22")
     assert places(parsed) == [(3, "")]
+    assert "quotation marks" in reasons(parsed)
     assert len(parsed.rows) == 1
+
+
+@pytest.mark.parametrize(("row", "column"), [("prod2,app-2", "address"), ("prod2", "container")])
+def test_a_short_row_lacks_what_its_cells_lack(row: str, column: str) -> None:
+    assert (3, column) in places(read(HEAD, GOOD, row))
 
 
 @pytest.mark.parametrize(
@@ -495,16 +604,22 @@ def test_an_unknown_choice_lists_the_known_ones(value: str) -> None:
         clean_choice(value, DEPLOYMENT)
 
 
-def test_yes_and_no_are_understood_in_english_and_french() -> None:
-    assert all(map(clean_yes_no, ["yes", "Y", "TRUE", "1", "oui", "O", "vrai", " x "]))
-    assert not any(map(clean_yes_no, ["no", "N", "false", "0", "Non", "faux"]))
+def test_yes_and_no_are_understood_in_the_languages_of_spreadsheets() -> None:
+    assert all(map(clean_yes_no, ["yes", "Y", "TRUE", "1", "oui", "O", "vrai", " x ", "WAHR", "Ja", "1.0"]))
+    assert not any(map(clean_yes_no, ["no", "N", "false", "0", "Non", "faux", "FALSCH", "nein", "0,0"]))
     with pytest.raises(ValidationError):
         clean_yes_no("maybe")
 
 
 def test_a_fingerprint_is_the_one_of_ssh_keygen() -> None:
     assert clean_host_key_fingerprint(f" {KEY} ") == KEY
-    assert clean_host_key_fingerprint("sha256:" + "A" * 43 + "=") == KEY
+    for written in (
+        "sha256:" + "A" * 43 + "=",
+        "A" * 43,
+        f"256 {KEY} root@app-1 x (ED25519)",
+        KEY[:20] + "\n " + KEY[20:],
+    ):
+        assert clean_host_key_fingerprint(written) == KEY
 
 
 @pytest.mark.parametrize(
@@ -512,7 +627,8 @@ def test_a_fingerprint_is_the_one_of_ssh_keygen() -> None:
     [
         ("MD5:00:11:22", "MD5"),
         ("00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff", "MD5"),
-        ("A" * 43, "43 characters"),
+        ("2048 MD5:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff root@a (RSA)", "MD5"),
+        ("A" * 42, "43 characters"),
         ("SHA256:" + "A" * 42, "43 characters"),
         ("SHA256:" + "A" * 44, "43 characters"),
         ("SHA256:" + "A" * 42 + "B", "43 characters"),

@@ -17,12 +17,20 @@ from pytest_django import Settings
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from instances import pending_import, ssh
-from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance, PendingUpload
+from instances.models import (
+    Container,
+    ExpectedHostKey,
+    HostKey,
+    Installation,
+    Instance,
+    JumpHost,
+    PendingUpload,
+)
 from instances.urls import urlpatterns
 from portal.audit.models import AuditEvent
 from portal.home import key_file
 from portal.short_lived import remove_expired
-from tests.credentials.rollout_rows import make_jump_host
+from tests.credentials.rollout_rows import JUMP_HOST_KEY, make_jump_host
 from tests.credentials.test_wizard_canary import everything_stored
 from tests.credentials.wizard_walk import SECRET, console_json
 from tests.services.fixtures import StartOpenSSH
@@ -94,8 +102,11 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
         "container_edit": (f"/containers/{container}/edit/", "get", admin),
         "container_switch": (f"/containers/{container}/switch/", "post", admin),
         "container_scan": (f"/containers/{container}/scan/", "post", admin),
-        "host_key_approve": (f"/host-keys/{key.pk}/approve/", "post", admin),
-        "host_key_revoke": (f"/host-keys/{key.pk}/revoke/", "post", admin),
+        "host_keys": ("/containers/host-keys/", "get", admin),
+        "host_key_scan": ("/containers/host-keys/scan/", "get", admin),
+        "host_key_scan_stop": ("/containers/host-keys/scan/stop/", "post", admin),
+        "host_key_approve": (f"/containers/host-keys/{key.pk}/approve/", "get", admin),
+        "host_key_revoke": (f"/containers/host-keys/{key.pk}/revoke/", "post", admin),
         "jump_hosts": ("/containers/jump-hosts/", "get", admin),
         "jump_host_add": ("/containers/jump-hosts/add/", "get", admin),
         "jump_host_edit": (f"/containers/jump-hosts/{jump_host}/edit/", "get", admin),
@@ -388,13 +399,13 @@ def test_an_admin_scans_compares_and_approves(as_admin: Client, start_openssh: S
     page = text(as_admin, f"/containers/{container.pk}/")
     assert server.host_keys[0].fingerprint in page
     key = container.host_keys.get()
-    as_admin.post(f"/host-keys/{key.pk}/approve/")
+    as_admin.post(f"/containers/host-keys/{key.pk}/approve/")
     key.refresh_from_db()
     assert key.state == HostKey.State.OFFERED
-    as_admin.post(f"/host-keys/{key.pk}/approve/", {"compared": "on"})
+    as_admin.post(f"/containers/host-keys/{key.pk}/approve/", {"compared": "on"})
     key.refresh_from_db()
     assert (key.state, key.approved_by) == (HostKey.State.APPROVED, "alice")
-    as_admin.post(f"/host-keys/{key.pk}/revoke/")
+    as_admin.post(f"/containers/host-keys/{key.pk}/revoke/")
     key.refresh_from_db()
     assert key.state == HostKey.State.REVOKED
 
@@ -404,11 +415,79 @@ def test_a_changed_key_is_shown_as_a_danger(as_admin: Client, start_openssh: Sta
     container = Container.objects.create(name="app-1", address=server.host, port=server.port)
     address = f"/containers/{container.pk}/"
     as_admin.post(f"{address}scan/")
-    as_admin.post(f"/host-keys/{container.host_keys.get().pk}/approve/", {"compared": "on"})
+    as_admin.post(f"/containers/host-keys/{container.host_keys.get().pk}/approve/", {"compared": "on"})
     server.change_host_keys()
     as_admin.post(f"{address}scan/")
     assert "The host key changed" in text(as_admin, address)
     assert "Changed" in text(as_admin, "/containers/")
+
+
+def changed_key() -> HostKey:
+    container = Container.objects.create(name="app-1", address="app-1.example.com")
+    for name, state in (("B", "approved"), ("A", "offered")):
+        HostKey.objects.create(
+            container=container,
+            type="ssh-ed25519",
+            base64="AAAA",
+            fingerprint="SHA256:" + name * 42 + "A",
+            state=state,
+        )
+    ExpectedHostKey.objects.create(
+        container=container, fingerprint="SHA256:" + "B" * 42 + "A", given_by="alice"
+    )
+    return container.host_keys.get(state="offered")
+
+
+def test_a_changed_key_is_approved_only_by_the_fingerprint_that_somebody_enters(as_admin: Client) -> None:
+    key = changed_key()
+    address = f"/containers/host-keys/{key.pk}/approve/"
+    assert f'href="{address}"' in text(as_admin, f"/containers/{key.container_id}/")
+    page = text(as_admin, address)
+    assert "B" * 42 in page
+    assert key.fingerprint not in page  # it has to come from elsewhere
+    for typed, said in (
+        ({"compared": "on"}, "required"),
+        (
+            {"fingerprint": "SHA256:" + "C" * 42 + "A"},
+            "not the fingerprint of the key",
+        ),
+        (
+            {"fingerprint": "SHA256:" + "B" * 42 + "A"},
+            "not the fingerprint of the key",
+        ),
+        ({"fingerprint": "MD5:00:11:22:33"}, "MD5"),
+    ):
+        page = as_admin.post(address, typed).content.decode()
+        assert said in page
+        assert typed.get("fingerprint", "") in page  # nothing typed is lost
+        key.refresh_from_db()
+        assert key.state == HostKey.State.OFFERED
+    assert ExpectedHostKey.objects.exists()
+    as_admin.post(address, {"fingerprint": f" {key.fingerprint[7:]}= "})
+    key.refresh_from_db()
+    assert (key.state, key.approved_by) == (HostKey.State.APPROVED, "alice")
+    assert not ExpectedHostKey.objects.exists()
+    assert as_admin.get(address)["Location"] == f"/containers/{key.container_id}/"
+
+
+def test_the_keys_of_a_jump_host_change_only_with_their_fingerprints(as_admin: Client) -> None:
+    host = JumpHost.objects.create(name="bastion-1", address="b", login="portal", host_keys=JUMP_HOST_KEY)
+    new = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP//////////////////////////////////////////"
+    address = f"/containers/jump-hosts/{host.pk}/edit/"
+    values = {"name": "bastion-1", "address": "b", "port": "22", "login": "portal"}
+    for lines in (new, f"{JUMP_HOST_KEY}\n{new}"):  # instead of the old one, and beside it
+        for typed in ("", ssh.HostKey.parse(JUMP_HOST_KEY).fingerprint):
+            page = as_admin.post(address, values | {"host_keys": lines, "fingerprints": typed})
+            assert "do not include the fingerprint of a new key" in page.content.decode()
+            host.refresh_from_db()
+            assert host.host_keys == JUMP_HOST_KEY
+    typed = "256 " + ssh.HostKey.parse(new).fingerprint + " root@b (ED25519)"
+    as_admin.post(address, values | {"host_keys": f"b {new}", "fingerprints": typed})
+    host.refresh_from_db()
+    assert host.host_keys == new
+    as_admin.post(address, values | {"host_keys": new, "login": "other"})  # nothing new, nothing asked
+    host.refresh_from_db()
+    assert host.login == "other"
 
 
 def test_a_key_that_is_not_the_expected_one_is_shown_as_a_danger(as_auditor: Client) -> None:
@@ -433,7 +512,7 @@ def test_a_scan_that_fails_says_why_in_plain_words(as_admin: Client, settings: S
 
 def test_a_key_that_does_not_exist_is_not_found(as_admin: Client) -> None:
     for pk in ("0", "999", "9" * 30):
-        assert as_admin.post(f"/host-keys/{pk}/approve/", {"compared": "on"}).status_code == 404
+        assert as_admin.post(f"/containers/host-keys/{pk}/approve/", {"compared": "on"}).status_code == 404
 
 
 def test_the_ssh_key_page_shows_what_to_install(as_helpdesk: Client, home: Path) -> None:
@@ -537,7 +616,7 @@ def test_neither_or_both_of_file_and_paste_are_refused(as_admin: Client, values:
     "data",
     [
         b"\0\0\0",
-        b"\xff\xfe" + FILE.encode("utf-16-le"),
+        b"\xff\xfe" + FILE.encode("utf-16-le")[:-1],
         "instance,container,address\nprodé,a,b\n".encode("latin-1"),
         b"instance,container\n",
         b"instance,container,address,address\nprod1,a,b,c\n",

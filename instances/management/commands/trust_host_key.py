@@ -28,9 +28,18 @@ class Command(SafeCommand):
     ) -> None:
         fingerprint = _fingerprint(fingerprint)
         row = named(Container.objects.all(), container, "container")
+        before = set(host_keys.approved_lines(row))
         key = _trust(row, fingerprint)
-        facts = {"container": row.name, "type": key.type, "fingerprint": key.fingerprint, "state": key.state}
-        self.stdout.write(as_json(facts) if json else f"Approved for {row.name}: {key}")
+        ended = len(before - set(host_keys.approved_lines(row)))
+        if json:
+            facts = {"container": row.name, "type": key.type, "fingerprint": key.fingerprint}
+            self.stdout.write(as_json({**facts, "state": key.state, "no_longer_trusted": ended}))
+            return
+        self.stdout.write(f"Approved for {row.name}: {key}")
+        if ended:
+            self.stdout.write(
+                f"No longer trusted: {ended} {'key' if ended == 1 else 'keys'} approved before."
+            )
 
 
 def _fingerprint(text: str) -> str:
@@ -50,4 +59,4 @@ def _trust(container: Container, fingerprint: str) -> HostKey:
     if key is None:
         shown = "\n".join(f"  {key}" for key in scan.keys)
         raise CommandError(f"{container} does not show that key; nothing was approved. It shows:\n{shown}")
-    return host_keys.approve_host_key(key=key, actor=actor)
+    return host_keys.approve_host_key(key=key, actor=actor, fingerprint=fingerprint)
