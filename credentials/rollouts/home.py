@@ -22,6 +22,7 @@ from instances.failures import Code
 from instances.models import Container, HostKey, Installation, Instance
 from instances.nlserver import MIN_BUILD
 from portal.audit import kept_head
+from portal.people.proxy import proxy_signs
 
 SHOWN = 5
 MOST_UNDER_WAY = 100  # rollouts; beyond them the page says "at least"
@@ -69,6 +70,7 @@ def home(request: HttpRequest) -> HttpResponse:
     is_new = not running and not Rollout.objects.exists()
     context = {
         "is_history_set_back": _is_history_set_back(request),
+        "proxy_signs": proxy_signs() if request.user.has_perm("auth.change_user") else [],
         "needs": [need for need in needs() if need.count],
         "running": [(rollout, progress[rollout.pk]) for rollout in running],
         "running_count": len(under_way),
