@@ -117,8 +117,8 @@ class ProxySign(ShortLived):
     KEPT = timedelta(days=1)
 
     class Sign(models.TextChoices):
-        HEADER = "header", _("A request came with the headers of a proxy.")
-        LOOPBACK = "loopback", _("Requests come from this machine itself.")
+        HEADER = "header", _("A request came with the headers of a proxy")
+        LOOPBACK = "loopback", _("Requests come from this machine itself")
 
     sign = models.CharField(max_length=10, choices=Sign.choices, unique=True)
     peer = models.CharField(max_length=45)

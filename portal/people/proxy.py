@@ -95,9 +95,9 @@ def proxy_is_known(databases: Sequence[str] | None = None, **_: object) -> list[
     return [
         Warning(
             f"A proxy stands in front of the portal, but TRUSTED_PROXY_HOPS is 0. {each.get_sign_display()} "
-            f"It came from {each.peer}.",
+            f"({each.peer}).",
             hint="Set TRUSTED_PROXY_HOPS to the number of proxies, or everybody shares one address: locks "
-            "after wrong passwords then meet all, and the history names the proxy.",
+            "after wrong passwords then apply to all, and the history names the proxy.",
             id="portal.W001",
         )
         for each in signs

@@ -61,6 +61,7 @@ def fail(name: str, times: int = FAILURE_LIMIT, client: Client | None = None) ->
 # The history
 
 
+@pytest.mark.database
 def test_names_that_do_not_exist_are_one_line_however_many(clock: time_machine.Traveller) -> None:
     for number in range(10):
         sign_in(f"Secret-Name-{number}", "x", ip=f"10.0.1.{number % 4}")
@@ -94,6 +95,7 @@ def test_an_attack_on_people_is_a_bounded_number_of_lines_and_its_sum_names_them
     assert len(total.details["most_tries_from"]) <= 20
 
 
+@pytest.mark.database
 def test_tries_against_a_lock_are_in_the_sum_alone(helpdesk: User, clock: time_machine.Traveller) -> None:
     fail("henry", 8)
     assert [each.action for each in events()] == ["sign_in.failed"] * 5 + ["sign_in.locked"]
@@ -112,6 +114,7 @@ def test_what_was_recorded_one_by_one_is_not_summed_up_again(
     assert [each.action for each in events()] == ["sign_in.failed"] * 2
 
 
+@pytest.mark.database
 def test_the_counters_of_one_window_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SignInTally, "MOST_ROWS", 3)
     for last in range(6):
@@ -193,6 +196,7 @@ def test_the_locked_page_is_the_same_for_names_that_do_not_exist(helpdesk: User)
 # Lifting
 
 
+@pytest.mark.database
 def test_an_admin_sees_locks_and_lifts_one(as_admin: Client, helpdesk: User) -> None:
     fail("henry", 7)
     page = as_admin.get("/users/locks/").content.decode()
@@ -215,6 +219,7 @@ def test_names_that_do_not_exist_are_one_row_whatever_was_typed(as_admin: Client
     assert not FailedSignIns.objects.exists()
 
 
+@pytest.mark.database
 def test_the_lock_of_an_address_is_lifted_on_its_own(as_admin: Client, helpdesk: User) -> None:
     for number in range(ADDRESS_LIMIT):
         sign_in(f"name{number}", "x")
