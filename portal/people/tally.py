@@ -33,10 +33,10 @@ def add(*, name: str, address: str, now: datetime, is_failure: bool, is_lock: bo
         address = ""
     row, _created = SignInTally.objects.get_or_create(began=began, name=name, address=address)
     SignInTally.objects.filter(pk=row.pk).update(
-        failures=F("failures") + is_failure,
-        refused=F("refused") + (not is_failure),
-        locks=F("locks") + is_lock,
-        recorded=F("recorded") + is_single,
+        failures=F("failures") + int(is_failure),
+        refused=F("refused") + int(not is_failure),
+        locks=F("locks") + int(is_lock),
+        recorded=F("recorded") + int(is_single),
     )
     return is_single
 
