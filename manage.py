@@ -6,6 +6,13 @@ import sys
 
 from portal.command_line import main
 
+from portal.logs import nothing_but_json
+
+SERVICES = {"collectstatic", "migrate", "scheduler", "start", "sync_roles"}
+"""Commands that run without a person, whose output is a log."""
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    if SERVICES & set(sys.argv[1:2]):
+        nothing_but_json()
     main(sys.argv)

@@ -1,13 +1,17 @@
 """The Celery application: a doorbell, nothing more. See docs/decisions/0001-database-is-the-truth.md."""
 
 import gc
+import logging
 import os
 
 from celery import Celery
-from celery.signals import celeryd_after_setup, setup_logging, worker_ready
+from celery.signals import celeryd_after_setup, celeryd_init, setup_logging, worker_ready
 from kombu.transport import TRANSPORT_ALIASES
 
 from portal.heartbeat import Heartbeat
+from portal.logs import nothing_but_json
+
+logger = logging.getLogger(__name__)
 
 TRANSPORT_ALIASES["filesystem"] = "portal.file_broker:Transport"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
@@ -20,6 +24,15 @@ app.steps["worker"].add(Heartbeat)
 @setup_logging.connect
 def keep_our_logging(**_: object) -> None:
     """Celery configures logging only where nobody listens here: the portal's LOGGING stands."""
+
+
+@celeryd_init.connect
+def log_all_that_is_said(**_: object) -> None:
+    """Let also what Celery says past every log be log lines: `worker: Warm shutdown`, say."""
+    from celery.apps import worker  # only a worker has it
+
+    nothing_but_json()
+    worker.safe_say = lambda text, *_stream: logger.info("%s", text)  # type: ignore[attr-defined]
 
 
 @celeryd_after_setup.connect

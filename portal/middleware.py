@@ -4,6 +4,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from ipaddress import ip_address
 
 from django.conf import settings
@@ -67,7 +68,7 @@ def request_identity(get_response: GetResponse) -> GetResponse:
         started = time.perf_counter()
         request.META["portal.request_id"] = uuid.uuid4().hex[:16]
         request.META["portal.client_ip"] = client_ip(request)
-        with bound(request_id=request.META["portal.request_id"]):
+        with bound(request_id=request.META["portal.request_id"], client=request.META["portal.client_ip"]):
             response = get_response(request)
             _log(request, response, time.perf_counter() - started)
         response["X-Request-ID"] = request.META["portal.request_id"]
@@ -80,11 +81,12 @@ def _log(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
     """Write the access log's line; neither query nor referrer: people search for what must not be there."""
     person = getattr(request, "_cached_user", None)  # only if known: a line must not ask the database
     fields = {
-        "method": request.method,
+        "method": (request.method or "")[:16],
         "path": request.path[:200],
         "status": response.status_code,
         "milliseconds": round(seconds * 1000, 1),
         "user": getattr(person, "pk", None),
+        "reason": request.META.get("portal.refusal"),
     }
     access.info("request", extra=fields)
 
@@ -97,7 +99,8 @@ def session_limit(get_response: GetResponse) -> GetResponse:
             started = request.session.setdefault("signed_in_at", time.time())
             if time.time() - started > settings.SESSION_ABSOLUTE_SECONDS:
                 logout(request)
-        response = get_response(request)
+        with bound(user=request.user.pk) if request.user.is_authenticated else nullcontext():
+            response = get_response(request)
         if request.headers.get("HX-Request") == "true" and not request.user.is_authenticated:
             # a live part would swap the sign-in page into itself; the whole page has to go there
             return HttpResponse(headers={"HX-Refresh": "true"})

@@ -12,6 +12,7 @@ from csp.constants import NONE, SELF
 
 from portal.database import try_again
 from portal.home import folder, private_file, read_key
+from portal.logs import JSON
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
@@ -115,6 +116,7 @@ MIDDLEWARE = [
     "portal.middleware.room_for_calls",
     "portal.health.middleware.health",
     "portal.middleware.request_identity",
+    "portal.people.proxy.notice_proxies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -170,7 +172,7 @@ TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
-AUTHENTICATION_BACKENDS = ["portal.people.lock_out.LockOut", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["portal.people.backend.PasswordBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
@@ -178,6 +180,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"min_length": 12},
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "portal.people.passwords.NotEasilyGuessed"},
 ]
 
 # The database is the truth
@@ -296,33 +299,28 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "filters": {
         "context": {"()": "portal.logs.Context"},
+        "repeated": {"()": "portal.logs.Repeated"},
         "no_secrets": {"()": "portal.logs.NoSecrets"},
     },
     "formatters": {
         "text": {"()": "portal.logs.Text"},
         "json": {
             "()": "pythonjsonlogger.json.JsonFormatter",
-            "fmt": ["levelname", "name", "process", "message"],
-            "rename_fields": {
-                "levelname": "level",
-                "name": "logger",
-                "process": "pid",
-                "exc_info": "exception",
-                "stack_info": "stack",
-            },
-            "timestamp": "time",
+            **JSON,
         },
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": LOG_FORMAT,
-            "filters": ["context", "no_secrets"],
+            "filters": ["context", "repeated", "no_secrets"],
         },
+        "refusals": {"class": "portal.logs.Refusals"},
     },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django.request": {"level": "ERROR"},  # the access log has every refused request
+        "django.security": {"handlers": ["refusals"], "propagate": False},  # and why it was refused
         "paramiko": {"level": "WARNING"},
         "celery": {"level": "INFO"},
         "urllib3": {"level": "WARNING"},

@@ -1,6 +1,6 @@
 """Rows that live for minutes or an hour: they are removed once their time is over, and no backup has them."""
 
-from typing import Any, Self
+from typing import Self
 
 from django.apps import apps
 from django.contrib.sessions.models import Session
@@ -19,6 +19,13 @@ class ShortLived(models.Model):
         """Return the rows whose time is over."""
         raise NotImplementedError
 
+    @classmethod
+    def remove_expired(cls) -> None:
+        """Remove these rows. Mostly there is none, and nothing is written."""
+        rows = cls.expired()
+        if rows.exists():
+            rows.delete()
+
 
 def short_lived() -> list[type[models.Model]]:
     """Return every model of such rows; Django's sessions are one too."""
@@ -33,12 +40,9 @@ def remove_expired() -> None:
 
 def remove_expired_of(model: type[models.Model]) -> None:
     """Remove the rows of one model that have outlived their time."""
-    rows = _expired(model)
-    if rows.exists():  # mostly there is none, and nothing is written
-        rows.delete()
-
-
-def _expired(model: type[models.Model]) -> "models.QuerySet[Any]":  # Any: whichever model it is
     if issubclass(model, ShortLived):
-        return model.expired()
-    return Session.objects.filter(expire_date__lt=timezone.now())
+        model.remove_expired()
+        return
+    sessions = Session.objects.filter(expire_date__lt=timezone.now())
+    if sessions.exists():
+        sessions.delete()

@@ -5,6 +5,9 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from portal.logs import nothing_but_json
+
+nothing_but_json()
 os.umask(0o077)  # whatever the web process writes is for nobody else on this machine
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 application = get_wsgi_application()

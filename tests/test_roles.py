@@ -170,6 +170,8 @@ PAGES: dict[str, Page] = {
     # users
     "users": Page("A", None),
     "user_add": Page("A", "A"),
+    "locks": Page("A", None),
+    "lock_lift": Page(None, "A"),
     "user": Page("A", None, another_person),
     "user_role": Page(None, "A", another_person),
     "user_password": Page("A", "A", another_person),

@@ -23,6 +23,7 @@ from instances.failures import Code
 from instances.models import Container, Instance
 from instances.needs import in_need
 from portal.audit import kept_head
+from portal.people.proxy import proxy_signs
 
 SHOWN = 5
 MOST_UNDER_WAY = 100  # rollouts; beyond them the page says "at least"
@@ -59,6 +60,7 @@ def home(request: HttpRequest) -> HttpResponse:
     is_new = not running and not Rollout.objects.exists()
     context = {
         "is_history_set_back": _is_history_set_back(request),
+        "proxy_signs": proxy_signs() if request.user.has_perm("auth.change_user") else [],
         "needs": [need for need in needs() if need.count],
         "running": [(rollout, progress[rollout.pk]) for rollout in running],
         "running_count": len(under_way),

@@ -9,7 +9,10 @@ from portal.health.bounded import Bounded
 
 logger = logging.getLogger(__name__)
 PATIENCE = 2.0  # seconds for all checks together; a load balancer waits no longer
+AGAIN = 60.0  # seconds
 Check = Callable[[], None]
+_said: dict[str, tuple[float, str]] = {}
+"""When each check last gave which kind of reason."""
 _checks: dict[str, Bounded[None]] = {}
 
 
@@ -41,6 +44,16 @@ def _state(name: str, answer: "Future[None]", deadline: float) -> str:
     except TimeoutError:
         error = TimeoutError(f"no answer within {PATIENCE:g} seconds")
     if error is None:
+        _said.pop(name, None)
         return "ok"
-    logger.warning("not ready", extra={"check": name, "reason": f"{type(error).__name__}: {error}"})
+    _say(name, error)
     return "failed"
+
+
+def _say(name: str, error: BaseException) -> None:
+    """Log a reason, but the same one only once a minute: anybody may ask, and as often as they like."""
+    now, kind = time.monotonic(), type(error).__name__
+    said_at, said = _said.get(name, (-AGAIN, ""))
+    if now - said_at >= AGAIN or said != kind:
+        _said[name] = (now, kind)
+        logger.warning("not ready", extra={"check": name, "reason": f"{kind}: {error}"})

@@ -8,6 +8,6 @@ class PeopleConfig(AppConfig):
     label = "people"
 
     def ready(self) -> None:
-        from portal.people import sign_in  # needs the models
+        from portal.people import proxy, sign_in  # noqa: F401  # they need the models; proxy has a check
 
         sign_in.connect()

@@ -8,9 +8,11 @@ from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils import timezone
 
 from portal.audit.models import Actor, record
-from portal.people import lock_out
+from portal.people import tally
+from portal.people.lock_out import FAILURE_LIMIT, Counter, Origin, count_failure, forget_failures
 
 
 def connect() -> None:
@@ -21,7 +23,8 @@ def connect() -> None:
 
 
 def _signed_in(request: HttpRequest, user: User, **_: object) -> None:
-    lock_out.forget_failures(user.get_username(), lock_out.address_of(request))
+    name = user.get_username()
+    forget_failures(Counter(name, Origin.of(request, name)))
     _record("sign_in.succeeded", _actor(request, user))
 
 
@@ -30,23 +33,28 @@ def _signed_out(request: HttpRequest, user: User | None, **_: object) -> None:
         _record("sign_in.ended", _actor(request, user))
 
 
+@transaction.atomic
 def _failed(credentials: dict[str, object], request: HttpRequest | None = None, **_: object) -> None:
     if request is None:
         return
-    name = str(credentials.get("username"))
-    failures = lock_out.count_failure(name, lock_out.address_of(request))
-    if not failures:
-        return  # a try against a lock: nobody may flood the history from the sign-in page
+    name, now = str(credentials.get("username")), timezone.now()
     user = _known(name)
-    _record("sign_in.failed", _nobody(request), user=user)
-    if failures == lock_out.FAILURE_LIMIT:
-        _record("sign_in.locked", _nobody(request), user=user)
+    origin = Origin.of(request, name)
+    failures = count_failure(Counter(name, origin), user, now)
+    is_lock = failures == FAILURE_LIMIT
+    known_name = user.get_username() if user else ""
+    is_single = tally.add(
+        name=known_name, address=origin.address, now=now, is_failure=failures > 0, is_lock=is_lock
+    )
+    if is_single:
+        _record("sign_in.failed", _nobody(request), user=known_name)
+        if is_lock:
+            _record("sign_in.locked", _nobody(request), user=known_name)
 
 
-def _known(name: str) -> str:
-    """Return a name that exists; other input may be a password typed in the wrong field."""
-    user = User.objects.filter(username=name[:150].replace("\0", "")).first()
-    return user.username if user else ""
+def _known(name: str) -> User | None:
+    """Return the person of a name; other input may be a password typed in the wrong field."""
+    return User.objects.filter(username=name[:150].replace("\0", "")).first()
 
 
 def _actor(request: HttpRequest, user: User) -> Actor:

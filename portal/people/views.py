@@ -1,5 +1,8 @@
 """Sign-in, the pages of users, and everybody's own password."""
 
+from datetime import datetime
+from math import ceil
+
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import permission_required
@@ -9,14 +12,19 @@ from django.contrib.auth.views import LoginView
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.audit.models import Actor, AuditEvent
 from portal.audit.words import line_of
+from portal.no_secrets import without_secret
+from portal.people import devices, own_password, turns
 from portal.people.forms import PersonForm, RoleForm, SignInForm
-from portal.people.lock_out import address_of, is_locked
+from portal.people.lock_out import Counter, Origin, locked_until, name_hash
+from portal.people.locks import current_locks, lift
+from portal.people.proxy import proxy_signs
 from portal.people.services import (
     PersonError,
     change_role,
@@ -27,18 +35,47 @@ from portal.people.services import (
     set_password,
 )
 
+BUSY_SECONDS = 5
+
 
 class SignIn(LoginView):
-    """Django's page, which also says when name and address are locked."""
+    """Django's page, which also says until when there is a lock, and that too many sign in just now."""
 
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
+    def post(self, request: HttpRequest, *args: str, **kwargs: str) -> HttpResponse:
+        try:
+            return super().post(request, *args, **kwargs)
+        except turns.Busy:
+            name = without_secret(request.POST.get("username", ""))[:150]
+            form = SignInForm(request, initial={"username": name})
+            context = self.get_context_data(form=form, is_busy=True)
+            return self.render_to_response(context, status=503, headers={"Retry-After": str(BUSY_SECONDS)})
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_valid(form)
+        devices.remember(self.request, response, name_hash(form.get_user().get_username()))
+        return response
+
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         name = form.cleaned_data.get("username", "")
-        if is_locked(name, address_of(self.request)):
-            return render(self.request, "registration/locked.html", status=429)
+        until = locked_until(Counter(name, Origin.of(self.request, name)))
+        if until:
+            return locked_page(self.request, "registration/locked.html", until)
         return super().form_invalid(form)
+
+
+def locked_page(request: HttpRequest, template: str, until: datetime) -> HttpResponse:
+    """Say until when there is a lock, in a page and in a header."""
+    seconds = max(1, ceil((until - timezone.now()).total_seconds()))
+    context = {"until": until, "minutes": ceil(seconds / 60)}
+    return _after(seconds, render(request, template, context, status=429))
+
+
+def _after(seconds: int, response: HttpResponse) -> HttpResponse:
+    response["Retry-After"] = str(seconds)
+    return response
 
 
 @require_GET
@@ -48,7 +85,32 @@ def user_list(request: HttpRequest) -> HttpResponse:
     people = User.objects.prefetch_related("groups").order_by("-is_active", "username")
     page = Paginator(people, 50).get_page(request.GET.get("page"))
     rows = [(person, role_of(person)) for person in page]
-    return render(request, "people/user_list.html", {"page_obj": page, "rows": rows})
+    context = {
+        "page_obj": page,
+        "rows": rows,
+        "lock_count": len(current_locks()),
+        "proxy_signs": proxy_signs(),
+    }
+    return render(request, "people/user_list.html", context)
+
+
+@require_GET
+@permission_required("auth.change_user", raise_exception=True)
+def lock_list(request: HttpRequest) -> HttpResponse:
+    """List who and what is locked after wrong passwords."""
+    context = {"locks": current_locks(), "proxy_signs": proxy_signs()}
+    return render(request, "people/lock_list.html", context)
+
+
+@require_POST
+@permission_required("auth.change_user", raise_exception=True)
+def lock_lift(request: HttpRequest) -> HttpResponse:
+    """Lift one lock."""
+    if lift(request.POST.get("lock", "")[:100], actor=Actor.of(request)):
+        messages.success(request, _("The lock is lifted."))
+    else:
+        messages.info(request, _("There was no such lock any more."))
+    return redirect("locks")
 
 
 @sensitive_post_parameters("password1", "password2")
@@ -136,13 +198,36 @@ def user_reactivate(request: HttpRequest, pk: int) -> HttpResponse:
 def password_change(request: HttpRequest) -> HttpResponse:
     """Change one's own password: every signed-in person may, so this page asks for no permission."""
     person = User.objects.get(username=request.user.get_username())
+    if until := own_password.locked(person):
+        return locked_page(request, "people/password_locked.html", until)
     form = PasswordChangeForm(person, request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        set_password(user=person, password=form.cleaned_data["new_password1"], actor=Actor.of(request))
-        update_session_auth_hash(request, person)
-        messages.success(request, _("Your password was changed. Your other sessions ended."))
-        return redirect("password_change")
+    if request.method == "POST":
+        try:
+            with turns.known.turn():
+                is_valid = _is_right(form, person, Actor.of(request))
+        except turns.Busy:
+            context = {"form": PasswordChangeForm(person), "is_busy": True}
+            return _after(BUSY_SECONDS, render(request, "people/password_change.html", context, status=503))
+        if is_valid:
+            set_password(user=person, password=form.cleaned_data["new_password1"], actor=Actor.of(request))
+            update_session_auth_hash(request, person)
+            messages.success(request, _("Your password was changed. Your other sessions ended."))
+            return redirect("password_change")
+        if until := own_password.locked(person):
+            return locked_page(request, "people/password_locked.html", until)
     return render(request, "people/password_change.html", {"form": form})
+
+
+def _is_right(form: PasswordChangeForm, person: User, actor: Actor) -> bool:
+    """Whether the form is valid; a wrong password counts, a weak new one does not."""
+    if own_password.locked(person):
+        return False  # others failed while this request waited for its turn
+    is_valid = form.is_valid()
+    if form.has_error("old_password", "password_incorrect"):
+        own_password.failed(person, actor)
+    elif not form.has_error("old_password"):
+        own_password.succeeded(person)
+    return is_valid
 
 
 def _person(pk: int) -> User:
@@ -152,5 +237,11 @@ def _person(pk: int) -> User:
 def _detail(request: HttpRequest, person: User, form: RoleForm) -> HttpResponse:
     about = AuditEvent.objects.filter(target_type="user", target_id=str(person.pk))
     changes = [line_of(event) for event in about.filter(action__startswith="user.")[:20]]
-    context = {"person": person, "role": role_of(person), "form": form, "changes": changes}
+    context = {
+        "person": person,
+        "role": role_of(person),
+        "form": form,
+        "changes": changes,
+        "locks": current_locks(person),
+    }
     return render(request, "people/user_detail.html", context)

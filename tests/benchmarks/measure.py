@@ -127,7 +127,7 @@ def _client(who: str, headers: dict[str, str]) -> "Client":
     client = Client(headers=headers, SERVER_NAME="127.0.0.1")
     if who:
         person = User.objects.get(username=who)
-        client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(person, backend="portal.people.backend.PasswordBackend")
     return client
 
 

@@ -36,7 +36,10 @@ class Kind(StrEnum):
 KINDS: Mapping[str, Kind] = {
     name: kind
     for kind, names in (
-        (Kind.LIST, "home accounts rollouts failed_pushes instances containers jump_hosts history users"),
+        (
+            Kind.LIST,
+            "home accounts rollouts failed_pushes instances containers jump_hosts history users locks",
+        ),
         (Kind.LIST, "unproven_successes"),
         (Kind.DETAIL, "account rollout push instance container history_event user"),
         # Steps of the wizard, forms, questions, files, checks.
@@ -245,6 +248,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("history_event", EVENT, place=an_event),
     Visit("history_verify", EVENT),
     Visit("users", USER),
+    Visit("locks", USER),
     Visit("user_add", USER),
     Visit("user", EVENT, place=a_person),
     Visit("user_password", USER, place=a_person),

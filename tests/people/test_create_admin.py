@@ -3,6 +3,7 @@
 import os
 import pty
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_a_wrong_name_is_refused(roles: None, password_file: Path, name: str) ->
         call_command("create_admin", "--name", name, "--password-file", str(password_file))
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"\xff\xfe", b"password1234"])
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff\xfe", b"password1234", b"campaign2026"])
 def test_a_weak_or_unreadable_password_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "password"
     path.write_bytes(content)
@@ -89,19 +90,22 @@ def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
 def test_where_nobody_can_be_asked_it_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
     with Path("/dev/null").open() as nobody:
         monkeypatch.setattr(sys, "stdin", nobody)
-        with pytest.raises(CommandError, match="give --name and --password-file"):
+        with pytest.raises(
+            CommandError, match="admin, and nobody can be asked here: give --name and --password-file"
+        ):
             call_command("create_admin")
         with pytest.raises(CommandError, match="give --password-file"):
             call_command("create_admin", "--name", "root1")
 
 
-def asked(answers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def asked(answers: str, monkeypatch: pytest.MonkeyPatch, getpass: Callable[[str], str] | None = None) -> None:
     """Run the command on a terminal of its own, in which somebody types the answers."""
     ours, theirs = pty.openpty()
     os.write(ours, answers.encode())
     with os.fdopen(theirs, "r") as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
-        monkeypatch.setattr("getpass.getpass", lambda prompt: terminal.readline().rstrip("\n"))
+        typed = getpass or (lambda prompt: terminal.readline().rstrip("\n"))
+        monkeypatch.setattr("getpass.getpass", typed)
         try:
             call_command("create_admin")
         finally:
@@ -113,7 +117,21 @@ def test_name_and_password_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     assert User.objects.get().check_password(PASSWORD)
 
 
-def test_two_different_passwords_create_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CommandError, match="differ"):
-        asked(f"root1\n{PASSWORD}\nsomething else\n", monkeypatch)
+def test_a_weak_password_or_a_wrong_name_is_explained_and_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weak = "two words\nroot1\nshort\ncampaign2026\n"
+    asked(f"{weak}{PASSWORD}\nsomething else\n{PASSWORD}\n{PASSWORD}\n", monkeypatch)
+    assert User.objects.get().check_password(PASSWORD)
+    said = capsys.readouterr().out
+    for reason in ("too short", "password manager", "The two passwords differ", "Once more"):
+        assert reason in said
+
+
+def test_whoever_gives_up_creates_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(CommandError, match="Nothing was created"):
+        asked("root1\n", monkeypatch, give_up)
     assert not User.objects.exists()

@@ -3,21 +3,29 @@
 import io
 import json
 import logging
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from logging.config import DictConfigurator
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from celery import current_app
 from django.conf import settings
-from django.test import Client
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 
+from portal.health import readiness
+from portal.logs import Lines as Stream
 from portal.logs import bound
 from portal.management.commands.start import programs
+from portal.middleware import request_identity, session_limit
 from tests.services.fixtures import StartProcess
 from tests.services.portal import ROOT, Portal
 from tests.services.processes import Process
@@ -156,22 +164,167 @@ def lines_of(process: Process, *, until: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in process.output().splitlines()]
 
 
-def test_web_server_and_worker_write_json_and_nothing_else(
-    tmp_path: Path, start_process: StartProcess
-) -> None:
-    portal = Portal(
-        tmp_path, {"BROKER_URL": "filesystem://localhost", "LOG_FORMAT": "json", "PYTHONWARNINGS": "ignore"}
+def output_of(portal: Portal, *command: str, status: int = 0) -> list[dict[str, object]]:
+    """Run a command; return all that it wrote, each line of which must be JSON."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=ROOT,
+        env=portal.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
-    portal.prepare()
+    assert done.returncode == status, done.stdout + done.stderr
+    return [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
+
+
+def test_every_process_writes_json_and_nothing_else(tmp_path: Path, start_process: StartProcess) -> None:
+    portal = Portal(tmp_path, {"BROKER_URL": "filesystem://localhost", "LOG_FORMAT": "json"})
+    said = [
+        output_of(portal, *each) for each in (("migrate",), ("sync_roles",), ("collectstatic", "--noinput"))
+    ]
+    for lines, part in zip(
+        said, ("people.0001_failed_sign_ins... OK", "Auditor:", "static files"), strict=True
+    ):
+        assert part in str(lines)
     web, worker, _scheduler = programs("127.0.0.1", portal.port, pushes=2)
     serving = start_process(web.command, name="web", env=portal.environment, cwd=ROOT)
     serving.wait_for_port(portal.port, within=60)
     for path in (f"/login/?next={CANARY}", f"/{CANARY}/", "/a%0Ab%1B%5B2J/"):
         with suppress(HTTPError), urlopen(portal.url + path, timeout=30):
             pass
-    written = lines_of(serving, until=r"2J")
-    asked = [(line["path"], line["status"]) for line in written if line["logger"] == "portal.access"]
-    assert asked == [("/login/", 200), ("/***/", 404), ("/a\nb\x1b[2J/", 404)]
-    assert {"gunicorn.error", "portal.access"} == {line["logger"] for line in written}
+    for headers, data in (({"Host": "evil.example"}, None), ({}, b"username=x")):
+        with suppress(HTTPError), urlopen(Request(f"{portal.url}/login/", data, headers), timeout=30):
+            pass
+    written = lines_of(serving, until=r"CSRF cookie not set")
+    requests = [line for line in written if line["logger"] == "portal.access"]
+    asked = [(line["path"], line["status"]) for line in requests]
+    assert asked == [
+        ("/login/", 200),
+        ("/***/", 404),
+        ("/a\nb\x1b[2J/", 404),
+        ("/login/", 400),
+        ("/login/", 403),
+    ]
+    assert {line["client"] for line in requests} == {"127.0.0.1"}
+    assert "evil.example" in str(requests[3]["reason"])
+    assert max(len(json.dumps(line)) for line in requests) < 600
+    assert {line["logger"] for line in written} - {"gunicorn.error"} == {"portal.access"}
     working = start_process(worker.command, name="worker", env=portal.environment, cwd=ROOT)
     assert {"celery.apps.worker"} <= {line["logger"] for line in lines_of(working, until=r"ready\.")}
+    scheduling = start_process(
+        [sys.executable, "manage.py", "scheduler"], name="scheduler", env=portal.environment, cwd=ROOT
+    )
+    assert lines_of(scheduling, until=r"The scheduler runs")
+    working.send(signal.SIGTERM)
+    working.wait_for_exit(within=60)  # its last words are lines, too
+    assert "worker: Warm shutdown (MainProcess)" in [
+        json.loads(line)["message"] for line in working.output().splitlines()
+    ]
+
+
+def test_a_process_that_cannot_even_read_its_settings_says_so_as_json(tmp_path: Path) -> None:
+    portal = Portal(tmp_path, {"LOG_FORMAT": "json", "PUSH_LEASE": "soon"})
+    [line] = output_of(portal, "scheduler", status=1)
+    assert (line["level"], line["message"]) == ("CRITICAL", "ended by an error")
+    assert "soon" in str(line["exception"])
+
+
+def test_what_a_library_prints_is_one_event_and_a_half_line_waits_for_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    behind = io.StringIO()
+    stream = Stream(behind, logging.ERROR)
+    for text in ("  Applying", " it... ", "OK\n", "\n", "one\ntwo\n", '{"message": "a line"}\n'):
+        assert stream.write(text) == len(text)
+    assert [each.getMessage() for each in caplog.records] == ["Applying it... OK", "one\ntwo"]
+    assert behind.getvalue() == '{"message": "a line"}\n'
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_line_is_bounded_whatever_is_logged(logger: logging.Logger, form: str) -> None:
+    lines = attach(logger, form)
+    huge = "%41" * 100_000
+    try:
+        fail(huge + "\n" + huge)
+    except ValueError:
+        logger.exception("said %s", huge, extra={"path": huge}, stack_info=True)
+    text = "\n".join(lines())
+    assert len(text) < 25_000
+    assert "300000 characters" in text
+
+
+def test_the_same_traceback_is_written_once_a_minute_and_the_event_each_time(
+    logger: logging.Logger, json_lines: JSONLines
+) -> None:
+    for number in range(5):
+        try:
+            fail(f"request {number}")
+        except ValueError:
+            logger.exception("failed", extra={"request_id": str(number)})
+    first, *later = json_lines()
+    assert "ValueError" in str(first["exception"])
+    assert [each["request_id"] for each in later] == ["1", "2", "3", "4"]
+    assert not any("exception" in each for each in later)
+    assert all(str(each["repeated"]).startswith("ValueError at test_logs.py:") for each in later)
+
+
+@pytest.mark.django_db
+def test_lines_of_a_request_carry_its_client_its_id_and_the_person(
+    admin: User, as_admin: Client, logger: logging.Logger, json_lines: JSONLines
+) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        logger.info("inside")
+        return HttpResponse()
+
+    request = RequestFactory().get("/", REMOTE_ADDR="10.0.0.9")
+    request.user, request.session = admin, as_admin.session
+    response = request_identity(session_limit(view))(request)
+    [line] = json_lines()
+    assert (line["client"], line["user"]) == ("10.0.0.9", admin.pk)
+    assert line["request_id"] == response["X-Request-ID"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("ask", "status", "reason"),
+    [
+        (lambda client: client.get("/", headers={"host": "evil.example" + "x" * 3000}), 400, "HTTP_HOST"),
+        (lambda client: client.post("/login/", {"username": "x"}), 403, "CSRF cookie not set"),
+        (lambda client: client.get("/no/such/page/"), 404, None),
+        (lambda client: client.generic("X" * 3000, "/login/"), 403, "CSRF"),
+        (lambda client: client.get("/" + "x" * 9000), 404, None),
+    ],
+)
+def test_a_strangers_request_is_one_short_line_without_a_traceback(
+    logger: logging.Logger,
+    ask: Callable[[Client], HttpResponse],
+    status: int,
+    reason: str | None,
+) -> None:
+    lines = attach(logging.getLogger(), "json")
+    root = logging.getLogger().handlers[-1]
+    try:
+        answer = ask(Client(enforce_csrf_checks=True, raise_request_exception=False))
+    finally:
+        logging.getLogger().removeHandler(root)
+    assert answer.status_code == status
+    [line] = [json.loads(each) for each in lines()]
+    assert len(json.dumps(line)) < 800
+    assert (line["logger"], line["status"]) == ("portal.access", status)
+    assert reason is None or reason in str(line["reason"])
+
+
+def test_a_check_that_fails_is_explained_once_a_minute_however_often_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(readiness, "_said", {})
+    for error in (OSError("away"), OSError("away"), ValueError("other"), ValueError("other")):
+        readiness._say("database", error)
+    assert [vars(each)["reason"] for each in caplog.records] == ["OSError: away", "ValueError: other"]

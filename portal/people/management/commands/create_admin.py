@@ -3,6 +3,7 @@
 import getpass
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 
 from django.contrib.auth.models import User
@@ -53,26 +54,50 @@ class Command(SafeCommand):
             raise CommandError(
                 "There is an active admin already. Add people on the page Users, or use --force."
             )
-        name = _checked_name(name or self._asked_name())
-        password = _from_file(password_file) if password_file else self._asked_password()
-        _check_password(name, password)
+        name = _checked_name(name) if name else self._asked_name()
+        if password_file:
+            password = _from_file(password_file)
+            _check_password(name, password)
+        else:
+            password = self._asked_password(name)
         create_user(name=name, password=password, role="Admin", actor=operator())
         said = f"The admin {name} can sign in now."
         self.stdout.write(as_json({"created": name, "role": "Admin"}) if json else said)
 
     def _asked_name(self) -> str:
-        if not sys.stdin.isatty():
-            raise CommandError("Nobody can be asked here: give --name and --password-file.")
+        _refuse_without_terminal("give --name and --password-file")
         self.stdout.write("The portal needs its first admin.")
-        return input("User name: ").strip()
+        return self._until_accepted(lambda: _checked_name(input("User name: ").strip()))
 
-    def _asked_password(self) -> str:
-        if not sys.stdin.isatty():
-            raise CommandError("Nobody can be asked here: give --password-file.")
-        password = getpass.getpass("Password (12 characters or more): ")
-        if getpass.getpass("The same again: ") != password:
-            raise CommandError("The two passwords differ. Nothing was created.")
-        return password
+    def _asked_password(self, name: str) -> str:
+        _refuse_without_terminal("give --password-file")
+        return self._until_accepted(lambda: _typed_password(name))
+
+    def _until_accepted(self, ask: Callable[[], str]) -> str:
+        """Ask until the answer is good: a first start must not end because of a weak password."""
+        while True:
+            try:
+                return ask()
+            except (EOFError, KeyboardInterrupt):
+                raise CommandError("Nothing was created.") from None
+            except CommandError as error:
+                self.stdout.write(f"{error} Once more, please (Ctrl-C ends this).")
+
+
+def _refuse_without_terminal(advice: str) -> None:
+    if not sys.stdin.isatty():
+        raise CommandError(
+            f"The portal needs an admin, and nobody can be asked here: {advice}, as in "
+            "`manage.py create_admin --name NAME --password-file FILE`."
+        )
+
+
+def _typed_password(name: str) -> str:
+    password = getpass.getpass("Password (12 characters or more): ")
+    _check_password(name, password)
+    if getpass.getpass("The same again: ") != password:
+        raise CommandError("The two passwords differ.")
+    return password
 
 
 def _checked_name(name: str) -> str:

@@ -1,0 +1,43 @@
+"""How many passwords are hashed at once. A hash takes a core for half a second, on purpose.
+
+Strangers can ask for as many as they like. Whoever finds no turn is told so at once, and nothing was counted:
+threads that wait would be missing to people who are signed in.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Busy(Exception):
+    """Too many passwords are being looked at; trying again in some seconds is all there is to do."""
+
+
+class Turns:
+    """So many at once, and so many that wait, for at most so many seconds."""
+
+    def __init__(self, at_once: int, waiting: int, seconds: float) -> None:
+        self._free = threading.Semaphore(at_once)
+        self._places = threading.Semaphore(at_once + waiting)
+        self._seconds = seconds
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Run the block when there is a turn; `Busy` if there is none soon."""
+        if not self._places.acquire(blocking=False):
+            raise Busy
+        try:
+            if not self._free.acquire(timeout=self._seconds):
+                raise Busy
+            try:
+                yield
+            finally:
+                self._free.release()
+        finally:
+            self._places.release()
+
+
+strangers = Turns(at_once=max(1, min(4, (os.cpu_count() or 1) // 2)), waiting=1, seconds=5)
+known = Turns(at_once=1, waiting=2, seconds=10)
+"""For people who are signed in and for browsers that know their person: strangers take none of these."""
