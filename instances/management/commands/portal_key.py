@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
 
-from instances import portal_key, ssh
+from instances import portal_key
 from portal.no_secrets import Command as SafeCommand
 
 
@@ -18,5 +18,5 @@ class Command(SafeCommand):
         try:
             portal_key.make_if_none()
             self.stdout.write(portal_key.public_line() if plain else portal_key.authorized_line())
-        except (OSError, ssh.UnusableKey) as error:
+        except (OSError, portal_key.KeyNotUsable) as error:
             raise CommandError(f"The portal's SSH key cannot be used: {error}") from error
