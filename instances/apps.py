@@ -7,4 +7,4 @@ class InstancesConfig(AppConfig):
     name = "instances"
 
     def ready(self) -> None:
-        from instances import portal_key  # noqa: F401  # registers itself
+        from instances import checks, portal_key  # noqa: F401  # register themselves
