@@ -5,7 +5,6 @@ import os
 import sys
 
 from portal.command_line import main
-
 from portal.logs import nothing_but_json
 
 SERVICES = {"collectstatic", "migrate", "scheduler", "start", "sync_roles"}

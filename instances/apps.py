@@ -7,4 +7,4 @@ class InstancesConfig(AppConfig):
     name = "instances"
 
     def ready(self) -> None:
-        from instances import metrics, portal_key  # noqa: F401  # they register themselves
+        from instances import checks, metrics, portal_key  # noqa: F401  # they register themselves

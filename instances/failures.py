@@ -15,20 +15,31 @@ class Code(models.TextChoices):
     CONNECTION_REFUSED = "connection_refused", _("Connection refused")
     HOST_UNREACHABLE = "host_unreachable", _("Host unreachable")
     TIMED_OUT = "timed_out", _("No answer in time")
+    SSH_SILENT = "ssh_silent", _("Connected, but no word of SSH")
+    NOT_SSH = "not_ssh", _("Not an SSH server")
+    TURNED_AWAY = "turned_away", _("Turned away before SSH began")
     HOST_KEY_UNKNOWN = "host_key_unknown", _("Host key not approved")
     HOST_KEY_CHANGED = "host_key_changed", _("Host key changed")
     LOGIN_REFUSED = "login_refused", _("SSH login refused")
+    LOGIN_BARRED = "login_barred", _("SSH account expired or barred")
+    PASSWORD_EXPIRED = "password_expired", _("Password of the SSH account must be changed")
+    SSH_KEY_UNUSABLE = "ssh_key_unusable", _("The portal's own SSH key cannot be used")
     SSH_TOO_OLD = "ssh_too_old", _("SSH server too old")
+    NO_COMMON_ALGORITHM = "no_common_algorithm", _("No common encryption with the SSH server")
     JUMP_HOST_UNREACHABLE = "jump_host_unreachable", _("Jump host not reachable")
     JUMP_HOST_NOT_ALLOWED = "jump_host_not_allowed", _("Address of the jump host not allowed")
     JUMP_HOST_KEY_CHANGED = "jump_host_key_changed", _("Host key of the jump host changed")
     JUMP_HOST_TOO_OLD = "jump_host_too_old", _("SSH server of the jump host too old")
+    JUMP_HOST_NO_ALGORITHM = "jump_host_no_algorithm", _("No common encryption with the jump host")
     JUMP_HOST_LOGIN_REFUSED = "jump_host_login_refused", _("Jump host refused the login")
     JUMP_HOST_FORBIDS = "jump_host_forbids", _("Jump host forbids forwarding")
     JUMP_HOST_NO_WAY = "jump_host_no_way", _("Jump host cannot reach the container")
     CONNECTION_LOST = "connection_lost", _("Connection lost before anything was sent")
+    SESSION_REFUSED = "session_refused", _("SSH server opens no session")
     SCRIPT_NOT_RUN = "script_not_run", _("Remote shell did not run the script")
     BECOME_REFUSED = "become_refused", _("Not allowed to become neolane")
+    SHELL_UNUSABLE = "shell_unusable", _("The shell of neolane cannot run the script")
+    USER_MISSING = "user_missing", _("No neolane account on the container")
     WRONG_USER = "wrong_user", _("Logged in as the wrong user")
     TOOLS_MISSING = "tools_missing", _("Basic tools missing on the container")
     NLSERVER_NOT_FOUND = "nlserver_not_found", _("nlserver not found")
@@ -109,6 +120,40 @@ EXPLANATIONS: dict[str, Explanation] = {
         _("Ask the server team whether the container is up and reachable; then retry."),
         retries=True,
     ),
+    Code.SSH_SILENT: Explanation(
+        _(
+            "Something accepts connections on the container's SSH port, but says nothing: the SSH service "
+            "hangs or is overloaded, a firewall or load balancer answers in its place, or another service "
+            "uses the port. Nothing was changed."
+        ),
+        _(
+            "Ask the server team whether the SSH service of this container answers (with ssh, from "
+            "elsewhere), and an admin whether the port in the inventory is right; then retry."
+        ),
+        retries=True,
+    ),
+    Code.NOT_SSH: Explanation(
+        _(
+            "Something answers on the container's port, but it is not an SSH server. What it said stands "
+            "under Notes. Nothing was changed."
+        ),
+        _(
+            "Ask an admin to check address and port of this container in the inventory. If they are right, "
+            "ask the server team what listens there instead of SSH; then retry."
+        ),
+    ),
+    Code.TURNED_AWAY: Explanation(
+        _(
+            "The connection to the SSH port was closed before SSH began: the server is too busy "
+            "(MaxStartups), or it or a firewall bars the portal's address, perhaps only for a while. If it "
+            "said why, that stands under Notes. Nothing was changed."
+        ),
+        _(
+            "The portal tries again by itself a few times. If it has given up, ask the server team whether "
+            "sshd's log, fail2ban or hosts.deny show the portal's address; then retry."
+        ),
+        retries=True,
+    ),
     Code.HOST_KEY_UNKNOWN: Explanation(
         _("Nobody has confirmed yet that this SSH server is really the container. Nothing was changed."),
         _("Ask an admin to scan the container's host key and approve it, then retry."),
@@ -124,20 +169,71 @@ EXPLANATIONS: dict[str, Explanation] = {
         ),
     ),
     Code.LOGIN_REFUSED: Explanation(
-        _("The container does not accept the portal's SSH key for its login user. Nothing was changed."),
+        _(
+            "The container does not accept the portal's SSH key for its login user. An SSH server does not "
+            "say why: the key is not installed there or has expired, or the account does not exist, is "
+            "locked, has a shell that does not exist, or is not allowed by sshd_config (AllowUsers, "
+            "DenyUsers, a second factor). Nothing was changed."
+        ),
         _(
             "Ask the server team to install the portal's public key for that user (it is shown under "
-            "Containers, Portal's SSH key); then retry."
+            "Containers, Portal's SSH key). If it is installed, sshd's log on the container says why it "
+            "was refused. Then retry."
+        ),
+    ),
+    Code.LOGIN_BARRED: Explanation(
+        _(
+            "The SSH server hung up, twice, as soon as it had seen the portal's key, as it does when the "
+            "key is right but the account may not log in: it has expired, or a rule (PAM) bars it. Nothing "
+            "was changed."
+        ),
+        _(
+            "Ask the server team to look at the login user on this container: chage -l shows whether it has "
+            "expired, sshd's log which rule bars it. Then retry."
+        ),
+    ),
+    Code.PASSWORD_EXPIRED: Explanation(
+        _(
+            "The SSH server accepts the portal's key, but runs nothing before the password of the login "
+            "user is changed, although the portal uses none. Nothing was changed."
+        ),
+        _(
+            "Ask the server team to end the password's expiry for the login user on this container "
+            "(chage -l shows it, chage -M -1 ends it, a password's change as well); then retry."
+        ),
+    ),
+    Code.SSH_KEY_UNUSABLE: Explanation(
+        _(
+            "The portal cannot log in anywhere, since its own SSH key cannot be used: the file is missing, "
+            "encrypted with a passphrase, or no private key. Why stands under Notes. Nothing was sent."
+        ),
+        _(
+            "Tell the people who run the portal; Containers, Portal's SSH key shows the same. When the key "
+            "is put right, retry."
         ),
     ),
     Code.SSH_TOO_OLD: Explanation(
-        _("The SSH server offers only outdated encryption that the portal refuses. Nothing was changed."),
+        _(
+            "The SSH server offers only outdated encryption that the portal refuses. What it offers stands "
+            "under Notes. Nothing was changed."
+        ),
         _("Ask the server team to update the SSH server of this container, then retry."),
+    ),
+    Code.NO_COMMON_ALGORITHM: Explanation(
+        _(
+            "The SSH server offers no encryption method that the portal has, though not only outdated "
+            "ones: it may be set to very few. Both lists stand under Notes. Nothing was changed."
+        ),
+        _(
+            "Ask the server team to allow one of the portal's methods in sshd_config on this container "
+            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs, as the notes say); then retry."
+        ),
     ),
     Code.JUMP_HOST_UNREACHABLE: Explanation(
         _(
-            "The jump host that leads to the container did not answer, or broke off before it connected the "
-            "portal. The container itself was not reached. Nothing was changed."
+            "The jump host that leads to the container did not answer, is no SSH server, or broke off before "
+            "it connected the portal. The container itself was not reached. If the jump host said anything, "
+            "it stands under Notes. Nothing was changed."
         ),
         _(
             "Ask the network team whether the jump host is up and the portal may reach it; every container "
@@ -169,14 +265,27 @@ EXPLANATIONS: dict[str, Explanation] = {
         ),
         _("Ask the network team to update the SSH server of the jump host, then retry."),
     ),
+    Code.JUMP_HOST_NO_ALGORITHM: Explanation(
+        _(
+            "The SSH server of the jump host that leads to the container offers no encryption method that "
+            "the portal has, though not only outdated ones. Both lists stand under Notes. Nothing was "
+            "changed."
+        ),
+        _(
+            "Ask the network team to allow one of the portal's methods in sshd_config on the jump host "
+            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs, as the notes say); then retry."
+        ),
+    ),
     Code.JUMP_HOST_LOGIN_REFUSED: Explanation(
         _(
             "The jump host that leads to the container does not accept the portal's SSH key for its login "
-            "user. The container itself was not reached. Nothing was changed."
+            "user: the key is not installed there, or the account has expired, is locked or barred. The "
+            "container itself was not reached. Nothing was changed."
         ),
         _(
             "Ask the network team to install the portal's line for jump hosts for that user (it is shown "
-            "under Containers, Portal's SSH key); then retry."
+            "under Containers, Portal's SSH key). If it is installed, sshd's log on the jump host says why "
+            "it was refused. Then retry."
         ),
     ),
     Code.JUMP_HOST_FORBIDS: Explanation(
@@ -203,21 +312,62 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.CONNECTION_LOST: Explanation(
         _("The connection broke before the values were sent. Nothing was changed."),
-        _("If it happens again and again, tell the network team; then retry."),
+        _(
+            "If it happens again and again, ask the server team what sshd's log on the container says, and "
+            "the network team whether connections to it are cut; then retry."
+        ),
         retries=True,
     ),
+    Code.SESSION_REFUSED: Explanation(
+        _(
+            "The login worked, but the SSH server opens no session in which a command could run, also on a "
+            "new connection. Nothing was changed."
+        ),
+        _(
+            "Ask the server team to allow the login user a session on this container: MaxSessions in "
+            "sshd_config has to be 1 or more, and sshd's log says what else is in the way. Then retry."
+        ),
+    ),
     Code.SCRIPT_NOT_RUN: Explanation(
-        _("The login worked, but the login shell did not run the portal's script. Nothing was changed."),
+        _(
+            "The login worked, but the login shell did not run the portal's script: it is no shell (such as "
+            "nologin), not a usual one (such as csh), or a forced command or limit stands in its place. If "
+            "it said anything, that stands below, under What the container said. Nothing was changed."
+        ),
         _(
             "Ask the server team to give the login user a normal shell (such as bash) on this container; "
             "then retry."
         ),
     ),
     Code.BECOME_REFUSED: Explanation(
-        _("The login user may not act as neolane through sudo or su. Nothing was changed."),
+        _(
+            "The login user may not act as neolane through sudo or su, or neolane's account has expired. If "
+            "sudo or su said why, it stands below, under What the container said. Nothing was changed."
+        ),
         _(
             "Ask the server team for the sudo rule of the operator guide, or for a login as neolane; "
             "then retry."
+        ),
+    ),
+    Code.SHELL_UNUSABLE: Explanation(
+        _(
+            "The login user may act as neolane through su, but neolane's own shell, or a start-up file of "
+            "it, does not run the portal's script: it may be nologin, false, csh, a menu, or not there at "
+            "all. Nothing was changed."
+        ),
+        _(
+            "Ask the server team to give neolane a normal shell such as bash (getent passwd neolane shows "
+            "it), or an admin to let the portal log in with sudo, which does not use that shell; then retry."
+        ),
+    ),
+    Code.USER_MISSING: Explanation(
+        _(
+            "There is no account named neolane (or as the portal's settings call it) on this container. "
+            "Nothing was changed."
+        ),
+        _(
+            "Ask an admin whether this is the right server, and whether CAMPAIGN_USER in the portal's "
+            "settings is the name of Campaign's account there. When it is right, retry."
         ),
     ),
     Code.WRONG_USER: Explanation(

@@ -37,11 +37,34 @@ class FingerprintDiffers(Exception):
 
 @dataclass(frozen=True)
 class Scan:
-    """What a scan brought: the keys that the server showed, and the one that was expected and so approved."""
+    """What a scan brought: the keys that the server showed, and the one that was expected and so approved.
+
+    `missing` names the key types that could not be asked for, because of `error`.
+    """
 
     keys: tuple[HostKey, ...]
     approved: HostKey | None
     is_expected_missing: bool
+    missing: tuple[str, ...] = ()
+    error: ssh.SSHError | None = None
+
+
+def missing_in_words(scan: Scan, container: Container) -> str:
+    """Return which key types could not be asked for and why; an empty text if all could."""
+    if scan.error is None:
+        return ""
+    words = {
+        "types": ", ".join(scan.missing),
+        "seen": ", ".join(key.type for key in scan.keys),
+        "why": jump_hosts.failure_in_words(scan.error, container),
+    }
+    return (
+        _(
+            "The scan is not complete: %(seen)s was seen, then the server could not be asked for its other "
+            "types (%(types)s). %(why)s What was seen is kept; scan again for the rest."
+        )
+        % words
+    )
 
 
 def approved_lines(container: Container) -> tuple[str, ...]:
@@ -53,14 +76,14 @@ def approved_lines(container: Container) -> tuple[str, ...]:
 def scan_container(*, container: Container, actor: Actor) -> Scan:
     """Ask the container's SSH server for its host keys, without logging in there, and store them as offered.
 
-    Takes about 12 seconds at most. Raises an `ssh.SSHError` if the server cannot be reached; then nothing is
-    stored. A jump host asks for a login: with one, it raises as `portal_key.private_key` as well. A key whose
+    Takes about 12 seconds at most. Raises an `ssh.SSHError` if no key was seen; then nothing is stored. A
+    jump host asks for a login: with one, it raises as `portal_key.private_key` as well. A key whose
     fingerprint an admin gave beforehand is approved; every other one waits for a person.
     """
     return store_scan(container=container, shown=ask(container), actor=actor)
 
 
-def ask(container: Container) -> list[ssh.HostKey]:
+def ask(container: Container) -> ssh.Shown:
     """Return the keys that a container's server shows; raises as `scan_container`.
 
     Needs no database if the jump host was read along with the container.
@@ -76,10 +99,10 @@ def ask(container: Container) -> list[ssh.HostKey]:
 
 
 @transaction.atomic
-def store_scan(*, container: Container, shown: Iterable[ssh.HostKey], actor: Actor) -> Scan:
+def store_scan(*, container: Container, shown: ssh.Shown, actor: Actor) -> Scan:
     """Keep what a scan saw, and approve the expected key if it is among it."""
     _lock(container)
-    keys = [_seen(container, key.type, key.base64, key.fingerprint) for key in shown]
+    keys = [_seen(container, key.type, key.base64, key.fingerprint) for key in shown.keys]
     HostKey.objects.filter(pk__in=[key.pk for key in keys]).update(seen=timezone.now())
     expected = ExpectedHostKey.objects.filter(container=container).first()
     match = next((key for key in keys if expected and key.fingerprint == expected.fingerprint), None)
@@ -87,14 +110,19 @@ def store_scan(*, container: Container, shown: Iterable[ssh.HostKey], actor: Act
         "host_key.scanned",
         actor=actor,
         target=container,
-        details={"address": _address(container), "shown": [str(key) for key in keys]},
+        details={
+            "address": _address(container),
+            "shown": [str(key) for key in keys],
+            **({"not_asked": list(shown.missing)} if shown.missing else {}),
+        },
     )
     approved = None
     if match and expected and match.state == HostKey.State.OFFERED:
         approved = approve_host_key(
             key=match, actor=actor, fingerprint=expected.fingerprint, expected_by=expected.given_by
         )
-    return Scan(tuple(keys), approved, is_expected_missing=expected is not None and match is None)
+    is_expected_missing = expected is not None and match is None
+    return Scan(tuple(keys), approved, is_expected_missing, shown.missing, shown.error)
 
 
 def doubt_about(key: HostKey, all_keys: Collection[HostKey], expected: str = "") -> str:

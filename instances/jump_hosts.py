@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from instances import portal_key, ssh
 from instances.failures import Code, explain
 from instances.models import Container, JumpHost
+from portal.plaintext import cut_out
 
 MAX_KEYS = 20
 
@@ -28,11 +29,12 @@ def in_words(container: Container) -> str:
 
 
 def failure_in_words(error: ssh.SSHError, container: Container) -> str:
-    """Return why a container was not reached, and through whom the way leads."""
+    """Return why a container was not reached this time, and through whom the way leads."""
     words = {"what": Code(error.code).label, "cause": explain(error.code).cause}
-    text = _("%(what)s. %(cause)s") % words
-    via = in_words(container)
-    return text + " " + _("The way leads through the jump host %s.") % via if via else text
+    sentences = [_("%(what)s. %(cause)s") % words, *map(cut_out, error.details)]
+    if via := in_words(container):
+        sentences.append(_("The way leads through the jump host %s.") % via)
+    return " ".join(sentences)
 
 
 def keys_of(host: JumpHost) -> list[ssh.HostKey]:

@@ -13,12 +13,24 @@ from portal.keys.making import claimed
 COMMENT = "campaign-credential-portal"
 
 
-def private_key() -> ssh.PrivateKey:
-    """Return the key in the file `SSH_KEY_PATH`.
+class KeyNotUsable(ssh.SSHError):
+    """The portal has no key that it could log in with; the one detail says why. Nothing was connected."""
 
-    Raises `ssh.UnusableKey` if the file holds something else, or `OSError` if it cannot be read.
-    """
-    return ssh.load_private_key(settings.SSH_KEY_PATH)
+    code = "ssh_key_unusable"
+
+    def __str__(self) -> str:
+        return " ".join(self.details)
+
+
+def private_key() -> ssh.PrivateKey:
+    """Return the key in the file `SSH_KEY_PATH`, or raise `KeyNotUsable`."""
+    path = Path(settings.SSH_KEY_PATH)
+    try:
+        return ssh.load_private_key(path)
+    except ssh.UnusableKey as error:
+        raise KeyNotUsable(f"{path.name}: {error}.") from None
+    except OSError as error:
+        raise KeyNotUsable(f"{path.name} cannot be read: {error.strerror}.") from None
 
 
 def make_if_none() -> None:
@@ -61,7 +73,7 @@ def jump_host_line() -> str:
 def _held() -> list[str]:
     try:
         return [fingerprint()]
-    except (OSError, ssh.UnusableKey):
+    except KeyNotUsable:
         return []
 
 

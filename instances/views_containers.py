@@ -156,11 +156,10 @@ def container_scan(request: HttpRequest, pk: UUID) -> HttpResponse:
         scan = host_keys.scan_container(container=container, actor=Actor.of(request))
     except ssh.SSHError as error:
         messages.error(request, jump_hosts.failure_in_words(error, container))
-    except (OSError, ssh.UnusableKey):
-        text = _("The jump host asks for the portal's SSH key, which cannot be used: see Portal's SSH key.")
-        messages.error(request, text)
     else:
         messages.add_message(request, *_scan_message(scan))
+        if missing := host_keys.missing_in_words(scan, container):
+            messages.warning(request, missing)
     return redirect("container", pk=container.pk)
 
 
@@ -168,6 +167,11 @@ def _scan_message(scan: host_keys.Scan) -> tuple[int, str]:
     if scan.approved:
         return messages.SUCCESS, _("The server showed the expected key %s, which is now approved.") % (
             scan.approved.fingerprint
+        )
+    if scan.is_expected_missing and scan.missing:
+        return messages.WARNING, _(
+            "The expected key is not among those that the server showed so far. Approve no other one before "
+            "a complete scan."
         )
     if scan.is_expected_missing:
         return messages.WARNING, _(
@@ -250,6 +254,6 @@ def ssh_key(request: HttpRequest) -> HttpResponse:
             "jump_host_line": portal_key.jump_host_line(),
             "fingerprint": portal_key.fingerprint(),
         }
-    except (OSError, ssh.UnusableKey):
-        context = {"path": str(settings.SSH_KEY_PATH)}
+    except portal_key.KeyNotUsable as error:
+        context = {"path": str(settings.SSH_KEY_PATH), "reason": str(error)}
     return render(request, "instances/ssh_key.html", {**context, "campaign_user": settings.CAMPAIGN_USER})

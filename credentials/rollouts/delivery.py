@@ -114,7 +114,8 @@ class Line:
         try:
             return self._connect_pinned(container)
         except ssh.HostKeyUnknown as error:
-            scan = host_keys.store_scan(container=container, shown=[error.offered], actor=PORTAL)
+            shown = ssh.Shown((error.offered,))
+            scan = host_keys.store_scan(container=container, shown=shown, actor=PORTAL)
             if scan.approved:
                 return self._connect_pinned(container)
             raise ssh.HostKeyChanged(error.offered) if scan.is_expected_missing else error from None
@@ -139,9 +140,33 @@ class Line:
             dialed=dialed,
         )
 
+    def in_session(self, act: Callable[[], Result]) -> Result:
+        """Do what opens a session; over a new connection if an earlier conversation holds the only one.
+
+        A server may allow few sessions at once (`MaxSessions`), and refuses before it reads anything.
+        """
+        try:
+            return act()
+        except ssh.SessionRefused:
+            if self.connection is None or not self.connection.has_carried:
+                raise
+            self.drop()
+            return act()
+
     def heed(self, refused: nlserver.Refused) -> None:
         """Keep the connection after a refusal, unless its sign was a silence: the deadline closed it then."""
         if refused.code in {Code.BECOME_REFUSED, Code.INPUT_NOT_PRIVATE}:
+            self.drop()
+
+    def why_silent(self, container: Container, job: nlserver.Job) -> str:
+        """Ask over a new connection why the login could not become neolane: a silence ended the old one."""
+        self.drop()
+        try:
+            return nlserver.why_silent(self.open(container), job)
+        except ssh.SSHError:
+            self.failure = None  # of a question that the next push does not ask
+            return Code.BECOME_REFUSED
+        finally:
             self.drop()
 
     def drop(self) -> None:
@@ -175,8 +200,13 @@ class Evidence:
         known = list(secrets)
         self.output = redaction.redact(output, known) if known else ""
 
-    def note(self, error: ssh.SSHError) -> None:
-        """Remember a key that is known from nowhere else: a jump host's are not kept with the container's."""
+    def note(self, error: ssh.SSHError, secrets: Iterable[Secret] = ()) -> None:
+        """Remember what an error says beyond its code.
+
+        A jump host's key is known from nowhere else: it is not kept with the container's.
+        """
+        known = list(secrets)
+        self.notes = [redaction.redact(detail.encode(), known) for detail in error.details]
         if isinstance(error, ssh.JumpHostKeyChanged):
             self.notes = [f"the jump host showed {error.offered.fingerprint}"]
 
@@ -270,12 +300,11 @@ def _first_at_hand(container_id: uuid.UUID) -> Push | None:
 
 def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
     """Do the deed. Every way it can end is a value; only a lost lease goes through."""
-    act = _look if attempt.kind == Attempt.Kind.LOOK else _push
     try:
-        return act(push, attempt, line, evidence)
+        return _act(push, attempt, line, evidence)
     except ssh.SSHError as error:
         line.drop()
-        evidence.note(error)
+        evidence.note(error, _secrets(push) if error.details else ())
         return _nothing_sent(attempt, error.code)
     except nlserver.Refused as error:
         line.heed(error)
@@ -302,6 +331,18 @@ def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Ou
         return _broken(attempt)
 
 
+def _act(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
+    """Push or look. Why the login could not become neolane is asked here, for nothing was sent."""
+    try:
+        if attempt.kind == Attempt.Kind.LOOK:
+            return _look(push, attempt, line, evidence)
+        return line.in_session(lambda: _push(push, attempt, line, evidence))
+    except nlserver.Refused as error:
+        if error.code == Code.BECOME_REFUSED:
+            error.code = line.why_silent(push.container, _job(push, attempt.number))
+        raise
+
+
 def _broken(attempt: Attempt) -> Outcome:
     """Return what is known after an error inside the portal: once something was sent, nothing is."""
     if attempt.stage in SENT:
@@ -319,6 +360,8 @@ def _nothing_sent(attempt: Attempt, code: str) -> Outcome:
 @sensitive_variables()
 def _push(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
     """Speak with the container in two steps: what is there, then the values; judge what it reports."""
+    if attempt.stage in SENT:
+        raise RuntimeError("an attempt sends the values once")
     if not push.is_wanted:
         raise NoLongerWanted
     secret = services.reveal(push.rollout.secret)
@@ -390,9 +433,13 @@ def _see(
     push: Push, attempt: Attempt, line: Line, evidence: Evidence
 ) -> tuple[nlserver.Look, proof.Knowledge]:
     """Look at the file, and ask what is known of the secret in it."""
-    connection = line.open(push.container)
-    evidence.host_key = connection.host_key
-    found = nlserver.look(connection, _job(push, attempt.number))
+
+    def look() -> nlserver.Look:
+        connection = line.open(push.container)
+        evidence.host_key = connection.host_key
+        return nlserver.look(connection, _job(push, attempt.number))
+
+    found = line.in_session(look)
     evidence.build = found.ready.build
     evidence.keep(found.after, _secrets(push))
     return found, _know(found.after.digest, push)

@@ -19,6 +19,7 @@ from instances.nlserver.report import (
     parse_journal,
     parse_report,
 )
+from instances.nlserver.silence import why_silent
 from instances.nlserver.verdict import Known, Verdict, judge, judge_again, judge_look
 
 __all__ = [
@@ -51,4 +52,5 @@ __all__ = [
     "refusal",
     "review_command",
     "script",
+    "why_silent",
 ]

@@ -36,6 +36,10 @@ LOOK_SECONDS = 150
 """READY_SECONDS, 70 for the lock and reading the file."""
 
 
+PASSWORD_EXPIRED = b"Password change required but no TTY available."
+"""What sshd says instead of running a command; its texts are never translated."""
+
+
 class Refused(Exception):
     """The container is not in a state to receive the account; nothing was changed.
 
@@ -245,7 +249,7 @@ def _missing(transcript: Transcript, job: Job, ready: Ready) -> str:
     signs = (
         (fields.malformed, Code.ANSWER_MALFORMED),
         (not fields.has("user") and fields.has("tools"), Code.TOOLS_MISSING),
-        (not fields.has("user"), _silence(fields, job)),
+        (not fields.has("user"), _silence(fields, job, transcript.output.text())),
         (ready.user != job.user, Code.WRONG_USER),
         (fields.last("nlserver") == "missing", Code.NLSERVER_NOT_FOUND),
         (fields.last("config") == "missing", Code.INSTANCE_NOT_FOUND),
@@ -256,7 +260,9 @@ def _missing(transcript: Transcript, job: Job, ready: Ready) -> str:
     return next((code for sign, code in signs if sign), "")
 
 
-def _silence(fields: Fields, job: Job) -> str:
+def _silence(fields: Fields, job: Job, output: bytes) -> str:
     """The script said nothing: the login shell did not run it, or sudo or su did not."""
+    if PASSWORD_EXPIRED in output:
+        return Code.PASSWORD_EXPIRED
     refused = job.become != "none" and fields.has("shell")
     return Code.BECOME_REFUSED if refused else Code.SCRIPT_NOT_RUN

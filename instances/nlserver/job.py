@@ -16,6 +16,11 @@ OVER = re.compile(r"[A-Za-z0-9]{0,64}|[0-9]{1,15}\.[0-9]{1,15}")
 FOLLOW_UP_SECONDS = 35
 """One reload or restart: 30, and 5 until it is killed."""
 
+# `$?name` is 1 in a C shell if the variable is set, and "0name" in every other one. Only exec ends a C shell.
+NO_C_SHELL = (
+    """set portal_csh=1; eval 'test "$?portal_csh" != 1 || exec echo A C shell cannot run this script.'\n"""
+)
+
 Become = Literal["none", "sudo", "su"]
 Mode = Literal["apply", "look"]
 
@@ -80,19 +85,20 @@ def command(job: Job, mode: Mode, nonce: str) -> str:
     """Return the command line for the login shell. It carries no value of the account.
 
     It first says that the login shell runs commands at all: what fails after that is sudo or su. `exec`
-    replaces the login shell, so that none of its traps or functions is left around the script.
+    replaces the login shell, so that none of its traps or functions is left around the script. A C shell
+    would run the lines of the script as commands of its own, one by one, so it is sent away before.
     """
     words = [nonce, mode, job.instance, job.install_root, str(job.fence), str(job.attempt), job.flags]
     words += [str(job.limit), job.user, *([job.portal, job.over] if job.portal else [])]
     inner = shlex.join(["sh", "-c", script(), "portal", *words])
-    return f"echo; echo PORTAL {nonce} shell=yes; exec {_become(job, inner)}"
+    return f"{NO_C_SHELL}echo; echo PORTAL {nonce} shell=yes; exec {_become(job, inner)}"
 
 
 def _become(job: Job, inner: str) -> str:
     if job.become == "sudo":
         return f"sudo -n -u {job.user} -- {inner}"
     if job.become == "su":
-        return f"su - {job.user} -c {shlex.quote(f'exec {inner}')}"
+        return f"su - {job.user} -c {shlex.quote(f'{NO_C_SHELL}exec {inner}')}"
     return inner
 
 

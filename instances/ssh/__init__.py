@@ -2,7 +2,7 @@
 
 Paramiko's own timeouts do not bound a conversation (they restart with every byte, or are missing), so the
 calling thread waits with a monotonic deadline while the blocking call runs beside it, and closes the socket
-when time is up. Errors carry a code and never a word that came from the other side.
+when time is up. Errors carry a code, and lines for people that quote the other side cleaned and cut.
 """
 
 from instances.ssh.addresses import ADDRESS_TRIES, AddressPolicy, is_address, resolve
@@ -16,17 +16,25 @@ from instances.ssh.errors import (
     ForwardingForbidden,
     HostUnreachable,
     JumpHostError,
+    JumpHostLoginBarred,
     JumpHostLoginRefused,
+    JumpHostNoAlgorithm,
     JumpHostNotAllowed,
     JumpHostTooOld,
     JumpHostUnreachable,
+    LoginBarred,
     LoginRefused,
     NameNotResolved,
+    NoCommonAlgorithm,
+    NotSSH,
     NoWayBehind,
+    SessionRefused,
+    Silent,
     SSHError,
     SSHTooOld,
     TimedOut,
     TooMuchOutput,
+    TurnedAway,
 )
 from instances.ssh.host_keys import (
     HOST_KEY_TYPES,
@@ -45,7 +53,7 @@ from instances.ssh.keys import (
     public_line,
     write_private_key,
 )
-from instances.ssh.scans import scan
+from instances.ssh.scans import Shown, scan
 from instances.ssh.talk import LINE_LIMIT, Excerpt, Talk
 from instances.ssh.waits import Deadlines, Tick
 
@@ -70,21 +78,30 @@ __all__ = [
     "Jump",
     "JumpHostError",
     "JumpHostKeyChanged",
+    "JumpHostLoginBarred",
     "JumpHostLoginRefused",
+    "JumpHostNoAlgorithm",
     "JumpHostNotAllowed",
     "JumpHostTooOld",
     "JumpHostUnreachable",
+    "LoginBarred",
     "LoginRefused",
     "NameNotResolved",
+    "NoCommonAlgorithm",
     "NoWayBehind",
+    "NotSSH",
     "PrivateKey",
     "SSHError",
     "SSHTooOld",
+    "SessionRefused",
+    "Shown",
+    "Silent",
     "Talk",
     "Target",
     "Tick",
     "TimedOut",
     "TooMuchOutput",
+    "TurnedAway",
     "UnusableKey",
     "dial",
     "fingerprint",

@@ -6,6 +6,7 @@ from typing import Self
 
 from instances.ssh.addresses import AddressPolicy
 from instances.ssh.dials import Dial
+from instances.ssh.errors import JumpHostLoginBarred, LoginBarred
 from instances.ssh.host_keys import HostKey, check_host_key, preference
 from instances.ssh.jump import Jump, reach
 from instances.ssh.keys import PrivateKey
@@ -47,10 +48,26 @@ class Connection:
 
         `tick` is called about every second during this and every later wait; what it raises ends the
         connection and reaches the caller. `dialed` is a dial to this target, or to its jump host, that is
-        over: its socket is used, or what it failed with is raised.
+        over: its socket is used, or what it failed with is raised. That an account is barred is said only
+        when a second connection ends in the same way, since a breaking one can look like it.
         """
-        pinned = tuple(HostKey.parse(line) for line in target.host_keys)
         limits, pulse = deadlines or Deadlines(), Pulse(tick)
+        try:
+            return cls._open(target, key, policy, limits, pulse, dialed)
+        except (LoginBarred, JumpHostLoginBarred):
+            return cls._open(target, key, policy, limits, pulse, None)
+
+    @classmethod
+    def _open(
+        cls,
+        target: Target,
+        key: PrivateKey,
+        policy: AddressPolicy,
+        limits: Deadlines,
+        pulse: Pulse,
+        dialed: Dial | None,
+    ) -> Self:
+        pinned = tuple(HostKey.parse(line) for line in target.host_keys)
         link = reach(
             target.host,
             target.port,
@@ -73,6 +90,11 @@ class Connection:
     def host_key(self) -> str:
         """Fingerprint of the host key that this connection was checked against."""
         return self._host_key.fingerprint
+
+    @property
+    def has_carried(self) -> bool:
+        """Whether a command was started on it before, which may still hold a session."""
+        return self._link.has_carried
 
     def talk(self, command: str) -> "Talk":
         """Start a command and return the conversation with it; earlier ones must have ended."""

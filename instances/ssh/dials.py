@@ -1,5 +1,6 @@
 """Connecting: one host in a thread that waits, or thousands in one that does not."""
 
+import contextlib
 import errno
 import select
 import socket
@@ -7,11 +8,15 @@ import time
 from collections.abc import Sequence
 from typing import Self
 
+from instances.ssh import greeting
 from instances.ssh.addresses import AddressPolicy, resolve
-from instances.ssh.errors import ConnectionRefused, HostUnreachable, SSHError, TimedOut
+from instances.ssh.errors import ConnectionRefused, HostUnreachable, Silent, SSHError, TimedOut
 from instances.ssh.waits import TICK_SECONDS, Clock, Deadlines, Pulse
 
 NEGOTIATION_WIRE_LIMIT = 256 * 1024
+OUR_GREETING = b"SSH-2.0-portal\r\n"
+ANSWER_SECONDS = 2
+"""How long somebody who said nothing may take to answer when spoken to."""
 OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 """What this machine has too little of, which says nothing about the other one."""
 
@@ -19,16 +24,42 @@ OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class MeteredSocket(socket.socket):
     """A socket that ends after so many bytes; Paramiko would collect an endless banner in memory."""
 
-    allowance = NEGOTIATION_WIRE_LIMIT
+    def __init__(self, family: int, kind: int) -> None:
+        super().__init__(family, kind)
+        self._meter = Meter()
+
+    @property
+    def heard(self) -> bytes:
+        """What came first, until more was allowed."""
+        return self._meter.heard
 
     def allow(self, count: int) -> None:
         """Take so many bytes from now on."""
-        self.allowance = count
+        self._meter.allow(count)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        data = super().recv(bufsize, flags)
-        self.allowance -= len(data)
-        if self.allowance < 0:
+        return self._meter.count(super().recv(bufsize, flags))
+
+
+class Meter:
+    """Counts what a wire takes in, and keeps the beginning for who has to say what was at the other end."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self._allowance = NEGOTIATION_WIRE_LIMIT
+        self._is_beginning = True
+
+    def allow(self, count: int) -> None:
+        """Take so many bytes from now on. What came so far is no longer needed."""
+        self._allowance = count
+        self._is_beginning, self.heard = False, b""
+
+    def count(self, data: bytes) -> bytes:
+        """Return the bytes again, or raise `EOFError` for more than is allowed."""
+        if self._is_beginning:
+            self.heard += data[: greeting.HEARD_LIMIT - len(self.heard)]
+        self._allowance -= len(data)
+        if self._allowance < 0:
             raise EOFError
         return data
 
@@ -38,8 +69,8 @@ class Dial:
 
     Wait for `fileno` to be writable while it `is_connecting`, else readable, and call `advance` then or when
     the time `ends` has come. With `until_heard` an answer is the first byte that the server sends (an SSH
-    server speaks first): who only accepts does not count. Once `is_over`, `take` gives the socket or raises
-    what the last address failed with.
+    server speaks first): who only accepts does not count, but is spoken to at the end, to find out what it
+    is. Once `is_over`, `take` gives the socket or raises what the last address failed with.
     """
 
     def __init__(self, addresses: Sequence[str], port: int, limits: Deadlines, *, until_heard: bool) -> None:
@@ -48,6 +79,7 @@ class Dial:
         self._limits = limits
         self._share = limits.connect / max(1, len(addresses))
         self._until_heard = until_heard
+        self._is_asked = False
         self._sock: MeteredSocket | None = None
         self._failure: SSHError = HostUnreachable()
         self.started = time.monotonic()
@@ -75,7 +107,7 @@ class Dial:
             if _is_ready(self._sock, writing=self.is_connecting, seconds=seconds):
                 self._answered(self._sock)
             elif time.monotonic() >= self.ends:
-                raise TimedOut
+                self._waited_in_vain(self._sock)
         except SSHError as error:
             self._fail(error)
 
@@ -99,11 +131,24 @@ class Dial:
 
     def _answered(self, sock: "MeteredSocket") -> None:
         _raise_for(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        if self._is_asked:
+            raise _who_answered(sock)
         if self._until_heard and self.is_connecting:
             self.is_connecting = False
             self.ends = time.monotonic() + self._limits.negotiate
         else:
             self.is_over = True
+
+    def _waited_in_vain(self, sock: "MeteredSocket") -> None:
+        """End a wait; who is there but silent may be a server whose client has to speak first, so speak."""
+        if self.is_connecting:
+            raise TimedOut
+        if self._is_asked:
+            raise Silent
+        self._is_asked = True
+        self.ends = time.monotonic() + min(ANSWER_SECONDS, self._limits.negotiate)
+        with contextlib.suppress(OSError):
+            sock.send(OUR_GREETING)
 
     def _fail(self, error: SSHError) -> None:
         self._failure = error
@@ -117,7 +162,7 @@ class Dial:
             self.is_over = True
             return
         address = self._left.pop(0)
-        self.is_connecting = True
+        self.is_connecting, self._is_asked = True, False
         self.ends = time.monotonic() + self._share
         try:
             self._sock = _new_socket(address)
@@ -146,6 +191,16 @@ def _is_ready(sock: socket.socket, *, writing: bool, seconds: float = 0) -> bool
     poll = select.poll()
     poll.register(sock, select.POLLOUT if writing else select.POLLIN)
     return bool(poll.poll(1000 * max(seconds, 0)))
+
+
+def _who_answered(sock: MeteredSocket) -> SSHError:
+    """Return the error for somebody who said nothing before being spoken to: no SSH server in good health."""
+    try:
+        heard = sock.recv(greeting.HEARD_LIMIT)
+    except (OSError, EOFError):
+        heard = b""
+    is_ssh = not heard or greeting.parse(heard).identification
+    return Silent() if is_ssh else greeting.failure(heard, {}, TimedOut())
 
 
 def look_up(host: str, port: int, deadlines: Deadlines) -> list[str]:

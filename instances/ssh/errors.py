@@ -1,12 +1,20 @@
-"""What can go wrong on the way to a host. An error carries a code and never a word of the other side."""
+"""What can go wrong on the way to a host: a code, and what helps a person to find the cause."""
 
 from typing import ClassVar
 
 
 class SSHError(Exception):
-    """The conversation did not take place or broke; `code` is the failure code that people see explained."""
+    """The conversation did not take place or broke; `code` is the failure code that people see explained.
+
+    `details` are lines for people about this one time. They may quote the other side, cleaned and cut by
+    `greeting.quoted`, so they are never logged, and redacted before they are stored.
+    """
 
     code: ClassVar[str]
+
+    def __init__(self, *details: str) -> None:
+        super().__init__()
+        self.details = details
 
     def __str__(self) -> str:
         return self.code
@@ -32,16 +40,54 @@ class TimedOut(SSHError):
     code = "timed_out"
 
 
+class Silent(TimedOut):
+    """Connected, but the other side said nothing."""
+
+    code = "ssh_silent"
+
+
+class NotSSH(SSHError):
+    """Something answers on the port, but it is no SSH server."""
+
+    code = "not_ssh"
+
+
+class TurnedAway(SSHError):
+    """The connection was closed before SSH began, without a word or with words of refusal."""
+
+    code = "turned_away"
+
+
 class SSHTooOld(SSHError):
+    """The server offers nothing but what is known to be weak."""
+
     code = "ssh_too_old"
+
+
+class NoCommonAlgorithm(SSHError):
+    """The server offers good algorithms, but none that we have."""
+
+    code = "no_common_algorithm"
 
 
 class LoginRefused(SSHError):
     code = "login_refused"
 
 
+class LoginBarred(LoginRefused):
+    """The server hung up when it had seen the key: it knows the key and bars the account."""
+
+    code = "login_barred"
+
+
+class SessionRefused(SSHError):
+    """Logged in, but the server opens no session."""
+
+    code = "session_refused"
+
+
 class CommandRefused(SSHError):
-    """Logged in, but the server opens no session or runs no command."""
+    """Logged in, but the server runs no command."""
 
     code = "script_not_run"
 
@@ -66,8 +112,18 @@ class JumpHostTooOld(JumpHostError):
     code = "jump_host_too_old"
 
 
+class JumpHostNoAlgorithm(JumpHostError):
+    """It offers good algorithms, but none that we have."""
+
+    code = "jump_host_no_algorithm"
+
+
 class JumpHostLoginRefused(JumpHostError):
     code = "jump_host_login_refused"
+
+
+class JumpHostLoginBarred(JumpHostLoginRefused):
+    """It hung up when it had seen the key."""
 
 
 class ForwardingForbidden(JumpHostError):

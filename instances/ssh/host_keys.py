@@ -13,7 +13,7 @@ ECDSA_TYPES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp52
 RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
 HOST_KEY_TYPES = ("ssh-ed25519", *ECDSA_TYPES, "ssh-rsa")
 """Types of keys that a server may have; RSA keys sign with other algorithms than their type's name."""
-HOST_KEY_FAMILIES = (("ssh-ed25519",), ECDSA_TYPES, RSA_ALGORITHMS)
+HOST_KEY_FAMILIES: tuple[tuple[str, ...], ...] = (("ssh-ed25519",), ECDSA_TYPES, RSA_ALGORITHMS)
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,19 @@ from dataclasses import dataclass, field
 import paramiko
 
 from instances.ssh.addresses import AddressPolicy
-from instances.ssh.dials import NEGOTIATION_WIRE_LIMIT, Dial
+from instances.ssh.dials import Dial, Meter
 from instances.ssh.errors import (
     AddressNotAllowed,
     JumpHostError,
+    JumpHostLoginBarred,
     JumpHostLoginRefused,
+    JumpHostNoAlgorithm,
     JumpHostNotAllowed,
     JumpHostTooOld,
     JumpHostUnreachable,
+    LoginBarred,
     LoginRefused,
+    NoCommonAlgorithm,
     SSHError,
     SSHTooOld,
 )
@@ -56,22 +60,23 @@ class Tunnel:
     def __init__(self, link: Link, channel: paramiko.Channel) -> None:
         self._link = link
         self._channel = channel
-        self._allowance = NEGOTIATION_WIRE_LIMIT
+        self._meter = Meter()
+
+    @property
+    def heard(self) -> bytes:
+        """What came first, until more was allowed."""
+        return self._meter.heard
 
     def allow(self, count: int) -> None:
         """Take so many bytes from now on; on the way there they are wrapped once more."""
-        self._allowance = count
+        self._meter.allow(count)
         self._link.allow(2 * count)
 
     def settimeout(self, seconds: float | None) -> None:
         self._channel.settimeout(seconds)
 
     def recv(self, count: int) -> bytes:
-        data = self._channel.recv(count)
-        self._allowance -= len(data)
-        if self._allowance < 0:
-            raise EOFError
-        return data
+        return self._meter.count(self._channel.recv(count))
 
     def send(self, data: bytes) -> int:
         return self._channel.send(data)
@@ -141,11 +146,13 @@ def _at_the_jump_host() -> Iterator[None]:
     except (HostKeyChanged, HostKeyUnknown) as error:
         raise JumpHostKeyChanged(error.offered) from None
     except SSHError as error:
-        raise _NAMES.get(type(error), JumpHostUnreachable) from None
+        raise _NAMES.get(type(error), JumpHostUnreachable)(*error.details) from None
 
 
 _NAMES: dict[type[SSHError], type[JumpHostError]] = {
     AddressNotAllowed: JumpHostNotAllowed,
     SSHTooOld: JumpHostTooOld,
+    NoCommonAlgorithm: JumpHostNoAlgorithm,
     LoginRefused: JumpHostLoginRefused,
+    LoginBarred: JumpHostLoginBarred,
 }

@@ -1,34 +1,129 @@
 """Private keys: loaded, generated, and their public halves."""
 
+import base64
+import binascii
 import contextlib
 import io
 import os
+import re
 from pathlib import Path
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 PrivateKey = paramiko.PKey
+MIN_RSA_BITS = 2048
+"""As NIST SP 800-57 and the servers of today ask for."""
+FILE_LIMIT = 64 * 1024
+_ACCEPTED = "use an Ed25519, an ECDSA or an RSA key of 2048 bits or more"
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----\n.*?\n-----END \1PRIVATE KEY-----", re.DOTALL)
+_PUTTYGEN = "puttygen FILE -O private-openssh -o NEW_FILE"
+_SIGNS = (
+    (r"PuTTY-User-Key-File-", f"it is in the format of PuTTY; convert it with: {_PUTTYGEN}"),
+    (r"\S+-cert-v\d\d@openssh\.com ", "it is a certificate; the private key is in the file beside it"),
+    (r"(?:ssh|ecdsa|sk)-\S+ AAAA", "it is a public key; the private key is in the file without .pub"),
+    (r"-{4,5} ?BEGIN [A-Z0-9 ]*PUBLIC KEY", "it is a public key; the private key is in another file"),
+    (r"-----BEGIN CERTIFICATE", "it is a certificate and holds no private key"),
+)
+_LOCKED = (
+    "it is encrypted with a passphrase, and nobody is there to type it; remove it with: ssh-keygen -p -f FILE"
+)
 
 
 class UnusableKey(ValueError):
-    """A private key that is not one, is encrypted, or cannot sign."""
+    """A private key that is not one, is encrypted, or is of a kind that is not used; its text says which."""
 
 
 def load_private_key(source: Path | str) -> PrivateKey:
     """Load an unencrypted private key from a file, or from text that begins with `-----BEGIN`.
 
+    Takes the formats of OpenSSH and OpenSSL (PKCS#1, SEC 1, PKCS#8), with the line ends of any system.
     Raises `UnusableKey`, or `OSError` if the file cannot be read.
     """
-    text = source if isinstance(source, str) and source.startswith("-----BEGIN") else _read(source)
+    is_text = isinstance(source, str) and source.startswith("-----BEGIN")
+    key = _load(_private_part(str(source) if is_text else _read(source)))
+    if isinstance(key, paramiko.RSAKey) and key.get_bits() < MIN_RSA_BITS:
+        raise UnusableKey(f"it is an RSA key of {key.get_bits()} bits, which is too short; {_ACCEPTED}")
+    return key
+
+
+def _read(source: Path | str) -> str:
+    with Path(source).open("rb") as file:
+        data = file.read(FILE_LIMIT + 1)
+    if len(data) > FILE_LIMIT:
+        raise UnusableKey("it is too large for a private key")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnusableKey("it was saved as UTF-16; save it as plain text (ASCII)")
+    return data.decode("utf-8-sig", "replace")
+
+
+def _private_part(text: str) -> str:
+    """Return the private key of a text, in the form that every reader takes; say what it is instead."""
+    text = "\n".join(line.strip() for line in text.splitlines()).strip()
+    if not text:
+        raise UnusableKey("it is empty")
+    found = _PEM.search(text)
+    if not found:
+        is_cut = "PRIVATE KEY-----" in text
+        what = next((what for sign, what in _SIGNS if re.match(sign, text)), "it holds no private key")
+        raise UnusableKey("it is cut off: the end of the key is missing" if is_cut else what)
+    _refuse_by_name(found[0], found[1].strip())
+    return found[0] + "\n"
+
+
+def _refuse_by_name(text: str, kind: str) -> None:
+    """Raise for what the key's own heading shows to be of no use."""
+    cipher, key_type = _openssh_heading(text) if kind == "OPENSSH" else ("none", kind)
+    if cipher != "none" or kind == "ENCRYPTED" or "\nProc-Type: 4,ENCRYPTED" in text:
+        raise UnusableKey(_LOCKED)
+    if key_type in {"DSA", "ssh-dss"}:
+        raise UnusableKey(f"it is a DSA key, which SSH servers no longer accept; {_ACCEPTED}")
+    if key_type.startswith("sk-"):
+        raise UnusableKey(f"it needs a security key (hardware) that a person touches; {_ACCEPTED}")
+
+
+def _openssh_heading(text: str) -> tuple[str, str]:
+    """Return the cipher and the type of a key in OpenSSH's own format (PROTOCOL.key)."""
+    try:
+        data = base64.b64decode("".join(text.split("\n")[1:-1]), validate=True)
+        strings, rest = [], data.removeprefix(b"openssh-key-v1\0")
+        for number in range(4):  # cipher, kdf, its options; a count; the public key
+            rest = rest[4 * (number == 3) :]
+            size = int.from_bytes(rest[:4])
+            strings.append(rest[4 : 4 + size])
+            rest = rest[4 + size :]
+        public = strings[3]
+        return strings[0].decode(), public[4 : 4 + int.from_bytes(public[:4])].decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise UnusableKey("it is damaged") from None
+
+
+def _load(text: str) -> PrivateKey:
+    if key := _of_paramiko(text):
+        return key
+    try:
+        other = load_pem_private_key(text.encode(), None)
+        openssh = other.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        openssh = ""
+    if key := _of_paramiko(openssh):
+        return key
+    raise UnusableKey(f"it is damaged, or of a kind that the portal does not use; {_ACCEPTED}")
+
+
+def _of_paramiko(text: str) -> PrivateKey | None:
+    """Return the key if it is in one of the formats that Paramiko reads: all but PKCS#8."""
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
         # What a wrong kind raises differs by kind and by what is wrong.
         with contextlib.suppress(paramiko.SSHException, ValueError, IndexError, AssertionError, TypeError):
             return kind.from_private_key(io.StringIO(text))
-    raise UnusableKey("not an unencrypted private key of a known type")
-
-
-def _read(source: Path | str) -> str:
-    return Path(source).read_text(encoding="ascii", errors="replace")
+    return None
 
 
 def generate_private_key() -> str:

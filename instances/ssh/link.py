@@ -4,22 +4,24 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, Self, TypeVar
 
 import paramiko
 
+from instances.ssh import greeting
 from instances.ssh.addresses import AddressPolicy, resolve
 from instances.ssh.dials import connect
 from instances.ssh.errors import (
     CommandRefused,
     ConnectionLost,
-    ConnectionRefused,
     ForwardingForbidden,
+    LoginBarred,
     LoginRefused,
     NoWayBehind,
+    SessionRefused,
     SSHError,
-    SSHTooOld,
     TimedOut,
 )
 from instances.ssh.host_keys import HostKey, fingerprint
@@ -33,6 +35,7 @@ WIRE_LIMIT = 2 * OUTPUT_LIMIT
 # How often Paramiko's reading thread wakes for nothing. Its own tenth of a second costs a worker with
 # hundreds of connections more than their traffic; closing wakes it anyway.
 WAKE_SECONDS = 2.0
+SESSION_PAUSE = 0.2
 
 WEAK = {
     "ciphers": ["3des-cbc", "aes128-cbc", "aes192-cbc", "aes256-cbc"],
@@ -51,6 +54,8 @@ ADMINISTRATIVELY_PROHIBITED = 1
 class Wire(Protocol):
     """What a transport runs on: a socket, or something that acts as one."""
 
+    @property
+    def heard(self) -> bytes: ...
     def allow(self, count: int, /) -> None: ...
     def settimeout(self, seconds: float | None, /) -> None: ...
     def recv(self, count: int, /) -> bytes: ...
@@ -72,6 +77,7 @@ class Link:
         self._transport.banner_timeout = deadlines.negotiate + 5
         self._transport.handshake_timeout = deadlines.negotiate + 5
         self.deadlines = deadlines
+        self._sessions = 0
 
     @classmethod
     def reach(cls, host: str, port: int, policy: AddressPolicy, deadlines: Deadlines, pulse: Pulse) -> Self:
@@ -88,6 +94,8 @@ class Link:
         def named() -> T:
             try:
                 return call()
+            except paramiko.ChannelException:
+                raise SessionRefused from None
             except (paramiko.SSHException, OSError, EOFError):
                 raise ConnectionLost from None
 
@@ -98,11 +106,30 @@ class Link:
         self._transport.get_security_options().key_types = tuple(key_types)
         agreed = threading.Event()
         self._transport.start_client(event=agreed)
-        self._await(agreed, self.clock(self.deadlines.negotiate))
+        clock = self.clock(self.deadlines.negotiate)
+        try:
+            self._await(agreed, clock)
+        except TimedOut as error:
+            # The tick's own end says nothing about the server.
+            raise self._negotiation_failure(error) if clock.is_over else error from None
         key = self._transport.host_key
         if key is None or not self._transport.is_active():
-            raise _negotiation_failure(self._transport.get_exception())
+            raise self._negotiation_failure()
         return HostKey(key.get_name(), key.get_base64(), fingerprint(key.asbytes()))
+
+    def _negotiation_failure(self, error: Exception | None = None) -> SSHError:
+        ours = {
+            greeting.KEY_EXCHANGE: self._transport.preferred_kex,
+            greeting.HOST_KEY: self._transport.preferred_keys,
+            greeting.CIPHER: self._transport.preferred_ciphers,
+            greeting.MAC: self._transport.preferred_macs,
+        }
+        return greeting.failure(self._wire.heard, ours, error)
+
+    @property
+    def offered_host_keys(self) -> Sequence[str]:
+        """The algorithms of the keys that the server said it has."""
+        return greeting.parse(self._wire.heard).offered.get(greeting.HOST_KEY, ())
 
     def log_in(self, login: str, key: PrivateKey) -> None:
         answered = threading.Event()
@@ -112,16 +139,53 @@ class Link:
             raise ConnectionLost from None
         self._await(answered, self.clock(self.deadlines.login))
         if not self._transport.is_authenticated():
-            raise _login_failure(self._transport.get_exception())
+            raise self._login_failure()
+
+    def _login_failure(self) -> SSHError:
+        """A server that answers or says farewell (no exception) has refused.
+
+        OpenSSH whose PAM bars the account hangs up without a word, after it has accepted the key. A
+        connection that breaks ends in another way, unless something between closes it in good form.
+        """
+        error = self._transport.get_exception()
+        words = self._transport.get_banner() or b""
+        said = [f"The server said: {greeting.quoted(words.decode('utf-8', 'replace'))}"] if words else []
+        if error is None or isinstance(error, paramiko.AuthenticationException):
+            return LoginRefused(*said)
+        return LoginBarred(*said) if isinstance(error, EOFError) else ConnectionLost()
 
     def start(self, command: str) -> paramiko.Channel:
-        """Open a session and start a command in it."""
-        self.allow(WIRE_LIMIT)
-        return self.run(lambda: self._exec(command), self.clock(self.deadlines.channel))
+        """Open a session and start a command in it.
 
-    def _exec(self, command: str) -> paramiko.Channel:
+        A server may allow few sessions at once (`MaxSessions`), and frees one only when its command has
+        ended. So after another one, a session that is refused is asked for again until the deadline.
+        """
+        self.allow(WIRE_LIMIT)
+        patience = self.clock(self.deadlines.channel)
+        while (channel := self._open_session()) is None:
+            if not self._sessions or patience.is_over:
+                raise SessionRefused
+            time.sleep(SESSION_PAUSE)
+        self._sessions += 1
+        return self.run(lambda: self._exec(channel, command), self.clock(self.deadlines.channel))
+
+    @property
+    def has_carried(self) -> bool:
+        """Whether a session was opened on it."""
+        return self._sessions > 0
+
+    def _open_session(self) -> paramiko.Channel | None:
+        """Return a session, None if the server refuses to open one."""
+        later = self.deadlines.channel + 5
         try:
-            channel = self._transport.open_session(timeout=self.deadlines.channel + 5)
+            return self.run(
+                lambda: self._transport.open_session(timeout=later), self.clock(self.deadlines.channel)
+            )
+        except SessionRefused:
+            return None
+
+    def _exec(self, channel: paramiko.Channel, command: str) -> paramiko.Channel:
+        try:
             # Two streams read one after the other can deadlock; one cannot.
             channel.set_combine_stderr(True)
             channel.exec_command(command)
@@ -165,19 +229,3 @@ class Link:
     def _await(self, event: threading.Event, clock: Clock) -> None:
         while not event.wait(min(0.1, clock.step())) and self._transport.is_active():
             pass
-
-
-def _negotiation_failure(error: Exception | None) -> SSHError:
-    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-        return SSHTooOld()
-    # Paramiko has no class of its own for "that is not an SSH server".
-    if str(error).startswith(("Indecipherable protocol version", "Invalid SSH banner")):
-        return ConnectionRefused()
-    return ConnectionLost()
-
-
-def _login_failure(error: Exception | None) -> SSHError:
-    """A server that says goodbye (no exception) has refused; one that just vanishes has not."""
-    if error is None or isinstance(error, paramiko.AuthenticationException):
-        return LoginRefused()
-    return ConnectionLost()

@@ -1,12 +1,25 @@
 """Asking a server for its host keys, without logging in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from instances.ssh.addresses import AddressPolicy
-from instances.ssh.errors import SSHTooOld
+from instances.ssh.errors import NoCommonAlgorithm, SSHError, SSHTooOld
 from instances.ssh.host_keys import HOST_KEY_FAMILIES, HostKey
 from instances.ssh.jump import Jump, reach
 from instances.ssh.waits import Deadlines, Pulse, Tick
+
+Family = tuple[str, ...]
+FAMILY_NAMES = dict(zip(HOST_KEY_FAMILIES, ("Ed25519", "ECDSA", "RSA"), strict=True))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a server showed: its keys, one per type; and what could not be asked for, and why."""
+
+    keys: tuple[HostKey, ...]
+    missing: tuple[str, ...] = ()
+    error: SSHError | None = None
 
 
 def scan(
@@ -17,32 +30,45 @@ def scan(
     deadlines: Deadlines | None = None,
     tick: Tick = lambda: None,
     jump: Jump | None = None,
-) -> list[HostKey]:
-    """Return the host keys a server shows, one per key type it has; logs in nowhere but at a jump host.
+) -> Shown:
+    """Return the host keys a server shows; logs in nowhere but at a jump host.
 
-    Raises an `SSHError` if it cannot be reached or has no key of a type that is still accepted.
+    Each type takes a connection of its own. If one of them fails after a key was seen, the types that are
+    left are returned as missing. Raises an `SSHError` if no key was seen: the server cannot be reached, or
+    has no key of a type that is still accepted.
     """
     limits, pulse = deadlines or Deadlines(), Pulse(tick)
-    found = [_scan_family(host, port, jump, family, policy, limits, pulse) for family in HOST_KEY_FAMILIES]
-    keys = [key for key in found if key]
-    if not keys:
-        raise SSHTooOld
-    return keys
+    keys: list[HostKey] = []
+    wanted: list[Family] = list(HOST_KEY_FAMILIES)
+    while wanted:
+        try:
+            key, offered = _ask(host, port, jump, wanted, policy, limits, pulse)
+        except SSHError as error:
+            if not keys:
+                raise
+            has_no_other = isinstance(error, SSHTooOld | NoCommonAlgorithm)
+            missing = () if has_no_other else tuple(FAMILY_NAMES[family] for family in wanted)
+            return Shown(tuple(keys), missing, error if missing else None)
+        keys.append(key)
+        wanted.remove(next((family for family in wanted if key.type in family), wanted[-1]))
+        if offered:
+            wanted = [family for family in wanted if offered & set(family)]
+    return Shown(tuple(keys))
 
 
-def _scan_family(
+def _ask(
     host: str,
     port: int,
     jump: Jump | None,
-    family: Sequence[str],
+    families: Sequence[Family],
     policy: AddressPolicy,
     limits: Deadlines,
     pulse: Pulse,
-) -> HostKey | None:
+) -> tuple[HostKey, set[str]]:
+    """Return the server's key of the first of these families that it has, and the algorithms it offers."""
     link = reach(host, port, jump, policy=policy, deadlines=limits, pulse=pulse)
     try:
-        return link.negotiate(family)
-    except SSHTooOld:
-        return None
+        key = link.negotiate([name for family in families for name in family])
+        return key, set(link.offered_host_keys)
     finally:
         link.close()

@@ -46,6 +46,10 @@ class Clock:
         self._ends = time.monotonic() + seconds
         self._pulse = pulse
 
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._ends
+
     def step(self) -> float:
         """Tick if due, and return how long (seconds) the next wait may last; `TimedOut` once time is up."""
         self._pulse.beat()

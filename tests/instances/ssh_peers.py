@@ -1,5 +1,6 @@
 """Servers that do not behave, each in its own way."""
 
+import select
 import socket
 import threading
 import time
@@ -89,6 +90,11 @@ def floods_a_banner(sock: socket.socket, over: threading.Event) -> None:
         sock.sendall(b"x" * 65536)
 
 
+def endless_lines(sock: socket.socket, over: threading.Event) -> None:
+    while not over.is_set():
+        sock.sendall(b"Authorized users only.\r\n" * 200)
+
+
 def banner_lines(sock: socket.socket, over: threading.Event) -> None:
     while not over.wait(0.05):
         sock.sendall(b"Please wait\r\n")
@@ -121,6 +127,29 @@ def hangs_up_after_banner(sock: socket.socket, over: threading.Event) -> None:
 
 def too_many(sock: socket.socket, over: threading.Event) -> None:
     sock.sendall(b"Exceeded MaxStartups\r\n")
+
+
+def lets_through(port: int, times: int) -> Behaviour:
+    """Leads so many connections to a server on another port, and drops all later ones."""
+    connections: list[socket.socket] = []
+
+    def behave(sock: socket.socket, over: threading.Event) -> None:
+        connections.append(sock)
+        if len(connections) > times:
+            return
+        with socket.create_connection(("127.0.0.1", port)) as behind:
+            pass_on(sock, behind, over.is_set)
+
+    return behave
+
+
+def pass_on(one: socket.socket, other: socket.socket, is_over: Callable[[], bool]) -> None:
+    while not is_over():
+        for ready in select.select([one, other], [], [], 0.1)[0]:
+            data = ready.recv(65536)
+            if not data:
+                return
+            (other if ready is one else one).sendall(data)
 
 
 class Server(paramiko.ServerInterface):
@@ -217,7 +246,7 @@ class EndsWithoutStatus(Server):
         self.over.wait()
 
 
-def server(kind: type[Server]) -> Behaviour:
+def server(kind: Callable[[threading.Event], Server]) -> Behaviour:
     def behave(sock: socket.socket, over: threading.Event) -> None:
         interface = kind(over)
         transport = paramiko.Transport(sock)

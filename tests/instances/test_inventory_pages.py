@@ -33,6 +33,7 @@ from portal.short_lived import remove_expired
 from tests.credentials.rollout_rows import JUMP_HOST_KEY, make_jump_host
 from tests.credentials.test_wizard_canary import everything_stored
 from tests.credentials.wizard_walk import SECRET, console_json
+from tests.instances.ssh_peers import lets_through, peer, web_server
 from tests.services.fixtures import StartOpenSSH
 
 pytestmark = pytest.mark.django_db
@@ -501,6 +502,38 @@ def test_a_key_that_is_not_the_expected_one_is_shown_as_a_danger(as_auditor: Cli
         container=container, type="ssh-ed25519", base64="AAAA", fingerprint="SHA256:other", state="offered"
     )
     assert "Not the expected key" in as_auditor.get(f"/containers/{container.pk}/").content.decode()
+
+
+def test_a_scan_that_is_cut_off_says_what_was_seen_and_what_is_missing(
+    as_admin: Client, start_openssh: StartOpenSSH
+) -> None:
+    sshd = start_openssh(host_key_types=("ed25519", "rsa"))
+    with peer(lets_through(sshd.port, 1)) as port:
+        container = Container.objects.create(name="app-1", address="127.0.0.1", port=port)
+        ExpectedHostKey.objects.create(
+            container=container, fingerprint=sshd.host_keys[1].fingerprint, given_by="alice"
+        )
+        page = as_admin.post(f"/containers/{container.pk}/scan/", follow=True).content.decode()
+    assert container.host_keys.get().fingerprint == sshd.host_keys[0].fingerprint
+    assert "ssh-ed25519 was seen" in page
+    assert "other types (RSA)" in page
+    assert "before the values were sent" not in page
+    assert "Approve no other one before a complete scan" in page
+    assert "did not show the expected key" not in page
+    assert AuditEvent.objects.get(action="host_key.scanned").details["not_asked"] == ["RSA"]
+
+
+def test_a_scan_of_something_else_says_what_it_is(as_admin: Client) -> None:
+    with peer(web_server) as port:
+        container = Container.objects.create(name="app-1", address="127.0.0.1", port=port)
+        page = as_admin.post(f"/containers/{container.pk}/scan/", follow=True).content.decode()
+    assert "Not an SSH server" in page
+    assert "It looks like a web server (HTTP)." in page
+
+
+def test_the_ssh_key_page_says_why_the_key_cannot_be_used(as_helpdesk: Client, home: Path) -> None:
+    (home / "ssh_key").write_text("PuTTY-User-Key-File-3: ssh-ed25519")
+    assert "it is in the format of PuTTY" in text(as_helpdesk, "/containers/ssh-key/")
 
 
 def test_a_scan_that_fails_says_why_in_plain_words(as_admin: Client, settings: Settings) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from instances import nlserver
 from instances.nlserver import FileState, Job, Journal, Mark, Outcome, Ready
+from instances.nlserver.job import NO_C_SHELL
 from tests.instances.shell_fleet import ACCOUNT, NONCE
 
 MARK = f"PORTAL {NONCE} ".encode()
@@ -70,7 +71,7 @@ class TestCommand:
         announced, _, command = nlserver.command(job(become=become), "apply", NONCE).partition(
             "shell=yes; exec "
         )
-        assert announced == f"echo; echo PORTAL {NONCE} "
+        assert announced == f"{NO_C_SHELL}echo; echo PORTAL {NONCE} "
         return shlex.split(command)
 
     EXPECTED = ("portal", NONCE, "apply", "prod1", "/usr/local/neolane", "7", "2", "reload", "60", "neolane")
@@ -90,7 +91,9 @@ class TestCommand:
     def test_through_su(self) -> None:
         words = self.words("su")
         assert words[:4] == ["su", "-", "neolane", "-c"]
-        assert shlex.split(words[4]) == ["exec", "sh", "-c", nlserver.script(), *self.EXPECTED]
+        inner = words[4].removeprefix(NO_C_SHELL)
+        assert inner != words[4]
+        assert shlex.split(inner) == ["exec", "sh", "-c", nlserver.script(), *self.EXPECTED]
 
     def test_the_review_shows_the_command_without_the_secret(self) -> None:
         assert nlserver.review_command("prod1", ACCOUNT) == (

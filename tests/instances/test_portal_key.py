@@ -2,12 +2,13 @@
 
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pytest_django.fixtures import Settings
 
-from instances import portal_key, ssh
+from instances import checks, portal_key, ssh
 from portal.home import key_file
 from portal.keys.known import KeysRefused
 from portal.keys.models import KnownKey
@@ -48,7 +49,7 @@ def test_a_portal_that_has_a_key_gets_no_second_one(key_path: Path) -> None:
 
 
 def test_looking_at_the_key_makes_none(key_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(portal_key.KeyNotUsable, match="No such file"):
         portal_key.public_line()
     assert not key_path.exists()
 
@@ -72,17 +73,99 @@ def test_a_key_file_of_the_operators_own_is_used(key_path: Path) -> None:
     assert portal_key.public_line().startswith("ssh-ed25519 ")
 
 
-@pytest.mark.parametrize("passphrase", ["not a key at all", "encrypted"])
-def test_a_file_that_holds_no_usable_key_is_refused(key_path: Path, passphrase: str) -> None:
+def make_key(file: Path, *options: str) -> None:
+    usual = ("-q", "-t", "ed25519", "-N", "", "-C", "")
+    subprocess.run([require("ssh-keygen"), *usual, *options, "-f", file], check=True)
+
+
+FLAWS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "passphrase": (lambda file: make_key(file, "-N", "a passphrase"), "encrypted with a passphrase"),
+    "passphrase, PKCS#8": (
+        lambda file: make_key(file, "-t", "ecdsa", "-m", "PKCS8", "-N", "a phrase"),
+        "encrypted with a passphrase",
+    ),
+    "passphrase, PEM": (
+        lambda file: make_key(file, "-t", "ecdsa", "-m", "PEM", "-N", "a phrase"),
+        "encrypted with a passphrase",
+    ),
+    "short RSA": (lambda file: make_key(file, "-t", "rsa", "-b", "1024"), "RSA key of 1024 bits"),
+    "DSA": (lambda file: make_key(file, "-t", "dsa"), "DSA key"),
+    "empty": (lambda file: file.write_text(" \r\n"), "empty"),
+    "public": (lambda file: file.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me"), "public key"),
+    "certificate": (
+        lambda file: file.write_text("ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1l me"),
+        "it is a certificate",
+    ),
+    "PuTTY": (lambda file: file.write_text("PuTTY-User-Key-File-3: ssh-ed25519\n"), "puttygen"),
+    "cut off": (
+        lambda file: file.write_text(ssh.generate_private_key()[:150]),
+        "the end of the key is missing",
+    ),
+    "UTF-16": (lambda file: file.write_text(ssh.generate_private_key(), "utf-16"), "UTF-16"),
+    "damaged": (
+        lambda file: file.write_text(ssh.generate_private_key().replace("a", "b")),
+        "damaged",
+    ),
+    "anything": (lambda file: file.write_text("not a key at all"), "no private key"),
+    "huge": (lambda file: file.write_text("x" * 1_000_000), "too large"),
+}
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_why_a_key_cannot_be_used_is_named_at_start(key_path: Path, flaw: str) -> None:
+    make, why = FLAWS[flaw]
     key_path.parent.mkdir()
-    if passphrase == "encrypted":
-        subprocess.run(
-            [require("ssh-keygen"), "-q", "-t", "ed25519", "-N", "a passphrase", "-f", key_path], check=True
-        )
-    else:
-        key_path.write_text(passphrase)
-    with pytest.raises(ssh.UnusableKey):
+    make(key_path)
+    with pytest.raises(portal_key.KeyNotUsable, match=why):
         portal_key.private_key()
+    (problem,) = checks.usable_ssh_key()
+    assert problem.is_serious()
+    assert why in problem.msg
+
+
+def test_a_portal_without_a_key_starts(key_path: Path) -> None:
+    assert checks.usable_ssh_key() == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-t", "rsa", "-b", "2048", "-m", "PKCS8"),
+        ("-t", "ecdsa", "-m", "PKCS8"),
+        ("-t", "ecdsa", "-m", "PEM"),
+    ],
+)
+def test_a_key_in_another_format_that_ssh_keygen_reads_is_used(
+    key_path: Path, options: tuple[str, ...]
+) -> None:
+    key_path.parent.mkdir()
+    make_key(key_path, *options)
+    assert portal_key.public_line().split()[:2] == key_path.with_suffix(".pub").read_text().split()[:2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.rstrip("\n"),
+        lambda text: f"\ufeff{text}",
+        lambda text: text.replace("\n", " \n  "),
+        lambda text: f"Bag Attributes\n{text}\nmore",
+    ],
+    ids=["crlf", "cr", "no newline at the end", "byte order mark", "indented", "text around"],
+)
+def test_the_line_ends_of_any_system_do_no_harm(key_path: Path, change: Callable[[str], str]) -> None:
+    text = ssh.generate_private_key()
+    key_path.parent.mkdir()
+    key_path.write_bytes(change(text).encode())
+    assert portal_key.public_line().split()[1] == ssh.load_private_key(text).get_base64()
+
+
+def test_a_certificate_beside_the_key_is_left_alone(own_key: Path) -> None:
+    line = portal_key.public_line()
+    own_key.with_name(f"{own_key.name}-cert.pub").write_text("ssh-ed25519-cert-v01@openssh.com AAAA me")
+    assert portal_key.public_line() == line
 
 
 def test_the_line_for_authorized_keys_opens_a_real_openssh_server(

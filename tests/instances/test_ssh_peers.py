@@ -28,6 +28,7 @@ from tests.instances.ssh_peers import (
     descriptors,
     drips_a_banner,
     ended_in_time,
+    endless_lines,
     floods_a_banner,
     hangs_up,
     hangs_up_after_banner,
@@ -46,16 +47,17 @@ from tests.instances.ssh_peers import (
 @pytest.mark.parametrize(
     ("behaviour", "error"),
     [
-        (silent, ssh.TimedOut),
-        (drips_a_banner, ssh.TimedOut),
-        (floods_a_banner, ssh.ConnectionLost),
-        (banner_lines, ssh.TimedOut),
+        (silent, ssh.Silent),
+        (drips_a_banner, ssh.NotSSH),
+        (floods_a_banner, ssh.NotSSH),
+        (endless_lines, ssh.NotSSH),
+        (banner_lines, ssh.NotSSH),
         (banner_only, ssh.TimedOut),
         (huge_packet, ssh.ConnectionLost),
-        (web_server, ssh.ConnectionRefused),
-        (hangs_up, ssh.ConnectionLost),
+        (web_server, ssh.NotSSH),
+        (hangs_up, ssh.TurnedAway),
         (hangs_up_after_banner, ssh.ConnectionLost),
-        (too_many, ssh.ConnectionLost),
+        (too_many, ssh.TurnedAway),
     ],
 )
 def test_a_peer_that_does_not_negotiate(behaviour: Behaviour, error: type[ssh.SSHError]) -> None:

@@ -326,7 +326,7 @@ def test_a_defect_loses_no_container_and_holds_up_no_other(
     monkeypatch.setattr(policy, "deadlines", lambda: limits)
     line.ring([second.row.pk, silent.row.pk])  # a place that was kept would keep them out
     wait_for({"succeeded": 2, "failed": 1}, within=15)
-    assert Push.objects.get(state="failed").code == "timed_out"
+    assert Push.objects.get(state="failed").code == "ssh_silent"
     Push.objects.filter(container=first.row).update(state="queued", due=Now())
     line.ring([first.row.pk])  # it is heard again
     wait_until(lambda: not Push.objects.filter(state="queued").exists(), within=15, what="a second delivery")

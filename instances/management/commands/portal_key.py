@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
 
-from instances import portal_key, ssh
+from instances import portal_key
 from portal.command_line import add_json, as_json
 from portal.no_secrets import Command as SafeCommand
 
@@ -22,7 +22,7 @@ class Command(SafeCommand):
         try:
             portal_key.make_if_none()
             key, line = portal_key.public_line(), portal_key.authorized_line()
-        except (OSError, ssh.UnusableKey) as error:
+        except (OSError, portal_key.KeyNotUsable) as error:
             raise CommandError(f"The portal's SSH key cannot be used: {error}") from error
         said = key if plain else line
         self.stdout.write(as_json({"key": key, "authorized_keys": line}) if json else said)

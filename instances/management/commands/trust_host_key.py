@@ -58,5 +58,7 @@ def _trust(container: Container, fingerprint: str) -> HostKey:
     key = next((key for key in scan.keys if key.fingerprint == fingerprint), None)
     if key is None:
         shown = "\n".join(f"  {key}" for key in scan.keys)
+        if missing := host_keys.missing_in_words(scan, container):
+            shown += f"\n{missing}"
         raise CommandError(f"{container} does not show that key; nothing was approved. It shows:\n{shown}")
     return host_keys.approve_host_key(key=key, actor=actor, fingerprint=fingerprint)
