@@ -255,7 +255,7 @@ def _key_lengths() -> list[CheckMessage]:
 
 def _metrics_token() -> list[CheckMessage]:
     """An empty token is none: then only this machine itself may read the figures."""
-    if all(len(token) >= 16 for token in settings.METRICS_TOKEN.split()):
+    if all(len(token) >= 16 for token in lines_of(settings.METRICS_TOKEN)):
         return []
     hint = "Use at least 16 random characters: openssl rand -base64 32"
     return [Error("METRICS_TOKEN is short enough to be guessed.", hint=hint, id="portal.E010")]
