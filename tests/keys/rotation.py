@@ -1,8 +1,9 @@
-"""Follows docs/keys.md, command by command, under a portal that works; after each section a push must succeed.
+"""Follows docs/keys.md, command by command, under a portal that works; a push follows each section.
 
     python -m tests.keys.rotation
 
-Exit status: 0 if every command did what the page says. Real PostgreSQL, Redis, web server, two workers, scheduler.
+Exit status: 0 if every command did what the page says. PostgreSQL, Redis, web server, two workers and scheduler
+are real.
 """
 
 import json
@@ -60,9 +61,7 @@ class Running:
             self.portal.web(),
             self.portal.worker("worker-1"),
             self.portal.worker("worker-2"),
-            Process(
-                scheduler, log=self.portal.home / "scheduler.log", env=self.portal.environment, cwd=ROOT
-            ),
+            Process(scheduler, log=self.portal.home / "scheduler.log", env=self.portal.environment, cwd=ROOT),
         ]
 
     def stop(self) -> None:
@@ -95,7 +94,7 @@ def portal_of(home: Path, postgres: PostgresServer, redis: RedisServer) -> Porta
 
 
 def shell_environment(portal: Portal, postgres: PostgresServer, redis: RedisServer) -> dict[str, str]:
-    """Return the environment of the page's commands: `manage.py`, `psql` and `redis-cli` reach these servers."""
+    """Return the environment of the page's commands: their programs reach these servers."""
     tools = portal.home / "tools"
     tools.mkdir()
     shims = {
@@ -105,7 +104,12 @@ def shell_environment(portal: Portal, postgres: PostgresServer, redis: RedisServ
     for name, line in shims.items():
         (tools / name).write_text(SHIM.format(line))
         (tools / name).chmod(0o700)
-    reach = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGUSER": "portal", "PGDATABASE": "postgres"}
+    reach = {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "PGUSER": "portal",
+        "PGDATABASE": "postgres",
+    }
     return {
         **portal.environment,
         **reach,
