@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos model liars keys breaks bench check compose format clean
+.PHONY: help demo start test chaos model liars keys rotation breaks bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -50,6 +50,9 @@ liars: $(VENV)/dev ## count false verdicts over a thousand rotations where nlser
 
 keys: $(VENV)/dev ## try wrong, missing and swapped keys with every process, in about ten minutes (ARGS="--engine sqlite")
 	$(RUN) -m tests.keys $(ARGS)
+
+rotation: $(VENV)/dev ## replace every key and password by the commands of docs/keys.md, in about ten minutes
+	$(RUN) -m tests.keys.rotation
 
 breaks: $(VENV)/dev ## break the code on purpose, and see that the tests notice, in about five minutes (NAMES="03 04")
 	$(RUN) -m tests.breaks $(NAMES)

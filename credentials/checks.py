@@ -6,12 +6,14 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 
+from credentials.fingerprint_key import replace_fingerprint_key
 from credentials.keyring import (
+    FINGERPRINT_KEY,
     Binding,
     Keyring,
     KeyringError,
     UnreadableSecret,
-    fingerprint,
+    fingerprints,
     key_fingerprints,
     keyring,
     token_key_id,
@@ -68,7 +70,7 @@ def _misfits(ring: Keyring) -> list[CheckMessage]:
                 )
             )
             continue
-        if fingerprint(plain, secret.client_id) != secret.fingerprint:
+        if secret.fingerprint not in fingerprints(plain, secret.client_id):
             problems.append(
                 Error(
                     "The fingerprint key is not the one that made the fingerprints in this database.",
@@ -98,9 +100,11 @@ registry.register(
 )
 registry.register(
     registry.Key(
-        "fingerprint_key",
-        held=registry.held_text("fingerprint_key"),
+        FINGERPRINT_KEY,
+        held=registry.held_text(FINGERPRINT_KEY),
         evidence=lambda: _evidence("credentials.E003"),
+        can_be_replaced=True,  # the stored secrets tell all fingerprints
+        takes_over=replace_fingerprint_key,
     )
 )
 

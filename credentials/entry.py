@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from credentials import values
 from credentials.console_json import ConsoleValues
-from credentials.keyring import fingerprint
+from credentials.keyring import fingerprints
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import AccountError, add_secret
 from credentials.taken import client_id_taken, name_taken
@@ -164,7 +164,9 @@ def new_secret(found: ConsoleValues, *, account: TechnicalAccount) -> Secret | N
     if len(found.client_secrets) == 1:
         return found.client_secrets[0]
     stored = set(account.secrets.values_list("fingerprint", flat=True))
-    unknown = [each for each in found.client_secrets if fingerprint(each, found.client_id) not in stored]
+    unknown = [
+        each for each in found.client_secrets if stored.isdisjoint(fingerprints(each, found.client_id))
+    ]
     return unknown[0] if len(unknown) == 1 else None
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.keyring import UnreadableSecret, fingerprint, keyring, token_key_id
+from credentials.keyring import UnreadableSecret, fingerprints, keyring, token_key_id
 from credentials.models import ClientSecret
 from credentials.services import binding, reveal
 from portal.audit.models import Actor, record
-from portal.keys import known, registry
+from portal.keys import holders, known, registry
 
 BATCH = 100
 Progress = Callable[[int, int], None]
@@ -73,8 +73,12 @@ def inspect(progress: Progress = lambda done, total: None) -> State:
 
 
 def rotate(*, actor: Actor, progress: Progress = lambda done, total: None) -> Rotated:
-    """Re-encrypt every secret that is not under the active key, and check each by reading it again."""
+    """Re-encrypt every secret that is not under the active key, and check each by reading it again.
+
+    `KeysRefused` while a running process does not hold that key: it could not push what was moved.
+    """
     result, active = Rotated(), keyring().active
+    holders.refuse_while_lacking(registry.named("keyring"))
     waiting = [
         pk
         for pk, token in ClientSecret.objects.values_list("pk", "ciphertext").iterator(BATCH)
@@ -112,6 +116,6 @@ def _reencrypt(secret: ClientSecret) -> bool:
     if not same.update(ciphertext=token):
         return False
     again = ClientSecret.objects.get(pk=secret.pk)
-    if fingerprint(reveal(again), again.client_id) != again.fingerprint:
+    if again.fingerprint not in fingerprints(reveal(again), again.client_id):
         raise UnreadableSecret("After the re-encryption it read differently; the batch was undone.")
     return True

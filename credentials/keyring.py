@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
-from portal.keys import registry
+from portal.keys import known, registry
 from portal.plaintext import Secret
 
+FINGERPRINT_KEY = "fingerprint_key"
 PADDED = 256  # bytes; a secret's length does not show in its ciphertext
 
 
@@ -137,7 +138,25 @@ def key_fingerprints() -> list[str]:
 
 
 @sensitive_variables()
-def fingerprint(secret: Secret, client_id: str) -> str:
-    """Return the short public name of a secret: 12 hex digits of a keyed HMAC, different per client."""
+def fingerprint(secret: Secret, client_id: str, key: str = "") -> str:
+    """Return the short public name of a secret: 12 hex digits of a keyed HMAC, different per client.
+
+    It is made with `key`, or else with the newest fingerprint key.
+    """
     text = f"fp|v1|{client_id}|{secret.reveal()}"
-    return hmac.new(settings.FINGERPRINT_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()[:12]
+    made_with = key or registry.keys_of(FINGERPRINT_KEY)[0]
+    return hmac.new(made_with.encode(), text.encode(), hashlib.sha256).hexdigest()[:12]
+
+
+@sensitive_variables()
+def fingerprints(secret: Secret, client_id: str) -> list[str]:
+    """Return the names by which a stored secret may be known: the one to store first, then by other keys.
+
+    There are others only while one fingerprint key replaces another. Until the database has accepted
+    the new one, nothing is stored under it: another process may not hold it.
+    """
+    keys = registry.keys_of(FINGERPRINT_KEY)
+    row = known.known_keys().get(FINGERPRINT_KEY) if len(keys) > 1 else None
+    if row:
+        keys.sort(key=lambda key: registry.fingerprint(key.encode(), FINGERPRINT_KEY) != row.fingerprint)
+    return [fingerprint(secret, client_id, key) for key in keys]

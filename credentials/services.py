@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.keyring import Binding, fingerprint, keyring
+from credentials.keyring import Binding, fingerprints, keyring
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from instances.models import Instance
 from portal.audit.models import Actor, Entry, record, record_all
@@ -30,16 +30,17 @@ def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tu
     previous one.
     """
     account = TechnicalAccount.objects.select_for_update().get(pk=account.pk)
-    name = fingerprint(secret, account.client_id)
+    names = fingerprints(secret, account.client_id)
     current = account.current_secret
-    if current and current.fingerprint == name and current.client_id == account.client_id:
+    if current and current.fingerprint in names and current.client_id == account.client_id:
         return current, False
-    known = account.secrets.filter(fingerprint=name, client_id=account.client_id).order_by("-version").first()
+    same = account.secrets.filter(fingerprint__in=names, client_id=account.client_id)
+    known = same.order_by("-version").first()
     account.secrets.filter(state=ClientSecret.State.CURRENT).update(state=ClientSecret.State.PREVIOUS)
     if known:
         known.state = ClientSecret.State.CURRENT
         known.save(update_fields=["state"])
-        details: dict[str, object] = {"version": known.version, "fingerprint": name}
+        details: dict[str, object] = {"version": known.version, "fingerprint": known.fingerprint}
         record("client_secret.selected", actor=actor, target=account, details=details)
         return known, False
     latest: int = account.secrets.aggregate(latest=Max("version"))["latest"] or 0
@@ -47,7 +48,7 @@ def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tu
         account=account,
         version=latest + 1,
         client_id=account.client_id,
-        fingerprint=name,
+        fingerprint=names[0],
         entered_by=actor.user,
         entered_by_name=actor.name,
     )
@@ -57,7 +58,7 @@ def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tu
         "client_secret.entered",
         actor=actor,
         target=account,
-        details={"version": version.version, "fingerprint": name},
+        details={"version": version.version, "fingerprint": version.fingerprint},
     )
     return version, True
 

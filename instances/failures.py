@@ -607,8 +607,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         ),
     ),
     Code.SECRET_UNREADABLE: Explanation(
-        _("The portal cannot decrypt the stored client secret with its present keys. Nothing was sent."),
-        _("Ask an admin: the key ring must be restored, or the client secret entered again."),
+        _("The worker cannot decrypt the stored client secret with the keys it holds. Nothing was sent."),
+        _(
+            "Ask an admin. If the key ring was changed lately, this worker still has the former one: restart "
+            "it, and retry (the command keys list names such workers). Otherwise the key ring must be "
+            "restored. Only if it is lost, the client secret has to be entered again."
+        ),
     ),
     Code.WORKER_LOST: Explanation(
         _("The worker process of the portal ended before the values were sent. Nothing was changed."),

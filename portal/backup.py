@@ -22,7 +22,7 @@ from portal.key_changes import accept_keys
 from portal.keys import known as known_keys
 from portal.keys.gate import gate
 from portal.keys.known import KeysRefused
-from portal.keys.registry import registered
+from portal.keys.registry import configured, registered
 from portal.short_lived import short_lived
 
 restored = Signal()
@@ -63,7 +63,7 @@ def save_keys(target: Path) -> Path:
     keys = folder(target / f"keys-{_now()}")
     for key in registered():
         if key.name != "ssh_key":
-            private_file(keys / key.name).write_text(getattr(settings, key.setting) + "\n")
+            private_file(keys / key.name).write_text(configured(key.setting) + "\n")
     ssh_key = Path(settings.SSH_KEY_PATH)
     if ssh_key.exists():
         shutil.copyfile(ssh_key, private_file(keys / "ssh_key"))

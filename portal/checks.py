@@ -1,19 +1,85 @@
 """System checks that refuse settings under which the portal would not be safe."""
 
+import os
 import stat
+from dataclasses import dataclass
 from ipaddress import ip_network
+from logging import getLevelNamesMapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004  # Django's name
 
+from portal.environment import env, misspelled
+from portal.home import lines_of
 from portal.keys.registry import configured
 
+TAG = "portal"
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "testserver"}
 
 
-@register()
+@dataclass(frozen=True)
+class Required:
+    """A setting that production must give: what its default would do, and the lines to write."""
+
+    why: str
+    line: str
+    otherwise: str
+    """The line that asks for the default by name, or for what is as wide."""
+
+
+REQUIRED = {
+    "DATABASE_URL": Required(
+        "the portal would work on an empty SQLite file of its own",
+        "DATABASE_URL=postgres://portal:PASSWORD@db.example.com/portal",
+        "DATABASE_URL=sqlite:////var/lib/campaign-portal/portal.sqlite3",
+    ),
+    "BROKER_URL": Required(
+        "messages would go into files of this machine, where no other machine's worker sees them",
+        "BROKER_URL=rediss://:PASSWORD@redis.example.com:6379/0",
+        "BROKER_URL=filesystem://localhost",
+    ),
+    "TARGET_NETWORKS": Required(
+        "the portal would connect to any address that somebody enters",
+        "TARGET_NETWORKS=10.0.0.0/8",
+        "TARGET_NETWORKS=0.0.0.0/0,::/0",
+    ),
+    "TRUSTED_PROXY_HOPS": Required(
+        "everybody would seem to come from the proxy, and five wrong passwords would lock all of them out",
+        "TRUSTED_PROXY_HOPS=1",
+        "TRUSTED_PROXY_HOPS=0",
+    ),
+}
+DAY = 86_400
+RANGES: dict[str, tuple[str, float, float]] = {
+    "DATABASE_POOL": ("DATABASE_POOL", 1, 1000),
+    "DIALS_PER_WORKER": ("DIALS_PER_WORKER", 1, 100_000),
+    "PUSHES_PER_JUMP_HOST": ("PUSHES_PER_JUMP_HOST", 1, 1000),
+    "PUSHES_PER_ROLLOUT": ("PUSHES_PER_ROLLOUT", 1, 5000),
+    "PUSHES_PER_WORKER": ("PUSHES_PER_WORKER", 1, 5000),
+    "PUSH_COMMAND_LIMIT": ("PUSH_COMMAND_LIMIT", 1, 3600),
+    "PUSH_CONNECT_TIMEOUT": ("PUSH_CONNECT_TIMEOUT", 0.1, 600),
+    "PUSH_LEASE": ("PUSH_LEASE", 1, DAY),
+    "PUSH_LEASE_RENEWAL": ("PUSH_LEASE_RENEWAL", 0.1, DAY),
+    "PUSH_READY_TIMEOUT": ("PUSH_READY_TIMEOUT", 0.1, 3600),
+    "PUSH_RETRY_DELAYS": ("PUSH_RETRY_DELAYS", 0, 7 * DAY),
+    "PUSH_SECOND_LOOK": ("PUSH_SECOND_LOOK", 0, 3600),
+    "RECONCILE_INTERVAL": ("RECONCILE_INTERVAL", 0.1, 3600),
+    "SESSION_ABSOLUTE_SECONDS": ("SESSION_ABSOLUTE_SECONDS", 60, 7 * DAY),
+    "SESSION_IDLE_SECONDS": ("SESSION_COOKIE_AGE", 60, 7 * DAY),
+    "TRUSTED_PROXY_HOPS": ("TRUSTED_PROXY_HOPS", 0, 10),
+    "WORKER_SOFT_SHUTDOWN_SECONDS": ("CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT", 0, 3600),
+}
+"""For each number its name in `django.conf.settings`, and the least and the most that it may be."""
+
+
+def serves_other_machines() -> bool:
+    """Whether this is production: other machines may come, or TLS is on."""
+    return bool(settings.HTTPS) or not set(settings.ALLOWED_HOSTS) <= LOOPBACK
+
+
+@register(TAG)
 def safe_settings(**_: object) -> list[CheckMessage]:
     """Return one error for each setting that contradicts safe operation."""
     problems: list[CheckMessage] = []
@@ -49,6 +115,75 @@ def safe_settings(**_: object) -> list[CheckMessage]:
         *_networks(),
         *_key_lengths(),
         *_metrics_token(),
+        *_required(),
+        *_not_understood(),
+        *_out_of_range(),
+        *_unknown_names(),
+    ]
+
+
+@register(TAG, deploy=True)
+def settings_of_a_deployment(**_: object) -> list[CheckMessage]:
+    """Warn whoever asks for a deployment check, before a host is named, of what production must give."""
+    if serves_other_machines():
+        return []  # then these are errors
+    return [Warning(each.msg, hint=each.hint, id="portal.W021") for each in _missing()]
+
+
+def _required() -> list[CheckMessage]:
+    return _missing() if serves_other_machines() else []
+
+
+def _missing() -> list[CheckMessage]:
+    """Return an error for each setting that production must give and that is not given."""
+    resembles = {near.removesuffix("_FILE"): name for name, near in misspelled().items()}
+    return [
+        Error(
+            f"{name} is not set: {each.why}."
+            + (f" Was {resembles[name]} meant to be {name}?" if name in resembles else ""),
+            hint=f"Write {each.line} (or its like), or on purpose {each.otherwise}",
+            id="portal.E021",
+        )
+        for name, each in REQUIRED.items()
+        if name not in env.given
+    ]
+
+
+def _not_understood() -> list[CheckMessage]:
+    hint = ".env.example explains every setting."
+    problems: list[CheckMessage] = [Error(text, hint=hint, id="portal.E022") for text in env.problems]
+    if settings.LOG_FORMAT not in ("text", "json"):
+        problems.append(Error("LOG_FORMAT is neither text nor json.", hint=hint, id="portal.E022"))
+    if settings.LOG_LEVEL not in getLevelNamesMapping():
+        problems.append(Error("LOG_LEVEL is no level, such as INFO.", hint=hint, id="portal.E022"))
+    if settings.ADOBE_CA_BUNDLE and not os.access(settings.ADOBE_CA_BUNDLE, os.R_OK):
+        problems.append(Error("ADOBE_CA_BUNDLE names no file that can be read.", hint=hint, id="portal.E022"))
+    return problems
+
+
+def _out_of_range() -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    for name, (setting, least, most) in RANGES.items():
+        value = getattr(settings, setting, least)
+        values = value if isinstance(value, list) else [value]
+        if not all(least <= each <= most for each in values):
+            hint = f"Give {least:g} to {most:g}."
+            problems.append(Error(f"{name} is out of range.", hint=hint, id="portal.E023"))
+    if settings.PUSH_LEASE_RENEWAL > settings.PUSH_LEASE / 2:
+        text = "PUSH_LEASE_RENEWAL is over half of PUSH_LEASE: one late renewal would lose a container."
+        problems.append(Error(text, hint="Renew at least three times in a lease.", id="portal.E023"))
+    return problems
+
+
+def _unknown_names() -> list[CheckMessage]:
+    """Name variables that were probably meant for the portal: it would silently go by a default."""
+    return [
+        Warning(
+            f"{name} is no setting of the portal, and is ignored.",
+            hint=f"Was {near} meant?" if near else ".env.example explains every setting.",
+            id="portal.W024",
+        )
+        for name, near in misspelled().items()
     ]
 
 
@@ -62,8 +197,9 @@ def _hosts() -> list[CheckMessage]:
                 id="portal.E008",
             )
         )
-    if settings.TRUSTED_PROXY_HOPS < 0:
-        problems.append(Error("TRUSTED_PROXY_HOPS is negative.", hint="Use 0 or more.", id="portal.E009"))
+    if any("*" in origin for origin in settings.CSRF_TRUSTED_ORIGINS):
+        text = "CSRF_TRUSTED_ORIGINS lets other sites send forms in the name of people who are signed in."
+        problems.append(Error(text, hint="Name each origin in full.", id="portal.E008"))
     return problems
 
 
@@ -111,13 +247,15 @@ def _key_lengths() -> list[CheckMessage]:
             id="portal.E006",
         )
         for name in ("SECRET_KEY", "FINGERPRINT_KEY", "AUDIT_KEY")
-        if 0 < len(configured(name)) < 32  # portal.keys says which one is missing
+        if any(
+            len(key) < 32 for key in lines_of(configured(name))[:1]
+        )  # portal.keys says which one is missing
     ]
 
 
 def _metrics_token() -> list[CheckMessage]:
     """An empty token is none: then only this machine itself may read the figures."""
-    if not settings.METRICS_TOKEN or len(settings.METRICS_TOKEN) >= 16:
+    if all(len(token) >= 16 for token in lines_of(settings.METRICS_TOKEN)):
         return []
     hint = "Use at least 16 random characters: openssl rand -base64 32"
     return [Error("METRICS_TOKEN is short enough to be guessed.", hint=hint, id="portal.E010")]

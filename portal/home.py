@@ -29,6 +29,16 @@ def random_key(size: int = 32) -> str:
     return urlsafe_b64encode(secrets.token_bytes(size)).decode()
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the keys in a key's text, a line each, the first one first.
+
+    A text of several lines counts as one more key, as a whole: earlier releases knew no other.
+    """
+    text = text.strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines if len(lines) < 2 else [*lines, text]
+
+
 def read_key(path: Path) -> str:
     """Return the content of a key file, or an empty string if there is none that can be read."""
     try:

@@ -4,19 +4,19 @@ Whatever a run writes lies below PORTAL_HOME. A value named in NAME_FILE is read
 """
 
 import os
+from logging import getLevelNamesMapping
 from pathlib import Path
 from typing import Any
 
-import environ
 from csp.constants import NONE, SELF
 
 from portal.database import try_again
-from portal.home import folder, private_file, read_key
+from portal.environment import Environment, env
+from portal.home import folder, lines_of, private_file, read_key
 from portal.logs import JSON
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.FileAwareEnv()
-environ.Env.read_env(BASE_DIR / ".env")
+Environment.read_env(BASE_DIR / ".env")
 
 PORTAL_HOME = folder(Path(env.str("PORTAL_HOME", default=str(BASE_DIR / "var"))).resolve())
 KEYS = PORTAL_HOME / "keys"
@@ -28,12 +28,14 @@ def key(name: str) -> str:
     It comes from the environment, from the file that NAME_FILE names, or from PORTAL_HOME/keys. A file ends
     with a line break, which is no part of the key.
     """
+    env.note(name)
     file = os.environ.get(f"{name}_FILE", "")
     given = "" if file else os.environ.get(name, "").strip()
     return given or read_key(Path(file) if file else KEYS / name.lower())
 
 
-SECRET_KEY = key("SECRET_KEY")
+# A key's file may hold several keys, a line each, while one takes the place of another: see docs/keys.md.
+SECRET_KEY, *SECRET_KEY_FALLBACKS = lines_of(key("SECRET_KEY")) or [""]
 KEYRING = key("KEYRING")
 FINGERPRINT_KEY = key("FINGERPRINT_KEY")
 AUDIT_KEY = key("AUDIT_KEY")
@@ -49,7 +51,7 @@ ALLOWED_HOSTS = ALLOWED_HOSTS or ([] if HTTPS else ["127.0.0.1", "localhost", "[
 DEBUG = False
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 TRUSTED_PROXY_HOPS = env.int("TRUSTED_PROXY_HOPS", default=0)
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="").strip()
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -185,6 +187,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # The database is the truth
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{PORTAL_HOME / 'portal.sqlite3'}")}
+DATABASE_POOL = env.int("DATABASE_POOL", default=8)
 DATABASES["default"]["ATOMIC_REQUESTS"] = False
 DATABASES["default"]["TEST"] = {"NAME": env.str("TEST_DATABASE_NAME", default="") or None}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -270,7 +273,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         # The threads of a process share so many connections.
         "pool": {
             "min_size": 1,
-            "max_size": env.int("DATABASE_POOL", default=8),
+            "max_size": DATABASE_POOL,
             "timeout": 20,
             "reconnect_timeout": 1,
             "reconnect_failed": try_again,
@@ -294,6 +297,7 @@ IMS_TEST_SCOPES = env.list("IMS_TEST_SCOPES", default=["openid", "AdobeID"])
 
 # Logs: one line per event on stderr
 LOG_FORMAT = env.str("LOG_FORMAT", default="text")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -312,12 +316,13 @@ LOGGING: dict[str, Any] = {
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "formatter": LOG_FORMAT,
+            # portal.checks refuses other formats
+            "formatter": LOG_FORMAT if LOG_FORMAT in ("text", "json") else "text",
             "filters": ["context", "repeated", "no_secrets"],
         },
         "refusals": {"class": "portal.logs.Refusals"},
     },
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL if LOG_LEVEL in getLevelNamesMapping() else "INFO"},
     "loggers": {
         "django.request": {"level": "ERROR"},  # the access log has every refused request
         "django.security": {"handlers": ["refusals"], "propagate": False},  # and why it was refused

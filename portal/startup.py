@@ -1,5 +1,6 @@
 """What web server, worker and scheduler do before they serve: run every check, and stop on an error."""
 
+import logging
 import sys
 from collections.abc import Collection
 
@@ -8,6 +9,7 @@ from django.core import checks
 from portal.audit import kept_head
 from portal.keys.gate import gate
 
+logger = logging.getLogger(__name__)
 REFUSED = 3
 """Exit status. Gunicorn takes it for a worker that cannot boot, and ends; after another it tries for ever."""
 
@@ -34,6 +36,9 @@ def _database_problems() -> list[str]:
 
 
 def _refuse_if(messages: list[checks.CheckMessage]) -> None:
+    for message in messages:
+        if message.id == "portal.W024":  # a setting that nobody reads: the one that was meant has its default
+            logger.warning("%s %s", message.msg, message.hint)
     errors = [message for message in messages if message.is_serious()]
     if errors:
         sys.stderr.write("The portal does not start:\n" + "\n".join(map(str, errors)) + "\n")

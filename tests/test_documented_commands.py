@@ -1,4 +1,4 @@
-"""Every command that README and docs name exists, with the options that they give it."""
+"""Every command that README, docs, units and hints name exists, with the options that they give it."""
 
 import re
 import subprocess
@@ -13,13 +13,14 @@ from tests.services.portal import ROOT
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").rglob("*.md"))
 TEXT = "\n".join(page.read_text() for page in PAGES)
+UNITS = sorted((ROOT / "deploy" / "by-hand" / "systemd").iterdir())
 OURS = {
     file.stem
     for app in ("portal", "instances", "credentials")
     for file in (ROOT / app).rglob("management/commands/*.py")
     if file.stem != "__init__"
 }
-DJANGOS = {"collectstatic", "migrate"}
+DJANGOS = {"check", "collectstatic", "migrate"}
 PROGRAMS = {
     "chaos": ("-m", "tests.chaos"),
     "keys": ("-m", "tests.keys"),
@@ -31,7 +32,9 @@ PROGRAMS = {
 def code() -> Iterator[str]:
     """Whatever the pages print as code: between backquotes, or indented."""
     yield from re.findall(r"`([^`\n]+)`", TEXT)
-    yield from re.findall(r"^ {4}(\S.*)$", TEXT, re.MULTILINE)
+    yield from re.findall(r"^ {4,}(\S.*)$", TEXT, re.MULTILINE)
+    for unit in UNITS:
+        yield from re.findall(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)
 
 
 def options(line: str) -> set[str]:
@@ -66,9 +69,52 @@ def test_every_management_command_is_there_with_its_options() -> None:
     assert asked.keys() <= OURS | DJANGOS
     assert len(asked) > 10
     for command, given in asked.items():
-        if command in OURS:
+        if given:
             parser = load_command_class(get_commands()[command], command).create_parser("manage.py", command)
-            assert given <= options(parser.format_help())
+            assert given <= options(parser.format_help()), command
+
+
+def test_every_script_of_deploy_that_is_named_is_there_and_can_be_run() -> None:
+    named = {
+        found for line in code() for found in re.findall(r"deploy/[a-z]+(?:-[a-z]+)*(?:/[a-z.]+)?", line)
+    }
+    assert {"deploy/configure", "deploy/new-key", "deploy/new-password", "deploy/by-hand/manage"} <= named
+    for name in named:
+        assert (ROOT / name).exists(), name
+    for name in ("configure", "new-key", "new-password", "by-hand/manage"):
+        assert (ROOT / "deploy" / name).stat().st_mode & 0o100, name
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """To files that exist, and to headings that they have."""
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if target.startswith(("http:", "https:", "mailto:")):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            assert file.exists(), f"{page.name}: {target}"
+            if anchor:
+                headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+                assert anchor in {anchor_of(each) for each in headings}, f"{page.name}: {target}"
+
+
+def anchor_of(heading: str) -> str:
+    """Return the anchor that forges make of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_what_messages_advise_can_be_done() -> None:
+    """Commands in the texts of errors, checks and failures: whoever reads one types it."""
+    texts = "\n".join(
+        path.read_text()
+        for room in ("portal", "instances", "credentials")
+        for path in (ROOT / room).rglob("*.py")
+        if "/tests/" not in str(path)
+    )
+    named = set(re.findall(r"manage\.py ([a-z_]+)", texts)) - {"shell"}
+    assert named <= OURS | DJANGOS, named - OURS
+    assert {"keys", "migrate", "verify_audit"} <= named
 
 
 def test_every_command_of_make_is_there() -> None:

@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 from credentials import values
 from credentials.console_json import MAX_BYTES, ConsoleJSONError, ConsoleValues, read
 from credentials.entry import IDS, Judged, judge, judge_console, new_secret
-from credentials.keyring import fingerprint
+from credentials.keyring import fingerprints
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.forms import Line
 from credentials.rollouts.models import Rollout
@@ -243,9 +243,11 @@ class NewSecretForm(ConsoleFileForm):
             )
 
     def _known(self) -> str:
-        name = fingerprint(self.secret, self.account.client_id)
+        names = fingerprints(self.secret, self.account.client_id)
         known = (
-            self.account.secrets.filter(fingerprint=name).exclude(state=ClientSecret.State.CURRENT).first()
+            self.account.secrets.filter(fingerprint__in=names)
+            .exclude(state=ClientSecret.State.CURRENT)
+            .first()
         )
         return (
             _(

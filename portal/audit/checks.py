@@ -1,12 +1,13 @@
 """System check of the audit key: another one would seal new events, and make all older ones look changed."""
 
-import hmac
 from collections.abc import Sequence
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 
+from portal.audit import audit_keys
+from portal.audit.key_replacement import replace_audit_key
 from portal.audit.models import AuditEvent, AuditHead
 from portal.keys import registry
 from portal.keys.known import has_table
@@ -22,16 +23,23 @@ def evidence() -> list[str]:
     if not has_table(AuditHead):
         return []
     head = AuditHead.objects.filter(pk=1).first()
-    if head and hmac.compare_digest(head.seal, head.expected_seal()):
+    if head and head.sealed_with:
         return []
     events = [AuditEvent.objects.order_by(order).first() for order in ("seq", "-seq")]
     known = [event for event in events if event]
-    if any(hmac.compare_digest(event.hash, event.digest()) for event in known):
+    if any(event.is_sealed_with(key) for event in known for key in audit_keys.held()):
         return []
     return [FOREIGN] if head or known else []
 
 
-registry.register(registry.Key("audit_key", held=registry.held_text("audit_key"), evidence=evidence))
+registry.register(
+    registry.Key(
+        audit_keys.NAME,
+        held=registry.held_text(audit_keys.NAME),
+        evidence=evidence,
+        takes_over=replace_audit_key,
+    )
+)
 
 
 @register(Tags.database)

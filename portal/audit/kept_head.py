@@ -9,7 +9,6 @@ act that is itself recorded: a restore, a sealed break, or `accept_audit_head`.
 """
 
 import fcntl
-import hmac
 import json
 import logging
 import math
@@ -28,7 +27,9 @@ from django.db import DatabaseError, connection, transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
-from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record, recorded, seal
+from portal.audit import audit_keys
+from portal.audit.audit_keys import seal
+from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record, recorded
 from portal.home import folder
 
 logger = logging.getLogger(__name__)
@@ -80,8 +81,16 @@ class KeptHead:
     head: Head
     at: datetime
 
-    def expected_seal(self) -> str:
-        return seal(f"kept head|{self.head}|{self.at.isoformat()}")
+    def expected_seal(self, key: str = "") -> str:
+        return seal(self._text, key)
+
+    def is_sealed(self, found: str) -> bool:
+        """Whether a key of this process sealed it; a former one may have."""
+        return bool(audit_keys.sealed_with(self._text, found))
+
+    @property
+    def _text(self) -> str:
+        return f"kept head|{self.head}|{self.at.isoformat()}"
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ def read() -> KeptHead | None:
     try:
         found = json.loads(text)
         kept = KeptHead(Head.parse(found["head"]), datetime.fromisoformat(found["at"]))
-        fits = hmac.compare_digest(str(found["seal"]).encode(), kept.expected_seal().encode())
+        fits = kept.is_sealed(str(found["seal"]))
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableHead("it holds something else") from error
     if not fits:
@@ -220,7 +229,7 @@ def given_up(comparison: Comparison) -> dict[str, object]:
 def _newest() -> Head | None:
     """Return the head of the database, if it is what the portal itself wrote there."""
     row = AuditHead.objects.filter(pk=1).first()
-    if not row or not row.seq or not hmac.compare_digest(row.seal, row.expected_seal()):
+    if not row or not row.seq or not row.sealed_with:
         return None
     head = Head(row.seq, row.hash)
     return head if head.is_in_chain else None
@@ -265,7 +274,9 @@ def _locked(*, wait: bool = False) -> Iterator[bool]:
 def _write(head: Head) -> None:
     """Replace the file in one step: a crash leaves the former one."""
     kept = KeptHead(head, timezone.now())
-    text = json.dumps({"head": str(head), "at": kept.at.isoformat(), "seal": kept.expected_seal()})
+    row = AuditHead.objects.filter(pk=1).first()  # other processes may not have a key yet that is not in use
+    key = row.sealed_with if row else ""
+    text = json.dumps({"head": str(head), "at": kept.at.isoformat(), "seal": kept.expected_seal(key)})
     draft = path().with_name(f".{path().name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, models, transaction
 from django.db.models import F, Value
@@ -17,10 +16,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.audit import append_only
+from portal.audit import append_only, audit_keys
+from portal.audit.audit_keys import Epochs
 from portal.plaintext import cut_out
 
 FIRST = "0" * 64
+seal = audit_keys.seal
 RECORDED_AT_ONCE = 500  # events in one statement
 Details = dict[str, object]
 recorded = Signal()
@@ -88,15 +89,19 @@ class AuditEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.seq} {self.action}"
 
-    def digest(self) -> str:
-        """Return the keyed hash over this event and the hash of the one before."""
-        return seal(_canonical(self._content()))
+    def digest(self, key: str = "") -> str:
+        """Return the hash over this event and the hash before it, under `key` or else the newest one."""
+        return seal(_canonical(self._content()), key)
 
     @property
     def is_as_recorded(self) -> bool:
         """Whether nothing in this event was changed since the portal recorded it."""
+        return self.is_sealed_with(epochs().at(self.seq).key)
+
+    def is_sealed_with(self, key: str) -> bool:
+        """Whether the event is as it was when this key sealed it."""
         try:
-            return hmac.compare_digest(self.hash.encode(), self.digest().encode())
+            return bool(key) and hmac.compare_digest(self.hash.encode(), self.digest(key).encode())
         except (AttributeError, TypeError, ValueError):  # such as text that is no time, which SQLite stores
             return False
 
@@ -135,13 +140,27 @@ class AuditHead(models.Model):
     def __str__(self) -> str:
         return f"{self.seq}:{self.hash}"
 
-    def expected_seal(self) -> str:
-        return seal(f"head|{self.seq}|{self.hash}")
+    def expected_seal(self, key: str = "") -> str:
+        return seal(self._text, key)
+
+    @property
+    def sealed_with(self) -> str:
+        """The key of this process that sealed it, or an empty string if none of them did."""
+        return audit_keys.sealed_with(self._text, self.seal)
+
+    @property
+    def key_in_use(self) -> str:
+        """The key to seal new events with."""
+        return audit_keys.in_use(self._text, self.seal)
+
+    @property
+    def _text(self) -> str:
+        return f"head|{self.seq}|{self.hash}"
 
 
-def seal(text: str) -> str:
-    """Return HMAC-SHA256 of `text` under the audit key, in hex."""
-    return hmac.digest(settings.AUDIT_KEY.encode(), text.encode(), "sha256").hex()
+def epochs() -> Epochs:
+    """Return which audit key sealed which events."""
+    return Epochs(AuditEvent.objects.filter(action=audit_keys.REPLACED).order_by("seq"))
 
 
 @dataclass(frozen=True)
@@ -164,14 +183,18 @@ def record(
     return record_all([Entry(action, target, details or {})], actor=actor)[0]
 
 
-def record_all(entries: Iterable[Entry], *, actor: Actor) -> list[AuditEvent]:
-    """Append several events of one actor as `record` does, but with few statements for all of them."""
+def record_all(entries: Iterable[Entry], *, actor: Actor, key: str = "") -> list[AuditEvent]:
+    """Append several events of one actor as `record` does, but with few statements for all of them.
+
+    Only the replacement of the audit key gives a `key`: from these events on it is the one in use.
+    """
     if not connection.in_atomic_block:
         raise RuntimeError("an audit event is recorded in the transaction of the change it describes")
     head = AuditHead.objects.select_for_update().get(pk=1)
-    events = [_chained(entry, actor, head) for entry in entries]
+    key = key or head.key_in_use
+    events = [_chained(entry, actor, head, key) for entry in entries]
     AuditEvent.objects.bulk_create(events, batch_size=RECORDED_AT_ONCE)
-    head.seal = head.expected_seal()
+    head.seal = head.expected_seal(key)
     head.save(update_fields=["seq", "hash", "seal"])
     transaction.on_commit(_tell)
     return events
@@ -181,7 +204,7 @@ def _tell() -> None:
     recorded.send_robust(AuditEvent)
 
 
-def _chained(entry: Entry, actor: Actor, head: AuditHead) -> AuditEvent:
+def _chained(entry: Entry, actor: Actor, head: AuditHead, key: str) -> AuditEvent:
     """Return the event that comes after `head`, and move `head` on to it."""
     event = AuditEvent(
         seq=head.seq + 1,
@@ -198,7 +221,7 @@ def _chained(entry: Entry, actor: Actor, head: AuditHead) -> AuditEvent:
         event.target_type = str(entry.target._meta.model_name)  # noqa: SLF001  # Django's documented API
         event.target_id = str(entry.target.pk)
         event.target_name = cut_out(str(entry.target))[:250]
-    event.hash = event.digest()
+    event.hash = event.digest(key)
     head.seq, head.hash = event.seq, event.hash
     return event
 

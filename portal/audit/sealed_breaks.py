@@ -6,7 +6,8 @@ it is, so that any later change in it is a new finding.
 
 from collections.abc import Iterable, Iterator
 
-from portal.audit.models import AuditEvent, SealedBreak, seal
+from portal.audit.audit_keys import seal
+from portal.audit.models import AuditEvent, SealedBreak, epochs
 
 ACTION = "history.break_sealed"
 BATCH = 2000  # events
@@ -14,8 +15,9 @@ BATCH = 2000  # events
 
 def sealed_breaks() -> list[SealedBreak]:
     """Return every sealed break, oldest first. The audit key vouches for each: a forged one is left out."""
-    events = AuditEvent.objects.filter(action=ACTION).order_by("seq")
-    return [_read(event) for event in events if event.is_as_recorded]
+    events = list(AuditEvent.objects.filter(action=ACTION).order_by("seq"))
+    keys = epochs() if events else None
+    return [_read(event) for event in events if keys and event.is_sealed_with(keys.at(event.seq).key)]
 
 
 def in_force(breaks: Iterable[SealedBreak]) -> list[SealedBreak]:
@@ -30,21 +32,21 @@ def in_force(breaks: Iterable[SealedBreak]) -> list[SealedBreak]:
     return sorted(chosen, key=lambda one: one.first)
 
 
-def beginning(first: int, last: int) -> str:
-    """Return the digest of a part of the chain before its first row was added."""
-    return seal(f"sealed break|{first}|{last}")
+def beginning(first: int, last: int, key: str) -> str:
+    """Return the digest of a part of the chain, under an audit key, before its first row was added."""
+    return seal(f"sealed break|{first}|{last}", key)
 
 
-def added(digest: str, event: AuditEvent) -> str:
+def added(digest: str, event: AuditEvent, key: str) -> str:
     """Return the digest with one more row. Step by step, so that a verification can be interrupted."""
-    return seal(f"{digest}|{event.as_it_is()}")
+    return seal(f"{digest}|{event.as_it_is()}", key)
 
 
-def digest_of(first: int, last: int) -> str:
-    """Return the digest over a part of the chain as it is now."""
-    digest = beginning(first, last)
+def digest_of(first: int, last: int, key: str) -> str:
+    """Return the digest over a part of the chain as it is now, under the audit key in use."""
+    digest = beginning(first, last, key)
     for event in _rows(first, last):
-        digest = added(digest, event)
+        digest = added(digest, event, key)
     return digest
 
 

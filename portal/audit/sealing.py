@@ -5,11 +5,13 @@ from collections.abc import Callable
 from django.db import transaction
 
 from portal.audit import kept_head
-from portal.audit.models import Actor, AuditEvent, AuditHead, Details, record
+from portal.audit.models import Actor, AuditEvent, AuditHead, Details, epochs, record
 from portal.audit.sealed_breaks import ACTION, digest_of
 from portal.audit.verification import Walk
 
 SHOWN_FINDINGS = 20
+NEVER = 2**63
+"""After every event."""
 
 
 class NothingToSeal(Exception):
@@ -46,16 +48,17 @@ def seal_break(*, reason: str, actor: Actor, looked_at: Walk) -> AuditEvent:
         kept = kept_head.compare()
         end = _last_number(walk, kept)
         first, last = span(walk, end)
+        key = _key_in_use()
         details: Details = {
             "reason": reason,
             "first": first,
             "last": last,
             "problems": walk.problems,
             "findings": [each.as_dict() for each in walk.findings[:SHOWN_FINDINGS]],
-            "digest": digest_of(first, last),
+            "digest": digest_of(first, last, key),
             **kept_head.given_up(kept),
         }
-        _make_head(end, walk.previous)
+        _make_head(end, walk.previous, key)
         event = record(ACTION, actor=actor, details=details)
     kept_head.keep()
     return event
@@ -71,14 +74,19 @@ def _last_number(walk: Walk, kept: kept_head.Comparison) -> int:
     """Return the highest number known to have been given to an event: none is used twice."""
     head = AuditHead.objects.filter(pk=1).first()
     known = [walk.seq]
-    if head and head.seal == head.expected_seal():
+    if head and head.sealed_with:
         known.append(head.seq)
     if kept.kept and not kept.given_up_by:
         known.append(kept.kept.head.seq)
     return max(known)
 
 
-def _make_head(seq: int, last_hash: str) -> None:
+def _key_in_use() -> str:
+    """Return the audit key of the newest epoch: the head, which tells it otherwise, may be lost."""
+    return epochs().at(NEVER).key
+
+
+def _make_head(seq: int, last_hash: str, key: str) -> None:
     head = AuditHead(pk=1, seq=seq, hash=last_hash)
-    head.seal = head.expected_seal()
+    head.seal = head.expected_seal(key)
     head.save()

@@ -9,7 +9,8 @@ from typing import Any, Self
 from django.db import transaction
 
 from portal.audit import kept_head
-from portal.audit.models import FIRST, AuditEvent, AuditHead, Finding, SealedBreak, Verification
+from portal.audit.audit_keys import REPLACED
+from portal.audit.models import FIRST, AuditEvent, AuditHead, Finding, SealedBreak, Verification, epochs
 from portal.audit.sealed_breaks import added, beginning, in_force, sealed_breaks
 
 MOST_FINDINGS = 100
@@ -57,6 +58,7 @@ class Walk:
 
     def __post_init__(self) -> None:
         self._ahead = in_force(self.sealed)[self.passed :]
+        self._keys = epochs()
 
     @classmethod
     def begin(cls, expected_head: str = "", *, is_thorough: bool = False) -> Self:
@@ -86,11 +88,13 @@ class Walk:
         """Check the next events; False once there are none, or more findings than anybody reads."""
         events = list(AuditEvent.objects.filter(seq__gt=self.seq).order_by("seq")[:size])
         for event in events:
+            if event.action == REPLACED:  # maybe just now, since the walk began
+                self._keys = epochs()
             while self._ahead and event.seq > self._ahead[0].last:
                 self._pass(self._ahead[0])
             if self._ahead and event.seq >= self._ahead[0].first:
                 self._enter(self._ahead[0])
-                self.digest = added(self.digest, event)
+                self.digest = added(self.digest, event, self._keys.at(self._ahead[0].seq).key)
             elif event.seq > 0:
                 self._check(event)
             self._step(event)
@@ -102,6 +106,11 @@ class Walk:
             head = AuditHead.objects.select_for_update().filter(pk=1).first()
             while self.batch(size):
                 pass
+            for epoch, last in self._keys.unheld:
+                problem = (
+                    f"events up to {last} cannot be verified: AUDIT_KEY lacks the key {epoch.fingerprint}"
+                )
+                self.findings.append(Finding(max(epoch.first, 1), problem, last))
             if self._goes_on:
                 self._check_head(head)
             outside = self._outside()
@@ -139,7 +148,8 @@ class Walk:
     def _check(self, event: AuditEvent) -> None:
         if not self._is_missing_before(event.seq, last=event.seq) and event.prev_hash != self.previous:
             self._found(event.seq, "does not continue the event before it")
-        if not event.is_as_recorded:
+        key = self._keys.at(event.seq).key
+        if key and not event.is_sealed_with(key):  # `finish` tells of a key that is not here
             self._found(event.seq, "was changed after it was recorded")
 
     def _is_missing_before(self, seq: int, *, last: int) -> bool:
@@ -153,7 +163,7 @@ class Walk:
     def _enter(self, sealed: SealedBreak) -> None:
         if not self.digest:
             self._is_missing_before(sealed.first, last=sealed.last)
-            self.digest = beginning(sealed.first, sealed.last)
+            self.digest = beginning(sealed.first, sealed.last, self._keys.at(sealed.seq).key)
 
     def _pass(self, sealed: SealedBreak) -> None:
         """Compare a sealed break with what it was when it was sealed, once its last row is behind."""
@@ -169,7 +179,7 @@ class Walk:
         if head is None:
             self._found(self.seq, "the end of the chain was removed")
             return
-        if not hmac.compare_digest(head.seal, head.expected_seal()):
+        if not hmac.compare_digest(head.seal, head.expected_seal(self._keys.at(head.seq).key)):
             self._found(head.seq, "the end of the chain was changed by hand")
         if head.seq < self.seq:
             problem = f"{self.seq - head.seq} events stand after the end of the chain"

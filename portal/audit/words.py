@@ -29,6 +29,8 @@ GROUPS: dict[str, Promise] = {
     "access": _("Refused access"),
     "portal": _("The portal"),
     "key": _("The portal's keys"),
+    "audit_key": _("Audit key"),
+    "fingerprint_key": _("Fingerprint key"),
 }
 
 LABELS: dict[str, Promise] = {
@@ -40,6 +42,7 @@ LABELS: dict[str, Promise] = {
     "account.retired": _("Account retired"),
     "client_secret.entered": _("Client secret entered"),
     "client_secret.selected": _("Older client secret made current again"),
+    "client_secret.fingerprint_replaced": _("Fingerprint made with a new key"),
     "client_secret.checked": _("Client secret checked with Adobe"),
     "rollout.requested": _("Rollout started"),
     "rollout.cancelled": _("Rollout cancelled"),
@@ -93,6 +96,8 @@ LABELS: dict[str, Promise] = {
     "portal.restored": _("Database restored from a backup"),
     "portal.proofs_derived": _("Proofs of earlier pushes derived anew"),
     "key.accepted": _("Key of the portal replaced"),
+    "audit_key.replaced": _("Audit key replaced"),
+    "fingerprint_key.replaced": _("Fingerprint key replaced"),
 }
 
 

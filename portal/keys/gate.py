@@ -19,6 +19,7 @@ from django.db import DatabaseError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from portal.keys import holders
 from portal.keys import known as keys
 from portal.keys.making import make_missing
 from portal.keys.models import KnownKey
@@ -134,7 +135,8 @@ class Gate:
 
     def hold_against_copy(self) -> None:
         """Compare with a copy that was just loaded; `KeysRefused` if a key does not fit it."""
-        problems = keys.foreign(keys.known_keys(), accepted=self.accepted) + _evidence()
+        compared = {key.name for key in registered() if key.name not in self.accepted or not key.takes_over}
+        problems = keys.foreign(keys.known_keys(), accepted=self.accepted) + _evidence(compared)
         if problems:
             raise keys.KeysRefused(problems)
 
@@ -171,6 +173,7 @@ class Gate:
                 self.verify()
                 keys.record_keys(keys.unrecorded(keys.known_keys()))  # the SSH key of an older release
                 begun()
+                holders.begin()
                 is_compared.set()
             except (DatabaseError, keys.NotRecorded) as error:
                 if not is_told:

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from portal.home import random_key
+from portal.home import lines_of, random_key
 
 
 def _no_evidence() -> list[str]:
@@ -32,7 +32,12 @@ class Key:
     evidence: Callable[[], list[str]] = _no_evidence
     """Reads rows that the key made, and returns why it cannot be the key that made them. Never writes."""
     can_be_replaced: bool = False
-    """False where rows need this very key for ever: the chain of the history, or fingerprints."""
+    """Whether a lost one may be given up for another: not where rows were made with it."""
+    takes_over: Callable[..., str] | None = None
+    """Moves what the former key made to the newest one, in `keys accept`; takes `actor`, returns a sentence.
+
+    None where nothing depends on the key but what processes do with it.
+    """
     is_optional: bool = False
     """True if processes that never use it may go without it."""
     first_made_by: str = "migrate"
@@ -79,6 +84,8 @@ def configured(setting: str) -> str:
         text: str = getattr(settings, setting)
     except ImproperlyConfigured:
         return ""
+    if setting == "SECRET_KEY":  # Django has the others in a setting of their own
+        return "\n".join([text, *(each for each in settings.SECRET_KEY_FALLBACKS if "\n" not in each)])
     return text
 
 
@@ -90,11 +97,15 @@ def fingerprint(key: bytes, name: str) -> str:
     return hmac.new(key, f"portal key|{name}".encode(), hashlib.sha256).hexdigest()[:16]
 
 
+def keys_of(name: str) -> list[str]:
+    """Return the keys that a setting holds, one a line; the first one is the newest."""
+    return lines_of(configured(name.upper()))
+
+
 def held_text(name: str) -> Callable[[], list[str]]:
-    """Return the `held` of a key that is one setting's text."""
+    """Return the `held` of a key that is a line of one setting's text."""
 
     def held() -> list[str]:
-        text = configured(name.upper())
-        return [fingerprint(text.encode(), name)] if text else []
+        return [fingerprint(key.encode(), name) for key in keys_of(name)]
 
     return held

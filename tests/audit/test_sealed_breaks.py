@@ -16,6 +16,7 @@ from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, Verificatio
 from portal.audit.sealed_breaks import sealed_breaks
 from portal.audit.sealing import ChangedMeanwhile, examine, seal_break
 from portal.audit.verification import Walk, verify
+from portal.keys.models import KnownKey
 from tests.audit.tampering import change, open_trail, remove, set_back
 
 pytestmark = pytest.mark.django_db
@@ -160,7 +161,10 @@ def test_a_chain_that_was_continued_under_another_key_is_sealed(begin: int, sett
     if begin == 1:
         AuditHead.objects.update(seq=0, hash=FIRST)
     key, settings.AUDIT_KEY = settings.AUDIT_KEY, OTHER_KEY
+    own = KnownKey.objects.get(name="audit_key")
+    own.delete()  # otherwise nothing would be recorded under a key that is not this database's
     add(300)
+    own.save(force_insert=True)
     settings.AUDIT_KEY = key
     event = seal("Started with a wrong key")
     assert event.details["problems"] == 301

@@ -8,9 +8,11 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections, transaction
 from pytest_django.fixtures import Settings
 
+from credentials.checks import matching_keyring
 from credentials.key_rotation import rotate
+from credentials.models import ClientSecret
 from instances import portal_key
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import Actor, AuditEvent, record
 from portal.health.models import Worker
 from portal.home import random_key
 from portal.keys import known, registry
@@ -190,10 +192,25 @@ def test_a_key_ring_that_does_not_open_the_secrets_is_not_accepted(db: None, set
         call_command("keys", "accept", "keyring")
 
 
-@pytest.mark.parametrize("name", ["audit_key", "fingerprint_key"])
-def test_a_key_that_rows_need_for_ever_cannot_be_replaced(db: None, name: str) -> None:
+def test_an_audit_key_is_not_replaced_without_the_former_one(
+    db: None, settings: Settings, actor: Actor
+) -> None:
+    with transaction.atomic():
+        record("test.done", actor=actor)
+    another_key(settings, "audit_key")
+    with pytest.raises(CommandError, match="does not verify"):
+        call_command("keys", "accept", "audit_key")
     with pytest.raises(CommandError, match="invalid choice"):
-        call_command("keys", "accept", name)
+        call_command("restore", "FILE", "--accept", "audit_key")
+
+
+def test_a_lost_fingerprint_key_is_replaced_by_opening_the_secrets(db: None, settings: Settings) -> None:
+    secret = make_account()
+    another_key(settings, "fingerprint_key")
+    call_command("keys", "accept", "fingerprint_key")
+    assert known.problems() == []
+    assert matching_keyring(databases=["default"]) == []
+    assert not ClientSecret.objects.filter(fingerprint=secret.fingerprint).exists()
 
 
 def test_the_list_fails_while_a_key_does_not_fit(

@@ -165,9 +165,9 @@ def test_a_running_portal_says_what_it_lacks_and_never_hangs(
 ) -> None:
     postgres, redis = servers
     urls = {"DATABASE_URL": postgres.create_database("portal"), "BROKER_URL": redis.url()}
-    portal = Portal(
-        tmp_path, {**urls, "ALLOWED_HOSTS": "portal.example.com", "ALLOW_LOOPBACK_TARGETS": "False"}
-    )
+    production = {"ALLOWED_HOSTS": "portal.example.com", "ALLOW_LOOPBACK_TARGETS": "False"}
+    production |= {"TARGET_NETWORKS": "10.0.0.0/8", "TRUSTED_PROXY_HOPS": "1"}
+    portal = Portal(tmp_path, {**urls, **production})
     portal.prepare()
     with portal.web():
         ask(portal, "/healthz")  # gunicorn listens before its worker can answer

@@ -37,7 +37,7 @@ def _usual_umask() -> Iterator[None]:
     [
         ("ALLOWED_HOSTS", ["*"], "portal.E008"),
         ("ALLOWED_HOSTS", ["*.example.com"], "portal.E008"),
-        ("TRUSTED_PROXY_HOPS", -1, "portal.E009"),
+        ("TRUSTED_PROXY_HOPS", -1, "portal.E023"),
         ("METRICS_TOKEN", "short", "portal.E010"),
         ("IMS_BASE_URL", "http://ims.example.com", "portal.E007"),
         ("IMS_BASE_URL", "http://127.0.0.1.example.com", "portal.E007"),

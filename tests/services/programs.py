@@ -10,6 +10,7 @@ import pytest
 _DEBIAN_PACKAGES = {
     "busybox": "busybox",
     "chromium": "chromium",
+    "nginx": "nginx",
     "initdb": "postgresql",
     "postgres": "postgresql",
     "promtool": "prometheus",

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from credentials.key_rotation import Rotated, State, inspect, rotate
 from credentials.keyring import KeyringError
 from portal.audit.operator import operator
+from portal.checks import TAG
 from portal.no_secrets import Command as SafeCommand
 
 
@@ -22,7 +23,7 @@ class Command(SafeCommand):
     group = "Operation"
     summary = "Check the key ring against the stored secrets, or re-encrypt them under the newest key"
     # A missing key is what this command is for: it must not be stopped by the check that reports it.
-    requires_system_checks: list[str] = []
+    requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("what", choices=["check", "rotate"])

@@ -1,0 +1,78 @@
+"""Replaces the fingerprint key: each stored secret is opened once, and named anew.
+
+All versions of one client id change in one transaction, because they are compared with each other. A run
+that was interrupted is simply repeated: what has its new fingerprint is left alone. Meanwhile a secret is
+recognized by any of the keys. Older events and attempts keep the fingerprints of their time; an event for
+each version has both.
+"""
+
+from collections.abc import Iterator
+
+from django.db import transaction
+from django.views.decorators.debug import sensitive_variables
+
+from credentials.keyring import FINGERPRINT_KEY, UnreadableSecret, fingerprint
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.services import reveal
+from portal.audit.models import Actor, Entry, record, record_all
+from portal.keys import holders, known, registry
+
+
+def replace_fingerprint_key(*, actor: Actor) -> str:
+    """Go on with the newest fingerprint key that this process holds; return what was done.
+
+    `KeysRefused` while a running process does not hold it, or a secret cannot be opened; repeat it then.
+    """
+    key = registry.named(FINGERPRINT_KEY)
+    if not known.is_first(key):
+        holders.refuse_while_lacking(key)
+        with transaction.atomic():
+            former = known.known_keys()[key.name].fingerprint
+            details: dict[str, object] = {"key": key.name, "before": former, "after": key.held()[0]}
+            known.replace(key)
+            record("fingerprint_key.replaced", actor=actor, details=details)
+    moved, failed = 0, list[str]()
+    while entries := list(_pass(actor, failed)):  # again: one may have been entered meanwhile
+        moved += len(entries)
+        if failed:
+            break
+    if failed:
+        raise known.KeysRefused(
+            [f"{moved} secrets have a new fingerprint. These cannot be opened: {'; '.join(failed)}"]
+        )
+    return (
+        f"{moved} secrets have a new fingerprint. No process needs the former key any more: remove it from "
+        "the file."
+    )
+
+
+def _pass(actor: Actor, failed: list[str]) -> Iterator[Entry]:
+    """Give every secret that has another one its new fingerprint; yield what was recorded."""
+    for client_id in (
+        ClientSecret.objects.order_by("client_id").values_list("client_id", flat=True).distinct()
+    ):
+        try:
+            with transaction.atomic():
+                list(TechnicalAccount.objects.select_for_update().filter(secrets__client_id=client_id))
+                entries = [entry for entry in map(_rename, _versions(client_id)) if entry]
+                if entries:
+                    record_all(entries, actor=actor)
+        except UnreadableSecret as error:
+            failed.append(f"{client_id}: {error}")
+        else:
+            yield from entries
+
+
+def _versions(client_id: str) -> list[ClientSecret]:
+    return list(ClientSecret.objects.filter(client_id=client_id).select_related("account").order_by("pk"))
+
+
+@sensitive_variables()
+def _rename(secret: ClientSecret) -> Entry | None:
+    """Give one version its fingerprint under the newest key; None if it has it."""
+    before, after = secret.fingerprint, fingerprint(reveal(secret), secret.client_id)
+    if before == after:
+        return None
+    ClientSecret.objects.filter(pk=secret.pk).update(fingerprint=after)
+    details: dict[str, object] = {"version": secret.version, "former": before, "fingerprint": after}
+    return Entry("client_secret.fingerprint_replaced", secret.account, details)

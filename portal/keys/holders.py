@@ -1,0 +1,73 @@
+"""Which keys the running processes hold, by fingerprint: each that serves says so every few seconds.
+
+A key is replaced while the portal works: first every process gets the new key as well, then the portal
+moves to it. A process that was forgotten could not read what is encrypted under the new key, or would go
+on sealing the history with the former one. So the move asks here first.
+"""
+
+import logging
+import os
+import socket
+import threading
+from contextlib import suppress
+
+from django.conf import settings
+from django.db import DatabaseError, connections
+from django.db.models.functions import Now
+
+from portal.health.models import Worker
+from portal.keys import known
+from portal.keys.models import KeyHolder
+from portal.keys.registry import Key, registered
+
+logger = logging.getLogger(__name__)
+
+
+def begin() -> None:
+    """Say from now on, in a thread of its own, which keys this process holds."""
+    threading.Thread(target=_go_on, name="key-holder", daemon=True).start()
+
+
+def _go_on() -> None:
+    pause = threading.Event()
+    while True:
+        try:
+            say()
+        except DatabaseError as error:
+            logger.debug("The keys of this process were not noted (%s).", type(error).__name__)
+        finally:
+            with suppress(DatabaseError):
+                connections.close_all()
+        pause.wait(settings.RECONCILE_INTERVAL)
+
+
+def say() -> None:
+    """Note which keys this process holds."""
+    held = {key.name: key.held() for key in registered()}
+    KeyHolder.objects.update_or_create(name=my_name(), defaults={"keys": held, "seen": Now()})
+
+
+def my_name() -> str:
+    """Return this process's name, as its heartbeat has it if it is a worker."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def lacking(key: Key) -> list[str]:
+    """Return the names of the running processes that do not hold the newest key of this process."""
+    newest = key.held()[0]
+    holders = {each.name: each for each in KeyHolder.objects.at_work()}
+    silent = Worker.objects.at_work().exclude(name__in=holders)  # of an older release
+    without = [name for name, each in holders.items() if newest not in each.keys.get(key.name, [])]
+    return sorted([*without, *silent.values_list("name", flat=True)])
+
+
+def refuse_while_lacking(key: Key) -> None:
+    """Raise `KeysRefused` while a process runs that does not hold the newest key of this process."""
+    if names := lacking(key):
+        text = (
+            f"{key.setting}: the new key {key.held()[0]} is not held by {len(names)} running processes: "
+            f"{', '.join(names)}. Nothing was changed. Give it to all, restart them, and try again. (With "
+            "Compose: docker-compose up -d --force-recreate; `up -d` alone does not notice changed files.) A "
+            "process that has ended is forgotten within a minute."
+        )
+        raise known.KeysRefused([text])

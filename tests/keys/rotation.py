@@ -1,0 +1,275 @@
+"""Follows docs/keys.md, command by command, under a portal that works; a push follows each section.
+
+    python -m tests.keys.rotation
+
+Exit status: 0 if every command did what the page says. PostgreSQL, Redis, web server, two workers and
+scheduler are real.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psycopg import sql
+
+from portal.sandbox.demo import Facts, fleet
+from tests.figures import Goal, Report, say
+from tests.keys.portals import PASSWORD
+from tests.services.portal import ROOT, Portal
+from tests.services.postgres_server import PostgresServer, reason_against_postgres
+from tests.services.processes import Process
+from tests.services.programs import require
+from tests.services.redis_server import RedisServer
+
+PAGE = (ROOT / "docs" / "keys.md").read_text()
+ACCOUNT = "Triggers"
+SHIM = "#!/bin/sh\n{}\n"
+RESTART = re.compile(r"systemctl (restart|stop) 'campaign-portal-\*'")
+LEFT_OUT = ("FOLDER=", "manage.py create_admin")
+SECONDS = 120
+
+
+def sections() -> Iterator[tuple[str, list[str]]]:
+    """Each section of the page with its commands, in their order."""
+    for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]:
+        title, _, text = section.partition("\n")
+        lines = re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE)
+        commands = [line for line in lines if not line.startswith(LEFT_OUT)]
+        if commands:
+            yield title, commands
+
+
+@dataclass
+class Running:
+    """The portal's processes, restarted as systemd would."""
+
+    portal: Portal
+    processes: list[Process] = field(default_factory=list)
+
+    def start(self) -> None:
+        scheduler = [sys.executable, "manage.py", "scheduler"]
+        self.processes = [
+            self.portal.web(),
+            self.portal.worker("worker-1"),
+            self.portal.worker("worker-2"),
+            Process(scheduler, log=self.portal.home / "scheduler.log", env=self.portal.environment, cwd=ROOT),
+        ]
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.__exit__(None, None, None)
+        self.processes = []
+
+
+def portal_of(home: Path, postgres: PostgresServer, redis: RedisServer) -> Portal:
+    """Return a portal whose keys, passwords and addresses are files in one folder."""
+    keys = home / "keys"
+    keys.mkdir(mode=0o700)
+    name = postgres.create_database("portal_keys").rpartition("/")[2]
+    postgres.execute(sql.SQL("ALTER ROLE portal PASSWORD {}").format(sql.Literal(postgres.password)))
+    files = {
+        "database_url": f"postgres://portal:{postgres.password}@127.0.0.1:{postgres.port}/{name}",
+        "postgres_password": postgres.password,
+        "broker_url": redis.url(),
+        "redis_password": redis.password,
+        "metrics_token": "the first token of this portal",
+    }
+    for file, text in files.items():
+        (keys / file).touch(mode=0o600)
+        (keys / file).write_text(text)
+    portal = Portal(home, {})
+    del portal.environment["DATABASE_URL"]
+    for file in ("database_url", "broker_url", "metrics_token"):
+        portal.environment[f"{file.upper()}_FILE"] = str(keys / file)
+    return portal
+
+
+def shell_environment(portal: Portal, postgres: PostgresServer, redis: RedisServer) -> dict[str, str]:
+    """Return the environment of the page's commands: their programs reach these servers."""
+    tools = portal.home / "tools"
+    tools.mkdir()
+    shims = {
+        "manage.py": f'cd {ROOT} && exec {sys.executable} manage.py "$@"',
+        "redis-cli": f'exec {require("redis-cli")} -e -p {redis.port} "$@"',
+    }
+    for name, line in shims.items():
+        (tools / name).write_text(SHIM.format(line))
+        (tools / name).chmod(0o700)
+    reach = {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "PGUSER": "portal",
+        "PGDATABASE": "postgres",
+    }
+    return {
+        **portal.environment,
+        **reach,
+        "FOLDER": str(portal.home / "keys"),
+        "PATH": f"{tools}:{os.environ['PATH']}",
+    }
+
+
+@dataclass
+class Reader:
+    """Follows the page, and counts what did not go as it says."""
+
+    running: Running
+    environment: dict[str, str]
+    instance: str
+    failures: list[str] = field(default_factory=list)
+    commands: int = 0
+
+    def follow(self, title: str, commands: list[str]) -> None:
+        began, block = time.monotonic(), list[str]()
+        for command in commands:
+            if found := RESTART.fullmatch(command):
+                self._shell(title, block)
+                block = [each for each in block if each.startswith("export ")]
+                self.running.stop()
+                if found[1] == "restart":
+                    self.running.start()
+            else:
+                block.append(command)
+            self.commands += 1
+        self._shell(title, block)
+        if not self.running.processes:
+            self.running.start()
+        if title != "SSH key":  # the sandbox's containers know the first one alone
+            self._push(title)
+        say(f"{title}: {len(commands)} commands, {time.monotonic() - began:.0f} s")
+
+    def _shell(self, title: str, block: list[str]) -> None:
+        done = subprocess.run(
+            ["bash", "-e", "-o", "pipefail", "-c", "\n".join(block)],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        self.environment |= dict(re.findall(r"^(REDISCLI_AUTH)=(.*)$", self._exports(block), re.MULTILINE))
+        if done.returncode or re.search(r"\b(ERR|WRONGPASS|NOAUTH)\b", done.stdout):
+            self.failures.append(f"{title}: {block}\n{done.stdout}\n{done.stderr}")
+
+    def _exports(self, block: list[str]) -> str:
+        lines = [line for line in block if line.startswith("export ")]
+        if not lines or "REDISCLI_AUTH" in self.environment:
+            return ""
+        return f"REDISCLI_AUTH={(Path(self.environment['FOLDER']) / 'redis_password.former').read_text()}"
+
+    def _push(self, title: str) -> None:
+        done = subprocess.run(
+            ["manage.py", "rollout", ACCOUNT, "--instance", self.instance, "--wait", "90", "--json"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            self.failures.append(f"a push after {title}:\n{done.stdout}\n{done.stderr}")
+
+
+def fill(portal: Portal, facts: Facts) -> str:
+    """Make an admin, the inventory and an account; return an instance whose pushes succeed."""
+    password = portal.home / "password"
+    password.write_text(PASSWORD + "\n")
+    portal.manage("create_admin", "--name", "alice", "--password-file", str(password))
+    inventory = portal.home / "inventory.csv"
+    inventory.write_text(Path(facts["inventory_csv"]).read_text())
+    portal.manage("import_inventory", str(inventory))
+    portal.manage("add_account", ACCOUNT, "--from-json", facts["console_json"], "--no-check")
+    outcomes: dict[str, set[str]] = {}
+    for instance, _, state, _ in facts["expected"]:
+        outcomes.setdefault(instance, set()).add(state)
+    instance = next(name for name, states in outcomes.items() if states == {"succeeded"})
+    portal.manage("assign", ACCOUNT, instance)
+    return instance
+
+
+def main() -> int:
+    if reason := reason_against_postgres():
+        sys.stderr.write(f"This cannot run: {reason}\n")
+        return 2
+    report = Report("make rotation")
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portal-rotation-")))
+        home.chmod(0o700)
+        postgres = stack.enter_context(PostgresServer())
+        redis = stack.enter_context(RedisServer(program=require("redis-server")))
+        portal = portal_of(home, postgres, redis)
+        portal.prepare()
+        facts = stack.enter_context(fleet(home, portal.public_key))
+        portal.environment["IMS_BASE_URL"] = facts["ims_url"]
+        instance = fill(portal, facts)
+        environment = shell_environment(portal, postgres, redis)
+        environment["PGPASSWORD"] = postgres.password
+        approve_keys(environment)
+        running = Running(portal)
+        stack.callback(running.stop)
+        running.start()
+        reader = Reader(running, environment, instance)
+        _refuses_while_a_worker_lacks_it(reader, report)
+        for title, commands in sections():
+            reader.follow(title, commands)
+        intact = json.loads(portal.manage("verify_audit", "--json"))["intact"]
+        portal.manage("keys", "list")
+        for failure in reader.failures:
+            say(failure)
+        report.goal(Goal("sections followed", len(list(sections())), "at least", 8))
+        report.goal(Goal("commands followed", reader.commands, "at least", 30))
+        report.goal(Goal("commands and pushes that failed", len(reader.failures), "at most", 0))
+        report.goal(Goal("the history verifies at the end", int(intact), "at least", 1))
+    return report.finish()
+
+
+def approve_keys(environment: dict[str, str]) -> None:
+    """Approve every container's key as it shows itself: this is a sandbox."""
+    code = (
+        "from instances import host_keys, ssh\n"
+        "from instances.models import Container\n"
+        "from portal.audit.models import Actor\n"
+        "for each in Container.objects.all():\n"
+        "    try:\n        host_keys.scan_container(container=each, actor=Actor('make rotation'))\n"
+        "    except ssh.SSHError:\n        pass\n"
+    )
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "-c", code],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        timeout=SECONDS,
+    )
+
+
+def _refuses_while_a_worker_lacks_it(reader: Reader, report: Report) -> None:
+    """Do what the page warns of: move to a new key without the restart."""
+    keyring = Path(reader.environment["FOLDER"]) / "keyring"
+    former = keyring.read_text()
+    subprocess.run([ROOT / "deploy/new-key", "keyring", keyring.parent], check=True, capture_output=True)
+    done = subprocess.run(
+        ["manage.py", "keyring", "rotate"],
+        env=reader.environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    named = re.search(r"not held by (\d+) running processes", done.stderr)
+    report.goal(Goal("processes named that lack the key", int(named[1]) if named else 0, "at least", 4))
+    keyring.write_text(former)
+    shutil.copystat(keyring.with_name("audit_key"), keyring)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
