@@ -7,9 +7,7 @@ from django.core import checks
 
 from portal.audit import kept_head
 from portal.keys.gate import gate
-
-REFUSED = 3
-"""Exit status. Gunicorn takes it for a worker that cannot boot, and ends; after another it tries for ever."""
+from portal.webserver.processes import REFUSED
 
 
 def refuse_unsafe_start() -> None:

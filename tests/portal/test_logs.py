@@ -172,6 +172,6 @@ def test_web_server_and_worker_write_json_and_nothing_else(
     written = lines_of(serving, until=r"2J")
     asked = [(line["path"], line["status"]) for line in written if line["logger"] == "portal.access"]
     assert asked == [("/login/", 200), ("/***/", 404), ("/a\nb\x1b[2J/", 404)]
-    assert {"gunicorn.error", "portal.access"} == {line["logger"] for line in written}
+    assert {"portal.webserver", "portal.access"} == {line["logger"] for line in written}
     working = start_process(worker.command, name="worker", env=portal.environment, cwd=ROOT)
     assert {"celery.apps.worker"} <= {line["logger"] for line in lines_of(working, until=r"ready\.")}
