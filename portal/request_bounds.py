@@ -22,15 +22,19 @@ Application = Callable[[Environment, Any], Iterable[bytes]]  # Any: WSGI's start
 
 @dataclass(frozen=True)
 class Bounds:
-    """How large a form may be. `%41` takes eighty times its room while it is decoded, so `%` are counted."""
+    """How large a form may be. `%41` takes eighty times its room while it is decoded, so `%` are counted.
+
+    To people a form names the field that has a NUL, and keeps what else they typed; strangers are refused.
+    """
 
     bytes: int
     fields: int
     percents: int
+    may_have_nul: bool
 
 
-STRANGER = Bounds(64 * 1024, 50, 20_000)
-PERSON = Bounds(2_500_000, 12_000, 100_000)  # a rollout of 10,000 installations is one checkbox each
+STRANGER = Bounds(64 * 1024, 50, 20_000, may_have_nul=False)
+PERSON = Bounds(2_500_000, 12_000, 100_000, may_have_nul=True)  # a rollout of 10,000 is one checkbox each
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -118,9 +122,10 @@ class BoundedForms:
 def _urlencoded(request: HttpRequest, length: int, bounds: Bounds) -> Misfit | None:
     if length > bounds.bytes:
         return Misfit("form", 413)
-    if not is_encoded(request.body, fields=bounds.fields, percents=bounds.percents):
-        return Misfit("form")
-    return None
+    is_fit = is_encoded(
+        request.body, fields=bounds.fields, percents=bounds.percents, may_have_nul=bounds.may_have_nul
+    )
+    return None if is_fit else Misfit("form")
 
 
 def _multipart(request: HttpRequest, length: int, bounds: Bounds) -> Misfit | None:
@@ -131,7 +136,8 @@ def _multipart(request: HttpRequest, length: int, bounds: Bounds) -> Misfit | No
     if not is_large and request.body.count(boundary(request.META["CONTENT_TYPE"])) > bounds.fields:
         return Misfit("parts")
     try:
-        fields = [(name, *values) for name, values in request.POST.lists()]
+        fields = request.POST
     except (MultiPartParserError, BadRequest, SuspiciousOperation, ValueError, LookupError):
         return Misfit("multipart")
-    return Misfit("form") if any("\0" in text for each in fields for text in each) else None
+    has_nul = any("\0" in text for name, values in fields.lists() for text in (name, *values))
+    return Misfit("form") if has_nul and not bounds.may_have_nul else None

@@ -47,11 +47,11 @@ def misfit(environ: Environment) -> Misfit | None:
     return next((Misfit(what) for what, is_fit in checks.items() if not is_fit), None)
 
 
-def is_encoded(form: bytes, *, fields: int, percents: int | None = None) -> bool:
-    """Whether a query or an urlencoded form is UTF-8 without NUL, in so many fields and `%` at most."""
+def is_encoded(form: bytes, *, fields: int, percents: int | None = None, may_have_nul: bool = False) -> bool:
+    """Whether a query or an urlencoded form is UTF-8, in so many fields and `%` at most."""
     if form.count(b"&") >= fields or (percents is not None and form.count(b"%") > percents):
         return False
-    return not _BROKEN_PERCENT.search(form) and _is_text(unquote_to_bytes(form))
+    return not _BROKEN_PERCENT.search(form) and _is_text(unquote_to_bytes(form), may_have_nul=may_have_nul)
 
 
 def boundary(content_type: str) -> bytes:
@@ -90,8 +90,8 @@ def _bytes(text: str) -> bytes:
     return text.encode("latin-1", "replace")
 
 
-def _is_text(data: bytes) -> bool:
+def _is_text(data: bytes, *, may_have_nul: bool = False) -> bool:
     try:
-        return "\0" not in data.decode()
+        return "\0" not in data.decode() or may_have_nul
     except UnicodeDecodeError:
         return False

@@ -48,7 +48,7 @@ def read(connection: socket.socket) -> Answer:
 
 
 def parsed(data: bytes) -> Answer:
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, _, body = data.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").partition(b"\r\n\r\n")
     found = re.match(rb"HTTP/1\.[01] (\d{3})", head)
     return Answer(int(found[1]) if found else 0, head.decode("latin-1"), body)
 
