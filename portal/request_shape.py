@@ -20,6 +20,7 @@ _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 QUERY_FIELDS = 1000
 TYPE_LENGTH = 500
+HOST_LENGTH = 260
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def misfit(environ: Environment) -> Misfit | None:
     """Return what is wrong with method, headers, path or query of a request; None if nothing is."""
     checks = {
         "method": environ["REQUEST_METHOD"] in METHODS,
+        "host": len(environ.get("HTTP_HOST", "")) <= HOST_LENGTH,
         "content type": _is_type(environ.get("CONTENT_TYPE") or ""),
         "content encoding": environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() == "identity",
         "content length": _is_length(environ.get("CONTENT_LENGTH") or "0"),

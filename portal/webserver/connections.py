@@ -88,8 +88,8 @@ class Connection(HTTPChannel):
             self._seen, self.began = seen, now
         stalled = seen[1] == "answer" and time.time() - self.last_activity > limits.STALL_SECONDS
         if stalled or now - self.began > SECONDS[seen[1]]:
-            self.will_close = True
             self.server.closed["slow"] += 1
+            self.handle_close()  # not will_close, which waits until the client takes more
 
     def handle_close(self) -> None:
         if self.request is not None:
@@ -150,6 +150,7 @@ class Server(TcpWSGIServer):
         while not self._is_over():
             wasyncore.poll2(1.0, self._map)
         self.task_dispatcher.shutdown(timeout=1)
+        wasyncore.close_all(self._map, ignore_all=True)
 
     def stop(self, *_: object) -> None:
         """Take no more connections, and let `run` come back soon. A signal handler may call it."""
@@ -166,8 +167,9 @@ class Server(TcpWSGIServer):
         now = time.monotonic()
         busy = [each for each in self.active_channels.values() if each.phase in ("work", "answer")]
         for each in list(self.active_channels.values()):
-            each.look(now)
-            if each.will_close or each not in busy:
+            if each in busy:
+                each.look(now)
+            else:
                 each.handle_close()
         return not busy or now > self._stop_by
 
