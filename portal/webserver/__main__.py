@@ -31,7 +31,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m portal.webserver", description="Serve the portal's pages.")
+    parser = argparse.ArgumentParser(
+        prog="python -m portal.webserver", description="Serve the portal's pages."
+    )
     parser.add_argument("--bind", type=_address, default="127.0.0.1:8000", metavar="ADDRESS:PORT")
     parser.add_argument(
         "--processes",

@@ -45,7 +45,8 @@ class Refusal(WSGITask):
             logger.exception("refusing a request failed")
             if not self.wrote_header:
                 self.complete, self.status = True, f"{HTTPStatus.INTERNAL_SERVER_ERROR} Internal Server Error"
-                self.response_headers, self.content_length = [], 0
+                self.response_headers.clear()
+                self.content_length = 0
                 self.write(b"")
 
 
@@ -55,6 +56,7 @@ class Connection(HTTPChannel):
     task_class = WSGITask
     error_task_class = Refusal
     began = 0.0  # when its phase began, as far as the maintenance has seen
+    request: Any  # Waitress's own, without types
     _seen: tuple[object, str] = (None, "")
     _is_receiving = False
 
@@ -111,6 +113,7 @@ class Server(TcpWSGIServer):
     """Serves one application on a socket that listens already, until `stop`."""
 
     channel_class = Connection
+    accepting: bool
 
     def __init__(self, application: Application, listener: socket) -> None:
         adjustments = Adjustments(
@@ -179,7 +182,7 @@ class Server(TcpWSGIServer):
         super().handle_accept()
 
     def _make_room(self) -> None:
-        """Close a tenth of the connections: of those that wait for their client, the longest in their phase."""
+        """Close a tenth of the connections: of those that wait for a client, the longest in their phase."""
         waiting = [each for each in self.active_channels.values() if not each.requests]
         for each in sorted(waiting, key=lambda each: each.began)[: limits.CONNECTIONS // 10]:
             each.handle_close()

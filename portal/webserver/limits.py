@@ -28,7 +28,7 @@ IMPORT_PLACES = 1
 """Bodies beyond PERSON_BYTES that are held in memory at once."""
 
 DISCARDED_BYTES = 32 * 1024 * 1024
-"""A body that is too large is read and dropped up to here: only a client that has sent it reads our answer."""
+"""A body that is too large is read and dropped up to here: a client reads our answer once it has sent it."""
 
 HEAD_SECONDS = 15.0
 """From a request's first byte to the end of its headers."""

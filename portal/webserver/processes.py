@@ -42,6 +42,9 @@ class Processes:
         for _ in range(self._number):
             self._start()
         while self._running:
+            if self._is_stopping:
+                self._wait_for_all()
+                break
             pid, status = os.wait()
             if pid not in self._running:
                 continue
@@ -51,16 +54,18 @@ class Processes:
                 self._on_signal(signal.SIGTERM, None)
                 self._wait_for_all()
                 return REFUSED
-            if self._is_stopping:
-                self._wait_for_all()
-                break
-            if code:
-                logger.error("a web process ended, and another one is started", extra={"status": code})
-                time.sleep(RESTART_PAUSE)
             if not self._is_stopping:
-                self._start()
+                self._replace(code)
         logger.info("web server stopped")
         return 0
+
+    def _replace(self, code: int) -> None:
+        """Start a process for one that ended with this status: 0 if it made way."""
+        if code:
+            logger.error("a web process ended, and another one is started", extra={"status": code})
+            time.sleep(RESTART_PAUSE)
+        if not self._is_stopping:
+            self._start()
 
     def _start(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a signal in between would be the wrong process's
@@ -94,8 +99,8 @@ def _serve(listener: socket.socket) -> NoReturn:
     """Be a serving process. Until it serves, a signal ends it at once, also while it waits for a database."""
     status = 1
     try:
-        from portal.webserver.connections import Server  # noqa: PLC0415  # the first process needs none of it
-        from portal.wsgi import application  # noqa: PLC0415  # its import checks keys and settings
+        from portal.webserver.connections import Server  # the first process needs none of it
+        from portal.wsgi import application  # its import checks keys and settings
 
         server = Server(application, listener)
         for each in SIGNALS:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from io import BytesIO
 from types import SimpleNamespace
+from typing import Any
 
 from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
@@ -83,6 +84,12 @@ class Discarded:
 class Request(HTTPRequestParser):
     """One request. `close` gives its place back; whatever becomes of a request, it is called."""
 
+    adj: Any  # Waitress's own, without types
+    body_rcv: Any
+    headers: dict[str, str]
+    content_length: int
+    expect_continue: bool
+    chunked: bool
     # Waitress knows these once it has parsed the first line; an answer to a broken one needs them too.
     command, path, query, request_uri, url_scheme = "GET", "/", "", "/", "http"
 
@@ -163,7 +170,7 @@ class Dropped(Request):
         self._before = before
 
     def received(self, data: bytes) -> int:
-        """Take all; unless it is an old browser's line break, the connection ends after the request before."""
+        """Take all. But for an old browser's line break, the connection ends after the request before."""
         self.completed = True
         if data.strip(b"\r\n"):
             self._before.headers["CONNECTION"] = "close"

@@ -1,7 +1,7 @@
 """Fills a portal for the fuzz, and counts what it kept; run with the portal's settings.
 
-    python -m tests.fuzz.ground fill      prints people, URLs and field names as JSON
-    python -m tests.fuzz.ground count     prints the number of history events
+python -m tests.fuzz.ground fill      prints people, URLs and field names as JSON
+python -m tests.fuzz.ground count     prints the number of history events
 """
 
 import json
@@ -18,10 +18,13 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.db import DatabaseError, transaction  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.urls import reverse  # noqa: E402
 
+from portal import tickets  # noqa: E402
 from portal.audit.models import AuditEvent  # noqa: E402
+from portal.tickets import Ticket  # noqa: E402
 from tests.test_roles import INITIALS, PAGES  # noqa: E402
 
 FIRST_PERSON = 900_001  # numbers that no request of the fuzz hits: it removes and locks whom it can
@@ -38,7 +41,14 @@ def fill() -> dict[str, object]:
         people[role] = [_session(person) for _ in range(SESSIONS)]
     admin = User.objects.get(username="admin")
     urls = sorted({url for name in PAGES for url in _urls(name, admin)})
-    return {"people": people, "urls": urls, "fields": sorted(_fields(admin, urls))}
+    cookies = [_cookie(ticket) for ticket in Ticket]
+    return {"people": people, "urls": urls, "fields": sorted(_fields(admin, urls)), "tickets": cookies}
+
+
+def _cookie(ticket: Ticket) -> str:
+    response = HttpResponse()
+    tickets.give(response, ticket)
+    return response.cookies.output(attrs=[], header="").strip()
 
 
 def _session(person: User) -> str:
@@ -66,11 +76,7 @@ def _urls(name: str, admin: User) -> list[str]:
 def _fields(admin: User, urls: list[str]) -> set[str]:
     client = Client(raise_request_exception=False, headers={"host": "localhost"})
     client.force_login(admin)
-    return {
-        name.decode()
-        for url in urls
-        for name in FIELD.findall(b"".join(client.get(url)))  # type: ignore[arg-type]  # also streams
-    }
+    return {name.decode() for url in urls for name in FIELD.findall(b"".join(client.get(url)))}
 
 
 if __name__ == "__main__":

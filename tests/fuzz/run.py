@@ -1,4 +1,4 @@
-"""Sends hostile requests to a running portal while a person goes on working, and holds it against the goals."""
+"""Sends hostile requests to a running portal while a person goes on working, and holds both to the goals."""
 
 import contextlib
 import json
@@ -15,13 +15,12 @@ from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.figures import Goal, Report, percentile
+from tests.figures import Cell, Goal, Report, percentile
 from tests.fuzz.hostile import STRANGER, Hostile, Site, hostile
 from tests.services.portal import ROOT, Portal
 from tests.services.processes import Process
 from tests.services.usage import peak_memory
-from tests.services.waiting import wait_until
-from tests.services.wire import ask, connect, parsed, read, request
+from tests.services.wire import Answer, ask, connect, read, request
 
 SENDERS = 6
 HELD = 40
@@ -29,7 +28,11 @@ PROBER_SECONDS = 30.0
 PROBED = ("/", "/accounts/", "/rollouts/", "/history/", "/containers/", "/login/")
 MEGABYTES = 300
 LOG_BYTES = 1500  # per request of a stranger: two lines
-ENVIRONMENT = {"BROKER_URL": "filesystem://localhost", "IMS_BASE_URL": "http://127.0.0.1:9", "LOG_FORMAT": "json"}
+ENVIRONMENT = {
+    "BROKER_URL": "filesystem://localhost",
+    "IMS_BASE_URL": "http://127.0.0.1:9",
+    "LOG_FORMAT": "json",
+}
 
 
 @dataclass
@@ -74,7 +77,9 @@ class Prober:
         began = time.perf_counter()
         cookie = {} if path == "/login/" else {"Cookie": f"sid={self._session}"}
         try:
-            is_served = ask(self._portal.port, request(f"GET {path}", cookie), seconds=PROBER_SECONDS).status == 200
+            is_served = (
+                ask(self._portal.port, request(f"GET {path}", cookie), seconds=PROBER_SECONDS).status == 200
+            )
         except OSError:
             is_served = False
         self.seconds.append(time.perf_counter() - began)
@@ -103,7 +108,9 @@ class Prober:
 def ground(portal: Portal, what: str) -> dict[str, object]:
     """Run `tests.fuzz.ground` with the portal's settings."""
     command = [sys.executable, "-m", "tests.fuzz.ground", what]
-    done = subprocess.run(command, cwd=ROOT, env=portal.environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=portal.environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return answer
@@ -134,7 +141,10 @@ def fuzz(portal: Portal, site: Site, report: Report, *, requests: int, seed: int
             for number in range(requests):
                 numbers.put(number)
             with ThreadPoolExecutor(SENDERS) as pool:
-                for each in [pool.submit(_send, portal, site, sessions, findings, numbers, seed, held) for _ in range(SENDERS)]:
+                for each in [
+                    pool.submit(_send, portal, site, sessions, findings, numbers, seed, held)
+                    for _ in range(SENDERS)
+                ]:
                     each.result()
         took, logged = time.monotonic() - began, web.log.stat().st_size - log
         peak = max(peak_memory(pid) for pid in serving(web))
@@ -145,7 +155,9 @@ def fuzz(portal: Portal, site: Site, report: Report, *, requests: int, seed: int
     report.goal(Goal("web processes that ended or were replaced", restarts, "at most", 0))
     report.goal(Goal("requests of a person that failed or took 30 s", busy.missed, "at most", 0))
     report.goal(Goal("hostile requests without an end in 60 s", findings.too_late, "at most", 0))
-    report.goal(Goal("log per request", logged / (requests + len(busy.seconds)), "at most", LOG_BYTES, "bytes"))
+    report.goal(
+        Goal("log per request", logged / (requests + len(busy.seconds)), "at most", LOG_BYTES, "bytes")
+    )
     kept = int(str(ground(portal, "count")["events"])) - events
     report.goal(Goal("history events per request", kept / requests, "at most", 1.0))
     return findings
@@ -154,7 +166,9 @@ def fuzz(portal: Portal, site: Site, report: Report, *, requests: int, seed: int
 @contextlib.contextmanager
 def _held(portal: Portal) -> Iterator[list[socket.socket]]:
     """Hold half-sent requests open from the first to the last."""
-    whole = request("POST /login/", {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "60000"})
+    whole = request(
+        "POST /login/", {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "60000"}
+    )
     held = [connect(portal.port) for _ in range(HELD)]
     for number, each in enumerate(held):
         each.sendall(whole[: len(whole) if number % 2 else 20])
@@ -166,7 +180,13 @@ def _held(portal: Portal) -> Iterator[list[socket.socket]]:
 
 
 def _send(
-    portal: Portal, site: Site, sessions: Sessions, findings: Findings, numbers: "SimpleQueue[int]", seed: int, held: list[socket.socket]
+    portal: Portal,
+    site: Site,
+    sessions: Sessions,
+    findings: Findings,
+    numbers: "SimpleQueue[int]",
+    seed: int,
+    held: list[socket.socket],
 ) -> None:
     while not numbers.empty():
         number = numbers.get()
@@ -191,7 +211,7 @@ def _send(
             sessions.renew(sent.role, known[sent.role])
 
 
-def _answer(portal: Portal, sent: Hostile):  # noqa: ANN202
+def _answer(portal: Portal, sent: Hostile) -> Answer:
     """Send it all, then half-close: what lies about its length ends there."""
     with connect(portal.port) as connection:
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
@@ -210,11 +230,18 @@ def _report(report: Report, findings: Findings, calm: Prober, busy: Prober, peak
         [[role, *(findings.statuses[role, each] for each in statuses)] for role in roles],
         f"{sum(findings.statuses.values()):,} requests in {took:,.0f} s, {peak:,.0f} MB at the most.",
     )
-    rows = [
-        [what, len(each.seconds), percentile(each.seconds, 0.5) * 1000, percentile(each.seconds, 0.95) * 1000, max(each.seconds) * 1000]
+    rows: list[list[Cell]] = [
+        [
+            what,
+            len(each.seconds),
+            percentile(each.seconds, 0.5) * 1000,
+            percentile(each.seconds, 0.95) * 1000,
+            max(each.seconds) * 1000,
+        ]
         for what, each in (("alone", calm), ("meanwhile", busy))
     ]
     report.table("Another person", ["", "requests", "p50 ms", "p95 ms", "slowest ms"], rows)
     seen = Counter(f"{each.role} {each.data[:60]!r}" for each in findings.failures)
     if seen:
-        report.table("Answers of 500", ["request", "times"], [list(each) for each in seen.most_common(20)])
+        found: list[list[Cell]] = [[text, times] for text, times in seen.most_common(20)]
+        report.table("Answers of 500", ["request", "times"], found)

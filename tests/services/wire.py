@@ -28,7 +28,11 @@ def connect(port: int, *, seconds: float = SECONDS) -> socket.socket:
 
 
 def request(
-    line: str = "GET /login/", headers: dict[str, str] | None = None, body: bytes = b"", *, host: str = "localhost"
+    line: str = "GET /login/",
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+    *,
+    host: str = "localhost",
 ) -> bytes:
     """Return a request as bytes. Without a Content-Length among the headers it gets the right one."""
     fields = {"Host": host, "Connection": "close", **(headers or {})}

@@ -42,7 +42,9 @@ def _lines(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_lines")
 @pytest.mark.parametrize(("body", "kind"), BROKEN_FORMS)
-def test_a_broken_form_of_a_stranger_gets_our_page_and_two_lines(stranger: Client, body: bytes, kind: str) -> None:
+def test_a_broken_form_of_a_stranger_gets_our_page_and_two_lines(
+    stranger: Client, body: bytes, kind: str
+) -> None:
     response = stranger.post("/login/", body, content_type=kind)
     assert response.status_code == 400
     assert "was not understood" in response.content.decode()
@@ -64,7 +66,10 @@ def test_a_broken_form_of_a_person_is_no_server_error(as_admin: Client) -> None:
 
 def test_a_wrong_host_is_no_server_error_whatever_the_form(stranger: Client) -> None:
     headers = {"host": "evil.example.com"}
-    found = {stranger.post("/", body, content_type=kind, headers=headers).status_code for body, kind in BROKEN_FORMS}
+    found = {
+        stranger.post("/", body, content_type=kind, headers=headers).status_code
+        for body, kind in BROKEN_FORMS
+    }
     assert found == {400}
 
 
@@ -80,7 +85,9 @@ def test_a_strangers_parts_are_bounded(stranger: Client) -> None:
     assert stranger.post("/login/", body, content_type="multipart/form-data; boundary=x").status_code == 400
 
 
-@pytest.mark.parametrize("body", [b"a=1&" * PERSON.fields, b"%41" * (PERSON.percents + 1), b"a" * (PERSON.bytes + 1)])
+@pytest.mark.parametrize(
+    "body", [b"a=1&" * PERSON.fields, b"%41" * (PERSON.percents + 1), b"a" * (PERSON.bytes + 1)]
+)
 def test_a_persons_form_is_bounded_too(as_admin: Client, body: bytes) -> None:
     assert as_admin.post("/users/new/", body, content_type=URLENCODED).status_code in (400, 413)
 
@@ -100,7 +107,9 @@ def test_only_who_may_import_gets_room_for_a_large_file(as_admin: Client, as_aud
     assert as_auditor.get("/instances/import/").status_code == 403
     assert "ticket-importer" not in as_auditor.cookies
     large = b"instance,container,address\n" + b"#" * (PERSON.bytes + 1)
-    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n' + large + b"\r\n--x--"
+    part = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n' + large + b"\r\n--x--"
+    )
     kind = "multipart/form-data; boundary=x"
     assert as_auditor.post("/instances/import/", part, content_type=kind).status_code == 413
     assert as_admin.get("/instances/import/").status_code == 200

@@ -105,7 +105,9 @@ def ended(connection: socket.socket) -> Callable[[], bool]:
     ids=["nothing", "headers", "body", "chunk", "idle"],
 )
 @pytest.mark.usefixtures("_short")
-def test_whoever_lets_the_server_wait_is_left_in_the_end(server: Running, beginning: bytes, more: bytes) -> None:
+def test_whoever_lets_the_server_wait_is_left_in_the_end(
+    server: Running, beginning: bytes, more: bytes
+) -> None:
     with connect(server.port) as connection:
         connection.sendall(beginning)
         is_ended = ended(connection)
@@ -177,7 +179,11 @@ def post(server: Running, size: int, headers: dict[str, str] | None = None) -> A
 
 @pytest.mark.parametrize(
     ("ticket", "limit"),
-    [(None, limits.STRANGER_BYTES), (Ticket.PERSON, limits.PERSON_BYTES), (Ticket.IMPORTER, limits.IMPORT_BYTES)],
+    [
+        (None, limits.STRANGER_BYTES),
+        (Ticket.PERSON, limits.PERSON_BYTES),
+        (Ticket.IMPORTER, limits.IMPORT_BYTES),
+    ],
 )
 def test_a_body_is_bounded_by_the_ticket(server: Running, ticket: Ticket | None, limit: int) -> None:
     headers = cookie(ticket) if ticket else {}
@@ -190,7 +196,10 @@ def test_a_body_is_bounded_by_the_ticket(server: Running, ticket: Ticket | None,
 
 def test_a_made_up_ticket_is_none(server: Running) -> None:
     genuine = cookie(Ticket.PERSON)["Cookie"]
-    for made_up in (genuine[:-1] + ("A" if genuine[-1] != "A" else "B"), genuine.replace("person", "importer")):
+    for made_up in (
+        genuine[:-1] + ("A" if genuine[-1] != "A" else "B"),
+        genuine.replace("person", "importer"),
+    ):
         assert post(server, limits.STRANGER_BYTES + 1, {"Cookie": made_up}).status == 413
 
 
@@ -199,7 +208,9 @@ def test_one_large_file_at_a_time(server: Running) -> None:
     headers = cookie(Ticket.IMPORTER)
     beginning = request("POST /", FORM | headers | {"Content-Length": str(size)})
     with held_open(server.port, [beginning]):
-        wait_until(lambda: incoming.places.taken[Ticket.IMPORTER] == 1, within=60, what="the first one's place")
+        wait_until(
+            lambda: incoming.places.taken[Ticket.IMPORTER] == 1, within=60, what="the first one's place"
+        )
         assert post(server, size, headers).status == 503
     wait_until(lambda: incoming.places.taken[Ticket.IMPORTER] == 0, within=60, what="the place given back")
     assert post(server, size, headers).status == 200
@@ -219,7 +230,17 @@ def test_one_large_file_at_a_time(server: Running) -> None:
         b"\x16\x03\x01\r\n\r\n",
         b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
     ],
-    ids=["digits", "two lengths", "length and chunks", "gzip", "chunk", "address", "NUL", "TLS", "old chunks"],
+    ids=[
+        "digits",
+        "two lengths",
+        "length and chunks",
+        "gzip",
+        "chunk",
+        "address",
+        "NUL",
+        "TLS",
+        "old chunks",
+    ],
 )
 def test_what_is_no_http_gets_the_applications_page(
     server: Running, data: bytes, caplog: pytest.LogCaptureFixture
@@ -239,7 +260,10 @@ def test_a_client_that_waits_to_be_told_is_refused_before_it_sends(server: Runni
 
 
 def test_a_length_that_lies_ends_where_it_says(server: Running) -> None:
-    assert ask(server.port, request("POST /", FORM | {"Content-Length": "5"}, b"a=b&c" + b"d" * 10_000)).status == 200
+    assert (
+        ask(server.port, request("POST /", FORM | {"Content-Length": "5"}, b"a=b&c" + b"d" * 10_000)).status
+        == 200
+    )
     assert [each["body"] for each in server.asked] == [b"a=b&c"]
 
 
