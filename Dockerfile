@@ -29,9 +29,10 @@ ENV PATH=/opt/venv/bin:$PATH \
     PORTAL_HOME=/var/lib/campaign-portal \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    STATIC_ROOT=/srv/portal/staticfiles
+    STATIC_ROOT=/srv/portal/staticfiles \
+    WEB_CONCURRENCY=2
 WORKDIR /srv/portal
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "deploy/healthy.py", "web"]
-CMD ["gunicorn", "--config", "python:portal.gunicorn", "--bind", "0.0.0.0:8000", "--workers", "2", "--worker-tmp-dir", "/dev/shm"]
+CMD ["python", "-m", "portal.webserver", "--bind", "0.0.0.0:8000"]

@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos model liars keys rotation breaks bench check compose format clean
+.PHONY: help demo start test chaos fuzz model liars keys rotation breaks bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -34,6 +34,9 @@ test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
 
 chaos: $(VENV)/dev ## make the portal suffer: 1,000 faults, seeded (SEEDS=417 repeats one round)
 	$(RUN) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+fuzz: $(VENV)/dev ## send hostile requests to every URL as each role, while a person works (REQUESTS=20000 SEED=1)
+	$(RUN) -m tests.fuzz --requests $(or $(REQUESTS),20000) --seed $(or $(SEED),1) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
 MODEL = $(RUN) -m pytest --capture no tests/rollouts/test_model.py
 model: export MODEL_EXAMPLES = $(or $(EXAMPLES),2000)

@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
@@ -15,7 +16,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 from instances import inventory_csv, pending_import
 from instances.forms import PASTE_LIMIT, ImportForm
 from instances.inventory_import import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
+from portal import tickets
 from portal.audit.models import Actor
+from portal.tickets import Ticket
 
 PAGE = 50
 TEMPLATE = (
@@ -38,7 +41,9 @@ def inventory_import(request: HttpRequest) -> HttpResponse:
         upload = pending_import.keep(form.data_bytes, user_id=_user_id(request))
         return redirect("inventory_preview", upload=upload)
     context = {"form": form, "columns": TEMPLATE.splitlines()[0].split(",")}
-    return render(request, "instances/inventory_import.html", context)
+    response = render(request, "instances/inventory_import.html", context)
+    tickets.give(response, Ticket.IMPORTER, path=reverse("inventory_import"))
+    return response
 
 
 def _too_large(request: HttpRequest) -> bool:

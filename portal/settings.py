@@ -75,10 +75,10 @@ CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
 CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
-DATA_UPLOAD_MAX_MEMORY_SIZE = 21 * 1024 * 1024  # a pasted inventory; each field has its own, lower limit
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # a pasted inventory; portal.request_bounds knows tighter bounds
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 12_000  # a rollout of 10,000 installations is chosen with one checkbox each
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]  # never a temporary file
-FILE_UPLOAD_MAX_MEMORY_SIZE = 21 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 21 * 1024 * 1024  # an inventory file
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -119,20 +119,24 @@ MIDDLEWARE = [
     "portal.health.middleware.health",
     "portal.middleware.request_identity",
     "portal.people.proxy.notice_proxies",
+    # what only adds headers comes before whatever may refuse a request
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "portal.middleware.no_store",
+    "portal.request_bounds.refuse_misfits",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "portal.middleware.session_limit",
+    # a stranger's form is parsed by the sign-in page alone, and nobody's before it was bounded
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "portal.request_bounds.BoundedForms",
+    "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "portal.middleware.no_store",
     "portal.middleware.refusals",
 ]
 
@@ -329,5 +333,7 @@ LOGGING: dict[str, Any] = {
         "paramiko": {"level": "WARNING"},
         "celery": {"level": "INFO"},
         "urllib3": {"level": "WARNING"},
+        "waitress": {"level": "WARNING"},
+        "waitress.queue": {"level": "ERROR"},  # a line for every request of a crowd
     },
 }

@@ -8,10 +8,9 @@ from django.core import checks
 
 from portal.audit import kept_head
 from portal.keys.gate import gate
+from portal.webserver.processes import REFUSED
 
 logger = logging.getLogger(__name__)
-REFUSED = 3
-"""Exit status. Gunicorn takes it for a worker that cannot boot, and ends; after another it tries for ever."""
 
 
 def refuse_unsafe_start() -> None:

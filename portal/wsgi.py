@@ -10,9 +10,12 @@ from portal.logs import nothing_but_json
 nothing_but_json()
 os.umask(0o077)  # whatever the web process writes is for nobody else on this machine
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-application = get_wsgi_application()
+django_application = get_wsgi_application()
 
-from portal.startup import refuse_unsafe_service  # noqa: E402  # needs the configured settings
+from portal.request_bounds import fit  # noqa: E402  # need the configured settings
+from portal.startup import refuse_unsafe_service  # noqa: E402
+
+application = fit(django_application)
 
 refuse_unsafe_service()
 gc.freeze()  # what is loaded by now stays: looking through it again and again would hold requests up

@@ -27,7 +27,9 @@ from portal.keys.registry import registered
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
-PATIENCE = 10.0  # seconds that a start waits for the database's answer; gunicorn waits 30 for its worker
+PATIENCE = (
+    10.0  # seconds that a start waits for the database's answer; then it serves, and says what it lacks
+)
 # Whatever is not here counts as a write, so a statement that nobody thought of is refused, not let through.
 READS = re.compile(r"\s*(SELECT|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SHOW|SET)\b", re.IGNORECASE)
 

@@ -50,7 +50,7 @@ def measure_streams(report: Report, portal: Portal, scale: Scale) -> None:
     with _recorder(portal) as waits:
         long = _export(portal)
     report.table(
-        "CSV export of the history through gunicorn",
+        "CSV export of the history through the web server",
         ["rows", "s", "rows/s", "first byte s", "MB", "server's peak MB"],
         [short.cells, long.cells],
         f"During the second one another process recorded {waits['count']} events: the median waited "

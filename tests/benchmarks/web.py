@@ -27,7 +27,7 @@ def measure_web(report: Report, portal: Portal, scale: Scale) -> None:
     headers = {"Cookie": cookie(portal)}
     with portal.web():
         rows: list[list[Cell]] = [[path, *_figures(portal.port, path, headers)] for path in MAIN]
-    report.table(f"Through gunicorn with {scale}", ["page", "p50 ms", "p95 ms"], rows)
+    report.table(f"Through the web server with {scale}", ["page", "p50 ms", "p95 ms"], rows)
 
 
 def _figures(port: int, path: str, headers: dict[str, str]) -> list[float]:

@@ -38,7 +38,7 @@ from tests.services.fixtures import StartOpenSSH
 
 pytestmark = pytest.mark.django_db
 FILE = "instance,container,address\nprod1,app-1,app-1.example.com\n"
-NASTY = ["\0", "'\"<script>x</script>", "x" * 100_000, "-1", "9" * 5000, "é\u202e", "%00", "1e999", "[]"]
+NASTY = ["'\"<script>x</script>", "x" * 100_000, "-1", "9" * 5000, "é\u202e", "%00", "1e999", "[]"]
 
 
 @pytest.fixture(autouse=True)

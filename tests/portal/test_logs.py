@@ -211,7 +211,7 @@ def test_every_process_writes_json_and_nothing_else(tmp_path: Path, start_proces
     assert {line["client"] for line in requests} == {"127.0.0.1"}
     assert "evil.example" in str(requests[3]["reason"])
     assert max(len(json.dumps(line)) for line in requests) < 600
-    assert {line["logger"] for line in written} - {"gunicorn.error"} == {"portal.access"}
+    assert {line["logger"] for line in written} == {"portal.webserver", "portal.access"}
     working = start_process(worker.command, name="worker", env=portal.environment, cwd=ROOT)
     assert {"celery.apps.worker"} <= {line["logger"] for line in lines_of(working, until=r"ready\.")}
     scheduling = start_process(

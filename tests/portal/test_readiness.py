@@ -170,7 +170,7 @@ def test_a_running_portal_says_what_it_lacks_and_never_hangs(
     portal = Portal(tmp_path, {**urls, **production})
     portal.prepare()
     with portal.web():
-        ask(portal, "/healthz")  # gunicorn listens before its worker can answer
+        ask(portal, "/healthz")  # the socket listens before a process serves
         assert not_ready(portal) == set()
         assert up(portal) == 1
         with frozen(redis.pid):

@@ -103,7 +103,7 @@ def test_neither_worker_nor_web_server_starts_with_a_wrong_key(portal_with_a_sec
     portal = portal_with_a_secret
     portal.environment["KEYRING"] = wrong_key()
     worker = ["celery", "-A", "portal", "worker", "--pool", "threads", "--concurrency", "1"]
-    web = ["gunicorn", "--config", "python:portal.gunicorn", "--bind", f"127.0.0.1:{portal.port}"]
+    web = ["portal.webserver", "--bind", f"127.0.0.1:{portal.port}"]
     for command in (worker, web):
         argv = [sys.executable, "-m", *command]
         with Process(argv, log=portal.home / "refused.log", env=portal.environment, cwd=ROOT) as process:

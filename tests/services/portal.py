@@ -80,7 +80,7 @@ class Portal:
 
     def web(self) -> Process:
         """Start the web server at `url`; use it as a context manager."""
-        command = [sys.executable, "-m", "gunicorn", "--config", "python:portal.gunicorn"]
+        command = [sys.executable, "-m", "portal.webserver"]
         command += ["--bind", f"127.0.0.1:{self.port}"]
         web = Process(command, log=self.home / "web.log", env=self.environment, cwd=ROOT)
         web.wait_for_port(self.port, within=60)

@@ -39,7 +39,7 @@ def programs(address: str, port: int, *, pushes: int) -> list[Program]:
         "PORTAL_HOME": str(settings.PORTAL_HOME),
         "PUSHES_PER_WORKER": str(pushes),
     }
-    web = [sys.executable, "-m", "gunicorn", "--config", "python:portal.gunicorn"]
+    web = [sys.executable, "-m", "portal.webserver"]
     web += ["--bind", f"{address}:{port}"]
     worker = [sys.executable, "-m", "celery", "-A", "portal", "--quiet", "worker", "--pool", "threads"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]

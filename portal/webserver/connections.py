@@ -1,0 +1,214 @@
+"""Connections and the loop over them: every state that waits for a client ends in time and in number."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from io import BytesIO
+from socket import socket
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher, WSGITask
+
+from portal.request_shape import REFUSED, Misfit
+from portal.webserver import limits
+from portal.webserver.requests import Dropped, Request
+
+logger = logging.getLogger("portal.webserver")
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]  # Any: WSGI's own mixture
+TOLD_SECONDS = 60.0  # closed connections are told about in one line a minute
+
+
+class Refusal(WSGITask):
+    """Answers a request that was refused while it came: the application makes the page, as for all others."""
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        error = self.request.error
+        status = 400 if error.code == HTTPStatus.NOT_IMPLEMENTED else error.code
+        environ[REFUSED] = Misfit(error.reason.lower(), status)
+        environ["wsgi.input"] = BytesIO()
+        environ.pop("HTTP_X_FORWARDED_PROTO", None)
+        environ["wsgi.url_scheme"] = "https"  # no redirect, which would need the host's name
+        return environ
+
+    def execute(self) -> None:
+        self.set_close_on_finish()
+        try:
+            super().execute()
+        except Exception:
+            logger.exception("refusing a request failed")
+            if not self.wrote_header:
+                self.complete, self.status = True, f"{HTTPStatus.INTERNAL_SERVER_ERROR} Internal Server Error"
+                self.response_headers.clear()
+                self.content_length = 0
+                self.write(b"")
+
+
+class Connection(HTTPChannel):
+    """One client's connection. It is always in one phase, and no phase that waits for the client lasts."""
+
+    task_class = WSGITask
+    error_task_class = Refusal
+    began = 0.0  # when its phase began, as far as the maintenance has seen
+    request: Any  # Waitress's own, without types
+    _seen: tuple[object, str] = (None, "")
+    _is_receiving = False
+
+    def parser_class(self, adj: Adjustments) -> Request:
+        """Return what receives the next request; one that came too early is dropped."""
+        return Dropped(adj, self.requests[0]) if self.requests and self._is_receiving else Request(adj)
+
+    def received(self, data: bytes) -> bool:
+        self._is_receiving = True
+        try:
+            return bool(super().received(data))
+        finally:
+            self._is_receiving = False
+
+    @property
+    def phase(self) -> str:
+        if self.total_outbufs_len:
+            return "answer"
+        if self.requests:
+            return "work"
+        if self.request is None:
+            return "idle"
+        if not self.request.headers_finished:
+            return "head"
+        return "large body" if self.request.is_large else "body"
+
+    def look(self, now: float) -> None:
+        """Notice a phase that has begun, and close the connection if its time is over."""
+        seen = (self.request, self.phase)
+        if seen != self._seen:
+            self._seen, self.began = seen, now
+        stalled = seen[1] == "answer" and time.time() - self.last_activity > limits.STALL_SECONDS
+        if stalled or now - self.began > SECONDS[seen[1]]:
+            self.server.closed["slow"] += 1
+            self.handle_close()  # not will_close, which waits until the client takes more
+
+    def handle_close(self) -> None:
+        if self.request is not None:
+            self.request.give_place_back()
+        super().handle_close()
+
+
+SECONDS = {
+    "idle": limits.IDLE_SECONDS,
+    "head": limits.HEAD_SECONDS,
+    "body": limits.BODY_SECONDS,
+    "large body": limits.LARGE_BODY_SECONDS,
+    "work": float("inf"),  # ours to do, not the client's
+    "answer": limits.ANSWER_SECONDS,
+}
+
+
+class Server(TcpWSGIServer):
+    """Serves one application on a socket that listens already, until `stop`."""
+
+    channel_class = Connection
+    accepting: bool
+
+    def __init__(self, application: Application, listener: socket) -> None:
+        adjustments = Adjustments(
+            sockets=[listener],
+            threads=limits.THREADS,
+            ident="",
+            clear_untrusted_proxy_headers=False,  # portal.middleware.client_ip knows whom to believe
+            connection_limit=limits.CONNECTIONS + 100,
+            cleanup_interval=1,
+            log_socket_errors=False,
+            max_request_header_size=limits.HEAD_BYTES,
+            max_request_body_size=limits.STRANGER_BYTES + 1,
+            inbuf_overflow=2 * limits.IMPORT_BYTES,  # never a temporary file
+            outbuf_overflow=64 * limits.ANSWER_BYTES,
+            outbuf_high_watermark=limits.ANSWER_BYTES,
+        )
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(limits.THREADS)
+        info = (listener.family, listener.type, listener.proto, listener.getsockname())
+        super().__init__(
+            application,
+            {},
+            True,
+            listener,
+            dispatcher=dispatcher,
+            adj=adjustments,
+            sockinfo=info,
+            bind_socket=False,
+        )
+        self.closed = {"slow": 0, "for others": 0}
+        self._told = 0.0
+        self._stop_by: float | None = None
+        self._parent = os.getppid()
+
+    def run(self) -> None:
+        """Serve; come back once `stop` was called and what was being answered is answered."""
+        while not self._is_over():
+            wasyncore.poll2(1.0, self._map)
+        self.task_dispatcher.shutdown(timeout=1)
+        wasyncore.close_all(self._map, ignore_all=True)
+
+    def stop(self, *_: object) -> None:
+        """Take no more connections, and let `run` come back soon. A signal handler may call it."""
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + limits.STOP_SECONDS
+            self.pull_trigger()
+
+    def _is_over(self) -> bool:
+        if self._stop_by is None:
+            return False
+        if self.accepting:
+            self.accepting = False
+            wasyncore.dispatcher.close(self)  # the listener; the trigger stays
+        now = time.monotonic()
+        busy = [each for each in self.active_channels.values() if each.phase in ("work", "answer")]
+        for each in list(self.active_channels.values()):
+            if each in busy:
+                each.look(now)
+            else:
+                each.handle_close()
+        return not busy or now > self._stop_by
+
+    def handle_accept(self) -> None:
+        if len(self.active_channels) >= limits.CONNECTIONS:
+            self._make_room()
+        super().handle_accept()
+
+    def _make_room(self) -> None:
+        """Close a tenth of the connections: of those that wait for a client, the longest in their phase."""
+        waiting = [each for each in self.active_channels.values() if not each.requests]
+        for each in sorted(waiting, key=lambda each: each.began)[: limits.CONNECTIONS // 10]:
+            each.handle_close()
+            self.closed["for others"] += 1
+
+    def maintenance(self, now: float) -> None:
+        """Look after all connections, and after this process itself; the loop calls it once a second."""
+        moment = time.monotonic()
+        for each in list(self.active_channels.values()):
+            each.look(moment)
+        if any(self.closed.values()) and moment - self._told > TOLD_SECONDS:
+            fields = {name.replace(" ", "_"): number for name, number in self.closed.items()}
+            logger.info("connections closed that waited for their client", extra=fields)
+            self.closed, self._told = dict.fromkeys(self.closed, 0), moment
+        if os.getppid() != self._parent:
+            self.stop()  # whoever started this process is gone
+        elif resident_megabytes() > limits.RECYCLED_MEGABYTES:
+            logger.warning(
+                "this process has grown, and makes way for another",
+                extra={"limit_mb": limits.RECYCLED_MEGABYTES},
+            )
+            self.stop()
+
+
+def resident_megabytes() -> float:
+    """Return the memory that this process holds."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123  # once a second
+        pages = int(file.read().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
