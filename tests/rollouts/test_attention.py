@@ -5,6 +5,7 @@ beside them: it follows what happened, and knows no column of the table.
 """
 
 import random
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -250,4 +251,6 @@ def test_the_count_takes_one_query_and_reads_no_history() -> None:
             cursor.execute("SET LOCAL enable_seqscan = off")  # so few rows that none of its plans matters
         cursor.execute(f"{explain} {queries[0]['sql']}")
         plan = "\n".join(str(row) for row in cursor.fetchall())
-    assert all(index in plan for index in ("push_attention", "push_called_off", "push_by_installation")), plan
+    assert all(index in plan for index in ("push_attention", "push_called_off")), plan
+    assert re.search("push_by_installation|push_installation_id", plan), plan
+    assert "push_by_state" not in plan, plan
