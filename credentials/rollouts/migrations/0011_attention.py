@@ -16,7 +16,7 @@ def since_the_last_report(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rollouts", "0009_input_not_private"),
+        ("rollouts", "0010_causes_told_apart"),
     ]
 
     operations = [

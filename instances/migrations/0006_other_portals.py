@@ -13,7 +13,7 @@ def make_identity(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("instances", "0004_pending_upload"),
+        ("instances", "0005_key_scans"),
     ]
 
     operations = [
