@@ -200,7 +200,10 @@ class Server(TcpWSGIServer):
         if os.getppid() != self._parent:
             self.stop()  # whoever started this process is gone
         elif resident_megabytes() > limits.RECYCLED_MEGABYTES:
-            logger.warning("this process has grown, and makes way for another", extra={"limit_mb": limits.RECYCLED_MEGABYTES})
+            logger.warning(
+                "this process has grown, and makes way for another",
+                extra={"limit_mb": limits.RECYCLED_MEGABYTES},
+            )
             self.stop()
 
 
