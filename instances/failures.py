@@ -133,24 +133,23 @@ EXPLANATIONS: dict[str, Explanation] = {
         retries=True,
     ),
     Code.NOT_SSH: Explanation(
+        _("Something answers on the container's port, but it is not an SSH server. Nothing was changed."),
         _(
-            "Something answers on the container's port, but it is not an SSH server. What it said stands "
-            "under Notes. Nothing was changed."
-        ),
-        _(
-            "Ask an admin to check address and port of this container in the inventory. If they are right, "
+            "The attempt's notes quote what it said. Ask an admin to check address and port of the container "
+            "in the inventory. If they are right, "
             "ask the server team what listens there instead of SSH; then retry."
         ),
     ),
     Code.TURNED_AWAY: Explanation(
         _(
             "The connection to the SSH port was closed before SSH began: the server is too busy "
-            "(MaxStartups), or it or a firewall bars the portal's address, perhaps only for a while. If it "
-            "said why, that stands under Notes. Nothing was changed."
+            "(MaxStartups), or it or a firewall bars the portal's address, perhaps only for a while. "
+            "Nothing was changed."
         ),
         _(
             "The portal tries again by itself a few times. If it has given up, ask the server team whether "
-            "sshd's log, fail2ban or hosts.deny show the portal's address; then retry."
+            "sshd's log, fail2ban or hosts.deny show the portal's address (the attempt's notes quote the "
+            "server); then retry."
         ),
         retries=True,
     ),
@@ -205,35 +204,35 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.SSH_KEY_UNUSABLE: Explanation(
         _(
             "The portal cannot log in anywhere, since its own SSH key cannot be used: the file is missing, "
-            "encrypted with a passphrase, or no private key. Why stands under Notes. Nothing was sent."
+            "encrypted with a passphrase, or no private key. Nothing was sent."
         ),
         _(
-            "Tell the people who run the portal; Containers, Portal's SSH key shows the same. When the key "
+            "Tell the people who run the portal; Containers, Portal's SSH key says why. When the key "
             "is put right, retry."
         ),
     ),
     Code.SSH_TOO_OLD: Explanation(
+        _("The SSH server offers only outdated encryption that the portal refuses. Nothing was changed."),
         _(
-            "The SSH server offers only outdated encryption that the portal refuses. What it offers stands "
-            "under Notes. Nothing was changed."
+            "Ask the server team to update the SSH server of this container (the attempt's notes list what "
+            "it offers), then retry."
         ),
-        _("Ask the server team to update the SSH server of this container, then retry."),
     ),
     Code.NO_COMMON_ALGORITHM: Explanation(
         _(
             "The SSH server offers no encryption method that the portal has, though not only outdated "
-            "ones: it may be set to very few. Both lists stand under Notes. Nothing was changed."
+            "ones: it may be set to very few. Nothing was changed."
         ),
         _(
             "Ask the server team to allow one of the portal's methods in sshd_config on this container "
-            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs, as the notes say); then retry."
+            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs, as the attempt's notes say); then retry."
         ),
     ),
     Code.JUMP_HOST_UNREACHABLE: Explanation(
         _(
             "The jump host that leads to the container did not answer, is no SSH server, or broke off before "
-            "it connected the portal. The container itself was not reached. If the jump host said anything, "
-            "it stands under Notes. Nothing was changed."
+            "it connected the portal. The container itself was not reached. Nothing was "
+            "changed."
         ),
         _(
             "Ask the network team whether the jump host is up and the portal may reach it; every container "
@@ -268,12 +267,11 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.JUMP_HOST_NO_ALGORITHM: Explanation(
         _(
             "The SSH server of the jump host that leads to the container offers no encryption method that "
-            "the portal has, though not only outdated ones. Both lists stand under Notes. Nothing was "
-            "changed."
+            "the portal has, though not only outdated ones. Nothing was changed."
         ),
         _(
             "Ask the network team to allow one of the portal's methods in sshd_config on the jump host "
-            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs, as the notes say); then retry."
+            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs, as the attempt's notes say); then retry."
         ),
     ),
     Code.JUMP_HOST_LOGIN_REFUSED: Explanation(
