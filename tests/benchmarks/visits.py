@@ -201,7 +201,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("failed_pushes", PUSH, "last page", LAST),
     Visit("failed_pushes", PUSH, "filter", "state=failed&container=app"),
     Visit("push", ATTEMPT, place=a_push),
-    Visit("push", ATTEMPT, "live part", "seen=queued", a_queued_push, headers=LIVE),
+    Visit("push", ATTEMPT, "live part", "", a_queued_push, headers=LIVE),
     Visit("instances", INSTANCE),
     Visit("instances", INSTANCE, "last page", LAST),
     Visit("instances", INSTANCE, "search", "q=0001&environment=production"),
