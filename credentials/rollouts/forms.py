@@ -4,12 +4,13 @@ from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from instances.failures import Code
+from portal.names import has_name
 from portal.no_secrets import Form
 
 ANY = ("", _("All"))
@@ -68,8 +69,18 @@ class PushFilter(Form):
 class FailedPushFilter(AccountFilter):
     """Which failed and unknown pushes to show."""
 
-    instance = forms.CharField(label=_("Instance"), required=False, max_length=40)
-    container = forms.CharField(label=_("Container"), required=False, max_length=80)
+    instance = forms.CharField(
+        label=_("Instance"),
+        required=False,
+        max_length=40,
+        widget=forms.TextInput({"placeholder": "prod1, prod*"}),
+    )
+    container = forms.CharField(
+        label=_("Container"),
+        required=False,
+        max_length=80,
+        widget=forms.TextInput({"placeholder": "mkt-2, mkt-*"}),
+    )
     code = forms.ChoiceField(label=_("What happened"), required=False, choices=[ANY, *Code.choices])
     state = forms.ChoiceField(
         label=_("State"),
@@ -77,10 +88,10 @@ class FailedPushFilter(AccountFilter):
         choices=[ANY, *((s.value, s.label) for s in (Push.State.FAILED, Push.State.UNKNOWN))],
     )
 
+    NAMES = {"instance": "installation__instance__name", "container": "container__name"}
+    """Whole names: a retry of all that was found must not take mkt-20 for mkt-2."""
     LOOKUPS = {
         "account": "rollout__secret__account",
-        "instance": "installation__instance__name__icontains",
-        "container": "container__name__icontains",
         "code": "code",
         "state": "state",
     }
@@ -88,8 +99,11 @@ class FailedPushFilter(AccountFilter):
     def select(self, pushes: QuerySet[Push]) -> QuerySet[Push]:
         """Return those of `pushes` that fit."""
         self.is_valid()
-        wanted = {self.LOOKUPS[name]: value for name, value in self.cleaned_data.items() if value}
-        return pushes.filter(Q(**wanted))
+        chosen = {name: value for name, value in self.cleaned_data.items() if value}
+        for name, column in self.NAMES.items():
+            if name in chosen:
+                pushes = pushes.filter(has_name(column, chosen.pop(name)))
+        return pushes.filter(**{self.LOOKUPS[name]: value for name, value in chosen.items()})
 
     @property
     def is_narrowed(self) -> bool:
