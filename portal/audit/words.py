@@ -41,6 +41,7 @@ LABELS: dict[str, Promise] = {
     "client_secret.entered": _("Client secret entered"),
     "client_secret.selected": _("Older client secret made current again"),
     "client_secret.checked": _("Client secret checked with Adobe"),
+    "client_secret.used_unconfirmed": _("Client secret rolled out without Adobe's yes"),
     "rollout.requested": _("Rollout started"),
     "rollout.cancelled": _("Rollout cancelled"),
     "push.retried": _("Push retried"),
