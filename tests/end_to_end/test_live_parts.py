@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from credentials.rollouts.models import Rollout
-from tests.credentials.rollout_rows import finish, make_rollout
+from tests.credentials.rollout_rows import finish, make_account, make_installation, make_rollout
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,9 +21,9 @@ SWAPS = """() => {
 
 
 @pytest.fixture
-def signed_in(browser_context: BrowserContext, live_server: LiveServer, helpdesk: User) -> None:
+def signed_in(browser_context: BrowserContext, live_server: LiveServer, admin: User) -> None:
     client = Client()
-    client.force_login(helpdesk)
+    client.force_login(admin)
     cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
     browser_context.add_cookies(
         [{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}]
@@ -115,3 +115,23 @@ def test_what_is_typed_and_opened_on_a_push_survives_its_change_of_state(
     page.keyboard.type("!")
     expect(page.get_by_label("Message")).to_have_value("Ticket 4711!")
     assert details.last.evaluate("each => each.open") is not was_open
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_the_page_of_a_rollout_asks_adobe_by_itself_and_takes_nothing_away(
+    page: Page, live_server: LiveServer
+) -> None:
+    make_installation()
+    account = make_account(instances=["prod1"]).account
+    page.goto(f"{live_server.url}/accounts/{account.pk}/rollout/")
+    page.get_by_label("Message").press_sequentially("CHG-1")
+    expect(page.locator("#adobe [role=status]")).to_contain_text("Adobe not reached")
+    first, second = page.locator("#start button[name=action]").all()
+    expect(first).to_have_text("Ask Adobe again, and start if it accepts")
+    expect(second).to_have_text("Start without Adobe's yes")
+    expect(page.get_by_label("Message")).to_be_focused()
+    expect(page.get_by_label("Message")).to_have_value("CHG-1")
+    first.click()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was started")
+    page.locator("#start button", has_text="Start without Adobe's yes").click()
+    expect(page.get_by_role("heading", name="Rollout 1 of Triggers")).to_be_visible()
