@@ -1,7 +1,5 @@
 """Live parts in a real browser: what a person holds on to survives their swaps."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -31,7 +29,7 @@ def signed_in(browser_context: BrowserContext, live_server: LiveServer, admin: U
 
 
 @pytest.fixture
-def rollout(transactional_db: None) -> Iterator[Rollout]:
+def rollout(transactional_db: None) -> Rollout:
     return make_rollout(containers=[f"web{number}" for number in range(1, 9)])
 
 
