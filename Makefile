@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos fuzz model liars keys rotation breaks bench check compose format clean
+.PHONY: help demo start test chaos fuzz model liars keys rotation breaks axe bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -59,6 +59,10 @@ rotation: $(VENV)/dev ## replace every key and password by the commands of docs/
 
 breaks: $(VENV)/dev ## break the code on purpose, and see that the tests notice, in about five minutes (NAMES="03 04")
 	$(RUN) -m tests.breaks $(NAMES)
+
+axe: export AXE_PAGES = all
+axe: $(VENV)/dev ## look at every page with axe, as each role, wide and narrow, in about ten minutes
+	$(RUN) -m pytest --numprocesses auto tests/end_to_end/test_accessibility.py $(ARGS)
 
 bench: $(VENV)/dev ## measure speed against bare Paramiko and ansible (ARGS="--quick", ARGS=rollout)
 	@$(MAKE) --no-print-directory $(VENV)-ansible/run || echo "No ansible-core: its goals count as missed"

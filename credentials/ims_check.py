@@ -1,10 +1,11 @@
 """Whether Adobe accepts a stored secret: asks, keeps the answer with the version, and says what it means."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.views.decorators.debug import sensitive_variables
 
@@ -14,6 +15,9 @@ from credentials.models import ClientSecret
 from credentials.services import record_ims_verdict, reveal
 from portal.audit.models import Actor
 from portal.plaintext import Secret
+
+FRESH: Final = timedelta(hours=1)
+"""How long an answer counts. Somebody may have deleted the secret or the client at Adobe since."""
 
 REFUSALS: Final = {Verdict.WRONG_SECRET, Verdict.UNKNOWN_CLIENT, Verdict.NO_LONGER_ALLOWED}
 """Adobe has answered, and the answer is no. All others leave the question open."""
@@ -35,6 +39,11 @@ class Answer:
     @property
     def is_valid(self) -> bool:
         return self.verdict == Verdict.VALID
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is so new that Adobe need not be asked again; a moment in the future says nothing."""
+        return self.checked is not None and timedelta() <= timezone.now() - self.checked < FRESH
 
 
 def answer_about(secret: ClientSecret | None) -> Answer | None:
@@ -67,3 +76,9 @@ def ask_before(*, client_id: str, secret: Secret) -> Answer:
         ca_bundle=settings.ADOBE_CA_BUNDLE,
     )
     return Answer(found.verdict, found.verdict.label, NEXT_STEPS[found.verdict], found.checked_at)
+
+
+def answer_for_start(*, secret: ClientSecret, actor: Actor) -> Answer:
+    """Return a fresh yes if there is one; else ask Adobe now, as `ask` does."""
+    known = answer_about(secret)
+    return known if known and known.is_valid and known.is_fresh else ask(secret=secret, actor=actor)

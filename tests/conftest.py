@@ -21,13 +21,14 @@ pytest_plugins = ["tests.services.fixtures"]
 
 @pytest.fixture(autouse=True)
 def _plain_settings(settings: Settings) -> None:
-    """Fast password hashes, and no manifest of static files."""
+    """Fast password hashes, no manifest of static files, and no way to Adobe."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
     settings.ALLOW_LOOPBACK_TARGETS = True
+    settings.IMS_BASE_URL = "http://127.0.0.1:1"  # nobody answers there, and never Adobe itself
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout, is_retried_lately
 from instances.failures import Code
+from portal.names import has_name
 from portal.no_secrets import Form
 
 ANY = ("", _("All"))
@@ -68,8 +69,18 @@ class PushFilter(Form):
 class FailedPushFilter(AccountFilter):
     """Which failed and unknown pushes to show."""
 
-    instance = forms.CharField(label=_("Instance"), required=False, max_length=40)
-    container = forms.CharField(label=_("Container"), required=False, max_length=80)
+    instance = forms.CharField(
+        label=_("Instance"),
+        required=False,
+        max_length=40,
+        widget=forms.TextInput({"placeholder": "prod1, prod*"}),
+    )
+    container = forms.CharField(
+        label=_("Container"),
+        required=False,
+        max_length=80,
+        widget=forms.TextInput({"placeholder": "mkt-2, mkt-*"}),
+    )
     code = forms.ChoiceField(label=_("What happened"), required=False, choices=[ANY, *Code.choices])
     state = forms.ChoiceField(
         label=_("State"),
@@ -77,20 +88,22 @@ class FailedPushFilter(AccountFilter):
         choices=[ANY, *((s.value, s.label) for s in (Push.State.FAILED, Push.State.UNKNOWN))],
     )
 
-    PLACES = {
-        "account": "rollout__secret__account",
-        "instance": "installation__instance__name__icontains",
-        "container": "container__name__icontains",
-    }
+    ACCOUNT = "rollout__secret__account"
+    NAMES = {"instance": "installation__instance__name", "container": "container__name"}
+    """Whole names: a retry of all that was found must not take mkt-20 for mkt-2."""
 
     def select(self, pushes: QuerySet[Push]) -> QuerySet[Push]:
         """Return those of `pushes` that fit; one that was just retried fits whatever its outcome is now."""
         self.is_valid()
         chosen = {name: value for name, value in self.cleaned_data.items() if value}
-        where = {self.PLACES[name]: value for name, value in chosen.items() if name in self.PLACES}
-        outcome = {name: value for name, value in chosen.items() if name not in self.PLACES}
-        found = pushes.filter(**where)
-        return found.filter(Q(**outcome) | is_retried_lately()) if outcome else found
+        where = Q()
+        if account := chosen.pop("account", None):
+            where &= Q(**{self.ACCOUNT: account})
+        for name, column in self.NAMES.items():
+            if name in chosen:
+                where &= has_name(column, chosen.pop(name))
+        found = pushes.filter(where)
+        return found.filter(Q(**chosen) | is_retried_lately()) if chosen else found
 
     @property
     def is_narrowed(self) -> bool:

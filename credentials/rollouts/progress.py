@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count, Max, QuerySet, Sum
+from django.utils.translation import gettext as _
 
 from credentials.rollouts.models import Attempt, Push, Rollout
 
@@ -40,6 +41,17 @@ class Progress:
         if any(self.counts.get(state) for state in under_way):
             return State.RUNNING.value
         return next((state.value for state in order if self.counts.get(state)), State.SUCCEEDED.value)
+
+    @property
+    def news(self) -> str:
+        """One short sentence for a screen reader: `3 of 12 succeeded, 1 failed`."""
+        succeeded = self.counts.get(State.SUCCEEDED, 0)
+        text = _("%(count)s of %(total)s succeeded") % {"count": succeeded, "total": self.total}
+        ends = (State.FAILED, State.UNKNOWN, State.CANCELLED, State.SUPERSEDED)
+        others = [
+            f"{self.counts[state]} {str(state.label).lower()}" for state in ends if self.counts.get(state)
+        ]
+        return ", ".join([text, *others])
 
     @property
     def tally(self) -> list[tuple[str, str, int]]:

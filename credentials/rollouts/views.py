@@ -145,13 +145,9 @@ def rollout_cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
 def push_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show one push with all its attempts, and who retried it when and why.
 
-    htmx asks for the attempts alone, and is told to load the whole page anew once the state has changed:
-    what to do about it stands outside the live part, beside a message that somebody may be typing.
+    htmx asks for the live part alone; a message that somebody is typing there survives.
     """
-    push = _push(pk)
-    if _is_live_part(request) and request.GET.get("seen") != push.state:
-        return HttpResponse(headers={"HX-Refresh": "true"})
-    return _push_page(request, push, RetryForm())
+    return _push_page(request, _push(pk), RetryForm())
 
 
 @require_POST

@@ -337,4 +337,7 @@ class RolloutForm(ReviewForm):
         widget=forms.RadioSelect,
         initial=Rollout.Reason.ROTATION,
     )
+    despite_refusal = forms.BooleanField(
+        label=_("I know that Adobe refuses this secret: Campaign cannot sign in with it"), required=False
+    )
     field_order = ["reason", "message"]

@@ -126,6 +126,7 @@ def review_page(page: Page) -> HttpResponse:
         and page.request.user.has_perm("rollouts.start_rollout")
     ):
         try:
+            _ask_again_if_old(page)
             rollout = services.start(
                 draft=page.draft,
                 stamp=page.stamp,
@@ -134,12 +135,27 @@ def review_page(page: Page) -> HttpResponse:
             )
         except services.StaleDraft as stale:
             page.draft, page.is_stale = stale.draft, True
-        except (AccountError, RolloutError) as error:
+        except (AccountError, RolloutError, UnreadableSecret) as error:
             form.add_error(None, str(error))
         else:
             messages.success(page.request, _("The rollout has started."))
             return redirect("rollout", rollout.pk)
     return page.show("review", form=form, **_review(page))
+
+
+def _ask_again_if_old(page: Page) -> None:
+    """Ask Adobe once more about a draft that was left alone for a while; `AccountError` unless it says yes.
+
+    The answer is fresh then: starting once more goes on without a yes, unless the answer is no.
+    """
+    secret = usable_secret(page.draft.account)
+    answer = answer_about(secret)
+    if secret is None or (answer and answer.is_fresh):
+        return
+    answer = ask(secret=secret, actor=Actor.of(page.request))
+    if not answer.is_valid:
+        text = _("Adobe was asked again, since its answer was old. %(answer)s: %(next_step)s")
+        raise AccountError(text % {"answer": answer.label, "next_step": answer.next_step})
 
 
 def _review(page: Page) -> dict[str, object]:

@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from credentials.entry import Entry, create_account, set_values, usable_secret
 from credentials.ims_check import answer_about
-from credentials.models import Assignment, TechnicalAccount
+from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Duty, Rollout
 from credentials.rollouts.services import start_rollout
 from credentials.services import AccountError, activate, assign
@@ -167,24 +167,35 @@ def roll_out(
     *,
     account: TechnicalAccount,
     installations: Sequence[Installation],
+    secret: ClientSecret,
     reason: str,
     message: str,
     actor: Actor,
+    despite_refusal: bool = False,
 ) -> Rollout:
     """Start a rollout of an active account's current secret; instances that are new to the account get it.
 
-    What the person had prepared for it is done with.
+    `secret` is the version that the person saw: `AccountError` if it is no longer the current one. A secret
+    that Adobe refused last needs `despite_refusal`. What the person had prepared for it is done with.
     """
-    secret = usable_secret(account)
-    answer = answer_about(secret)
-    if secret is None or (answer and answer.is_refusal):
-        raise AccountError(_("Adobe refused the current secret. Enter the right one first."))
     _one_start_at_a_time()
+    current = usable_secret(TechnicalAccount.objects.select_for_update().get(pk=account.pk))
+    if current is None or current != secret:
+        raise AccountError(_("Another secret became current meanwhile. Nothing was started: look again."))
+    answer = answer_about(current)
+    if answer and answer.is_refusal and not despite_refusal:
+        raise AccountError(
+            _("Adobe refused the current secret. Enter the right one, or say that you know it.")
+        )
     assign(account=account, instances=_instances(installations), actor=actor)
     Preparation.objects.filter(account=account, person=actor.user).delete()
-    return start_rollout(
-        secret=secret, installations=installations, reason=reason, actor=actor, message=message
+    rollout = start_rollout(
+        secret=current, installations=installations, reason=reason, actor=actor, message=message
     )
+    if not (answer and answer.is_valid and answer.is_fresh):
+        details = {"version": current.version, "rollout": rollout.number, "verdict": current.ims_verdict}
+        record("client_secret.used_unconfirmed", actor=actor, target=account, details=details)
+    return rollout
 
 
 @transaction.atomic

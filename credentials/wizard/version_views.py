@@ -10,13 +10,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from credentials.entry import usable_secret
-from credentials.ims_check import answer_about, ask
+from credentials.ims_check import answer_about, answer_for_start, ask
 from credentials.keyring import UnreadableSecret
-from credentials.models import TechnicalAccount
+from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.services import RolloutError
 from credentials.services import AccountError, add_secret
@@ -35,6 +36,16 @@ from credentials.wizard.models import Preparation
 from credentials.wizard.review import commands
 from instances.models import Installation, Instance
 from portal.audit.models import Actor
+
+ANOTHER = gettext_lazy(
+    "Another secret became current meanwhile. Nothing was done: load the page again and compare."
+)
+NO_YES = gettext_lazy("Nothing was started, since Adobe has not accepted the secret.")
+
+
+def _is_another(request: HttpRequest, secret: ClientSecret) -> bool:
+    """Whether the page that was sent showed another version than the current one."""
+    return request.POST.get("secret", str(secret.pk)) != str(secret.pk)
 
 
 def _active_account(pk: UUID) -> TechnicalAccount:
@@ -65,17 +76,27 @@ def account_secret(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @permission_required("credentials.enter_secret", raise_exception=True)
 def account_check(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Ask Adobe about the current secret of an account in use."""
+    """Ask Adobe about the current secret of an account in use; htmx gets the answer and the buttons alone."""
     account = _active_account(pk)
     secret = usable_secret(account)
-    if secret:
+    is_part = request.headers.get("HX-Request") == "true"
+    problem: object = ""
+    if secret and _is_another(request, secret):
+        problem = ANOTHER
+    elif secret:
         try:
             answer = ask(secret=secret, actor=Actor.of(request))
         except UnreadableSecret as error:
-            messages.error(request, str(error))
+            problem = error
         else:
             level = messages.SUCCESS if answer.is_valid else messages.WARNING
-            messages.add_message(request, level, f"{answer.label}: {answer.next_step}")
+            if not is_part:
+                messages.add_message(request, level, f"{answer.label}: {answer.next_step}")
+    if is_part:
+        context = _adobe(account, secret) | {"problem": problem, "is_part": True}
+        return render(request, "wizard/_adobe.html", context)
+    if problem:
+        messages.error(request, str(problem))
     return redirect("account_rollout" if request.POST.get("back") == "rollout" else "account", account.pk)
 
 
@@ -92,15 +113,10 @@ def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
         if action == "over":
             preparing.forget()
             return redirect(request.get_full_path())
-        if action == "start" and _is_startable(form, chosen):
+        if action in ("start", "unconfirmed") and _is_startable(form, chosen):
             try:
-                rollout = services.roll_out(
-                    account=preparing.account,
-                    installations=list(chosen),
-                    **form.cleaned_data,
-                    actor=Actor.of(request),
-                )
-            except (AccountError, RolloutError) as error:
+                rollout = preparing.start(form, chosen, wants_yes=action == "start")
+            except (AccountError, RolloutError, UnreadableSecret) as error:
                 form.add_error(None, str(error))
             else:
                 messages.success(request, _("The rollout has started."))
@@ -109,6 +125,11 @@ def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
         if action in MOVES and not form.errors:
             return redirect(preparing.moved())
     return render(request, "wizard/rollout.html", preparing.context() | {"form": form})
+
+
+def _adobe(account: TechnicalAccount, secret: ClientSecret | None) -> dict[str, object]:
+    """Return what the page says of Adobe's answer; it asks by itself unless `answer` is fresh."""
+    return {"account": account, "secret": secret, "answer": answer_about(secret)}
 
 
 def _is_startable(form: RolloutForm, chosen: QuerySet[Installation]) -> bool:
@@ -164,6 +185,22 @@ class _Preparing:
         if self.stored:
             self.stored.delete()
 
+    def start(self, form: RolloutForm, chosen: Collection[Installation], *, wants_yes: bool) -> Rollout:
+        """Start the rollout; with `wants_yes` only if Adobe accepts the secret, which may have to be asked.
+
+        `AccountError`, `RolloutError` and `UnreadableSecret` say what prevents it.
+        """
+        actor, secret = Actor.of(self.request), usable_secret(self.account)
+        if secret is None or _is_another(self.request, secret):
+            raise AccountError(ANOTHER)
+        if wants_yes:
+            answer = answer_for_start(secret=secret, actor=actor)
+            if not answer.is_valid:
+                raise AccountError(f"{NO_YES} {answer.label}: {answer.next_step}")
+        return services.roll_out(
+            account=self.account, installations=list(chosen), secret=secret, **form.cleaned_data, actor=actor
+        )
+
     def moved(self) -> str:
         """Return the address that the pressed button leads to."""
         is_wide = "all" in self.request.GET or pressed(self.request.POST, "") == "wide"
@@ -180,9 +217,7 @@ class _Preparing:
         )
         own = Installation.objects.filter(instance__assignment__account=self.account)
         return {
-            "account": self.account,
-            "secret": secret,
-            "answer": answer_about(secret),
+            **_adobe(self.account, secret),
             "search": self.search,
             "selection": selection,
             "stored": self.stored,

@@ -1,5 +1,6 @@
 """The filters of the history."""
 
+import re
 from datetime import date, datetime, time
 
 from django import forms
@@ -12,9 +13,14 @@ from django.utils.translation import gettext_lazy as _
 from portal.audit.kept_head import Head
 from portal.audit.models import GROUP, AuditEvent
 from portal.audit.words import GROUPS
+from portal.names import STAR, has_name
 from portal.no_secrets import Form
 
 LARGEST = 2**63 - 1
+
+
+def _names() -> forms.TextInput:
+    return forms.TextInput({"aria-describedby": "name-help"})
 
 
 class HistoryForm(Form):
@@ -26,17 +32,20 @@ class HistoryForm(Form):
     until = forms.DateField(
         label=_("Until"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
-    who = forms.CharField(label=_("Who"), required=False, max_length=150)
+    who = forms.CharField(label=_("Who"), required=False, max_length=150, widget=_names())
     action = forms.ChoiceField(
         label=_("About"), required=False, choices=lambda: [("", _("Everything")), *GROUPS.items()]
     )
-    object = forms.CharField(label=_("Object"), required=False, max_length=250)
+    object = forms.CharField(label=_("Object"), required=False, max_length=250, widget=_names())
     text = forms.CharField(label=_("Text"), required=False, max_length=100)
+    readings = forms.BooleanField(label=_("Show who read the history"), required=False)
 
     def chosen(self) -> dict[str, str]:
         """Return the filters that are set and make sense, as plain text for the record."""
         self.is_valid()
-        return {name: str(value) for name, value in self.cleaned_data.items() if value not in (None, "")}
+        return {
+            name: str(value) for name, value in self.cleaned_data.items() if value not in (None, "", False)
+        }
 
     def times(self) -> tuple[datetime | None, datetime | None]:
         """Return the beginning of the first day and the end of the last one, as far as they are chosen."""
@@ -49,6 +58,11 @@ class HistoryForm(Form):
         """Whether a filter is set that no index answers."""
         return not {"who", "object", "text"}.isdisjoint(self.chosen())
 
+    @property
+    def hides_readings(self) -> bool:
+        """Whether the page leaves out who read the history; an export never does."""
+        return not self.cleaned_data.get("readings") and self.cleaned_data.get("action") != "history"
+
     def select(self, events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
         """Return those of `events` that fit the filters."""
         since, until = self.times()
@@ -58,17 +72,32 @@ class HistoryForm(Form):
         if until:
             events = events.filter(at__lte=until)
         if data.get("who"):
-            events = events.filter(actor_name__icontains=data["who"])
+            events = events.filter(has_name("actor_name", data["who"]))
         if data.get("action"):
             events = events.alias(group=GROUP).filter(group=f"{data['action']}.")
         if data.get("object"):
-            named = Q(target_name__icontains=data["object"]) | Q(target_id=data["object"])
-            events = events.filter(named)
+            events = events.filter(_about(data["object"]))
         return _containing(events, data["text"]) if data.get("text") else events
 
 
 def _midnight(day: date, at: time) -> datetime:
     return timezone.make_aware(datetime.combine(day, at))
+
+
+def _about(typed: str) -> Q:
+    """Return the condition that an event's object is this one, or that its name is made of this one's.
+
+    Names are made like `#12 Triggers`, `prod1 on mkt-2`, `prod1 on mkt-2 (rollout #12)`. A star at the end
+    asks for names that begin so.
+    """
+    name = typed.strip()
+    beginning = "(^|^#[0-9]+ | on |[(]rollout )"
+    end = "( on | [(]|[)]|$)"
+    if name.startswith("#"):
+        end = "( |[)]|$)"
+    if name.endswith(STAR):
+        end = ""
+    return Q(target_name__iregex=beginning + re.escape(name.rstrip(STAR)) + end) | Q(target_id=name)
 
 
 def _containing(events: QuerySet[AuditEvent], text: str) -> QuerySet[AuditEvent]:

@@ -1,16 +1,34 @@
 """Reading the history is itself history: who read, exported or verified what."""
 
-from django.db import transaction
+from datetime import timedelta
 
-from portal.audit.models import Actor, AuditEvent, Verification, record
+from django.db import transaction
+from django.utils import timezone
+
+from portal.audit.models import Actor, AuditEvent, AuditHead, Verification, record
 
 SHOWN_FINDINGS = 20
 
 
+READING = "history.read"
+READING_COUNTS = timedelta(hours=1)
+"""How long a recorded reading stands for further ones of the same person."""
+
+
 @transaction.atomic
 def record_reading(*, filters: dict[str, str], actor: Actor) -> None:
-    """Record that a person looked at the history through these filters."""
-    record("history.read", actor=actor, details={"filters": filters})
+    """Record that a person looks at the history, with the filters of the first look: once in an hour."""
+    if _has_read(actor):
+        return
+    AuditHead.objects.select_for_update().get(pk=1)  # two pages opened at once are one reading too
+    if not _has_read(actor):
+        record(READING, actor=actor, details={"filters": filters})
+
+
+def _has_read(actor: Actor) -> bool:
+    """Whether a reading of this person was recorded within the last hour."""
+    last = AuditEvent.objects.filter(actor=actor.user, action=READING).order_by("-seq").first()
+    return last is not None and abs(timezone.now() - last.at) < READING_COUNTS
 
 
 @transaction.atomic

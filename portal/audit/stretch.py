@@ -11,7 +11,8 @@ from django.db.models import Max, Min, QuerySet
 
 from portal.audit.forms import HistoryForm, PositionForm, visible_to
 from portal.audit.models import AuditEvent, AuditHead
-from portal.audit.words import Line, line_of
+from portal.audit.services import READING
+from portal.audit.words import Line, lines_of
 
 PAGE = 50
 SEARCHED = 10_000
@@ -47,6 +48,8 @@ def stretch(form: HistoryForm, position: PositionForm, user: User | AnonymousUse
     numbers = position.cleaned_data if position.is_valid() else {}
     before, after = numbers.get("before"), numbers.get("after")
     events = form.select(visible_to(user, AuditEvent.objects.all()))
+    if form.hides_readings:
+        events = events.exclude(action=READING)
     whole = _span_of_dates(form)
     span = _span(whole, before, after, SEARCHED if form.is_search else None)
     if after is not None:
@@ -58,7 +61,7 @@ def stretch(form: HistoryForm, position: PositionForm, user: User | AnonymousUse
     if len(found) > PAGE:  # the rest of the span comes with the next page
         span = _Span(span.first, shown[0].seq) if after is not None else _Span(shown[-1].seq, span.last)
     return Stretch(
-        lines=[line_of(event) for event in shown],
+        lines=lines_of(shown),
         newer=span.last if span.last < whole.last else None,
         older=span.first if span.first > whole.first else None,
         searched=(span.first, span.last) if form.is_search and span != whole else None,

@@ -1,6 +1,5 @@
 """The history: everybody's for those who may see it, one's own for the rest."""
 
-import json
 import time
 from typing import Any
 
@@ -21,7 +20,6 @@ from portal.audit.stretch import stretch
 from portal.audit.verification import Walk
 from portal.audit.words import line_of
 
-SAME_READING = 900  # seconds in which the same filters count as one reading
 VERIFYING_SECONDS = 5.0  # of one request
 WALK = "history_walk"
 """In the session: where a verification stands that takes several requests."""
@@ -32,7 +30,7 @@ WALK = "history_walk"
 def history(request: HttpRequest) -> HttpResponse:
     """List events, newest first, through filters."""
     form = HistoryForm(request.GET)
-    _note_reading(request, form.chosen())
+    record_reading(filters=form.chosen(), actor=Actor.of(request))
     shown = stretch(form, PositionForm(request.GET), request.user)
     context = {"form": form, "stretch": shown, "is_filtered": bool(form.chosen())}
     return render(request, "audit/event_list.html", context)
@@ -43,7 +41,7 @@ def history(request: HttpRequest) -> HttpResponse:
 def history_event(request: HttpRequest, seq: int) -> HttpResponse:
     """Show one event with all its details."""
     event = get_object_or_404(visible_to(request.user, AuditEvent.objects.all()), seq=seq)
-    _note_reading(request, {"event": str(seq)})
+    record_reading(filters={"event": str(seq)}, actor=Actor.of(request))
     return render(request, "audit/event_detail.html", {"line": line_of(event), "event": event})
 
 
@@ -120,13 +118,3 @@ def _walk_a_while(walk: Walk) -> bool:
 def _verifying(left: dict[str, Any] | None) -> dict[str, object]:  # Any: plain JSON values
     head = AuditHead.objects.filter(pk=1).first()
     return {"walk": left, "length": head.seq if head else 0}
-
-
-def _note_reading(request: HttpRequest, filters: dict[str, str]) -> None:
-    """Record a reading once: turning pages or reloading within a quarter of an hour adds nothing."""
-    reading = json.dumps(filters, sort_keys=True)
-    former, at = request.session.get("history_read", ("", 0.0))
-    if reading == former and time.time() - at < SAME_READING:
-        return
-    record_reading(filters=filters, actor=Actor.of(request))
-    request.session["history_read"] = (reading, time.time())

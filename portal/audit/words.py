@@ -1,8 +1,8 @@
 """Plain words for what audit events say."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext
@@ -44,6 +44,7 @@ LABELS: dict[str, Promise] = {
     "client_secret.selected": _("Older client secret made current again"),
     "client_secret.fingerprint_replaced": _("Fingerprint made with a new key"),
     "client_secret.checked": _("Client secret checked with Adobe"),
+    "client_secret.used_unconfirmed": _("Client secret rolled out without Adobe's yes"),
     "rollout.requested": _("Rollout started"),
     "rollout.cancelled": _("Rollout cancelled"),
     "push.retried": _("Push retried"),
@@ -113,10 +114,51 @@ class Line:
     facts: list[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What an app knows about an event beyond what was recorded.
+
+    `label` replaces the usual one. `facts` replace recorded ones of the same name; others come first.
+    """
+
+    label: Promise | str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+Teller = Callable[[Sequence[AuditEvent]], Mapping[int, Meaning]]
+_tellers: dict[str, Teller] = {}
+
+
+def tells(target_type: str) -> Callable[[Teller], Teller]:
+    """Register a function that gives meanings, by number, for events about one kind of object."""
+
+    def register(teller: Teller) -> Teller:
+        _tellers[target_type] = teller
+        return teller
+
+    return register
+
+
+def lines_of(events: Sequence[AuditEvent]) -> list[Line]:
+    """Return events with their words. Each kind of object is asked once for all of its events."""
+    meanings: dict[int, Meaning] = {}
+    for kind, teller in _tellers.items():
+        if about := [event for event in events if event.target_type == kind]:
+            meanings |= teller(about)
+    return [_line(event, meanings.get(event.seq, Meaning())) for event in events]
+
+
 def line_of(event: AuditEvent) -> Line:
-    """Return an event with its words."""
-    facts = [(_named(key), _plain(value)) for key, value in _flat(event.details) if value not in EMPTY]
-    return Line(event, label(event.action), facts)
+    """Return one event with its words."""
+    return lines_of([event])[0]
+
+
+def _line(event: AuditEvent, meaning: Meaning) -> Line:
+    recorded = {key: _plain(value) for key, value in _flat(event.details) if value not in EMPTY}
+    added = {key: text for key, text in meaning.facts.items() if text and key not in recorded}
+    changed = {key: meaning.facts.get(key, text) for key, text in recorded.items()}
+    facts = [(_named(key), text) for key, text in (added | changed).items()]
+    return Line(event, meaning.label or label(event.action), facts)
 
 
 def _flat(details: dict[str, object]) -> Iterator[tuple[str, object]]:

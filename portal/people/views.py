@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.audit.models import Actor, AuditEvent
-from portal.audit.words import line_of
+from portal.audit.words import lines_of
 from portal.no_secrets import without_secret
 from portal.people import devices, own_password, turns
 from portal.people.forms import PersonForm, RoleForm, SignInForm
@@ -236,7 +236,7 @@ def _person(pk: int) -> User:
 
 def _detail(request: HttpRequest, person: User, form: RoleForm) -> HttpResponse:
     about = AuditEvent.objects.filter(target_type="user", target_id=str(person.pk))
-    changes = [line_of(event) for event in about.filter(action__startswith="user.")[:20]]
+    changes = lines_of(list(about.filter(action__startswith="user.")[:20]))
     context = {
         "person": person,
         "role": role_of(person),

@@ -120,7 +120,7 @@ def a_jump_host() -> Place:
 
 
 def an_event() -> Place:
-    return {"seq": _first(AuditEvent.objects.order_by("seq")).seq}
+    return {"seq": _first(AuditEvent.objects.filter(target_type="push").order_by("seq")).seq}
 
 
 def a_person() -> Place:
@@ -207,9 +207,9 @@ VISITS: tuple[Visit, ...] = (
     Visit("failed_pushes", PUSH),
     Visit("unproven_successes", PUSH),
     Visit("failed_pushes", PUSH, "last page", LAST),
-    Visit("failed_pushes", PUSH, "filter", "state=failed&container=app"),
+    Visit("failed_pushes", PUSH, "filter", "state=failed&container=app*"),
     Visit("push", ATTEMPT, place=a_push),
-    Visit("push", ATTEMPT, "live part", "seen=queued", a_queued_push, headers=LIVE),
+    Visit("push", ATTEMPT, "live part", "", a_queued_push, headers=LIVE),
     Visit("instances", INSTANCE),
     Visit("instances", INSTANCE, "last page", LAST),
     Visit("instances", INSTANCE, "search", "q=0001&environment=production"),

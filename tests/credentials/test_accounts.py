@@ -27,6 +27,8 @@ from tests.credentials.wizard_walk import (
     make_installation,
 )
 
+UNCONFIRMED = {"action": "unconfirmed"}  # what Adobe says is for test_rollout_answer.py
+
 
 @pytest.fixture
 def installation(db: None) -> Installation:
@@ -275,7 +277,7 @@ def test_a_rotation_reaches_all_installations_by_default(
     text = get(as_admin, account, "account_rollout")
     assert text.count('name="installation"') == text.count(" checked>") - 2  # the instance and the reason
     assert f"-setimsoauth:{ORGANIZATION}/{CLIENT}/{ACCOUNT}/********" in text
-    data = {**choose([installation, second]), "reason": "rotation", "message": "yearly"}
+    data = {**choose([installation, second]), "reason": "rotation", "message": "yearly"} | UNCONFIRMED
     response = as_admin.post(reverse("account_rollout", args=[account.pk]), data)
     rollout = Rollout.objects.get(reason="rotation")
     assert response["Location"] == reverse("rollout", args=[rollout.pk])
@@ -288,7 +290,7 @@ def test_only_a_secret_that_was_never_rolled_out_is_called_a_rotation(
     url = reverse("account_rollout", args=[account.pk])
     add_secret(account=account, secret=Secret(OTHER_SECRET), actor=actor)
     assert as_admin.get(url).context["form"]["reason"].value() == "rotation"
-    as_admin.post(url, {**choose([installation]), "reason": "rotation"})
+    as_admin.post(url, {**choose([installation]), "reason": "rotation"} | UNCONFIRMED)
     assert as_admin.get(url).context["form"]["reason"].value() == "repair"
 
 
@@ -299,7 +301,7 @@ def test_another_instance_is_assigned_when_it_is_rolled_out(
     assert "prod2" not in get(as_admin, account, "account_rollout")
     assert "prod2" in get(as_admin, account, "account_rollout", all="1")
     url = reverse("account_rollout", args=[account.pk]) + "?all=1"
-    as_admin.post(url, {**choose([new]), "reason": "repair"})
+    as_admin.post(url, {**choose([new]), "reason": "repair"} | UNCONFIRMED)
     assert Assignment.objects.get(instance=new.instance).account == account
 
 
@@ -322,7 +324,7 @@ def test_a_secret_that_adobe_refused_is_not_rolled_out(
 ) -> None:
     ClientSecret.objects.update(ims_verdict="wrong_secret")
     before = Rollout.objects.count()
-    data = {**choose([installation]), "reason": "repair"}
+    data = {**choose([installation]), "reason": "repair"} | UNCONFIRMED
     text = as_admin.post(reverse("account_rollout", args=[account.pk]), data).content.decode()
     assert "Adobe refused the current secret" in text
     assert Rollout.objects.count() == before

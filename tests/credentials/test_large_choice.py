@@ -51,7 +51,7 @@ def test_turning_a_page_keeps_what_was_unticked_and_typed(
     assert answer.context["selection"].total == INSTANCES - 1
     assert 'value="CHG-1"' in answer.content.decode()
     second = ticks(as_admin, url(account, "?page=2"), without="inst27")
-    as_admin.post(url(account, "?page=2"), {**second, "reason": "repair", "action": "start"})
+    as_admin.post(url(account, "?page=2"), {**second, "reason": "repair", "action": "unconfirmed"})
     pushed = Rollout.objects.get(reason="repair").pushes.values_list(
         "installation__instance__name", flat=True
     )

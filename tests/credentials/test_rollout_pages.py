@@ -200,17 +200,23 @@ def test_garbage_in_the_address_of_a_push_is_no_error(as_auditor: Client, value:
     assert as_auditor.get(f"/rollouts/pushes/{only_push().pk}/", {"page": value}).status_code == 200
 
 
-def test_the_live_part_of_a_push_holds_no_form(as_helpdesk: Client) -> None:
+def test_the_live_part_of_a_push_says_what_to_do_in_its_present_state(as_helpdesk: Client) -> None:
     push = only_push(state="unknown", code="no_report")
-    part = as_helpdesk.get(f"/rollouts/pushes/{push.pk}/?seen=unknown", headers=LIVE).content.decode()
-    assert 'id="push-live"' in part
-    assert "<form" not in part
+    part = as_helpdesk.get(f"/rollouts/pushes/{push.pk}/", headers=LIVE).content.decode()
+    assert part.lstrip().startswith('<div id="push-live"')
+    assert "Look now" in part
+    finish(push, state="failed", code="timed_out")
+    part = as_helpdesk.get(f"/rollouts/pushes/{push.pk}/", headers=LIVE).content.decode()
+    assert "Retry now" in part
+    assert "hx-trigger" not in part
 
 
-def test_a_push_page_loads_anew_when_the_state_has_changed(as_helpdesk: Client) -> None:
-    push = only_push(state="failed", code="timed_out")
-    response = as_helpdesk.get(f"/rollouts/pushes/{push.pk}/?seen=running", headers=LIVE)
-    assert (response["HX-Refresh"], response.content) == ("true", b"")
+def test_the_news_of_a_rollout_is_one_short_sentence(as_auditor: Client) -> None:
+    first, second, third = make_rollout(containers=["web1", "web2", "web3"]).pushes.all()
+    finish(first, state="succeeded")
+    finish(second, state="unknown", code="no_report")
+    page = text(as_auditor, f"/rollouts/{third.rollout_id}/")
+    assert '<p class="visually-hidden" role="status" data-news>1 of 3 succeeded, 1 unknown</p>' in page
 
 
 def test_helpdesk_retries_one_push_with_a_reason(as_helpdesk: Client) -> None:

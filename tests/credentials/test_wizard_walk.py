@@ -1,6 +1,7 @@
 """The whole wizard, both ways, from its first page to the started rollout."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -9,13 +10,13 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from pytest_django.fixtures import Settings
 
-from credentials.models import Assignment, TechnicalAccount
+from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.wizard.models import Draft
 from instances.models import Installation
 from portal.audit.models import AuditEvent
 from portal.plaintext import Secret
-from portal.sandbox.ims import StandInIMS
+from portal.sandbox.ims import Mode, StandInIMS
 from tests.credentials.wizard_walk import (
     ACCOUNT,
     CLIENT,
@@ -116,3 +117,18 @@ def test_every_decision_of_the_walk_is_recorded(as_admin: Client, ims: StandInIM
         "rollout.requested",
     ]
     assert [action for action in actions if action in expected] == expected
+
+
+def test_a_draft_that_was_left_alone_is_asked_about_again(as_admin: Client, ims: StandInIMS) -> None:
+    account = reach_values(as_admin)
+    post(as_admin, account, "values", typed(action="typed"))
+    post(as_admin, account, "check", {"action": "ask"})
+    done(as_admin, account, "check")
+    post(as_admin, account, "instances", choose([make_installation()]))
+    ClientSecret.objects.update(ims_checked=timezone.now() - timedelta(days=30))
+    ims.mode = Mode.THROTTLED
+    page = post(as_admin, account, "review", {"action": "start"}).content.decode()
+    assert "its answer was old. Too many checks" in page
+    assert not Rollout.objects.exists()
+    post(as_admin, account, "review", {"action": "start"})
+    assert Rollout.objects.exists()

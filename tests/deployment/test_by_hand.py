@@ -5,7 +5,6 @@ import http.server
 import json
 import re
 import shlex
-import shutil
 import ssl
 import subprocess
 import threading

@@ -42,7 +42,7 @@ def test_the_line_of_a_start_ties_the_request_to_the_rollout(
     caplog.set_level(logging.INFO)
     chosen = [make_installation(container=name) for name in ("web1", "web2")]
     address = reverse("account_rollout", args=[make_account(instances=["prod1"]).account_id])
-    response = as_admin.post(address, {**choose(chosen), "reason": "repair"})
+    response = as_admin.post(address, {**choose(chosen), "reason": "repair", "action": "unconfirmed"})
     rollout = Rollout.objects.get()
     [line] = [record for record in caplog.records if record.message == "the rollout was started"]
     fields = vars(line)

@@ -1,0 +1,62 @@
+"""What the rows of the history say beyond what was recorded: the account of a push, and what its file holds.
+
+Nothing of it is part of an event, so old events are told in the same way, and no export or hash changes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy as _
+
+from credentials.adobe.ims import Verdict
+from credentials.rollouts.models import HOLDING, Attempt, Push
+from instances.failures import Code
+from portal.audit.models import AuditEvent
+from portal.audit.words import Meaning, tells
+
+HELD = {
+    "push.failed": _("Push incomplete: the file holds the secret"),
+    "push.superseded": _("Push superseded: the file held its secret"),
+}
+"""Ends that say less than what the attempt proved."""
+
+
+@tells("push")
+def pushes(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
+    """Name the account of each push, its outcome code in words, and a proof despite a bad end."""
+    ids = {pk for event in events if (pk := _uuid(event.target_id))}
+    accounts = {
+        str(pk): name
+        for pk, name in Push.objects.filter(pk__in=ids).values_list("pk", "rollout__secret__account__name")
+    }
+    proven = Attempt.objects.filter(push__in=ids, proof__in=HOLDING).exclude(verdict=Push.State.SUCCEEDED)
+    held = {(str(push), number) for push, number in proven.values_list("push", "number")}
+    return {event.seq: _push(event, accounts, held) for event in events}
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:  # whoever changes rows of the history must not take its page away
+        return None
+
+
+def _push(event: AuditEvent, accounts: Mapping[str, str], held: Iterable[tuple[str, int]]) -> Meaning:
+    facts = _in_words(event, "code", Code.choices)
+    if "account" not in event.details:
+        facts["account"] = accounts.get(event.target_id, "")
+    is_held = (event.target_id, event.details.get("attempt")) in held
+    return Meaning(HELD.get(event.action, "") if is_held else "", facts)
+
+
+@tells("technicalaccount")
+def accounts(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
+    """Say Adobe's answers in words."""
+    return {event.seq: Meaning(facts=_in_words(event, "verdict", Verdict.choices)) for event in events}
+
+
+def _in_words(event: AuditEvent, key: str, choices: Iterable[tuple[object, object]]) -> dict[str, str]:
+    """Return a detail with its code in words; the code stays, since people search for it."""
+    code = event.details.get(key)
+    words = {value: str(label) for value, label in choices}
+    return {key: f"{words[code]} ({code})"} if isinstance(code, str) and code in words else {}

@@ -1,0 +1,101 @@
+"""What the history says about pushes and accounts beyond what was recorded."""
+
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from credentials.rollouts.models import Push
+from portal.audit.models import Actor, AuditEvent, record
+from portal.audit.words import line_of
+from tests.credentials.rollout_rows import finish, make_account, make_rollout
+
+pytestmark = pytest.mark.django_db
+
+PORTAL = Actor("portal")
+INCOMPLETE = "Push incomplete: the file holds the secret"
+
+
+def ended(push: Push, *, state: str, code: str, proof: str) -> AuditEvent:
+    """Return the event of an end like this, as the portal records it."""
+    attempt = push.attempts.model.objects.create(
+        push=push,
+        number=1,
+        cause="rollout",
+        secret_version=1,
+        secret_fingerprint="",
+        lease_token=uuid4(),
+        worker="worker1",
+        verdict=state,
+        code=code,
+        proof=proof,
+        finished=push.requested,
+    )
+    details: dict[str, object] = {"rollout": push.rollout.number, "code": code, "attempt": attempt.number}
+    return record(f"push.{state}", actor=PORTAL, target=push, details=details)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "proof", "label"),
+    [
+        ("failed", "reload_failed", "changed", INCOMPLETE),
+        ("failed", "reload_not_confirmed", "recognized", INCOMPLETE),
+        ("failed", "write_not_confirmed", "candidate", "Push failed"),
+        ("failed", "timed_out", "", "Push failed"),
+        ("superseded", "reload_failed", "changed", "Push superseded: the file held its secret"),
+        ("superseded", "timed_out", "", "Push superseded"),
+        ("succeeded", "", "changed", "Push succeeded"),
+    ],
+)
+def test_an_end_says_whether_the_file_holds_the_secret(state: str, code: str, proof: str, label: str) -> None:
+    event = ended(make_rollout().pushes.get(), state=state, code=code, proof=proof)
+    assert str(line_of(event).label) == label
+
+
+def test_a_row_names_the_account_and_says_its_code_in_words(as_auditor: Client) -> None:
+    push = make_rollout(account="Triggers").pushes.get()
+    event = ended(push, state="failed", code="reload_failed", proof="changed")
+    recorded = event.digest()
+    page = as_auditor.get("/history/").content.decode()
+    assert '<span class="muted">account</span> Triggers' in page
+    assert "Written, but the reload failed (reload_failed)" in page
+    page = as_auditor.get(f"/history/{event.seq}/").content.decode()
+    assert INCOMPLETE in page
+    assert AuditEvent.objects.get(seq=event.seq).digest() == event.hash == recorded
+    row = as_auditor.post("/history/export/?action=push").getvalue().decode()
+    assert INCOMPLETE not in row
+    assert "Written" not in row
+
+
+def test_an_account_that_was_recorded_is_not_named_twice(as_auditor: Client) -> None:
+    push = make_rollout(account="Triggers").pushes.get()
+    event = record("push.retried", actor=PORTAL, target=push, details={"account": "Its former name"})
+    assert line_of(event).facts == [("account", "Its former name")]
+
+
+def test_an_answer_of_adobe_is_said_in_words() -> None:
+    secret = make_account()
+    event = record(
+        "client_secret.checked", actor=PORTAL, target=secret.account, details={"verdict": "wrong_secret"}
+    )
+    assert line_of(event).facts == [("verdict", "Wrong client secret (wrong_secret)")]
+
+
+def test_an_event_about_a_push_that_is_gone_is_still_readable() -> None:
+    push = make_rollout().pushes.get()
+    event = record("push.failed", actor=PORTAL, target=push, details={"code": "a_code_of_old", "attempt": 7})
+    for former in (str(uuid4()), "no id", ""):
+        event.target_id = former
+        assert line_of(event).facts == [("code", "a_code_of_old"), ("attempt", "7")]
+
+
+def test_the_history_of_an_account_does_not_call_it_failed_either(as_auditor: Client) -> None:
+    rollout = make_rollout()
+    push = rollout.pushes.get()
+    ended(push, state="failed", code="reload_failed", proof="changed")
+    finish(push, state="failed", code="timed_out")
+    for address in (
+        f"/rollouts/pushes/{push.pk}/",
+        f"/accounts/{rollout.secret.account_id}/?show=history&rollout=1",
+    ):
+        assert as_auditor.get(address).content.decode().count("Incomplete: the file holds the secret") == 1

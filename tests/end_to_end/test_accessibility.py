@@ -1,0 +1,109 @@
+"""Every page through axe in a real browser: as each role, wide and narrow, and with forced colours.
+
+`make test` looks at the pages that are most unlike each other; `make axe` (AXE_PAGES=all) at all of them.
+"""
+
+import os
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from playwright.sync_api import Browser, Page
+from pytest_django.live_server_helper import LiveServer
+
+from credentials.rollouts.models import Push
+from tests.benchmarks.fleet import seed_fleet
+from tests.benchmarks.past import seed_past
+from tests.benchmarks.scale import Scale
+from tests.benchmarks.trail import seed_trail
+from tests.benchmarks.visits import VISITS, Visit
+from tests.credentials.rollout_rows import finish, make_account
+from tests.test_roles import INITIALS, PAGES
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PEOPLE = {"alice": "Admin", "henry": "Helpdesk", "astrid": "Auditor"}
+IS_ALL = os.environ.get("AXE_PAGES") == "all"
+WIDTHS = (1440, 390) if IS_ALL else (390,)
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+FEW = {"wizard_resume", "rollout", "push", "history", "account", "account_rollout", "container"}
+"""Pages that `make test` looks at, without further queries, as an admin."""
+
+
+@pytest.fixture
+def seeded(roles: None, transactional_db: None) -> None:
+    """A small portal with everything that a page can show, and a push whose container said much."""
+    scale = Scale(installations=24, attempts=100, events=80)
+    fleet = seed_fleet(scale, Random(1))
+    seed_past(fleet, scale)
+    seed_trail(fleet, scale)
+    push = Push.objects.filter(state="succeeded").order_by("-requested", "pk")[0]
+    finish(push, state="succeeded", output="a line of output " * 40 + "\nand another\n" * 60)
+
+
+def visits(name: str) -> Iterator[Visit]:
+    """Yield what this person may open."""
+    for visit in VISITS:
+        allowed = PAGES[visit.name].get or ""
+        is_chosen = IS_ALL or (name == "alice" and visit.name in FEW and not visit.what)
+        is_download = visit.name == "inventory_template"
+        if is_chosen and INITIALS[PEOPLE[name]] in allowed and not visit.headers and not is_download:
+            yield visit
+
+
+def signed_in(browser: Browser, server: LiveServer, name: str, **options: object) -> Page:
+    client = Client()
+    client.force_login(User.objects.get(username=name))
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    context = browser.new_context(**options)  # type: ignore[arg-type]
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": server.url}])
+    return context.new_page()
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("width", WIDTHS)
+def test_axe_finds_nothing(browser: Browser, live_server: LiveServer, width: int) -> None:
+    found: list[str] = []
+    for name in PEOPLE:
+        page = signed_in(browser, live_server, name, viewport={"width": width, "height": 900})
+        for visit in visits(name):
+            page.goto(live_server.url + visit.url())
+            page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+            for violation in Axe().run(page, options=RULES).response["violations"]:
+                nodes = [node["html"][:120] for node in violation["nodes"][:2]]
+                found.append(f"{name}, {width}, {visit.title}: {violation['id']} {violation['help']} {nodes}")
+        page.context.close()
+    assert not found, "\n".join(found)
+
+
+MARKED = """() => {
+  const ground = getComputedStyle(document.body).backgroundColor;
+  const isDrawn = (style, side) =>
+    parseFloat(style[`border${side}Width`]) > 0 && style[`border${side}Color`] !== ground;
+  const isMarked = (each) =>
+    ["Bottom", "Left"].some((side) => isDrawn(getComputedStyle(each), side));
+  document.querySelectorAll("details").forEach((each) => (each.open = true));
+  const all = [...document.querySelectorAll(".nav-list a, .tabs a")];
+  const entries = all.filter((each) => each.checkVisibility());
+  return entries.filter(isMarked).map((each) => each.firstChild.textContent.trim());
+}"""
+
+
+@pytest.mark.usefixtures("admin")
+def test_the_navigation_is_large_enough_and_marks_the_current_entries_alone(
+    browser: Browser, live_server: LiveServer
+) -> None:
+    page = signed_in(browser, live_server, "alice", forced_colors="active")
+    page.goto(f"{live_server.url}/accounts/{make_account().account_id}/")
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(MARKED) == ["Accounts", "Overview"]
+        box = page.locator(".breadcrumbs a").first.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 24
+    page.context.close()
