@@ -65,12 +65,14 @@ class Running:
 
     def start(self) -> None:
         scheduler = [sys.executable, "manage.py", "scheduler"]
+        # Each of them has read its keys when this ends: a later change is one that it lacks.
         self.processes = [
             self.portal.web(),
             self.portal.worker("worker-1"),
             self.portal.worker("worker-2"),
             Process(scheduler, log=self.portal.home / "scheduler.log", env=self.portal.environment, cwd=ROOT),
         ]
+        self.processes[-1].wait_for_line(r"^The scheduler runs\.$", within=SECONDS)
 
     def stop(self) -> None:
         for process in self.processes:
