@@ -55,7 +55,7 @@ keys: $(VENV)/dev ## try wrong, missing and swapped keys with every process, in 
 	$(RUN) -m tests.keys $(ARGS)
 
 rotation: $(VENV)/dev ## replace every key and password by the commands of docs/keys.md, in about ten minutes
-	$(RUN) -m tests.keys.rotation
+	$(RUN) -m tests.keys.rotation $(ARGS)
 
 breaks: $(VENV)/dev ## break the code on purpose, and see that the tests notice, in about five minutes (NAMES="03 04")
 	$(RUN) -m tests.breaks $(NAMES)
