@@ -28,7 +28,7 @@ def _plain_settings(settings: Settings) -> None:
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
     settings.ALLOW_LOOPBACK_TARGETS = True
-    settings.IMS_BASE_URL = "http://127.0.0.1:1"  # nobody answers there, and never Adobe itself
+    settings.IMS_BASE_URL = "https://127.0.0.1:1"  # nobody answers there, and never Adobe itself
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
@@ -69,10 +70,11 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     return state
 
 
+@transaction.atomic(savepoint=False)
 def look_soon(container_ids: Iterable[uuid.UUID]) -> None:
     """Have the unknown pushes of these containers looked at now: one answered, or a person mended something.
 
-    In the caller's transaction. A push that somebody else is just writing to is left out, since two who write
+    A push that somebody else is just writing to is left out, since two who write
     to several pushes could wait for each other; it is looked at in its own time.
     """
     unknown = Push.objects.filter(container__in=list(container_ids), state=Push.State.UNKNOWN)

@@ -74,7 +74,7 @@ class FailedSignIns(ShortLived):
 class SignInTally(ShortLived):
     """Failed sign-ins of a quarter of an hour, by person and address, for one line of history at its end."""
 
-    LENGTH = timedelta(minutes=15)
+    KEPT = timedelta(minutes=15)
     MOST_ROWS = 500
 
     began = models.DateTimeField()
@@ -100,8 +100,8 @@ class SignInTally(ShortLived):
     @classmethod
     def expired(cls) -> "models.QuerySet[Self]":
         now = timezone.now()
-        set_back = Q(began__gt=now + cls.LENGTH)
-        return models.QuerySet(cls).filter(Q(began__lte=now - cls.LENGTH) | set_back)
+        set_back = Q(began__gt=now + cls.KEPT)
+        return models.QuerySet(cls).filter(Q(began__lte=now - cls.KEPT) | set_back)
 
     @classmethod
     def remove_expired(cls) -> None:

@@ -53,7 +53,7 @@ def close_windows() -> None:
 
 
 def _window(now: datetime) -> datetime:
-    seconds = SignInTally.LENGTH.total_seconds()
+    seconds = SignInTally.KEPT.total_seconds()
     return datetime.fromtimestamp(now.timestamp() // seconds * seconds, UTC)
 
 
@@ -66,7 +66,7 @@ def _sum(began: datetime, rows: list[SignInTally]) -> Details:
     unknown, elsewhere = people.pop("", 0), addresses.pop("", 0)
     return {
         "from": began.isoformat(),
-        "until": (began + SignInTally.LENGTH).isoformat(),
+        "until": (began + SignInTally.KEPT).isoformat(),
         "tries": people.total() + unknown,
         "against_a_lock": sum(row.refused for row in rows),
         "locks": sum(row.locks for row in rows),

@@ -117,7 +117,7 @@ def test_days_are_days_of_the_local_time_zone(as_auditor: Client, settings: Sett
 @pytest.mark.parametrize("value", NASTY)
 @pytest.mark.parametrize("name", ["since", "until", "who", "action", "object", "text", "before", "after"])
 def test_garbage_in_the_address_is_no_error(as_auditor: Client, name: str, value: str) -> None:
-    assert as_auditor.get("/history/", {name: value}).status_code == 200
+    assert as_auditor.get("/history/", {name: value}).status_code == (400 if value == "\0" else 200)
 
 
 @pytest.mark.parametrize("seq", ["0", "9" * 18, "9" * 30, "9" * 5000])

@@ -158,7 +158,7 @@ def test_the_list_is_narrowed(as_admin: Client, account: TechnicalAccount, query
 )
 def test_garbage_in_the_address_is_harmless(as_admin: Client, account: TechnicalAccount, query: str) -> None:
     for url in (reverse("accounts"), reverse("account", args=[account.pk])):
-        assert as_admin.get(f"{url}?{query}").status_code == 200
+        assert as_admin.get(f"{url}?{query}").status_code == (400 if "%00" in query else 200)
 
 
 def test_lists_and_details_take_no_more_queries_for_more_rows(

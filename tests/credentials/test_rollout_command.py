@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_started() -> None:
     TechnicalAccount.objects.create(name="Half done")
     for words, problem in (
         (["Nobody"], "no technical account Nobody"),
-        (["Half done"], "Half done has no client secret yet"),
+        (["Half done"], "Half done is still a draft: finish it in the wizard, or delete it there."),
         (["Triggers", "--instance", "prod9"], "uses Triggers: prod9"),
     ):
         with pytest.raises(CommandError, match=problem):

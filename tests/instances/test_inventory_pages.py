@@ -93,6 +93,7 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
         "instance_add": ("/instances/add/", "get", admin),
         "instance_edit": (f"/instances/{instance}/edit/", "get", admin),
         "installation_add": (f"/instances/{instance}/installations/add/", "get", admin),
+        "installation_take_over": (f"/installations/{installation.pk}/take-over/", "post", admin),
         "installation_remove": (f"/installations/{installation.pk}/remove/", "get", admin),
         "inventory_import": ("/instances/import/", "get", admin),
         "inventory_template": ("/instances/import/template.csv", "get", admin),

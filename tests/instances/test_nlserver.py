@@ -53,7 +53,7 @@ class TestJob:
         ],
     )
     def test_other_bad_values_are_refused(self, changes: dict[str, object]) -> None:
-        with pytest.raises(ValueError, match=r"become|number"):
+        with pytest.raises(ValueError, match=r"become|number|portal"):
             job(**changes)
 
     def test_flags_say_what_follows(self) -> None:

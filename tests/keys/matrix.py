@@ -95,7 +95,11 @@ KINDS = [
         begins_empty=True,
     ),
 ]
-BEFORE_THIS_RELEASE = ("DROP TABLE keys_knownkey", "DELETE FROM django_migrations WHERE app = 'keys'")
+BEFORE_THIS_RELEASE = (
+    "DROP TABLE keys_knownkey",
+    "DROP TABLE keys_keyholder",
+    "DELETE FROM django_migrations WHERE app = 'keys'",
+)
 
 
 @dataclass

@@ -58,6 +58,12 @@ def test_a_portal_that_lacks_nothing_is_ready(client: Client) -> None:
     assert client.post("/readyz").status_code == 405
 
 
+@pytest.fixture(autouse=True)
+def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reason is logged once a minute, and tests are faster than that."""
+    monkeypatch.setattr(readiness, "_said", {})
+
+
 def failed(client: Client) -> set[str]:
     response = client.get("/readyz")
     states = response.json()

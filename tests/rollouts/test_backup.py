@@ -126,12 +126,16 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 from django.utils import timezone
 from instances.models import PendingUpload
-from portal.people.models import FailedSignIns
+from portal.keys.models import KeyHolder
+from portal.people.models import FailedSignIns, ProxySign, SignInTally
 soon = timezone.now() + timedelta(hours=1)
 for n in range(40):
     Session.objects.create(session_key=f"canary-session-{n}", session_data="canary" * 200, expire_date=soon)
     FailedSignIns.objects.create(name_hash=f"canary-failure-{n}", address="::1", last=timezone.now())
     PendingUpload.objects.create(owner=n, content=b"canary-upload" * 200)
+    SignInTally.objects.create(began=timezone.now(), address=f"canary-{n}")
+KeyHolder.objects.create(name="canary")
+ProxySign.objects.create(sign="header", peer="canary", last=timezone.now())
 if connection.vendor == "sqlite":
     connection.cursor().execute("PRAGMA secure_delete=OFF")
 Session.objects.filter(session_key__contains="-1").delete()

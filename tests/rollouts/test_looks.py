@@ -147,7 +147,7 @@ def test_looks_that_settle_nothing_do_not_bring_each_other_forward(host_key: str
 
 def approve(container: Container) -> None:
     key = make_host_key(container=container, state=HostKey.State.OFFERED)
-    approve_host_key(key=key, actor=SOMEBODY)
+    approve_host_key(key=key, actor=SOMEBODY, fingerprint=key.fingerprint)
 
 
 def correct_address(container: Container) -> None:
