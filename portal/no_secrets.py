@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.core.signing import JSONSerializer
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from portal.command_line import REFUSED as SETTINGS_REFUSED
 from portal.command_line import WRONG_CALL, plain_errors, suggesting
 from portal.plaintext import SHORTEST, cut_out, has_secret, may_hold_secret
 
@@ -123,6 +124,14 @@ class Command(BaseCommand):
         parser.error = suggesting(parser, parser.error)  # type: ignore[method-assign, assignment]  # Django makes it
         self._names = _names(parser)
         return parser
+
+    def check(self, *args: Any, **options: Any) -> None:  # Any: Django's own signature
+        """Run the system checks; the status says that the settings or keys refuse the start."""
+        try:
+            super().check(*args, **options)
+        except SystemCheckError as error:
+            error.returncode = SETTINGS_REFUSED
+            raise
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # Any: Django's own signature
         for name, value in options.items():

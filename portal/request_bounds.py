@@ -1,6 +1,5 @@
 """Refuses requests that are no fit request, and forms beyond their bounds, before anything parses them."""
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,7 +14,6 @@ from portal import tickets
 from portal.request_shape import REFUSED, Environment, Misfit, boundary, is_encoded, misfit
 from portal.tickets import Ticket
 
-logger = logging.getLogger(__name__)
 GetResponse = Callable[[HttpRequest], HttpResponse]
 Application = Callable[[Environment, Any], Iterable[bytes]]  # Any: WSGI's start_response
 
@@ -73,8 +71,8 @@ def refuse_misfits(get_response: GetResponse) -> GetResponse:
 
 
 def refusal(request: HttpRequest, problem: Misfit) -> HttpResponse:
-    """Return the page for a refused request, and write one line."""
-    logger.info("request refused", extra={"reason": problem.what, "status": problem.status})
+    """Return the page for a refused request; the reason goes into its line of the access log."""
+    request.META["portal.refusal"] = problem.what
     is_busy = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
     is_ours = problem.status == HTTPStatus.INTERNAL_SERVER_ERROR
     context = {"is_too_large": problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "is_busy": is_busy}

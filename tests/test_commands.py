@@ -231,11 +231,20 @@ def test_output_is_flushed_before_the_status_counts(monkeypatch: pytest.MonkeyPa
 
 
 def test_settings_that_cannot_be_read_are_one_line(environment: dict[str, str]) -> None:
-    process = start({**environment, "PUSHES_PER_WORKER": "many"}, "status")
+    process = start({**environment, "TIME_ZONE": "Nowhere/At_all"}, "status")
     _out, err = process.communicate(timeout=120)
     assert process.returncode == 3
     assert err.startswith("The settings cannot be read: ")
     assert err.count("\n") == 1
+
+
+def test_settings_that_make_no_sense_are_named_and_end_with_their_own_status(
+    environment: dict[str, str],
+) -> None:
+    process = start({**environment, "PUSHES_PER_WORKER": "many"}, "status")
+    _out, err = process.communicate(timeout=120)
+    assert process.returncode == 3
+    assert "PUSHES_PER_WORKER is not a number." in err
 
 
 # status, accounts, failed
