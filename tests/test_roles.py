@@ -30,7 +30,7 @@ from tests.credentials.rollout_rows import (
 )
 from tests.services.waiting import free_port
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]  # the tests of each page run on both
 
 ALL = "AHU"
 NOBODY = ""

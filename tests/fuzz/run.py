@@ -71,19 +71,22 @@ class Prober:
     def __init__(self, portal: Portal, session: str) -> None:
         self._portal, self._session = portal, session
         self.seconds: list[float] = []
-        self.missed = 0
+        self.missed: list[str] = []
+        """What went wrong, for each request that did."""
 
     def visit(self, path: str) -> None:
         began = time.perf_counter()
         cookie = {} if path == "/login/" else {"Cookie": f"sid={self._session}"}
         try:
-            is_served = (
-                ask(self._portal.port, request(f"GET {path}", cookie), seconds=PROBER_SECONDS).status == 200
-            )
-        except OSError:
-            is_served = False
+            status = ask(self._portal.port, request(f"GET {path}", cookie), seconds=PROBER_SECONDS).status
+            wrong = "" if status == 200 else f"status {status}"
+        except OSError as error:
+            wrong = f"{type(error).__name__}: {error}"
         self.seconds.append(time.perf_counter() - began)
-        self.missed += not is_served or self.seconds[-1] > PROBER_SECONDS
+        if self.seconds[-1] > PROBER_SECONDS:
+            wrong = wrong or "too late"
+        if wrong:
+            self.missed.append(f"{path} after {self.seconds[-1]:.1f} s: {wrong}")
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
@@ -153,7 +156,7 @@ def fuzz(portal: Portal, site: Site, report: Report, *, requests: int, seed: int
     report.goal(Goal("answers of 500", len(findings.failures), "at most", 0))
     report.goal(Goal("peak memory of a web process", peak, "at most", MEGABYTES, "MB"))
     report.goal(Goal("web processes that ended or were replaced", restarts, "at most", 0))
-    report.goal(Goal("requests of a person that failed or took 30 s", busy.missed, "at most", 0))
+    report.goal(Goal("requests of a person that failed or took 30 s", len(busy.missed), "at most", 0))
     report.goal(Goal("hostile requests without an end in 60 s", findings.too_late, "at most", 0))
     report.goal(
         Goal("log per request", logged / (requests + len(busy.seconds)), "at most", LOG_BYTES, "bytes")
@@ -241,6 +244,8 @@ def _report(report: Report, findings: Findings, calm: Prober, busy: Prober, peak
         for what, each in (("alone", calm), ("meanwhile", busy))
     ]
     report.table("Another person", ["", "requests", "p50 ms", "p95 ms", "slowest ms"], rows)
+    if busy.missed:
+        report.table("What the other person did not get", ["page"], [[each] for each in busy.missed[:20]])
     seen = Counter(f"{each.role} {each.data[:60]!r}" for each in findings.failures)
     if seen:
         found: list[list[Cell]] = [[text, times] for text, times in seen.most_common(20)]

@@ -420,7 +420,7 @@ def test_reading_takes_time_as_there_are_rows_and_too_many_are_refused() -> None
     )
     rows = [line.format(number % 500, number, number) for number in range(100_001)]
     seconds = []
-    for count in (5_000, 50_000):
+    for count in (2_000, 20_000):
         began = time.process_time()
         assert len(read(",".join(COLUMNS), *rows[:count]).rows) == count
         seconds.append(time.process_time() - began)

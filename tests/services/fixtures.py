@@ -52,6 +52,7 @@ class StartOpenSSH(Protocol):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "database: behaves differently on another database; set by itself too")
+    config.addinivalue_line("markers", "one_engine: uses a database, and is the same on every one")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,6 +65,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _touches_database(item: pytest.Item) -> bool:
     fixtures: Sequence[str] = getattr(item, "fixturenames", ())
+    if item.get_closest_marker("one_engine"):
+        return False
     return item.get_closest_marker("django_db") is not None or not _DATABASE_FIXTURES.isdisjoint(fixtures)
 
 
