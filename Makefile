@@ -29,8 +29,8 @@ start: $(VENV)/run ## run the portal for real on this machine, empty at first
 # Many tests wait for other processes, so more of them run at once than there are processors.
 JOBS ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
 test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
-	$(RUN) -m pytest --numprocesses $(JOBS) $(ARGS)
-	$(RUN) tests/services/with_postgres.py $(RUN) -m pytest --numprocesses $(JOBS) -m database $(ARGS)
+	$(RUN) -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
+	$(RUN) tests/services/with_postgres.py $(RUN) -m pytest --numprocesses $(JOBS) --dist worksteal -m database $(ARGS)
 
 chaos: $(VENV)/dev ## make the portal suffer: 1,000 faults, seeded (SEEDS=417 repeats one round)
 	$(RUN) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
