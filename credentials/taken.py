@@ -4,7 +4,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
 from django.urls import reverse
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -78,7 +77,7 @@ def _facts(account: TechnicalAccount, actor: Actor) -> dict[str, str]:
         return {"name": account.name, "changed": ""}
     is_own = actor.user is not None and draft.changed_by_id == actor.user.pk
     who = _("you") if is_own else draft.changed_by_name
-    when = date_format(localtime(draft.changed), "DATE_FORMAT")
+    when = f"{localtime(draft.changed):%Y-%m-%d %H:%M}"
     return {
         "name": account.name,
         "changed": _(" (last changed by %(who)s, %(when)s)") % {"who": who, "when": when},

@@ -8,7 +8,6 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -272,7 +271,7 @@ def _warning(installation: Installation) -> Promise | None:
             "changes nothing if Campaign was not upgraded since."
         ),
         build=installation.observed_build,
-        day=date_format(timezone.localtime(seen), "SHORT_DATETIME_FORMAT") if seen else "—",
+        day=f"{timezone.localtime(seen):%Y-%m-%d %H:%M}" if seen else "—",
     )
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register  # noqa: A004  # Django's name
@@ -20,6 +21,7 @@ from portal.people.models import ProxySign
 
 logger = logging.getLogger(__name__)
 HEADERS = ("X-Forwarded-For", "Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP")
+OF_THIS_MACHINE = {"127.0.0.1", "localhost", "::1"}
 AGAIN = 3600.0  # seconds until a process writes down again what it still sees
 _told: dict[str, float] = {}
 _lock = threading.Lock()
@@ -49,8 +51,13 @@ def sign_of(request: HttpRequest) -> str:
         return ""
     if peer.is_private and any(name in request.headers for name in HEADERS):
         return str(ProxySign.Sign.HEADER)
-    is_meant_for_others = settings.HTTPS or settings.CSRF_TRUSTED_ORIGINS
-    return str(ProxySign.Sign.LOOPBACK) if peer.is_loopback and is_meant_for_others else ""
+    return str(ProxySign.Sign.LOOPBACK) if peer.is_loopback and _is_meant_for_others() else ""
+
+
+def _is_meant_for_others() -> bool:
+    """Whether people are to reach the portal from other machines: `make demo` and `make start` are not."""
+    hosts = {urlsplit(origin).hostname for origin in settings.CSRF_TRUSTED_ORIGINS}
+    return settings.HTTPS or not hosts <= OF_THIS_MACHINE
 
 
 def _is_news(sign: str) -> bool:
