@@ -26,6 +26,7 @@ from django.db import DatabaseError, InterfaceError, models
 from django.utils.timezone import localtime
 from django.views.decorators.debug import sensitive_variables
 
+from portal.database import connect_directly
 from portal.plaintext import cut_out
 
 WRONG_CALL = 2
@@ -230,5 +231,6 @@ def main(arguments: Sequence[str]) -> None:
             raise
         sys.stderr.write(f"The settings cannot be read: {type(error).__name__}: {cut_out(str(error))}\n")
         raise SystemExit(REFUSED) from None
+    connect_directly()
     with ending_in_order():
         Commands(list(arguments)).execute()
