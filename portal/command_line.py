@@ -34,6 +34,8 @@ REFUSED = 3
 INTERRUPTED = 130
 NOBODY_READS = 141
 STDIN = "-"
+WAITING = {"migrate", "start", "sync_roles"}
+"""Commands that run when a machine starts: they wait twenty seconds for a database that is still starting."""
 OURS = ("portal", "instances", "credentials")
 GROUPS = ("Accounts and secrets", "Inventory", "Rollouts", "History", "People", "Operation")
 _CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
@@ -231,6 +233,7 @@ def main(arguments: Sequence[str]) -> None:
             raise
         sys.stderr.write(f"The settings cannot be read: {type(error).__name__}: {cut_out(str(error))}\n")
         raise SystemExit(REFUSED) from None
-    connect_directly()
+    if not WAITING & set(arguments[1:2]):
+        connect_directly()
     with ending_in_order():
         Commands(list(arguments)).execute()

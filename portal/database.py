@@ -57,7 +57,8 @@ def hurry(**_: object) -> None:
 def connect_directly() -> None:
     """Use no pool in this process; to be called before the first connection.
 
-    For commands, which have few threads: they learn at once, and why, that the database is away.
+    For commands of people and the scheduler, which have few threads: they learn at once, and why, that the
+    database is away, and hold on to nothing when they are told to end.
     """
     connections.settings["default"].get("OPTIONS", {}).pop("pool", None)
 

@@ -36,7 +36,7 @@ CELERY = [
     "--without-mingle",
 ]
 SERVES = {"web": "web process serves", "worker": "celery@.* ready", "scheduler": "The scheduler runs"}
-ATTEMPTS = 60
+ATTEMPTS = 30
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def portal(tmp_path: Path) -> Iterator[tuple[Portal, PostgresServer]]:
     require_that(not reason_against_postgres(), "no PostgreSQL here (Debian package postgresql)")
     with PostgresServer() as postgres:
         settings = {"DATABASE_URL": postgres.create_database("portal"), "BROKER_URL": "filesystem://"}
-        portal = Portal(tmp_path, {**settings, "RECONCILE_INTERVAL": "0.2"})
+        portal = Portal(tmp_path, {**settings, "RECONCILE_INTERVAL": "15"})
         portal.manage("migrate", "--verbosity", "0")
         yield portal, postgres
 
