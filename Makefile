@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos fuzz model liars keys rotation breaks axe bench check compose format clean
+.PHONY: help demo start test chaos fuzz model liars keys rotation alerts breaks axe bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -56,6 +56,9 @@ keys: $(VENV)/dev ## try wrong, missing and swapped keys with every process, in 
 
 rotation: $(VENV)/dev ## replace every key and password by the commands of docs/keys.md, in about ten minutes
 	$(RUN) -m tests.keys.rotation $(ARGS)
+
+alerts: $(VENV)/dev ## let every alert fire by its cause, under a real Prometheus, in about six minutes (ARGS=)
+	$(RUN) -m tests.alerts $(ARGS)
 
 breaks: $(VENV)/dev ## break the code on purpose, and see that the tests notice, in about five minutes (NAMES="03 04")
 	$(RUN) -m tests.breaks $(NAMES)

@@ -9,5 +9,7 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         from portal import checks, no_secrets  # noqa: F401  # checks register themselves; need the app registry
+        from portal.database import is_back
 
         connection_created.connect(no_secrets.guard, dispatch_uid="portal.no_secrets")
+        connection_created.connect(is_back, dispatch_uid="portal.database")

@@ -5,7 +5,13 @@ import logging
 import os
 
 from celery import Celery
-from celery.signals import celeryd_after_setup, celeryd_init, setup_logging, worker_ready
+from celery.signals import (
+    celeryd_after_setup,
+    celeryd_init,
+    setup_logging,
+    worker_ready,
+    worker_shutting_down,
+)
 from kombu.transport import TRANSPORT_ALIASES
 
 from portal.heartbeat import Heartbeat
@@ -41,11 +47,15 @@ def refuse_unsafe_worker(**_: object) -> None:
 
     One that may start gets its connections as workers need them.
     """
-    from portal.database import prepare_statements  # both need Django set up, which celery has done now
+    from portal.database import (
+        hurry,
+        prepare_statements,
+    )  # both need Django set up, which celery has done now
     from portal.startup import refuse_unsafe_service
 
     os.umask(0o077)  # the file queue makes files of its own
     prepare_statements()
+    worker_shutting_down.connect(hurry)
     refuse_unsafe_service(needed_keys=["ssh_key"])
 
 

@@ -26,6 +26,7 @@ from django.db import DatabaseError, InterfaceError, models
 from django.utils.timezone import localtime
 from django.views.decorators.debug import sensitive_variables
 
+from portal.database import connect_directly
 from portal.plaintext import cut_out
 
 WRONG_CALL = 2
@@ -33,6 +34,8 @@ REFUSED = 3
 INTERRUPTED = 130
 NOBODY_READS = 141
 STDIN = "-"
+WAITING = {"migrate", "start", "sync_roles"}
+"""Commands that run when a machine starts: they wait twenty seconds for a database that is still starting."""
 OURS = ("portal", "instances", "credentials")
 GROUPS = ("Accounts and secrets", "Inventory", "Rollouts", "History", "People", "Operation")
 _CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
@@ -230,5 +233,7 @@ def main(arguments: Sequence[str]) -> None:
             raise
         sys.stderr.write(f"The settings cannot be read: {type(error).__name__}: {cut_out(str(error))}\n")
         raise SystemExit(REFUSED) from None
+    if not WAITING & set(arguments[1:2]):
+        connect_directly()
     with ending_in_order():
         Commands(list(arguments)).execute()

@@ -81,6 +81,30 @@ class Repeated(logging.Filter):
         return True
 
 
+class Seldom(logging.Filter):
+    """Lets the same warning through once a minute, whatever numbers and reasons it names.
+
+    For loggers of what is tried again and again while the database or the broker is away. Errors with their
+    tracebacks are not held back: `Repeated` shortens those.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[object, ...], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or record.exc_info:
+            return True
+        what = (record.name, str(record.msg), vars(record).get("collector"))
+        now = time.monotonic()
+        if now - self._said.get(what, -AGAIN) < AGAIN:
+            return False
+        if len(self._said) >= MOST_PLACES:
+            self._said.clear()
+        self._said[what] = now
+        return True
+
+
 def _raised_at(trace: TracebackType | None) -> tuple[str, int]:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -10,7 +10,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from portal.database import try_again
+from portal.database import BUSY_SECONDS, try_again
 from portal.environment import Environment, env
 from portal.home import folder, lines_of, private_file, read_key
 from portal.logs import JSON
@@ -278,7 +278,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         "pool": {
             "min_size": 1,
             "max_size": DATABASE_POOL,
-            "timeout": 20,
+            "timeout": BUSY_SECONDS,
             "reconnect_timeout": 1,
             "reconnect_failed": try_again,
         },
@@ -308,6 +308,7 @@ LOGGING: dict[str, Any] = {
     "filters": {
         "context": {"()": "portal.logs.Context"},
         "repeated": {"()": "portal.logs.Repeated"},
+        "seldom": {"()": "portal.logs.Seldom"},
         "no_secrets": {"()": "portal.logs.NoSecrets"},
     },
     "formatters": {
@@ -333,6 +334,15 @@ LOGGING: dict[str, Any] = {
         "paramiko": {"level": "WARNING"},
         "celery": {"level": "INFO"},
         "urllib3": {"level": "WARNING"},
+        # They try again every few seconds while database or broker are away, and say so each time.
+        "celery.worker.consumer.consumer": {"filters": ["seldom"]},
+        "credentials.rollouts.dispatcher": {"filters": ["seldom"]},
+        "credentials.rollouts.housekeeping": {"filters": ["seldom"]},
+        "credentials.rollouts.reconciler": {"filters": ["seldom"]},
+        "credentials.rollouts.tasks": {"filters": ["seldom"]},
+        "instances.key_scans": {"filters": ["seldom"]},
+        "portal.health.metrics": {"filters": ["seldom"]},
+        "psycopg.pool": {"filters": ["seldom"]},
         "waitress": {"level": "WARNING"},
         "waitress.queue": {"level": "ERROR"},  # a line for every request of a crowd
     },

@@ -42,4 +42,3 @@ def _refuse_if(messages: list[checks.CheckMessage]) -> None:
     if errors:
         sys.stderr.write("The portal does not start:\n" + "\n".join(map(str, errors)) + "\n")
         raise SystemExit(REFUSED)
-    kept_head.begin()

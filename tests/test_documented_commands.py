@@ -24,6 +24,7 @@ DJANGOS = {"help", "check", "collectstatic", "migrate"}
 PROGRAMS = {
     "chaos": ("-m", "tests.chaos"),
     "keys": ("-m", "tests.keys"),
+    "alerts": ("-m", "tests.alerts"),
     "bench": ("-m", "tests.benchmarks"),
     "compose": ("-m", "tests.deployment.try_compose"),
 }

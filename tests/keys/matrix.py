@@ -40,6 +40,8 @@ class Kind:
     serves: bool = False
     begins_empty: bool = False
     is_upgrade: bool = False
+    is_patient: bool = False
+    """A command for the start of a machine waits for the database. Others say at once that it is away."""
 
     def is_concerned_by(self, flaw: Flaw) -> bool:
         """Whether it must refuse: only a worker needs the SSH key, and an old release recorded none."""
@@ -49,7 +51,7 @@ class Kind:
 
     def can_wait_for(self, engine: Engine) -> bool:
         """Whether it waits for a database: to a command a SQLite file that is not there is empty."""
-        return self.serves or engine.name == "postgresql"
+        return self.serves or (self.is_patient and engine.name == "postgresql")
 
 
 def _manage(*arguments: str) -> Callable[[Original, Portal], Sequence[str]]:
@@ -86,9 +88,9 @@ KINDS = [
             *("manage.py", "add_account", "Next", "--no-check", "--from-json", str(original.next_account)),
         ],
     ),
-    Kind("sync_roles", _manage("sync_roles")),
+    Kind("sync_roles", _manage("sync_roles"), is_patient=True),
     Kind("verify_audit", _manage("verify_audit", "--record")),
-    Kind("upgrade", _manage("migrate"), is_upgrade=True),
+    Kind("upgrade", _manage("migrate"), is_upgrade=True, is_patient=True),
     Kind(
         "restore",
         lambda original, portal: ["manage.py", "restore", str(original.backup)],

@@ -66,7 +66,7 @@ def test_nothing_is_written_after_postgresql_came_back(on_postgres: Original, tm
     flaws = {
         "web": WRONG,
         "worker": Flaw("wrong", "ssh_key"),
-        "add_account": Flaw("wrong", "fingerprint_key"),
+        "sync_roles": Flaw("wrong", "fingerprint_key"),
     }
     cells = [
         Cell.make(on_postgres, KIND[name], flaw, is_away=True, name=name, folder=tmp_path)

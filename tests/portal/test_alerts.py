@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.portal.test_monitoring_docs import documents, rules
+from tests.portal.monitoring_page import documents, rules
 from tests.services.programs import require
 
 STEP = 4  # minutes; Prometheus takes a figure for stale after five

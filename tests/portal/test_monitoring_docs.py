@@ -1,11 +1,8 @@
 """`docs/monitoring.md` against the running portal: every metric is documented, every alert has a metric."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import yaml
 from django.db import transaction
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,23 +13,9 @@ from portal.audit.models import Actor, record
 from portal.audit.services import record_verification
 from portal.audit.verification import verify
 from tests.credentials.rollout_rows import finish, make_rollout
-from tests.services.portal import ROOT
+from tests.portal.monitoring_page import TEXT, rules
 
-TEXT = (ROOT / "docs" / "monitoring.md").read_text()
 METRIC = re.compile(r"portal_[a-z_]+")
-
-
-def documents() -> list[dict[str, object]]:
-    """The YAML that the page offers for copying."""
-    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
-
-
-def rules() -> Iterator[dict[str, Any]]:  # Any: labels and annotations are mappings
-    for document in documents():
-        groups = document.get("groups", [])
-        assert isinstance(groups, list)
-        for group in groups:
-            yield from group["rules"]
 
 
 def documented() -> set[str]:
