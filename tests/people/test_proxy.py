@@ -68,7 +68,9 @@ def test_it_goes_with_the_setting_or_after_a_day_without_signs(settings: Setting
 def test_what_is_a_sign(
     settings: Settings, peer: str, headers: dict[str, str], is_for_others: bool, sign: str
 ) -> None:
-    settings.CSRF_TRUSTED_ORIGINS = ["https://portal.example.com"] if is_for_others else ["http://127.0.0.1:8000"]
+    settings.CSRF_TRUSTED_ORIGINS = (
+        ["https://portal.example.com"] if is_for_others else ["http://127.0.0.1:8000"]
+    )
     assert proxy.sign_of(RequestFactory().get("/", headers=headers, REMOTE_ADDR=peer)) == sign
 
 
