@@ -57,7 +57,7 @@ keys: $(VENV)/dev ## try wrong, missing and swapped keys with every process, in 
 rotation: $(VENV)/dev ## replace every key and password by the commands of docs/keys.md, in about ten minutes
 	$(RUN) -m tests.keys.rotation $(ARGS)
 
-alerts: $(VENV)/dev ## let every alert fire by its cause, under a real Prometheus, in about six minutes (ARGS=)
+alerts: $(VENV)/dev ## let every alert fire by its cause, under a real Prometheus, in about seven minutes (ARGS="--stages history")
 	$(RUN) -m tests.alerts $(ARGS)
 
 breaks: $(VENV)/dev ## break the code on purpose, and see that the tests notice, in about five minutes (NAMES="03 04")
