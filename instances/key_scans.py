@@ -86,12 +86,14 @@ def is_nobody_working() -> bool:
 
 
 def why_failed(scan: KeyScan) -> str:
-    """Return why a container could not be scanned, in words."""
+    """Return why a container could not be scanned, or not to the end, in words."""
     if scan.code == PORTAL_KEY:
         return _("The jump host asks for the portal's SSH key, which cannot be used: see Portal's SSH key.")
     if scan.code not in Code.values:
         return _("An error inside the portal: its log says which.")
     text = f"{Code(scan.code).label}. {explain(scan.code).cause}"
+    if scan.state == State.DONE:
+        text = _("Its other types of key could not be asked for; what was seen is kept. %s") % text
     via = jump_hosts.in_words(scan.container)
     return text + " " + _("The way leads through the jump host %s.") % via if via else text
 
@@ -164,7 +166,7 @@ def _store(scan: KeyScan, future: Future[Any]) -> None:  # Any: as `work` has it
         logger.exception("A scan of host keys failed.")
         _end(scan, State.FAILED, INTERNAL)
     else:
-        _end(scan, State.DONE)
+        _end(scan, State.DONE, shown.error.code if shown.error else "")
 
 
 def _end(scan: KeyScan, state: str, code: str = "") -> None:

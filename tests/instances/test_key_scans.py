@@ -15,6 +15,7 @@ from instances import host_keys, key_lists, key_scans, pasted_keys, tasks
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance, KeyScan
 from portal.audit.models import Actor, AuditEvent
 from tests.credentials.rollout_rows import JUMP_HOST_KEY, make_jump_host
+from tests.instances.ssh_peers import lets_through, peer
 from tests.services.fixtures import StartOpenSSH
 from tests.services.programs import require
 from tests.services.waiting import free_port
@@ -67,6 +68,20 @@ def test_all_without_an_approved_key_are_scanned_and_failures_are_named(
     assert host_keys.approved_lines(up) == ()
     asked, scanned = AuditEvent.objects.filter(action__startswith="host_key.scan").order_by("seq")
     assert (asked.details, asked.actor, scanned.actor) == ({"containers": 2}, admin, admin)
+
+
+def test_a_scan_of_all_that_is_cut_off_keeps_what_it_saw_and_says_what_is_missing(
+    start_openssh: StartOpenSSH, as_admin: Client
+) -> None:
+    server = start_openssh(host_key_types=("ed25519", "rsa"))
+    with peer(lets_through(server.port, 1)) as port:
+        Container.objects.create(name="cut", address="127.0.0.1", port=port)
+        as_admin.post(SCAN)
+        key_scans.work(threading.Event())
+    assert states() == {"cut": State.DONE}
+    page = as_admin.get(PAGE).content.decode()
+    assert "Its other types of key could not be asked for; what was seen is kept." in page
+    assert HostKey.objects.get().type == "ssh-ed25519"
 
 
 def test_an_expected_key_is_approved_by_the_scan_of_all(start_openssh: StartOpenSSH, actor: Actor) -> None:
