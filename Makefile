@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test chaos fuzz model liars keys rotation alerts breaks axe bench check compose format clean
+.PHONY: help demo start test slow chaos fuzz model liars keys rotation alerts breaks axe bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -28,9 +28,13 @@ start: $(VENV)/run ## run the portal for real on this machine, empty at first
 
 # Many tests wait for other processes, so more of them run at once than there are processors.
 JOBS ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
+PYTEST = $(RUN) -m pytest --numprocesses $(JOBS) --dist worksteal
 test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
-	$(RUN) -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
-	$(RUN) tests/services/with_postgres.py $(RUN) -m pytest --numprocesses $(JOBS) --dist worksteal -m database $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+	$(RUN) tests/services/with_postgres.py $(PYTEST) -m "database and not slow" $(ARGS)
+
+slow: $(VENV)/dev ## run the tests that take long: full disks, outages, the small race of the benchmark
+	$(RUN) -m pytest -m slow $(ARGS)
 
 chaos: $(VENV)/dev ## make the portal suffer: 1,000 faults, seeded (SEEDS=417 repeats one round)
 	$(RUN) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)

@@ -1,5 +1,6 @@
 """Fixtures for every test: fast hashing, three people, and append-only tables that a test may empty."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from portal.audit.append_only import unprotect_all
 from portal.audit.models import FIRST, Actor, AuditHead, seal
 from portal.keys.known import record_keys, unrecorded
 from portal.keys.models import KnownKey
+from portal.logs import Seldom
 
 pytest_plugins = ["tests.services.fixtures"]
 
@@ -29,6 +31,15 @@ def _plain_settings(settings: Settings) -> None:
     }
     settings.ALLOW_LOOPBACK_TARGETS = True
     settings.IMS_BASE_URL = "https://127.0.0.1:1"  # nobody answers there, and never Adobe itself
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said_lately(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some warnings pass once a minute, and tests are faster than that."""
+    for name in settings.LOGGING["loggers"]:
+        for each in logging.getLogger(name).filters:
+            if isinstance(each, Seldom):
+                monkeypatch.setattr(each, "_said", {})
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ def fleet() -> Iterator[Fleet]:
         yield made
 
 
+@pytest.mark.slow
 def test_bare_loop_and_portal_push_to_the_same_containers() -> None:
     require_accounts()
     require("sshd")

@@ -72,6 +72,7 @@ def stock(portal: Portal, servers: dict[str, SSHServer], containers: dict[str, C
     return console
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_full_disk_delays_outcomes_and_falsifies_none(
     tmp_path: Path, disk: SmallDisk, portal: Portal

@@ -24,7 +24,7 @@ from tests.benchmarks.visits import VISITS, Visit
 from tests.credentials.rollout_rows import finish, make_account
 from tests.test_roles import INITIALS, PAGES
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine]
 
 PEOPLE = {"alice": "Admin", "henry": "Helpdesk", "astrid": "Auditor"}
 IS_ALL = os.environ.get("AXE_PAGES") == "all"

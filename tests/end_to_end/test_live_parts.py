@@ -10,7 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 from credentials.rollouts.models import Rollout
 from tests.credentials.rollout_rows import finish, make_account, make_installation, make_rollout
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine]
 
 SWAPS = """() => {
   window.swaps = 0;

@@ -19,7 +19,13 @@ from tests.services.portal import Portal
 WAYS = {"as-neolane": ("neolane", "none"), "with-sudo": ("campaign", "sudo"), "with-su": ("root", "su")}
 
 
-@pytest.fixture(params=["sqlite and files", "sqlite and redis", "postgresql and redis"])
+@pytest.fixture(
+    params=[
+        "sqlite and files",
+        pytest.param("sqlite and redis", marks=pytest.mark.slow),
+        "postgresql and redis",
+    ]
+)
 def portal(request: pytest.FixtureRequest, tmp_path: Path) -> Portal:
     """A prepared portal on each pair of database and broker."""
     environment = {}

@@ -62,6 +62,7 @@ def test_nothing_is_written_on_sqlite(
     refuse_and_recover(on_sqlite, [cell])
 
 
+@pytest.mark.slow
 def test_nothing_is_written_after_postgresql_came_back(on_postgres: Original, tmp_path: Path) -> None:
     flaws = {
         "web": WRONG,

@@ -80,6 +80,7 @@ class Refusing:
         self._thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_is_tried_again_is_told_once_and_holds_no_end_up(portal: tuple[Portal, PostgresServer]) -> None:
     site, postgres = portal

@@ -121,6 +121,7 @@ def tell(sort: str, fleet: Fleet) -> None:
         print(f"\n{sort}, {fleet.kind}, seed {SEED}: {counts}")  # noqa: T201  # the figures of `make liars`
 
 
+@pytest.mark.one_engine
 @pytest.mark.timeout(600 + 2 * ROTATIONS)
 def test_no_liar_that_a_file_can_show_gets_through(fleet: Fleet) -> None:
     for number in range(ROTATIONS):
@@ -139,6 +140,7 @@ def test_no_liar_that_a_file_can_show_gets_through(fleet: Fleet) -> None:
     assert fleet.counted["failed"] > 0
 
 
+@pytest.mark.one_engine
 @pytest.mark.timeout(600 + 2 * ROTATIONS)
 def test_no_honest_server_is_doubted(fleet: Fleet) -> None:
     """Killed before it wrote or after, or writing late: in the end everything succeeds."""

@@ -52,6 +52,7 @@ class StartOpenSSH(Protocol):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "database: behaves differently on another database; set by itself too")
+    config.addinivalue_line("markers", "slow: a proof of many processes, for `make slow` and not `make test`")
     config.addinivalue_line("markers", "one_engine: uses a database, and is the same on every one")
 
 
