@@ -24,6 +24,16 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]  # Any: WSGI's ow
 TOLD_SECONDS = 60.0  # closed connections are told about in one line a minute
 
 
+class Answer(WSGITask):
+    """Has the application answer a request."""
+
+    def execute(self) -> None:
+        try:
+            super().execute()
+        except OSError as error:  # the application's: Waitress takes it for the client's, and says nothing
+            raise RuntimeError("the application failed") from error
+
+
 class Refusal(WSGITask):
     """Answers a request that was refused while it came: the application makes the page, as for all others."""
 
@@ -53,12 +63,17 @@ class Refusal(WSGITask):
 class Connection(HTTPChannel):
     """One client's connection. It is always in one phase, and no phase that waits for the client lasts."""
 
-    task_class = WSGITask
+    task_class = Answer
     error_task_class = Refusal
-    began = 0.0  # when its phase began, as far as the maintenance has seen
     request: Any  # Waitress's own, without types
-    _seen: tuple[object, str] = (None, "")
+    _served = 0
+    _seen: tuple[object, str, int] = (None, "idle", 0)
     _is_receiving = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.began = time.monotonic()
+        """When its phase began, as far as the maintenance has seen."""
+        super().__init__(*args, **kwargs)
 
     def parser_class(self, adj: Adjustments) -> Request:
         """Return what receives the next request; one that came too early is dropped."""
@@ -70,6 +85,10 @@ class Connection(HTTPChannel):
             return bool(super().received(data))
         finally:
             self._is_receiving = False
+
+    def service(self) -> None:
+        self._served += 1  # two idle times with an answer in between are two
+        super().service()
 
     @property
     def phase(self) -> str:
@@ -83,13 +102,18 @@ class Connection(HTTPChannel):
             return "head"
         return "large body" if self.request.is_large else "body"
 
-    def look(self, now: float) -> None:
-        """Notice a phase that has begun, and close the connection if its time is over."""
-        seen = (self.request, self.phase)
+    def notice(self, now: float) -> str:
+        """Notice a phase that has begun; return the present one."""
+        seen = (self.request, self.phase, self._served)
         if seen != self._seen:
             self._seen, self.began = seen, now
-        stalled = seen[1] == "answer" and time.time() - self.last_activity > limits.STALL_SECONDS
-        if stalled or now - self.began > SECONDS[seen[1]]:
+        return seen[1]
+
+    def look(self, now: float) -> None:
+        """Close the connection if the time of its phase is over."""
+        phase = self.notice(now)
+        stalled = phase == "answer" and time.time() - self.last_activity > limits.STALL_SECONDS
+        if stalled or now - self.began > SECONDS[phase]:
             self.server.closed["slow"] += 1
             self.handle_close()  # not will_close, which waits until the client takes more
 
@@ -110,7 +134,14 @@ SECONDS = {
 
 
 class Server(TcpWSGIServer):
-    """Serves one application on a socket that listens already, until `stop`."""
+    """Serves one application on a socket that listens already, until `stop`.
+
+    It closes connections of its own accord only between two rounds of Waitress's `poll2`, which goes by
+    descriptors. A round lists the connections and asks each whether it wants to read (that is where Waitress
+    calls `maintenance`), polls those descriptors, accepts one client, and gives each event to whoever has its
+    descriptor by then. If a connection is closed on the way, the client accepted next gets its descriptor,
+    and with that the old one's event: "closed", say, and it is closed itself, without an answer.
+    """
 
     channel_class = Connection
     accepting: bool
@@ -122,7 +153,6 @@ class Server(TcpWSGIServer):
             ident="",
             clear_untrusted_proxy_headers=False,  # portal.middleware.client_ip knows whom to believe
             connection_limit=limits.CONNECTIONS + 100,
-            cleanup_interval=1,
             log_socket_errors=False,
             max_request_header_size=limits.HEAD_BYTES,
             max_request_body_size=limits.STRANGER_BYTES + 1,
@@ -145,6 +175,7 @@ class Server(TcpWSGIServer):
         )
         self.closed = {"slow": 0, "for others": 0}
         self._told = 0.0
+        self.next_look = 0.0
         self._stop_by: float | None = None
         self._parent = os.getppid()
 
@@ -152,6 +183,7 @@ class Server(TcpWSGIServer):
         """Serve; come back once `stop` was called and what was being answered is answered."""
         while not self._is_over():
             wasyncore.poll2(1.0, self._map)
+            self._tidy_up()
         self.task_dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._map, ignore_all=True)
 
@@ -167,6 +199,8 @@ class Server(TcpWSGIServer):
         if self.accepting:
             self.accepting = False
             wasyncore.dispatcher.close(self)  # the listener; the trigger stays
+            self.pull_trigger()
+            return False  # one more round at once, for requests that have come and are not read yet
         now = time.monotonic()
         busy = [each for each in self.active_channels.values() if each.phase in ("work", "answer")]
         for each in list(self.active_channels.values()):
@@ -176,27 +210,38 @@ class Server(TcpWSGIServer):
                 each.handle_close()
         return not busy or now > self._stop_by
 
-    def handle_accept(self) -> None:
-        if len(self.active_channels) >= limits.CONNECTIONS:
+    def maintenance(self, now: float) -> None:
+        """Do nothing: this is in the middle of a round. `run` looks after the connections."""
+
+    def _tidy_up(self) -> None:
+        """Close what has to go, and once a second look after all connections and this process."""
+        if len(self.active_channels) > limits.CONNECTIONS:
             self._make_room()
-        super().handle_accept()
+        now = time.monotonic()
+        if now >= self.next_look:
+            self.next_look = now + 1
+            self.maintain(now)
 
     def _make_room(self) -> None:
         """Close a tenth of the connections: of those that wait for a client, the longest in their phase."""
+        now = time.monotonic()
+        for each in self.active_channels.values():
+            each.notice(now)
         waiting = [each for each in self.active_channels.values() if not each.requests]
-        for each in sorted(waiting, key=lambda each: each.began)[: limits.CONNECTIONS // 10]:
+        waiting.sort(key=lambda each: each.began)
+        number = max(1, limits.CONNECTIONS // 10)
+        for each in waiting[:-1][:number]:  # never the one that has just come
             each.handle_close()
             self.closed["for others"] += 1
 
-    def maintenance(self, now: float) -> None:
-        """Look after all connections, and after this process itself; the loop calls it once a second."""
-        moment = time.monotonic()
+    def maintain(self, now: float) -> None:
+        """Look after all connections, and after this process itself; `now` is in monotonic seconds."""
         for each in list(self.active_channels.values()):
-            each.look(moment)
-        if any(self.closed.values()) and moment - self._told > TOLD_SECONDS:
+            each.look(now)
+        if any(self.closed.values()) and now - self._told > TOLD_SECONDS:
             fields = {name.replace(" ", "_"): number for name, number in self.closed.items()}
             logger.info("connections closed that waited for their client", extra=fields)
-            self.closed, self._told = dict.fromkeys(self.closed, 0), moment
+            self.closed, self._told = dict.fromkeys(self.closed, 0), now
         if os.getppid() != self._parent:
             self.stop()  # whoever started this process is gone
         elif resident_megabytes() > limits.RECYCLED_MEGABYTES:

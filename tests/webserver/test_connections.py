@@ -1,8 +1,11 @@
 """The web server with a small application: phases that end, bodies that are bounded, an order of stopping."""
 
 import contextlib
+import os
 import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -30,6 +33,7 @@ class Running:
         self.may_end = threading.Event()
         self.streamed = 0
         self.has_ended_stream = threading.Event()
+        self._is_stopping = False
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port: int = listener.getsockname()[1]
         self.server = Server(self._application, listener)
@@ -46,6 +50,8 @@ class Running:
             return self._stream()
         if environ["PATH_INFO"] == "/fail/":
             raise RuntimeError("broken")
+        if environ["PATH_INFO"] == "/file/":
+            raise FileNotFoundError("gone")
         return [b"ok"]
 
     def _stream(self) -> Iterator[bytes]:
@@ -59,6 +65,30 @@ class Running:
     def connected(self) -> int:
         return len(self.server.active_channels)
 
+    @contextlib.contextmanager
+    def halted(self) -> Iterator[None]:
+        """Hold the loop between two looks at its connections: it finds at once what the block has done."""
+        is_halted, may_go_on = threading.Event(), threading.Event()
+
+        def halt() -> None:
+            is_halted.set()
+            may_go_on.wait(60)
+
+        self.server.trigger.pull_trigger(halt)
+        assert is_halted.wait(60)
+        try:
+            yield
+        finally:
+            may_go_on.set()
+
+    def stop(self, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Stop it once, as a signal does: while the loop stands still, which may be over before otherwise."""
+        if not self._is_stopping:
+            with self.halted():
+                self._is_stopping = True
+                meanwhile()
+                self.server.stop()
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
@@ -66,7 +96,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     running = Running()
     yield running
     running.may_end.set()
-    running.server.stop()
+    running.stop()
     running.thread.join(60)
     assert not running.thread.is_alive()
 
@@ -148,6 +178,96 @@ def test_beyond_the_limit_those_go_that_have_waited_longest(server: Running) -> 
     with held_open(server.port, [b"GET / HTT"] * (limits.CONNECTIONS + 20)):
         assert ask(server.port, request()).status == 200
         assert server.connected() <= limits.CONNECTIONS
+
+
+def only_channel(server: Running) -> tuple[int, connections.Connection]:
+    """Return the only connection, once it is there, with its descriptor."""
+    wait_until(lambda: server.connected() == 1, within=60, what="a connection")
+    [(descriptor, channel)] = server.server.active_channels.items()
+    return descriptor, channel
+
+
+@contextlib.contextmanager
+def next_descriptor(number: int) -> Iterator[None]:
+    """Take all that are free below, so that this one is the next to be given out once it is closed."""
+    with contextlib.ExitStack() as stack:
+        while (taken := os.dup(1)) < number:
+            stack.callback(os.close, taken)
+        os.close(taken)
+        yield
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@pytest.mark.parametrize("reason", ["slow", "for others"])
+def test_who_comes_as_another_one_is_closed_is_not_taken_for_it(
+    server: Running, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    with socket.socket() as new, connect(server.port) as old, contextlib.ExitStack() as stack:
+        old.sendall(b"GET / HTT")
+        descriptor, channel = only_channel(server)
+        wait_until(lambda: channel.phase == "head", within=60, what="a half-sent request")
+        with server.halted():
+            if reason == "slow":
+                channel.look(time.monotonic())
+                channel.began -= 1000
+                server.server.next_channel_cleanup = 0
+                server.server.next_look = time.monotonic() + 1
+            else:
+                monkeypatch.setattr(limits, "CONNECTIONS", 1)
+                reset(old)
+            stack.enter_context(next_descriptor(descriptor))
+            new.connect(("127.0.0.1", server.port))
+            new.sendall(request())
+        assert read(new).status == 200
+        wait_until(lambda: not server.connected(), within=60, what="the end of the old one")
+
+
+def test_who_has_just_come_stays_when_others_have_to_go(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CONNECTIONS", 10)
+    with held_open(server.port, [b"GET / HTT"] * 9):
+        wait_until(lambda: server.connected() == 9, within=60, what="nine that are slow")
+        with server.halted():
+            server.server.maintain(time.monotonic())
+            server.server.next_look = float("inf")  # nobody is looked at from here on
+        with connect(server.port) as young, connect(server.port):
+            wait_until(lambda: server.server.closed["for others"], within=60, what="room for the last one")
+            young.sendall(request())
+            assert read(young).status == 200
+
+
+def test_who_has_just_come_stays_when_nobody_else_can_go(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CONNECTIONS", 1)
+    with connect(server.port) as working:
+        working.sendall(request("GET /wait/"))
+        wait_until(lambda: server.asked, within=60, what="a request at work")
+        assert ask(server.port, request()).status == 200
+        server.may_end.set()
+        assert read(working).status == 200
+
+
+def test_the_idle_time_begins_anew_with_each_answer(server: Running) -> None:
+    with connect(server.port) as connection:
+        _, channel = only_channel(server)
+        server.server.next_look = float("inf")
+        for number in range(3):
+            connection.sendall(request(headers={"Connection": "keep-alive"}))
+            while not connection.recv(1000).endswith(b"ok"):
+                pass
+            wait_until(lambda: channel.phase == "idle", within=60, what="an idle connection")
+            with server.halted():
+                channel.look(time.monotonic() + number * 0.9 * limits.IDLE_SECONDS)
+            assert channel.connected
+        with server.halted():
+            channel.look(time.monotonic() + 3 * limits.IDLE_SECONDS)
+        assert read(connection).status == 0
 
 
 def test_what_comes_behind_an_unanswered_request_is_dropped(server: Running) -> None:
@@ -268,8 +388,12 @@ def test_a_length_that_lies_ends_where_it_says(server: Running) -> None:
     assert [each["body"] for each in server.asked] == [b"a=b&c"]
 
 
-def test_an_application_that_fails_is_answered_for(server: Running, caplog: pytest.LogCaptureFixture) -> None:
-    assert ask(server.port, request("GET /fail/")).status == 500
+@pytest.mark.parametrize("path", ["/fail/", "/file/"])
+def test_an_application_that_fails_is_answered_for(
+    server: Running, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    assert ask(server.port, request(f"GET {path}")).status == 500
+    assert f"Exception while serving {path}" in caplog.messages
     assert ask(server.port, request()).status == 200
     caplog.clear()
 
@@ -284,7 +408,7 @@ def test_a_stop_lets_what_is_answered_end_and_nobody_else_wait(server: Running) 
     with connect(server.port) as waiting, held_open(server.port, [b"GET / HTT"]) as [half]:
         waiting.sendall(request("GET /wait/"))
         wait_until(lambda: server.asked, within=60, what="a request at work")
-        server.server.stop()
+        server.stop()
         wait_until(ended(half), within=60, what="the end of the half-sent one")
         assert server.thread.is_alive()
         server.may_end.set()
@@ -292,6 +416,13 @@ def test_a_stop_lets_what_is_answered_end_and_nobody_else_wait(server: Running) 
     server.thread.join(60)
     with pytest.raises(ConnectionRefusedError):
         connect(server.port)
+
+
+def test_a_request_that_has_come_when_the_server_is_stopped_is_answered(server: Running) -> None:
+    with connect(server.port) as connection:
+        only_channel(server)
+        server.stop(meanwhile=lambda: connection.sendall(request()))
+        assert read(connection).status == 200
 
 
 def test_the_page_of_a_refusal_may_fail(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
