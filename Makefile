@@ -28,7 +28,7 @@ start: $(VENV)/run ## run the portal for real on this machine, empty at first
 
 # Many tests wait for other processes, so more of them run at once than there are processors.
 JOBS ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
-PYTEST = $(RUN) -m pytest --numprocesses $(JOBS) --dist worksteal
+PYTEST = $(RUN) -m pytest --numprocesses $(JOBS) --dist load --maxschedchunk 8
 test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
 	$(PYTEST) -m "not slow" $(ARGS)
 	$(RUN) tests/services/with_postgres.py $(PYTEST) -m "database and not slow" $(ARGS)

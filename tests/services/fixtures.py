@@ -64,10 +64,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("database")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin with what starts portals of its own: begun last, it would keep one process busy at the end.
+
+    What uses the tests' database stays where pytest-django put it, since some of it empties all tables.
+    """
+    session.items.sort(key=lambda item: not _takes_long(item))
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    return hasattr(getattr(item, "module", None), "Portal") and not _uses_django_database(item)
+
+
 def _touches_database(item: pytest.Item) -> bool:
-    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
     if item.get_closest_marker("one_engine"):
         return False
+    return _uses_django_database(item)
+
+
+def _uses_django_database(item: pytest.Item) -> bool:
+    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
     return item.get_closest_marker("django_db") is not None or not _DATABASE_FIXTURES.isdisjoint(fixtures)
 
 
