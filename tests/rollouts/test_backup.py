@@ -88,6 +88,9 @@ def make_portal(home: Path, environment: dict[str, str]) -> Portal:
     return Portal(home, {"BROKER_URL": "filesystem://localhost", **environment})
 
 
+@pytest.mark.parametrize(
+    "environment", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True
+)
 @pytest.mark.timeout(240)
 def test_a_restored_portal_verifies_its_history_and_pushes_to_containers_that_saw_more(
     world: World, tmp_path: Path, request: pytest.FixtureRequest
