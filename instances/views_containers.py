@@ -74,6 +74,7 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         key.pk: host_keys.doubt_about(key, keys, expected.fingerprint if expected else "") for key in keys
     }
     is_busy = container.lease_expires is not None and container.lease_expires > timezone.now()
+    others = _others(container)
     context = {
         "container": container,
         "installations": container.installations.select_related("instance", "container"),
@@ -81,8 +82,8 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "host_key_state": host_keys.state_of(keys),
         "expected": expected,
         "is_busy": is_busy,
-        "others": _others(container),
-        "own_id": other_portals.own_id(),
+        "others": others,
+        "own_id": other_portals.own_id() if others else "",
         "campaign_user": settings.CAMPAIGN_USER,
         "user_differs": container.become == "none" and container.login != settings.CAMPAIGN_USER,
         "approval": HostKeyApproval(),

@@ -9,7 +9,7 @@ else: not in the database, the queue, logs, pages, exports, nor in the arguments
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from portal.sandbox.container import Container, read_account
 from tests.services.argv_sampler import ArgvSampler
 from tests.services.chromium import no_faults_left
-from tests.services.portal import ROOT, Portal
+from tests.services.portal import ROOT, Portal, content
 from tests.services.processes import Process
 from tests.services.redis_server import RedisServer
 from tests.services.wiretap import Wiretap
@@ -336,10 +336,3 @@ def assert_truth(fleet: Fleet) -> None:
 
 def _holds(path: Path, canary: str) -> bool:
     return path.is_file() and canary.encode() in content(path)
-
-
-def content(path: Path) -> bytes:
-    """What is in a file; nothing if it is gone by now, as SQLite's own beside the database come and go."""
-    with suppress(FileNotFoundError):
-        return path.read_bytes()
-    return b""

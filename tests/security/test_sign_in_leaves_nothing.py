@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,7 @@ from portal.short_lived import remove_expired
 from tests.credentials.test_wizard_canary import everything_stored
 from tests.people.test_sign_in import PASSWORD, sign_in
 from tests.security.secret_shapes import BODY, JWT_SECRET, SECRET
-from tests.services.portal import Portal
+from tests.services.portal import Portal, content
 
 TYPED = "Correct-Horse_Battery"
 """A password: nothing tells it from a name."""
@@ -119,13 +119,6 @@ def test_counters_go_by_themselves(helpdesk: User) -> None:
         clock.shift(timedelta(minutes=1))
         remove_expired()
         assert not FailedSignIns.objects.exists()
-
-
-def content(path: Path) -> bytes:
-    """What is in a file; nothing if it is gone by now, as SQLite's own beside the database come and go."""
-    with suppress(FileNotFoundError):
-        return path.read_bytes()
-    return b""
 
 
 def test_a_running_portal_keeps_nothing_on_disk_either(tmp_path: Path) -> None:

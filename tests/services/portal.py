@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.services.processes import Process
@@ -21,6 +22,13 @@ call_command("migrate", verbosity=0)
 call_command("sync_roles", verbosity=0)
 call_command("collectstatic", interactive=False, verbosity=0)
 """
+
+
+def content(path: Path) -> bytes:
+    """What is in a file; nothing if it is gone by now, as SQLite's own beside the database come and go."""
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    return b""
 
 
 class Portal:
