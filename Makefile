@@ -27,13 +27,13 @@ start: $(VENV)/run ## run the portal for real on this machine, empty at first
 	@$(RUN) manage.py start $(if $(PORT),--port $(PORT))
 
 # Many tests wait for other processes, so more of them run at once than there are processors.
-JOBS ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
+JOBS ?= $(shell echo $$(( $$(nproc) * 2 )))
 PYTEST = $(RUN) -m pytest --numprocesses $(JOBS) --dist load --maxschedchunk 8
 test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
 	$(PYTEST) -m "not slow" $(ARGS)
 	$(RUN) tests/services/with_postgres.py $(PYTEST) -m "database and not slow" $(ARGS)
 
-slow: $(VENV)/dev ## run the tests that take long: full disks, outages, the small race of the benchmark
+slow: $(VENV)/dev ## run the tests that take long: full disks, outages, a second pair of database and broker
 	$(RUN) -m pytest -m slow $(ARGS)
 
 chaos: $(VENV)/dev ## make the portal suffer: 1,000 faults, seeded (SEEDS=417 repeats one round)

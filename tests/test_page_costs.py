@@ -21,7 +21,7 @@ from tests.benchmarks.trail import seed_trail
 from tests.benchmarks.visits import KINDS, VISITS, Visit
 from tests.test_roles import PAGES
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]  # queries are counted, and are the same
 
 FEW = Scale(installations=60, attempts=300, events=200)
 MANY = Scale(installations=240, attempts=1_200, events=600)

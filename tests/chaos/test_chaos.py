@@ -15,7 +15,7 @@ from tests.services.programs import require_that
 SEEDS = "1,2,7,10"
 KINDS = ("worker", "redis", "postgres")
 SITES = 6
-SECONDS = 150.0
+SECONDS = 400.0
 MANY = 400
 WHOLE_RUN = 60
 """So many rounds of sixteen containers bring a thousand injections, or somewhat fewer."""

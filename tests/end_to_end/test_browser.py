@@ -101,7 +101,7 @@ class Person:
 def a_person(browser: Browser, wiretap: Wiretap, name: str) -> Iterator[Person]:
     """Sign somebody in, in a browser without a past; no page may have a fault."""
     with browser.new_context() as context, no_faults_left(context):
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         person = Person(context.new_page(), f"http://127.0.0.1:{wiretap.port}")
         person.sign_in(name)
         yield person

@@ -21,7 +21,7 @@ WAYS = {"as-neolane": ("neolane", "none"), "with-sudo": ("campaign", "sudo"), "w
 
 @pytest.fixture(
     params=[
-        "sqlite and files",
+        pytest.param("sqlite and files", marks=pytest.mark.slow),  # the walks in the browser have this pair
         pytest.param("sqlite and redis", marks=pytest.mark.slow),
         "postgresql and redis",
     ]

@@ -239,4 +239,4 @@ def test_a_server_that_accepts_and_says_nothing_ends_the_scan_in_time(
         began = time.monotonic()
         with pytest.raises(ssh.TimedOut):
             host_keys.scan_container(container=container, actor=actor)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 10

@@ -83,7 +83,7 @@ def test_closing_a_talk_ends_the_input_of_its_command(connection: ssh.Connection
     talk.send(b"half")
     talk.close()
     wait_until(
-        lambda: (tmp_path / "end").exists() and (tmp_path / "end").read_text(), within=5, what="the end"
+        lambda: (tmp_path / "end").exists() and (tmp_path / "end").read_text(), within=30, what="the end"
     )
     assert (tmp_path / "end").read_text() == "1:half\n"
 
@@ -194,11 +194,11 @@ def test_fingerprints_are_those_of_ssh_keygen(sshd: OpenSSHServer, tmp_path: Pat
 
 def test_silence_has_an_end(sshd: OpenSSHServer) -> None:
     with connect(sshd) as connection:
-        talk = connection.talk("sleep 5")
+        talk = connection.talk("sleep 40")
         started = time.monotonic()
         with pytest.raises(ssh.TimedOut):
             talk.read_line(0.3)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 20
 
 
 def test_an_exit_status_that_does_not_come_has_an_end(sshd: OpenSSHServer) -> None:
@@ -211,11 +211,11 @@ def test_an_exit_status_that_does_not_come_has_an_end(sshd: OpenSSHServer) -> No
 
 def test_a_dripping_command_has_an_end(sshd: OpenSSHServer) -> None:
     with connect(sshd) as connection:
-        talk = connection.talk("for i in 1 2 3 4 5 6 7 8 9; do printf .; sleep 0.2; done")
+        talk = connection.talk("for i in $(seq 100); do printf .; sleep 0.2; done")
         started = time.monotonic()
         with pytest.raises(ssh.TimedOut):
             talk.read_line(0.7)
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 15
 
 
 def test_a_command_killed_by_a_signal_has_no_exit_status(connection: ssh.Connection) -> None:

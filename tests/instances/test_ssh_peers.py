@@ -61,7 +61,7 @@ from tests.instances.ssh_peers import (
     ],
 )
 def test_a_peer_that_does_not_negotiate(behaviour: Behaviour, error: type[ssh.SSHError]) -> None:
-    with peer(behaviour) as port, nothing_left(within=2):
+    with peer(behaviour) as port, nothing_left(within=15):
         with pytest.raises(error) as caught:
             connect(port)
         assert type(caught.value) is error
@@ -69,7 +69,7 @@ def test_a_peer_that_does_not_negotiate(behaviour: Behaviour, error: type[ssh.SS
 
 @pytest.mark.parametrize("behaviour", [silent, floods_a_banner, huge_packet])
 def test_a_scan_of_a_peer_that_does_not_negotiate(behaviour: Behaviour) -> None:
-    with peer(behaviour) as port, nothing_left(within=2), pytest.raises(ssh.SSHError):
+    with peer(behaviour) as port, nothing_left(within=15), pytest.raises(ssh.SSHError):
         ssh.scan("127.0.0.1", port, policy=POLICY, deadlines=SHORT)
 
 
@@ -83,7 +83,7 @@ def test_a_scan_of_a_peer_that_does_not_negotiate(behaviour: Behaviour) -> None:
     ],
 )
 def test_a_server_that_does_not_let_in(kind: type[Server], error: type[ssh.SSHError]) -> None:
-    with peer(server(kind)) as port, ended_in_time(2), pytest.raises(error):
+    with peer(server(kind)) as port, ended_in_time(15), pytest.raises(error):
         connect(port)
 
 
@@ -92,7 +92,7 @@ def test_a_server_that_does_not_let_in(kind: type[Server], error: type[ssh.SSHEr
     [(NeverOpens, ssh.TimedOut), (NeverStarts, ssh.TimedOut), (RefusesToStart, ssh.CommandRefused)],
 )
 def test_a_server_that_does_not_start_the_command(kind: type[Server], error: type[ssh.SSHError]) -> None:
-    with peer(server(kind)) as port, connect(port) as connection, ended_in_time(2), pytest.raises(error):
+    with peer(server(kind)) as port, connect(port) as connection, ended_in_time(15), pytest.raises(error):
         connection.talk("true")
 
 
@@ -111,7 +111,7 @@ def test_a_server_that_does_not_come_to_an_end(kind: type[Server], error: type[s
     with (
         peer(server(kind)) as port,
         connect(port) as connection,
-        ended_in_time(limit + 1),
+        ended_in_time(limit + 15),
         pytest.raises(error),
     ):
         run(connection, limit)
@@ -141,7 +141,7 @@ def test_a_tick_can_end_a_wait_for_a_connection(behaviour: Behaviour) -> None:
     def tick() -> None:
         raise InterruptedError
 
-    with peer(behaviour) as port, ended_in_time(3), pytest.raises(InterruptedError):
+    with peer(behaviour) as port, ended_in_time(15), pytest.raises(InterruptedError):
         connect(port, tick, ssh.Deadlines())
 
 

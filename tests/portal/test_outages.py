@@ -23,7 +23,7 @@ from tests.services.waiting import free_port, wait_until
 
 START_SECONDS = 90
 # Much more than it takes, and less than the twenty seconds that a thread waits for a connection otherwise.
-END_SECONDS = 15
+END_SECONDS = 60
 CELERY = [
     "-m",
     "celery",

@@ -22,6 +22,8 @@ from portal.sandbox import nlserver
 from portal.sandbox.ssh_server import SSHFaults
 from tests.rollouts.conftest import FIRST, SECOND, MakeSite, Site, Start, deliver_all, only_push
 
+pytestmark = pytest.mark.one_engine  # what is judged is the file, and no database has a say in it
+
 BOTH_CIPHERS = pytest.mark.parametrize("cipher", [(), ("deterministic",)], ids=["random", "fixed"])
 Cipher = tuple[str, ...]
 

@@ -153,7 +153,7 @@ def test_what_failed_is_tried_again_soon_and_what_went_well_in_an_hour(
     thread = threading.Thread(target=housekeeping.run, args=(stop,))
     thread.start()
     try:
-        wait_until(lambda: seen.count("looked") > 5, within=10, what="several rounds")
+        wait_until(lambda: seen.count("looked") > 5, within=30, what="several rounds")
     finally:
         stop.set()
         thread.join(10)

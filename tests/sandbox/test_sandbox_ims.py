@@ -108,7 +108,7 @@ def test_a_slow_answer_takes_its_time_and_does_not_delay_the_stop() -> None:
         with pytest.raises(requests.ReadTimeout):
             ask(ims, timeout=0.3)
         start = time.monotonic()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
 
 
 def test_other_paths_are_not_found(ims: StandInIMS) -> None:

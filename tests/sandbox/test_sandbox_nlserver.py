@@ -326,10 +326,10 @@ def test_a_call_waits_at_a_closed_gate_until_it_is_opened(tmp_path: Path) -> Non
 
     with ThreadPoolExecutor() as beside:
         call = beside.submit(run, container, *arguments)
-        wait_until(lambda: waits_at("setimsoauth"), within=10, what="the first gate")
+        wait_until(lambda: waits_at("setimsoauth"), within=30, what="the first gate")
         assert read_account(container, "prod1").secret is None
         container.set_gates("written")
-        wait_until(lambda: waits_at("written"), within=10, what="the second gate")
+        wait_until(lambda: waits_at("written"), within=30, what="the second gate")
         held = read_account(container, "prod1").secret
         container.set_gates()
         assert call.result().returncode == 0
@@ -347,7 +347,7 @@ def test_a_write_in_place_is_whole_only_at_its_end(tmp_path: Path, shape: Shape)
         call = beside.submit(run, container, *arguments)
         wait_until(
             lambda: any(line.get("gate") == "torn" for line in container.invocations()),
-            within=10,
+            within=30,
             what="half of the write",
         )
         with pytest.raises(ET.ParseError):

@@ -21,7 +21,7 @@ from tests.services.redis_server import RedisServer
 
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback"}
 _VIEWPORT_WIDTH, _VIEWPORT_HEIGHT = 1440, 900
-_PAGE_SECONDS = 10.0
+_PAGE_SECONDS = 30.0
 
 
 class StartProcess(Protocol):

@@ -13,7 +13,7 @@ from tests.services.processes import Process, Server
 from tests.services.programs import find_program
 from tests.services.waiting import free_port
 
-_START_SECONDS = 15.0
+_START_SECONDS = 60.0
 _OPTIONS = {
     "LogLevel": "VERBOSE",
     "PidFile": "none",

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisUnreachable
 from tests.services.processes import Process, Server
 from tests.services.waiting import free_port
 
-_START_SECONDS = 15.0
+_START_SECONDS = 60.0
 
 
 class RedisServer(Server):
