@@ -17,8 +17,8 @@ from instances.inventory_csv import (
     clean_login,
     readable,
 )
-from instances.jump_hosts import clean_host_keys
 from instances.models import Container, Instance, JumpHost
+from instances.reaching.jump_hosts import clean_host_keys
 from instances.ssh import HostKey
 from portal.no_secrets import Form, ModelForm, without_secret
 

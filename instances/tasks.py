@@ -6,7 +6,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from kombu.exceptions import KombuError, OperationalError
 
-from instances.key_scans import scanner
+from instances.reaching.key_scans import scanner
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from instances import host_keys, inventory, jump_hosts, other_portals, portal_key, ssh
+from instances import inventory, other_portals, ssh
 from instances.editing import is_saved
 from instances.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
 from instances.models import Container, HostKey, Installation, OtherPortal
+from instances.reaching import host_keys, jump_hosts, portal_key
 from portal.audit.models import Actor
 from portal.no_secrets import Form
 

@@ -9,11 +9,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
-from instances import host_keys as keys
-from instances import key_lists, key_scans, pasted_keys, tasks
+from instances import key_lists, tasks
 from instances.forms import ManyKeysForm
 from instances.key_lists import ContainerLine
 from instances.models import Container, KeyScan
+from instances.reaching import host_keys as keys
+from instances.reaching import key_scans, pasted_keys
 from portal.audit.models import Actor
 
 PAGE = 100

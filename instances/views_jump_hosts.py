@@ -10,11 +10,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from instances import inventory, jump_hosts
+from instances import inventory
 from instances.editing import is_saved
 from instances.forms import JumpHostForm
 from instances.inventory import InventoryError
 from instances.models import JumpHost
+from instances.reaching import jump_hosts
 from portal.audit.models import Actor
 
 PIN = ("instances.change_inventory", "instances.approve_host_key")

@@ -340,7 +340,7 @@ LOGGING: dict[str, Any] = {
         "credentials.rollouts.housekeeping": {"filters": ["seldom"]},
         "credentials.rollouts.reconciler": {"filters": ["seldom"]},
         "credentials.rollouts.tasks": {"filters": ["seldom"]},
-        "instances.key_scans": {"filters": ["seldom"]},
+        "instances.reaching.key_scans": {"filters": ["seldom"]},
         "portal.health.metrics": {"filters": ["seldom"]},
         "psycopg.pool": {"filters": ["seldom"]},
         "waitress": {"level": "WARNING"},

@@ -27,9 +27,10 @@ from credentials.rollouts import proof
 from credentials.rollouts.lease import Lease, LeaseLost
 from credentials.rollouts.models import Attempt, Push, Rollout, last_attempt_number
 from credentials.rollouts.settlement import PORTAL, SENT, Outcome, settle, settle_abandoned
-from instances import host_keys, jump_hosts, nlserver, other_portals, policy, portal_key, redaction, ssh
+from instances import nlserver, other_portals, ssh
 from instances.failures import Code
 from instances.models import Container, Installation, PortalIdentity
+from instances.reaching import host_keys, jump_hosts, policy, portal_key, redaction
 from portal import database
 from portal.logs import bound
 from portal.plaintext import Secret, cut_out

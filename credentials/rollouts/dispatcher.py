@@ -26,8 +26,9 @@ from django.db import DatabaseError, close_old_connections
 from credentials.rollouts import delivery
 from credentials.rollouts.gate import Gates, Way
 from credentials.rollouts.models import containers_with_work, next_rollout
-from instances import policy, ssh
+from instances import ssh
 from instances.models import Container
+from instances.reaching import policy
 
 logger = logging.getLogger(__name__)
 PROMPT_SECONDS = 0.25

@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Attempt
-from instances import host_keys
 from instances.models import Container, Installation
+from instances.reaching import host_keys
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from credentials.rollouts.first_steps import first_steps
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.progress import progress_of, with_open_pushes
 from credentials.rollouts.services import outdated
-from instances import host_keys
 from instances.failures import Code
 from instances.models import Container, Instance
 from instances.needs import in_need
+from instances.reaching import host_keys
 from portal.audit import kept_head
 from portal.people.proxy import proxy_signs
 

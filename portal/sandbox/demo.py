@@ -110,7 +110,7 @@ def free_port() -> int:
 
 def run(home: Path, port: int, *, once: bool) -> bool:
     """Run the demo in settled Django; return whether every outcome was as planned."""
-    from instances import portal_key  # only now are there settings
+    from instances.reaching import portal_key  # only now are there settings
     from portal.management.commands.start import prepare, programs
     from portal.sandbox import tour
 

@@ -11,8 +11,9 @@ from django.core.management import call_command
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import start_rollout
-from instances import host_keys, ssh
+from instances import ssh
 from instances.models import Container, Installation, Instance
+from instances.reaching import host_keys
 from portal.audit.models import Actor
 from portal.people.services import create_user
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.core.management import call_command
 from django.db import close_old_connections, connections
 
-from instances import portal_key
+from instances.reaching import portal_key
 from tests.chaos.desk import Desk
 from tests.chaos.plan import DOUBLE
 from tests.chaos.services import Services

@@ -13,7 +13,7 @@ from tests.services.fixtures import StartOpenSSH
 from tests.services.portal import Portal
 
 ENTER = """
-from instances.jump_hosts import clean_host_keys
+from instances.reaching.jump_hosts import clean_host_keys
 from instances.models import JumpHost
 JumpHost.objects.create(
     name="bastion-1", address={host!r}, port={port}, login={login!r}, host_keys=clean_host_keys({keys!r})

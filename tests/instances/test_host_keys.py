@@ -6,8 +6,9 @@ import time
 import pytest
 from pytest_django.fixtures import Settings
 
-from instances import host_keys, ssh
+from instances import ssh
 from instances.models import Container, ExpectedHostKey, HostKey
+from instances.reaching import host_keys
 from portal.audit.models import Actor, AuditEvent
 from tests.services.fixtures import StartOpenSSH
 from tests.services.openssh_server import OpenSSHServer
@@ -233,7 +234,7 @@ def test_a_loopback_address_is_not_scanned_in_production(
 def test_a_server_that_accepts_and_says_nothing_ends_the_scan_in_time(
     actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("instances.policy.SCAN_SECONDS", 1.5)
+    monkeypatch.setattr("instances.reaching.policy.SCAN_SECONDS", 1.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         container = Container.objects.create(name="app-1", address="127.0.0.1", port=silent.getsockname()[1])
         began = time.monotonic()

@@ -9,9 +9,10 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from instances import host_keys, inventory_csv, jump_hosts
+from instances import inventory_csv
 from instances.inventory_import import ImportRefused, Plan, apply_import
 from instances.models import Container, JumpHost
+from instances.reaching import host_keys, jump_hosts
 from portal.audit.models import Actor, AuditEvent
 from tests.credentials.rollout_rows import JUMP_HOST_KEY, finish, make_container, make_jump_host, make_rollout
 from tests.services.fixtures import StartOpenSSH

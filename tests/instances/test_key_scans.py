@@ -11,8 +11,9 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
-from instances import host_keys, key_lists, key_scans, pasted_keys, tasks
+from instances import key_lists, tasks
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance, KeyScan
+from instances.reaching import host_keys, key_scans, pasted_keys
 from portal.audit.models import Actor, AuditEvent
 from tests.credentials.rollout_rows import JUMP_HOST_KEY, make_jump_host
 from tests.instances.ssh_peers import lets_through, peer

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from instances import checks, portal_key, ssh
+from instances import checks, ssh
+from instances.reaching import portal_key
 from portal.home import key_file
 from portal.keys.known import KeysRefused
 from portal.keys.models import KnownKey

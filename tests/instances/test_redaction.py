@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instances.redaction import LIMIT, redact
+from instances.reaching.redaction import LIMIT, redact
 from portal.plaintext import Secret
 
 AWKWARD = "a\"b'c<d>&e=f+g%h~é"

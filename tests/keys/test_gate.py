@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from credentials.checks import matching_keyring
 from credentials.key_rotation import rotate
 from credentials.models import ClientSecret
-from instances import portal_key
+from instances.reaching import portal_key
 from portal.audit.models import Actor, AuditEvent, record
 from portal.health.models import Worker
 from portal.home import random_key

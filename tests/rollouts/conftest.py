@@ -14,8 +14,9 @@ from credentials.rollouts.dispatcher import Dispatcher
 from credentials.rollouts.lease import Lease
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import start_rollout
-from instances import portal_key, ssh
+from instances import ssh
 from instances.models import Container, HostKey, Installation, Instance
+from instances.reaching import portal_key
 from portal.audit.models import Actor
 from portal.home import key_file
 from portal.plaintext import Secret

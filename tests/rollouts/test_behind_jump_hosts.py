@@ -13,8 +13,8 @@ from pytest_django.fixtures import Settings
 
 from credentials.rollouts import delivery
 from credentials.rollouts.models import Attempt, Push
-from instances import host_keys, policy, portal_key
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
+from instances.reaching import host_keys, policy, portal_key
 from portal.audit.models import Actor
 from tests.chaos.proxy import Loop, Proxy
 from tests.credentials.rollout_rows import JUMP_HOST_KEY

@@ -11,8 +11,9 @@ from pytest_django.fixtures import Settings
 
 from credentials.rollouts import delivery
 from credentials.rollouts.models import Attempt
-from instances import policy, portal_key, ssh
+from instances import ssh
 from instances.models import HostKey
+from instances.reaching import policy, portal_key
 from tests.instances.ssh_peers import lets_through, peer
 from tests.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push
 from tests.services.accounts import ROOT, require_made

@@ -22,8 +22,9 @@ from pytest_django.fixtures import Settings
 
 from credentials.rollouts import delivery, dispatcher
 from credentials.rollouts.models import Push, containers_with_work
-from instances import policy, ssh
+from instances import ssh
 from instances.models import Container, HostKey, Installation, Instance
+from instances.reaching import policy
 from instances.ssh import dials
 from tests.credentials.rollout_rows import JUMP_HOST_KEY
 from tests.rollouts.conftest import FIRST, MakeDispatcher, MakeSite, Site, Start, wait_for

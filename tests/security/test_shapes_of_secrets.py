@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from credentials import values
-from instances.redaction import redact
+from instances.reaching.redaction import redact
 from portal.logs import NoSecrets
 from portal.plaintext import USUAL_FORM, cut_out, has_secret, may_hold_secret
 from tests.security.secret_shapes import BODY, HARMLESS, JWT_SECRET, SECRET, WRITINGS

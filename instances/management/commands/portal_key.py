@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
 
-from instances import portal_key
+from instances.reaching import portal_key
 from portal.command_line import add_json, as_json
 from portal.no_secrets import Command as SafeCommand
 

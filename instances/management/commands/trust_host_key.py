@@ -5,9 +5,10 @@ from argparse import ArgumentParser
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
-from instances import host_keys, jump_hosts, ssh
+from instances import ssh
 from instances.inventory_csv import clean_host_key_fingerprint
 from instances.models import Container, HostKey
+from instances.reaching import host_keys, jump_hosts
 from portal.audit.operator import operator
 from portal.command_line import add_json, as_json, named, wrong_call
 from portal.no_secrets import Command as SafeCommand

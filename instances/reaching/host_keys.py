@@ -14,8 +14,9 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from instances import jump_hosts, policy, ssh
+from instances import ssh
 from instances.models import Container, ExpectedHostKey, HostKey
+from instances.reaching import jump_hosts, policy
 from portal.audit.models import Actor, record
 
 DOUBTS: dict[str, Promise] = {

@@ -3,9 +3,10 @@
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from instances import portal_key, ssh
+from instances import ssh
 from instances.failures import Code, explain
 from instances.models import Container, JumpHost
+from instances.reaching import portal_key
 from portal.plaintext import cut_out
 
 MAX_KEYS = 20

@@ -19,9 +19,10 @@ from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from instances import host_keys, jump_hosts, ssh
+from instances import ssh
 from instances.failures import Code, explain
 from instances.models import Container, KeyScan
+from instances.reaching import host_keys, jump_hosts
 from portal.audit.models import Actor, record
 
 logger = logging.getLogger(__name__)
