@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 
 from credentials.models import TechnicalAccount
 from credentials.wizard.models import Draft
-from instances import pending_import
+from instances.inventory import pending
 from instances.models import Container, HostKey
 from portal.audit.models import Actor, AuditEvent, record
 from tests.credentials.rollout_rows import (
@@ -89,7 +89,7 @@ def a_jump_host(person: User) -> Place:
 
 
 def an_upload(person: User) -> Place:
-    return {"upload": pending_import.keep(b"instance,container,address\n", user_id=person.pk)}
+    return {"upload": pending.keep(b"instance,container,address\n", user_id=person.pk)}
 
 
 def an_own_event(person: User) -> Place:

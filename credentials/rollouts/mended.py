@@ -11,7 +11,7 @@ from django.db.models.signals import post_save
 from django.dispatch import receiver
 
 from credentials.rollouts.settlement import look_soon
-from instances.inventory import containers_changed
+from instances.inventory.editing import containers_changed
 from instances.models import HostKey
 
 AT_ONCE = 500  # containers in one question; an import may change thousands

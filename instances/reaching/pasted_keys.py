@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from instances.inventory_csv import clean_host_key_fingerprint
+from instances.inventory.csv_format import clean_host_key_fingerprint
 from instances.ssh import HOST_KEY_TYPES, HostKey
 
 MAX_LINES = 5000

@@ -16,7 +16,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
-from instances import pending_import
+from instances.inventory import pending
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.models import AuditEvent
 
@@ -130,7 +130,7 @@ def a_person() -> Place:
 def an_upload() -> Place:
     person = User.objects.get(username="alice")
     rows = b"instance,container,address\nnew_mkt,new-app-1,new-app-1.campaign.example.com\n"
-    return {"upload": pending_import.keep(rows, user_id=person.pk)}
+    return {"upload": pending.keep(rows, user_id=person.pk)}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The inventory, one thing at a time."""
+"""The editing, one thing at a time."""
 
 import uuid
 from datetime import timedelta
@@ -7,7 +7,7 @@ import pytest
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
-from instances import inventory
+from instances.inventory import editing
 from instances.models import Container, Installation, Instance
 from portal.audit.models import Actor, AuditEvent
 
@@ -29,7 +29,7 @@ def pushed(installation: Installation) -> Push:
 
 
 def test_a_new_instance_is_recorded_with_its_values(actor: Actor) -> None:
-    inventory.save_instance(instance=Instance(name="prod1"), actor=actor)
+    editing.save_instance(instance=Instance(name="prod1"), actor=actor)
     event = AuditEvent.objects.get()
     assert (event.action, event.target_name, event.actor_name) == ("instance.created", "prod1", "alice")
     assert event.details["deployment"] == "on-premise"
@@ -38,14 +38,14 @@ def test_a_new_instance_is_recorded_with_its_values(actor: Actor) -> None:
 def test_an_edit_records_what_differs_and_nothing_else(actor: Actor) -> None:
     container = Container.objects.create(name="app-1", address="old.example.com")
     container.address = "new.example.com"
-    inventory.save_container(container=container, actor=actor)
+    editing.save_container(container=container, actor=actor)
     event = AuditEvent.objects.get()
     assert event.details == {"changes": {"address": ["old.example.com", "new.example.com"]}}
 
 
 def test_saving_without_a_change_records_nothing(actor: Actor) -> None:
     container = Container.objects.create(name="app-1", address="app-1.example.com")
-    inventory.save_container(container=container, actor=actor)
+    editing.save_container(container=container, actor=actor)
     assert not AuditEvent.objects.exists()
 
 
@@ -54,28 +54,28 @@ def test_saving_a_stale_form_does_not_take_a_workers_lease_away(actor: Actor) ->
     token = uuid.uuid4()
     Container.objects.claim(stale.pk, token=token, owner="worker", lease=timedelta(seconds=60))
     stale.login = "campaign"
-    inventory.save_container(container=stale, actor=actor)
+    editing.save_container(container=stale, actor=actor)
     assert Container.objects.get(pk=stale.pk).lease_token == token
 
 
 def test_a_name_taken_meanwhile_is_refused_in_words(actor: Actor) -> None:
     Instance.objects.create(name="prod1")
-    with pytest.raises(inventory.InventoryError, match="same name"):
-        inventory.save_instance(instance=Instance(name="prod1"), actor=actor)
+    with pytest.raises(editing.InventoryError, match="same name"):
+        editing.save_instance(instance=Instance(name="prod1"), actor=actor)
     assert not AuditEvent.objects.exists()
 
 
 def test_an_installation_is_added_once(actor: Actor) -> None:
     installation = installed()
-    with pytest.raises(inventory.InventoryError, match="already"):
-        inventory.add_installation(
+    with pytest.raises(editing.InventoryError, match="already"):
+        editing.add_installation(
             instance=installation.instance, container=installation.container, actor=actor
         )
 
 
 def test_an_installation_without_history_is_removed(actor: Actor) -> None:
     installation = installed()
-    inventory.remove_installation(installation=installation, actor=actor)
+    editing.remove_installation(installation=installation, actor=actor)
     assert not Installation.objects.exists()
     assert AuditEvent.objects.get().target_name == "prod1 on app-1"
 
@@ -83,14 +83,14 @@ def test_an_installation_without_history_is_removed(actor: Actor) -> None:
 def test_an_installation_with_pushes_stays(actor: Actor) -> None:
     installation = installed()
     pushed(installation)
-    with pytest.raises(inventory.InventoryError, match="history"):
-        inventory.remove_installation(installation=installation, actor=actor)
+    with pytest.raises(editing.InventoryError, match="history"):
+        editing.remove_installation(installation=installation, actor=actor)
     assert Installation.objects.filter(pk=installation.pk).exists()
     assert not AuditEvent.objects.exists()
 
 
 def test_switching_a_container_off_is_recorded(actor: Actor) -> None:
     container = installed().container
-    inventory.switch_container(container=container, is_enabled=False, actor=actor)
+    editing.switch_container(container=container, is_enabled=False, actor=actor)
     assert not Container.objects.get(pk=container.pk).is_enabled
     assert AuditEvent.objects.get().details == {"changes": {"is_enabled": [True, False]}}

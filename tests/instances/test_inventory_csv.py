@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instances.inventory_csv import (
+from instances.inventory.csv_format import (
     COLUMNS,
     DEPLOYMENT,
     ENVIRONMENT,

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from instances import inventory_csv
-from instances.inventory_import import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
+from instances.inventory import csv_format
+from instances.inventory.importing import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
 from instances.models import Container, ExpectedHostKey, Installation, Instance
 from portal.audit.models import Actor, AuditEvent
 
@@ -16,8 +16,8 @@ KEY = "SHA256:" + "A" * 43
 OTHER_KEY = "SHA256:" + "B" * 42 + "A"
 
 
-def parsed(*lines: str) -> inventory_csv.ParsedInventory:
-    return inventory_csv.parse("\n".join(lines).encode(), allow_loopback=True)
+def parsed(*lines: str) -> csv_format.ParsedInventory:
+    return csv_format.parse("\n".join(lines).encode(), allow_loopback=True)
 
 
 def run(actor: Actor, *lines: str) -> Plan:

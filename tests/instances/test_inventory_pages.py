@@ -16,7 +16,8 @@ from pytest_django import Settings
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
-from instances import pending_import, ssh
+from instances import ssh
+from instances.inventory import pending
 from instances.models import (
     Container,
     ExpectedHostKey,
@@ -613,7 +614,7 @@ def test_whoever_may_not_approve_host_keys_cannot_import_any(as_admin: Client, a
 
 
 def test_another_persons_upload_cannot_be_seen(as_admin: Client, as_helpdesk: Client, home: Path) -> None:
-    upload = pending_import.keep(FILE.encode(), user_id=0)
+    upload = pending.keep(FILE.encode(), user_id=0)
     assert as_admin.get(f"/instances/import/{upload}/")["Location"] == "/instances/import/"
 
 
@@ -688,10 +689,10 @@ def test_the_template_can_be_imported_as_it_is(as_admin: Client) -> None:
 
 def test_an_upload_goes_after_an_hour_by_itself() -> None:
     with time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC), tick=False) as clock:
-        upload = pending_import.keep(FILE.encode(), user_id=1)
+        upload = pending.keep(FILE.encode(), user_id=1)
         clock.shift(timedelta(minutes=59))
         remove_expired()
-        assert pending_import.read(upload, user_id=1) == FILE.encode()
+        assert pending.read(upload, user_id=1) == FILE.encode()
         clock.shift(timedelta(minutes=1))
         assert PendingUpload.objects.exists()
         remove_expired()  # as the workers and the scheduler do
@@ -700,9 +701,9 @@ def test_an_upload_goes_after_an_hour_by_itself() -> None:
 
 def test_an_upload_of_an_hour_is_not_read_even_if_nothing_has_removed_it() -> None:
     with time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC), tick=False) as clock:
-        upload = pending_import.keep(FILE.encode(), user_id=1)
+        upload = pending.keep(FILE.encode(), user_id=1)
         clock.shift(timedelta(hours=1))
-        assert pending_import.read(upload, user_id=1) is None
+        assert pending.read(upload, user_id=1) is None
         assert not PendingUpload.objects.exists()
 
 

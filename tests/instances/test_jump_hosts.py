@@ -9,8 +9,8 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from instances import inventory_csv
-from instances.inventory_import import ImportRefused, Plan, apply_import
+from instances.inventory import csv_format
+from instances.inventory.importing import ImportRefused, Plan, apply_import
 from instances.models import Container, JumpHost
 from instances.reaching import host_keys, jump_hosts
 from portal.audit.models import Actor, AuditEvent
@@ -206,7 +206,7 @@ def test_a_scan_through_a_jump_host_without_a_usable_key_says_so(
 
 def run(actor: Actor, *lines: str) -> Plan:
     file = "\n".join(("instance,container,address,jump_host", *lines)).encode()
-    return apply_import(parsed=inventory_csv.parse(file), actor=actor)
+    return apply_import(parsed=csv_format.parse(file), actor=actor)
 
 
 def test_an_import_puts_containers_behind_a_jump_host_and_an_empty_cell_leaves_them_there(

@@ -11,8 +11,9 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
-from instances import key_lists, tasks
+from instances import tasks
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance, KeyScan
+from instances.pages import key_lists
 from instances.reaching import host_keys, key_scans, pasted_keys
 from portal.audit.models import Actor, AuditEvent
 from tests.credentials.rollout_rows import JUMP_HOST_KEY, make_jump_host

@@ -16,9 +16,9 @@ from credentials.rollouts.services import look_again, retry_pushes
 from credentials.rollouts.settlement import Outcome, settle
 from credentials.rollouts.watching import as_json, as_table
 from instances.failures import Code
-from instances.inventory import save_container, save_jump_host
-from instances.inventory_csv import parse
-from instances.inventory_import import apply_import
+from instances.inventory.csv_format import parse
+from instances.inventory.editing import save_container, save_jump_host
+from instances.inventory.importing import apply_import
 from instances.models import Container, HostKey
 from instances.reaching.host_keys import approve_host_key
 from tests.credentials.rollout_rows import SOMEBODY, finish, make_host_key, make_jump_host, make_rollout

@@ -25,8 +25,8 @@ import credentials
 import instances
 import portal
 from credentials.models import TechnicalAccount
-from instances import inventory_csv
-from instances.inventory import save_instance
+from instances.inventory import csv_format
+from instances.inventory.editing import save_instance
 from instances.models import Container, Installation, Instance, JumpHost
 from portal import no_secrets
 from portal.audit.models import Actor, AuditEvent
@@ -282,11 +282,11 @@ def test_a_secret_in_a_path_is_recorded_without_it(
     assert BODY not in everything_stored()
 
 
-CELLS = [name for name in inventory_csv.COLUMNS if name != "instance"]
+CELLS = [name for name in csv_format.COLUMNS if name != "instance"]
 
 
 @pytest.mark.parametrize("writing", [name for name in WRITINGS if name != "private key"])
-@pytest.mark.parametrize("column", inventory_csv.COLUMNS)
+@pytest.mark.parametrize("column", csv_format.COLUMNS)
 def test_an_inventory_file_is_refused_at_row_and_column(column: str, writing: str) -> None:
     row = {
         "instance": "prod1",
@@ -295,7 +295,7 @@ def test_an_inventory_file_is_refused_at_row_and_column(column: str, writing: st
         column: WRITINGS[writing],
     }
     header, cells = ",".join(row), ",".join(f'"{cell}"' for cell in row.values())
-    parsed = inventory_csv.parse(f"{header}\n{cells}\n".encode())
+    parsed = csv_format.parse(f"{header}\n{cells}\n".encode())
     [error] = [error for error in parsed.errors if error.column == column]
     assert error.row_number == 2
     assert REFUSED in error.reason or "invisible" in error.reason
@@ -303,7 +303,7 @@ def test_an_inventory_file_is_refused_at_row_and_column(column: str, writing: st
 
 
 def test_a_secret_as_the_name_of_a_column_is_not_quoted() -> None:
-    parsed = inventory_csv.parse(f"instance,container,address,{SECRET}\na,b,c.example.com,d\n".encode())
+    parsed = csv_format.parse(f"instance,container,address,{SECRET}\na,b,c.example.com,d\n".encode())
     assert parsed.errors
     assert BODY not in str(parsed.errors)
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from instances import inventory_csv
-from instances.inventory_import import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
+from instances.inventory import csv_format
+from instances.inventory.importing import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
 from portal.audit.operator import operator
 from portal.command_line import read_input
 from portal.no_secrets import Command as SafeCommand
 
-Errors = Sequence[inventory_csv.RowError]
+Errors = Sequence[csv_format.RowError]
 
 
 class Command(SafeCommand):
@@ -30,17 +30,17 @@ class Command(SafeCommand):
 
     def handle(self, *args: str, file: str, dry_run: bool, json: bool, **options: object) -> None:
         self.started = self.shown = time.monotonic()
-        data = read_input(file, most=inventory_csv.MAX_BYTES + 1)
-        parsed = inventory_csv.parse(data, allow_loopback=settings.ALLOW_LOOPBACK_TARGETS)
+        data = read_input(file, most=csv_format.MAX_BYTES + 1)
+        parsed = csv_format.parse(data, allow_loopback=settings.ALLOW_LOOPBACK_TARGETS)
         self._say(f"{len(parsed.rows)} rows read")
         plan, errors = self._run(parsed, dry_run=dry_run)
-        listed = errors[: inventory_csv.MAX_LISTED]
+        listed = errors[: csv_format.MAX_LISTED]
         write = self._write_json if json else self._write_text
         write(plan, listed, parsed.unlisted_errors + len(errors) - len(listed), dry_run)
         if errors:
             sys.exit(1)
 
-    def _run(self, parsed: inventory_csv.ParsedInventory, *, dry_run: bool) -> tuple[Plan, Errors]:
+    def _run(self, parsed: csv_format.ParsedInventory, *, dry_run: bool) -> tuple[Plan, Errors]:
         if dry_run or parsed.errors:
             plan = plan_import(parsed=parsed, actor=operator())
             return plan, plan.errors

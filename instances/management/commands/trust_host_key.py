@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
 from instances import ssh
-from instances.inventory_csv import clean_host_key_fingerprint
+from instances.inventory.csv_format import clean_host_key_fingerprint
 from instances.models import Container, HostKey
 from instances.reaching import host_keys, jump_hosts
 from portal.audit.operator import operator

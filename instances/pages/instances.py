@@ -12,12 +12,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from instances import inventory, needs
-from instances.editing import is_saved
-from instances.forms import InstallationForm, InstanceFilter, InstanceForm
-from instances.inventory import InventoryError
+from instances import needs
+from instances.inventory import editing
+from instances.inventory.editing import InventoryError
 from instances.models import Container, Installation, Instance
 from instances.nlserver import MIN_BUILD
+from instances.pages.forms import InstallationForm, InstanceFilter, InstanceForm
+from instances.pages.saving import is_saved
 from portal.audit.models import Actor
 
 PAGE = 25
@@ -94,7 +95,7 @@ def _edit(request: HttpRequest, instance: Instance) -> HttpResponse:
     form = InstanceForm(request.POST if request.method == "POST" else None, instance=instance)
 
     def save() -> None:
-        inventory.save_instance(instance=form.save(commit=False), actor=Actor.of(request))
+        editing.save_instance(instance=form.save(commit=False), actor=Actor.of(request))
 
     if is_saved(request, form, save, instance):
         return redirect("instance", pk=instance.pk)
@@ -109,7 +110,7 @@ def installation_add(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         container = form.cleaned_data["container"]
         try:
-            inventory.add_installation(instance=instance, container=container, actor=Actor.of(request))
+            editing.add_installation(instance=instance, container=container, actor=Actor.of(request))
         except InventoryError as error:
             form.add_error("container", str(error))
         else:
@@ -127,7 +128,7 @@ def installation_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     refusal = ""
     if request.method == "POST":
         try:
-            inventory.remove_installation(installation=installation, actor=Actor.of(request))
+            editing.remove_installation(installation=installation, actor=Actor.of(request))
         except InventoryError as error:
             refusal = str(error)
         else:

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from instances import needs
-from instances.inventory_csv import (
+from instances.inventory.csv_format import (
     clean_address,
     clean_container_name,
     clean_host_key_fingerprint,

@@ -9,10 +9,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
-from instances import key_lists, tasks
-from instances.forms import ManyKeysForm
-from instances.key_lists import ContainerLine
+from instances import tasks
 from instances.models import Container, KeyScan
+from instances.pages import key_lists
+from instances.pages.forms import ManyKeysForm
+from instances.pages.key_lists import ContainerLine
 from instances.reaching import host_keys as keys
 from instances.reaching import key_scans, pasted_keys
 from portal.audit.models import Actor

@@ -1,4 +1,4 @@
-"""What people do with the inventory, one thing at a time. Importing a file: `instances.inventory_import`."""
+"""Edits the inventory, one row at a time. `instances.inventory.importing` reads files."""
 
 from collections.abc import Iterable
 

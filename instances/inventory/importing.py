@@ -19,8 +19,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from instances.inventory import Differences, containers_changed, differences, values
-from instances.inventory_csv import ParsedInventory, Row, RowError
+from instances.inventory.csv_format import ParsedInventory, Row, RowError
+from instances.inventory.editing import Differences, containers_changed, differences, values
 from instances.models import Container, ExpectedHostKey, Installation, Instance, JumpHost
 from portal.audit.models import Actor, Details, record
 

@@ -14,10 +14,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from instances import inventory, other_portals, ssh
-from instances.editing import is_saved
-from instances.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
+from instances import other_portals, ssh
+from instances.inventory import editing
 from instances.models import Container, HostKey, Installation, OtherPortal
+from instances.pages.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
+from instances.pages.saving import is_saved
 from instances.reaching import host_keys, jump_hosts, portal_key
 from portal.audit.models import Actor
 from portal.no_secrets import Form
@@ -131,7 +132,7 @@ def _edit(request: HttpRequest, container: Container) -> HttpResponse:
     form = ContainerForm(request.POST if request.method == "POST" else None, instance=container)
 
     def save() -> None:
-        inventory.save_container(container=form.save(commit=False), actor=Actor.of(request))
+        editing.save_container(container=form.save(commit=False), actor=Actor.of(request))
 
     if is_saved(request, form, save, container):
         return redirect("container", pk=container.pk)
@@ -144,7 +145,7 @@ def _edit(request: HttpRequest, container: Container) -> HttpResponse:
 def container_switch(request: HttpRequest, pk: UUID) -> HttpResponse:
     container = get_object_or_404(Container, pk=pk)
     is_enabled = request.POST.get("to") == "on"
-    inventory.switch_container(container=container, is_enabled=is_enabled, actor=Actor.of(request))
+    editing.switch_container(container=container, is_enabled=is_enabled, actor=Actor.of(request))
     text = _("%s is on.") if is_enabled else _("%s is off: nothing is pushed to it.")
     messages.success(request, text % container)
     return redirect("container", pk=container.pk)

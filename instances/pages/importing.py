@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
-from instances import inventory_csv, pending_import
-from instances.forms import PASTE_LIMIT, ImportForm
-from instances.inventory_import import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
+from instances.inventory import csv_format, pending
+from instances.inventory.importing import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
+from instances.pages.forms import PASTE_LIMIT, ImportForm
 from portal import tickets
 from portal.audit.models import Actor
 from portal.tickets import Ticket
@@ -38,7 +38,7 @@ def inventory_import(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and _too_large(request):
         messages.error(request, _("The file is larger than 20 MB. Split it: imports add up."))
     elif request.method == "POST" and form.is_valid():
-        upload = pending_import.keep(form.data_bytes, user_id=_user_id(request))
+        upload = pending.keep(form.data_bytes, user_id=_user_id(request))
         return redirect("inventory_preview", upload=upload)
     context = {"form": form, "columns": TEMPLATE.splitlines()[0].split(",")}
     response = render(request, "instances/inventory_import.html", context)
@@ -55,11 +55,11 @@ def _too_large(request: HttpRequest) -> bool:
 @require_http_methods(["GET", "POST"])
 @permission_required("instances.change_inventory", raise_exception=True)
 def inventory_preview(request: HttpRequest, upload: UUID) -> HttpResponse:
-    data = pending_import.read(upload, user_id=_user_id(request))
+    data = pending.read(upload, user_id=_user_id(request))
     if data is None:
         messages.error(request, _("This upload is gone: imported, or an hour old. Choose the file again."))
         return redirect("inventory_import")
-    parsed = inventory_csv.parse(data, allow_loopback=settings.ALLOW_LOOPBACK_TARGETS)
+    parsed = csv_format.parse(data, allow_loopback=settings.ALLOW_LOOPBACK_TARGETS)
     if request.method == "POST" and _may_import(request, parsed):
         try:
             plan = apply_import(
@@ -70,14 +70,14 @@ def inventory_preview(request: HttpRequest, upload: UUID) -> HttpResponse:
         except ImportRefused:
             pass  # the preview shows the errors
         else:
-            pending_import.discard(upload, user_id=_user_id(request))
+            pending.discard(upload, user_id=_user_id(request))
             messages.success(request, _summary(plan))
             return redirect("instances")
     plan = plan_import(parsed=parsed, actor=Actor.of(request))
     return render(request, "instances/inventory_preview.html", _preview(request, plan, parsed, data))
 
 
-def _may_import(request: HttpRequest, parsed: inventory_csv.ParsedInventory) -> bool:
+def _may_import(request: HttpRequest, parsed: csv_format.ParsedInventory) -> bool:
     """Giving a host key in advance is approving it, and needs the same permission."""
     if request.user.has_perm("instances.approve_host_key") or not any(row.host_key for row in parsed.rows):
         return True
@@ -92,12 +92,12 @@ def _summary(plan: Plan) -> str:
 
 
 def _preview(
-    request: HttpRequest, plan: Plan, parsed: inventory_csv.ParsedInventory, data: bytes
+    request: HttpRequest, plan: Plan, parsed: csv_format.ParsedInventory, data: bytes
 ) -> dict[str, object]:
     return {
         "plan": plan,
-        "errors": plan.errors[: inventory_csv.MAX_LISTED],
-        "unlisted": parsed.unlisted_errors + max(0, len(plan.errors) - inventory_csv.MAX_LISTED),
+        "errors": plan.errors[: csv_format.MAX_LISTED],
+        "unlisted": parsed.unlisted_errors + max(0, len(plan.errors) - csv_format.MAX_LISTED),
         "page_obj": Paginator(plan.changes, PAGE).get_page(request.GET.get("page")),
         "form": _correction(data) if plan.errors else None,
     }

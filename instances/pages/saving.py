@@ -7,7 +7,7 @@ from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from instances.inventory import InventoryError
+from instances.inventory.editing import InventoryError
 
 
 def is_saved(request: HttpRequest, form: BaseForm, save: Callable[[], object], row: object) -> bool:

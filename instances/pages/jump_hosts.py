@@ -1,4 +1,4 @@
-"""Pages of jump hosts, for those who may change the inventory."""
+"""Pages of jump hosts, for those who may change the editing."""
 
 from uuid import UUID
 
@@ -10,11 +10,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from instances import inventory
-from instances.editing import is_saved
-from instances.forms import JumpHostForm
-from instances.inventory import InventoryError
+from instances.inventory import editing
+from instances.inventory.editing import InventoryError
 from instances.models import JumpHost
+from instances.pages.forms import JumpHostForm
+from instances.pages.saving import is_saved
 from instances.reaching import jump_hosts
 from portal.audit.models import Actor
 
@@ -47,7 +47,7 @@ def _edit(request: HttpRequest, jump_host: JumpHost) -> HttpResponse:
     form = JumpHostForm(request.POST if request.method == "POST" else None, instance=jump_host)
 
     def save() -> None:
-        inventory.save_jump_host(jump_host=form.save(commit=False), actor=Actor.of(request))
+        editing.save_jump_host(jump_host=form.save(commit=False), actor=Actor.of(request))
 
     if is_saved(request, form, save, jump_host):
         return redirect("jump_hosts")
@@ -62,7 +62,7 @@ def jump_host_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     refusal = ""
     if request.method == "POST":
         try:
-            inventory.remove_jump_host(jump_host=jump_host, actor=Actor.of(request))
+            editing.remove_jump_host(jump_host=jump_host, actor=Actor.of(request))
         except InventoryError as error:
             refusal = str(error)
         else:

@@ -1,0 +1,1 @@
+"""The inventory: edited row by row, or imported from a CSV file."""
