@@ -1,1 +1,1 @@
-"""How a container is reached: host keys, jump hosts, the portal's own key, and which addresses are allowed."""
+"""How a container is reached: host keys, jump hosts, the portal's own key, and the allowed addresses."""
