@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-SCRIPT = Path(__file__).parent.with_suffix(".sh")
+SCRIPT = Path(__file__).with_name("nlserver.sh")
 INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")

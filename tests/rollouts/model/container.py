@@ -1,4 +1,4 @@
-"""Containers that exist only in memory: `instances/nlserver.sh` and sshd, stage by stage.
+"""Containers that exist only in memory: `instances/nlserver/nlserver.sh` and sshd, stage by stage.
 
 What is said is what the script says, so the portal's own conversation, parser and verdicts read it. A process
 on a container is an actor of its own: once it has its line it goes on without the worker that sent it, a
