@@ -9,7 +9,8 @@ class CredentialsConfig(AppConfig):
     name = "credentials"
 
     def ready(self) -> None:
-        from credentials import checks, event_words  # noqa: F401  # they register themselves; need the models
+        from credentials import event_words  # noqa: F401  # they register themselves; need the models
+        from credentials.keys import checks  # noqa: F401  # they register themselves; need the models
         from instances import needs
 
         needs.register("account", _("No account"), instance=Q(assignment=None))

@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from credentials import values
-from credentials.console_json import ConsoleValues
-from credentials.keyring import fingerprints
+from credentials.adobe.console_json import ConsoleValues
+from credentials.keys.keyring import fingerprints
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import AccountError, add_secret
 from credentials.taken import client_id_taken, name_taken

@@ -13,7 +13,7 @@ from instances.models import Instance
 from portal.choices import WithChoices
 
 KEY_ID = Substr("ciphertext", 4, 8)
-"""Where a token of `credentials.keyring` names its key."""
+"""Where a token of `credentials.keys.keyring` names its key."""
 
 
 class TechnicalAccount(WithChoices):

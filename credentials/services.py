@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.keyring import Binding, fingerprints, keyring
+from credentials.keys.keyring import Binding, fingerprints, keyring
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from instances.models import Instance
 from portal.audit.models import Actor, Entry, record, record_all

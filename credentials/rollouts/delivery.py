@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
 from credentials import services
-from credentials.keyring import UnreadableSecret
+from credentials.keys.keyring import UnreadableSecret
 from credentials.rollouts import proof
 from credentials.rollouts.lease import Lease, LeaseLost
 from credentials.rollouts.models import Attempt, Push, Rollout, last_attempt_number

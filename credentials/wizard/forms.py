@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from credentials import values
-from credentials.console_json import MAX_BYTES, ConsoleJSONError, ConsoleValues, read
+from credentials.adobe.console_json import MAX_BYTES, ConsoleJSONError, ConsoleValues, read
 from credentials.entry import IDS, Judged, judge, judge_console, new_secret
-from credentials.keyring import fingerprints
+from credentials.keys.keyring import fingerprints
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.forms import Line
 from credentials.rollouts.models import Rollout

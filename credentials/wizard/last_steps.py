@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from credentials.entry import usable_secret
 from credentials.ims_check import answer_about, ask
-from credentials.keyring import UnreadableSecret
+from credentials.keys.keyring import UnreadableSecret
 from credentials.models import TechnicalAccount
 from credentials.rollouts.services import RolloutError
 from credentials.services import AccountError

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from credentials.entry import usable_secret
 from credentials.ims_check import answer_about, answer_for_start, ask
-from credentials.keyring import UnreadableSecret
+from credentials.keys.keyring import UnreadableSecret
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.services import RolloutError

@@ -8,7 +8,7 @@ from random import Random
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
-from credentials.keyring import fingerprint, keyring
+from credentials.keys.keyring import fingerprint, keyring
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import ProvenWrite
 from credentials.services import binding

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credentials.console_json import MAX_BYTES, ConsoleJSONError, read
+from credentials.adobe.console_json import MAX_BYTES, ConsoleJSONError, read
 
 SECRET = "p8e-CANARYCANARYCANARYCANARYCANARY1234"
 OTHER_SECRET = "p8e-CANARYCANARYCANARYCANARYCANARY5678"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from credentials.keyring import (
+from credentials.keys.keyring import (
     Binding,
     Keyring,
     KeyringError,

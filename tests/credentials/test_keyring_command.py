@@ -9,9 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
-from credentials.checks import matching_keyring, usable_keyring
-from credentials.key_rotation import BATCH, rotate
-from credentials.keyring import UnreadableSecret, keyring, token_key_id
+from credentials.keys.checks import matching_keyring, usable_keyring
+from credentials.keys.keyring import UnreadableSecret, keyring, token_key_id
+from credentials.keys.rekeying import BATCH, rotate
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import add_secret, reveal
 from portal.audit.models import Actor, AuditEvent

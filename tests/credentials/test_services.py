@@ -3,7 +3,7 @@
 import pytest
 from django.db import IntegrityError
 
-from credentials.keyring import UnreadableSecret
+from credentials.keys.keyring import UnreadableSecret
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.services import (
     AccountError,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from credentials.console_json import read
+from credentials.adobe.console_json import read
 from instances import ssh
 from tests.services.portal import ROOT
 from tests.services.programs import require

@@ -8,8 +8,8 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections, transaction
 from pytest_django.fixtures import Settings
 
-from credentials.checks import matching_keyring
-from credentials.key_rotation import rotate
+from credentials.keys.checks import matching_keyring
+from credentials.keys.rekeying import rotate
 from credentials.models import ClientSecret
 from instances.reaching import portal_key
 from portal.audit.models import Actor, AuditEvent, record

@@ -8,9 +8,9 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from credentials.fingerprint_key import replace_fingerprint_key
-from credentials.key_rotation import rotate
-from credentials.keyring import fingerprint, keyring
+from credentials.keys.fingerprint_key import replace_fingerprint_key
+from credentials.keys.keyring import fingerprint, keyring
+from credentials.keys.rekeying import rotate
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.proof import is_same_secret
 from credentials.services import add_secret

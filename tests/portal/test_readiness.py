@@ -17,7 +17,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 
-from credentials.keyring import Keyring
+from credentials.keys.keyring import Keyring
 from portal.health import metrics, readiness
 from portal.plaintext import Secret
 from tests.credentials.rollout_rows import make_account

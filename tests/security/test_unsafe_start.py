@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
-from credentials.checks import matching_keyring
+from credentials.keys.checks import matching_keyring
 from portal.checks import safe_settings
 from tests.credentials.rollout_rows import make_account
 from tests.services.portal import ROOT, Portal

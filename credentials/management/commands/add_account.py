@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.console_json import MAX_BYTES, ConsoleJSONError, ConsoleValues, decode, read
+from credentials.adobe.console_json import MAX_BYTES, ConsoleJSONError, ConsoleValues, decode, read
 from credentials.entry import IDS, Entry, Judged, judge, judge_console, set_values
 from credentials.ims_check import Answer, ask
 from credentials.models import ClientSecret, TechnicalAccount

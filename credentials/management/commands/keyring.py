@@ -7,8 +7,8 @@ from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
 
-from credentials.key_rotation import Rotated, State, inspect, rotate
-from credentials.keyring import KeyringError
+from credentials.keys.keyring import KeyringError
+from credentials.keys.rekeying import Rotated, State, inspect, rotate
 from portal.audit.operator import operator
 from portal.checks import TAG
 from portal.no_secrets import Command as SafeCommand

@@ -7,11 +7,11 @@ from django.core.management.base import CommandError
 from django.views.decorators.debug import sensitive_variables
 
 from credentials import values
+from credentials.adobe.console_json import MAX_BYTES, ConsoleJSONError, decode, read
 from credentials.by_name import active_account
-from credentials.console_json import MAX_BYTES, ConsoleJSONError, decode, read
 from credentials.entry import IDS, new_secret
 from credentials.ims_check import Answer, ask_before
-from credentials.keyring import fingerprint
+from credentials.keys.keyring import fingerprint
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import add_secret, record_ims_verdict
 from credentials.values import CLIENT_SECRET, LABELS

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.keyring import UnreadableSecret, fingerprints, keyring, token_key_id
+from credentials.keys.keyring import UnreadableSecret, fingerprints, keyring, token_key_id
 from credentials.models import ClientSecret
 from credentials.services import binding, reveal
 from portal.audit.models import Actor, record

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 
-from credentials.fingerprint_key import replace_fingerprint_key
-from credentials.keyring import (
+from credentials.keys.fingerprint_key import replace_fingerprint_key
+from credentials.keys.keyring import (
     FINGERPRINT_KEY,
     Binding,
     Keyring,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.keyring import FINGERPRINT_KEY, UnreadableSecret, fingerprint
+from credentials.keys.keyring import FINGERPRINT_KEY, UnreadableSecret, fingerprint
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import reveal
 from portal.audit.models import Actor, Entry, record, record_all
