@@ -11,8 +11,9 @@ from django.views.decorators.debug import sensitive_variables
 
 from credentials.adobe import ims
 from credentials.adobe.ims import NEXT_STEPS, Verdict
+from credentials.keys.vault import open_version
 from credentials.models import ClientSecret
-from credentials.services import record_ims_verdict, reveal
+from credentials.services import record_ims_verdict
 from portal.audit.models import Actor
 from portal.plaintext import Secret
 
@@ -59,7 +60,7 @@ def ask(*, secret: ClientSecret, actor: Actor) -> Answer:
 
     Not inside a transaction: it waits for the network. `UnreadableSecret` if the secret does not decrypt.
     """
-    answer = ask_before(client_id=secret.client_id, secret=reveal(secret))
+    answer = ask_before(client_id=secret.client_id, secret=open_version(secret))
     record_ims_verdict(secret=secret, verdict=answer.verdict, actor=actor)
     return answer
 

@@ -9,7 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.keys.keyring import Binding, fingerprints, keyring
+from credentials.keys import vault
+from credentials.keys.keyring import fingerprints
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from instances.models import Instance
 from portal.audit.models import Actor, Entry, record, record_all
@@ -52,7 +53,7 @@ def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tu
         entered_by=actor.user,
         entered_by_name=actor.name,
     )
-    version.ciphertext = keyring().encrypt(secret, binding(version))
+    version.ciphertext = vault.seal_version(version, secret)
     version.save(force_insert=True)
     record(
         "client_secret.entered",
@@ -61,17 +62,6 @@ def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tu
         details={"version": version.version, "fingerprint": version.fingerprint},
     )
     return version, True
-
-
-def binding(secret: ClientSecret) -> Binding:
-    """Return what the ciphertext of this version is bound to."""
-    return Binding(str(secret.pk), secret.version, secret.client_id)
-
-
-@sensitive_variables()
-def reveal(secret: ClientSecret) -> Secret:
-    """Decrypt a version for a push or an IMS check; `UnreadableSecret` if that fails. Never for a person."""
-    return keyring().decrypt(secret.ciphertext, binding(secret))
 
 
 @transaction.atomic

@@ -16,9 +16,9 @@ import pytest
 from django.core.management import CommandError, get_commands, load_command_class
 from pytest_django.fixtures import Settings
 
+from credentials.keys.vault import open_version
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push
-from credentials.services import reveal
 from instances.models import Container, Instance
 from portal.audit.models import AuditEvent
 from portal.command_line import GROUPS, Commands, ending_in_order, table
@@ -343,7 +343,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def held(account: TechnicalAccount) -> str:
     secret = account.current_secret
     assert secret
-    return reveal(secret).reveal()
+    return open_version(secret).reveal()
 
 
 @pytest.mark.parametrize("way", ["--from-json", "--secret-file"])

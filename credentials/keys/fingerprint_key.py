@@ -12,8 +12,8 @@ from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.keys.keyring import FINGERPRINT_KEY, UnreadableSecret, fingerprint
+from credentials.keys.vault import open_version
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.services import reveal
 from portal.audit.models import Actor, Entry, record, record_all
 from portal.keys import holders, known, registry
 
@@ -70,7 +70,7 @@ def _versions(client_id: str) -> list[ClientSecret]:
 @sensitive_variables()
 def _rename(secret: ClientSecret) -> Entry | None:
     """Give one version its fingerprint under the newest key; None if it has it."""
-    before, after = secret.fingerprint, fingerprint(reveal(secret), secret.client_id)
+    before, after = secret.fingerprint, fingerprint(open_version(secret), secret.client_id)
     if before == after:
         return None
     ClientSecret.objects.filter(pk=secret.pk).update(fingerprint=after)

@@ -13,8 +13,8 @@ from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.keys.keyring import UnreadableSecret, fingerprints, keyring, token_key_id
+from credentials.keys.vault import open_version, seal_version
 from credentials.models import ClientSecret
-from credentials.services import binding, reveal
 from portal.audit.models import Actor, record
 from portal.keys import holders, known, registry
 
@@ -63,7 +63,7 @@ def inspect(progress: Progress = lambda done, total: None) -> State:
     for done, secret in enumerate(ClientSecret.objects.select_related("account").iterator(BATCH), start=1):
         uses[token_key_id(secret.ciphertext)] += 1
         try:
-            reveal(secret)
+            open_version(secret)
         except UnreadableSecret as error:
             state.unreadable.append(f"{secret}: {error}")
         progress(done, total)
@@ -111,11 +111,11 @@ def _move(secrets: Iterable[ClientSecret], result: Rotated) -> None:
 @sensitive_variables()
 def _reencrypt(secret: ClientSecret) -> bool:
     """Give one row a token under the active key. False: its ciphertext changed meanwhile."""
-    token = keyring().encrypt(reveal(secret), binding(secret))
+    token = seal_version(secret, open_version(secret))
     same = ClientSecret.objects.filter(pk=secret.pk, ciphertext=secret.ciphertext)
     if not same.update(ciphertext=token):
         return False
     again = ClientSecret.objects.get(pk=secret.pk)
-    if again.fingerprint not in fingerprints(reveal(again), again.client_id):
+    if again.fingerprint not in fingerprints(open_version(again), again.client_id):
         raise UnreadableSecret("After the re-encryption it read differently; the batch was undone.")
     return True

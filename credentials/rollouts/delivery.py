@@ -21,8 +21,8 @@ from django.db.models import Case, Subquery, When
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
-from credentials import services
 from credentials.keys.keyring import UnreadableSecret
+from credentials.keys.vault import open_version
 from credentials.rollouts import proof
 from credentials.rollouts.lease import Lease, LeaseLost
 from credentials.rollouts.models import Attempt, Push, Rollout, last_attempt_number
@@ -365,7 +365,7 @@ def _push(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outco
         raise RuntimeError("an attempt sends the values once")
     if not push.is_wanted:
         raise NoLongerWanted
-    secret = services.reveal(push.rollout.secret)
+    secret = open_version(push.rollout.secret)
     connection = line.open(push.container)
     evidence.host_key = connection.host_key
     attempt.stage = Attempt.Stage.PREPARING
@@ -455,7 +455,7 @@ def _know(digest: str, push: Push) -> proof.Knowledge:
 def _secrets(push: Push) -> list[Secret]:
     """What has to be cut out of whatever the container says, as far as it can be decrypted."""
     with suppress(UnreadableSecret):
-        return [services.reveal(push.rollout.secret)]
+        return [open_version(push.rollout.secret)]
     return []
 
 

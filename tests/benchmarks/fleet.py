@@ -8,10 +8,10 @@ from random import Random
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
-from credentials.keys.keyring import fingerprint, keyring
+from credentials.keys.keyring import fingerprint
+from credentials.keys.vault import seal_version
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import ProvenWrite
-from credentials.services import binding
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
@@ -224,7 +224,7 @@ def _secret(fleet: Fleet, account: TechnicalAccount, version: int) -> ClientSecr
         ims_verdict="valid",
         ims_checked=fleet.now,
     )
-    row.ciphertext = keyring().encrypt(plaintext, binding(row))
+    row.ciphertext = seal_version(row, plaintext)
     return row
 
 

@@ -9,10 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
+from credentials.keys.vault import open_version
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.services import start_rollout
-from credentials.services import activate, add_secret, assign, reveal
+from credentials.services import activate, add_secret, assign
 from instances.models import Installation
 from portal.audit.models import Actor
 from portal.plaintext import Secret
@@ -222,7 +223,7 @@ def test_another_secret_becomes_the_next_version(as_admin: Client, account: Tech
     assert response["Location"] == reverse("account_rollout", args=[account.pk])
     current = account.current_secret
     assert current is not None
-    assert (current.version, reveal(current).reveal()) == (2, OTHER_SECRET)
+    assert (current.version, open_version(current).reveal()) == (2, OTHER_SECRET)
 
 
 def test_the_same_secret_again_changes_nothing(as_admin: Client, account: TechnicalAccount) -> None:
@@ -237,7 +238,7 @@ def test_of_a_file_with_both_secrets_the_new_one_is_taken(
     as_admin.post(reverse("account_secret", args=[account.pk]), {"text": text})
     current = account.current_secret
     assert current is not None
-    assert reveal(current).reveal() == OTHER_SECRET
+    assert open_version(current).reveal() == OTHER_SECRET
 
 
 @pytest.mark.parametrize(

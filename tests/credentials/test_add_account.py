@@ -10,8 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
+from credentials.keys.vault import open_version
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
-from credentials.services import reveal
 from credentials.wizard.models import Draft
 from instances.models import Instance
 from portal.plaintext import Secret
@@ -45,7 +45,7 @@ def secret_file(tmp_path: Path) -> str:
 
 
 def stored() -> str:
-    return reveal(ClientSecret.objects.get()).reveal()
+    return open_version(ClientSecret.objects.get()).reveal()
 
 
 def test_a_console_file_becomes_an_active_account(

@@ -12,8 +12,9 @@ from pytest_django.fixtures import Settings
 from credentials.keys.checks import matching_keyring, usable_keyring
 from credentials.keys.keyring import UnreadableSecret, keyring, token_key_id
 from credentials.keys.rekeying import BATCH, rotate
+from credentials.keys.vault import open_version
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.services import add_secret, reveal
+from credentials.services import add_secret
 from portal.audit.models import Actor, AuditEvent
 from portal.home import random_key
 from portal.plaintext import Secret
@@ -55,7 +56,11 @@ def test_rotate_moves_every_secret_to_the_active_key(
     new = prepend_key(settings)
     assert run(capsys, "rotate")["moved"] == 3
     assert {token_key_id(each.ciphertext) for each in ClientSecret.objects.all()} == {new}
-    assert {reveal(each).reveal() for each in ClientSecret.objects.all()} == {"secret0", "secret1", "secret2"}
+    assert {open_version(each).reveal() for each in ClientSecret.objects.all()} == {
+        "secret0",
+        "secret1",
+        "secret2",
+    }
     assert AuditEvent.objects.get(action="keyring.rotated").details == {"key": new, "moved": 3, "failed": 0}
 
 
@@ -133,7 +138,7 @@ def test_the_start_is_refused_when_stored_secrets_need_another_key(
     assert ids(found) == ["credentials.E002"]
     assert "secret0" not in str(found)
     with pytest.raises(UnreadableSecret):
-        reveal(secrets[0])
+        open_version(secrets[0])
 
 
 def rows_read() -> int:

@@ -4,6 +4,7 @@ import pytest
 from django.db import IntegrityError
 
 from credentials.keys.keyring import UnreadableSecret
+from credentials.keys.vault import open_version
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.services import (
     AccountError,
@@ -12,7 +13,6 @@ from credentials.services import (
     assign,
     record_ims_verdict,
     retire,
-    reveal,
 )
 from instances.models import Instance
 from portal.audit.models import Actor, AuditEvent
@@ -29,11 +29,11 @@ def account(db: None) -> TechnicalAccount:
 def test_a_secret_is_stored_encrypted_and_bound_to_its_row(account: TechnicalAccount, actor: Actor) -> None:
     first, _ = add_secret(account=account, secret=Secret(CANARY), actor=actor)
     second, _ = add_secret(account=account, secret=Secret("another"), actor=actor)
-    assert reveal(first).reveal() == CANARY
+    assert open_version(first).reveal() == CANARY
     assert CANARY not in first.ciphertext
     first.ciphertext = second.ciphertext
     with pytest.raises(UnreadableSecret):
-        reveal(first)
+        open_version(first)
 
 
 def test_a_new_secret_makes_the_former_one_previous(account: TechnicalAccount, actor: Actor) -> None:

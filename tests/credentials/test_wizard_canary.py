@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
+from credentials.keys.vault import open_version
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.services import reveal
 from tests.credentials.wizard_walk import (
     CLIENT,
     OTHER_SECRET,
@@ -82,6 +82,6 @@ def test_the_secret_is_nowhere_but_in_its_ciphertext(
     ]
     for secret in (SECRET, OTHER_SECRET):
         assert not [place for place in places if secret in place]
-    kept = {reveal(each).reveal() for each in ClientSecret.objects.filter(account=account)}
+    kept = {open_version(each).reveal() for each in ClientSecret.objects.filter(account=account)}
     assert kept == {SECRET, OTHER_SECRET}
     assert TechnicalAccount.objects.get().state == "active"

@@ -7,8 +7,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from credentials.keys.vault import open_version
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.services import reveal
 from credentials.wizard.models import Draft
 from tests.credentials.wizard_walk import (
     ACCOUNT,
@@ -29,7 +29,7 @@ OTHER_CLIENT = "f" * 32
 def stored(account: TechnicalAccount) -> str:
     secret = account.current_secret
     assert secret is not None
-    return reveal(secret).reveal()
+    return open_version(secret).reveal()
 
 
 def page(client: Client, account: TechnicalAccount) -> str:

@@ -24,9 +24,9 @@ class _Openers(ast.NodeVisitor):
         self.decrypts: set[str] = set()
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # ast's own names
-        """Note by which names `services.reveal` is known here."""
-        if node.module == "credentials.services":
-            self.decrypts |= {name.asname or name.name for name in node.names if name.name == "reveal"}
+        """Note by which names `vault.open_version` is known here."""
+        if node.module == "credentials.keys.vault":
+            self.decrypts |= {name.asname or name.name for name in node.names if name.name == "open_version"}
 
     def _within(self, node: ast.AST, name: str) -> None:
         self.where.append(name)
@@ -43,10 +43,10 @@ class _Openers(ast.NodeVisitor):
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         owner = ast.unparse(node.value)
-        if node.attr == "decrypt" and not owner.startswith("AESGCM("):
+        if node.attr == "open_version" or (node.attr == "decrypt" and not owner.startswith("AESGCM(")):
             self.decrypting.add(self._place)
         elif node.attr == "reveal":
-            (self.decrypting if owner == "services" else self.revealing).add(self._place)
+            self.revealing.add(self._place)
         self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
@@ -103,8 +103,12 @@ def test_who_sees_a_plaintext_is_listed_and_nobody_else() -> None:
         ("def f(s):\n    return s.reveal()", set(), {"f"}),
         ("class C:\n    def f(self):\n        return map(Secret.reveal, [])", set(), {"C.f"}),
         ("open = secret.reveal", set(), {"<module>"}),
-        ("def f():\n    return services.reveal(row)", {"f"}, set()),
-        ("from credentials.services import reveal as r\ndef f():\n    return list(map(r, []))", {"f"}, set()),
+        ("def f():\n    return vault.open_version(row)", {"f"}, set()),
+        (
+            "from credentials.keys.vault import open_version as r\ndef f():\n    return list(map(r, []))",
+            {"f"},
+            set(),
+        ),
         ("def f(ring):\n    return ring.decrypt('t', b)", {"f"}, set()),
         ("def f(s):\n    return getattr(s, 'reveal')()", set(), {"f"}),
     ],
