@@ -152,7 +152,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "django.template.context_processors.i18n",
-                "credentials.rollouts.attention.attention",
+                "credentials.rollouts.pages.attention.attention",
             ],
         },
     }

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from credentials.rollouts import views
+from credentials.rollouts.pages import views
 
 urlpatterns: list[URLPattern] = [
     path("", views.rollout_list, name="rollouts"),

@@ -1,66 +1,17 @@
-"""What the wizard says at each step of the Adobe Developer Console: data, no logic.
+"""What the wizard says at each step of the Developer Console: data, no logic, in the console's order."""
 
-Labels and order are those of Adobe's documentation (Campaign Classic v7, technical accounts; guides of the
-Developer Console). French labels are shown as hints, since the console speaks the browser's language.
-"""
-
-from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-CONSOLE: Final = "https://developer.adobe.com/console"
+from credentials.adobe.guide import CONSOLE_LINK, Drawing, Label, Link, Prose
+
 GUIDE: Final = (
     "https://developer.adobe.com/developer-console/docs/guides/authentication/ServerToServerAuthentication/"
 )
 MIGRATION_GUIDE: Final = f"{GUIDE}migration"
 ADMIN_ROLES: Final = "https://helpx.adobe.com/enterprise/using/admin-roles.html"
 PROFILES: Final = "https://helpx.adobe.com/enterprise/using/manage-product-profiles.html"
-
-
-@dataclass(frozen=True)
-class Link:
-    """A page of Adobe's, opened in a tab of its own."""
-
-    url: str
-    text: Promise
-
-
-@dataclass(frozen=True)
-class Label:
-    """What is written on the button or entry of the console; French where Adobe's documentation has it."""
-
-    english: str
-    french: str = ""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture below `static/console/` of where to click, with what it shows in words."""
-
-    file: str
-    text: Promise
-
-    @property
-    def path(self) -> str:
-        return f"console/{self.file}.svg"
-
-
-@dataclass(frozen=True)
-class Prose:
-    """One step in words."""
-
-    heading: Promise
-    paragraphs: tuple[Promise, ...] = ()
-    labels: tuple[Label, ...] = ()
-    links: tuple[Link, ...] = ()
-    drawings: tuple[Drawing, ...] = ()
-    tip: Promise | None = None
-
-
-_CONSOLE_LINK: Final = Link(CONSOLE, _("Open the Developer Console"))
 
 SIGN_IN: Final = Prose(
     heading=_("Sign in to the Developer Console"),
@@ -72,7 +23,7 @@ SIGN_IN: Final = Prose(
         ),
     ),
     labels=(Label("System Administrator", "Administrateur système"),),
-    links=(_CONSOLE_LINK, Link(ADMIN_ROLES, _("Which role do I have?"))),
+    links=(CONSOLE_LINK, Link(ADMIN_ROLES, _("Which role do I have?"))),
     drawings=(Drawing("1-sign-in", _("The sign-in page, and the choice of the organization")),),
 )
 PROJECT: Final = Prose(
@@ -85,7 +36,7 @@ PROJECT: Final = Prose(
         _("If a project for this purpose exists already, open it instead."),
     ),
     labels=(Label("Create new project", "Créer un projet"),),
-    links=(_CONSOLE_LINK,),
+    links=(CONSOLE_LINK,),
     drawings=(Drawing("2-create-project", _("The button Create new project on the console's home page")),),
 )
 API: Final = Prose(
@@ -98,7 +49,7 @@ API: Final = Prose(
         _("Which API it is depends on what Campaign needs the account for; choose below what applies."),
     ),
     labels=(Label("Add to Project > API", "Ajouter au projet > API"), Label("Next", "Suivant")),
-    links=(_CONSOLE_LINK,),
+    links=(CONSOLE_LINK,),
     drawings=(
         Drawing("3-add-api", _("Add to Project, then API")),
         Drawing("4-choose-product", _("The list of products, and Next")),
@@ -112,7 +63,7 @@ AUTHENTICATION: Final = Prose(
         _("Do not choose Service Account (JWT), if it is still offered: Adobe has retired it."),
     ),
     labels=(Label("OAuth Server-to-Server", "OAuth serveur à serveur"), Label("Next", "Suivant")),
-    links=(_CONSOLE_LINK, Link(GUIDE, _("Adobe's guide to OAuth Server-to-Server"))),
+    links=(CONSOLE_LINK, Link(GUIDE, _("Adobe's guide to OAuth Server-to-Server"))),
     drawings=(Drawing("5-oauth-server-to-server", _("The choice OAuth Server-to-Server, and Next")),),
 )
 PROFILE: Final = Prose(
@@ -124,7 +75,7 @@ PROFILE: Final = Prose(
         ),
     ),
     labels=(Label("Product profile", "Profil de produit"),),
-    links=(_CONSOLE_LINK, Link(PROFILES, _("How to manage product profiles"))),
+    links=(CONSOLE_LINK, Link(PROFILES, _("How to manage product profiles"))),
     drawings=(Drawing("6-product-profile", _("The list of product profiles")),),
     tip=_(
         "For the Adobe Analytics connector the profile is called reserved_campaign_classic_ followed by "
@@ -135,7 +86,7 @@ SAVE: Final = Prose(
     heading=_("Save the API"),
     paragraphs=(_("Save the configured API. Adobe then creates the credential."),),
     labels=(Label("Save configured API", "Enregistrer l\u2019API configurée"),),
-    links=(_CONSOLE_LINK,),
+    links=(CONSOLE_LINK,),
     drawings=(Drawing("7-save", _("The button Save configured API")),),
 )
 VALUES: Final = Prose(
@@ -152,7 +103,7 @@ VALUES: Final = Prose(
         Label("Technical account ID", "Identifiant du compte technique"),
         Label("Organization ID", "Identifiant de l\u2019organisation"),
     ),
-    links=(_CONSOLE_LINK,),
+    links=(CONSOLE_LINK,),
     drawings=(Drawing("8-copy-values", _("The page of the credential with its four values")),),
 )
 VERSION: Final = Prose(
@@ -172,7 +123,7 @@ FILTER: Final = Prose(
         _("Open the project that Campaign uses, and note its name here."),
     ),
     labels=(Label("Has Service Account (JWT) credential"),),
-    links=(_CONSOLE_LINK, Link(MIGRATION_GUIDE, _("Adobe's guide to the migration"))),
+    links=(CONSOLE_LINK, Link(MIGRATION_GUIDE, _("Adobe's guide to the migration"))),
     drawings=(Drawing("migration-1-filter", _("The list of projects with its filter")),),
 )
 OPEN: Final = Prose(
@@ -186,7 +137,7 @@ OPEN: Final = Prose(
         _("Both credentials work in parallel, so nothing breaks while you go on."),
     ),
     labels=(Label("Add new credential"),),
-    links=(_CONSOLE_LINK, Link(MIGRATION_GUIDE, _("Adobe's guide to the migration"))),
+    links=(CONSOLE_LINK, Link(MIGRATION_GUIDE, _("Adobe's guide to the migration"))),
     drawings=(Drawing("migration-2-card", _("The migration card of the credential")),),
     tip=_(
         "Do not delete the old credential yet. While the migration is open, APIs cannot be added and "
@@ -211,57 +162,4 @@ INSTANCES: Final = Prose(
 REVIEW: Final = Prose(
     heading=_("Review and start"),
     paragraphs=(_("Nothing has been sent yet. Start the rollout when everything below is as it should be."),),
-)
-AFTERWARDS: Final = Prose(
-    heading=_("Afterwards: delete the old credential"),
-    paragraphs=(
-        _(
-            "When every installation has succeeded, wait until Adobe has issued no token from the old "
-            "credential for 24 hours; then delete the Service Account (JWT) credential in the console and "
-            "complete the migration there."
-        ),
-    ),
-    links=(_CONSOLE_LINK,),
-    drawings=(Drawing("migration-3-delete", _("Deleting the old credential on the migration card")),),
-)
-
-
-@dataclass(frozen=True)
-class JWTDate:
-    """One date of the end of JWT credentials. Adobe has moved them more than once, hence data."""
-
-    on: date
-    what: Promise
-
-
-JWT_DATES: Final = (
-    JWTDate(date(2024, 6, 3), _("No new JWT credentials.")),
-    JWTDate(date(2025, 1, 27), _("First announced end of JWT credentials, then postponed.")),
-    JWTDate(
-        date(2025, 6, 30), _("JWT credentials deprecated: their certificates cannot be renewed any more.")
-    ),
-    JWTDate(
-        date(2026, 3, 1),
-        _(
-            "Adobe converts what is left, or earlier when the certificate expires: whatever still relies "
-            "on JWT stops working."
-        ),
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Product:
-    """What Campaign needs the account for, and the API that the console calls for it."""
-
-    name: str
-    label: Promise
-    api: Promise
-
-
-PRODUCTS: Final = (
-    Product("triggers", _("Experience Cloud Triggers"), _("Choose the Adobe Analytics API.")),
-    Product("analytics", _("Adobe Analytics connector"), _("Choose the Adobe Analytics API.")),
-    Product("deliverability", _("Deliverability service"), _("Choose the Adobe Campaign API.")),
-    Product("other", _("Something else"), _("Choose the API that its documentation names.")),
 )

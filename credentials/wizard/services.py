@@ -13,10 +13,10 @@ from django.views.decorators.debug import sensitive_variables
 from credentials.entry import Entry, create_account, set_values, usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.rollouts.choosing import Change, pushable
 from credentials.rollouts.models import Duty, Rollout
 from credentials.rollouts.services import start_rollout
 from credentials.services import AccountError, activate, assign
-from credentials.wizard.choices import Change, pushable
 from credentials.wizard.models import Draft, Preparation
 from credentials.wizard.steps import Step, first_slug, kept
 from instances.models import Installation, Instance

@@ -8,10 +8,10 @@ from typing import Final
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from credentials.adobe.guide import Prose
 from credentials.models import TechnicalAccount
 from credentials.wizard import prose
 from credentials.wizard.models import Draft
-from credentials.wizard.prose import Prose
 
 
 class Kind(Enum):

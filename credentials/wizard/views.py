@@ -10,16 +10,18 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
+from credentials.adobe.guide import JWT_DATES
 from credentials.models import TechnicalAccount
+from credentials.rollouts.choosing import versions
 from credentials.services import AccountError
 from credentials.taken import linked
 from credentials.wizard import services
-from credentials.wizard.choices import versions
+from credentials.wizard.check_step import check_page
 from credentials.wizard.forms import NewAccountForm, NotesForm, VersionForm
-from credentials.wizard.last_steps import check_page, instances_page, review_page
+from credentials.wizard.instances_step import instances_page
 from credentials.wizard.models import Draft
 from credentials.wizard.pages import Page, PageView
-from credentials.wizard.prose import JWT_DATES
+from credentials.wizard.review_step import review_page
 from credentials.wizard.steps import Kind, Progress
 from credentials.wizard.values_step import values_page
 from portal.audit.models import Actor

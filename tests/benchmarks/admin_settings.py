@@ -9,4 +9,4 @@ from portal.settings import *  # noqa: F403  # the environment comes first
 INSTALLED_APPS = ["django.contrib.admin", *INSTALLED_APPS]  # noqa: F405
 ROOT_URLCONF = "tests.benchmarks.admin_urls"
 STATIC_ROOT = PORTAL_HOME / "admin-static"  # noqa: F405
-TEMPLATES[0]["OPTIONS"]["context_processors"].remove("credentials.rollouts.attention.attention")  # type: ignore[index] # noqa: F405
+TEMPLATES[0]["OPTIONS"]["context_processors"].remove("credentials.rollouts.pages.attention.attention")  # type: ignore[index] # noqa: F405

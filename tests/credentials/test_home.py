@@ -8,10 +8,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from credentials.history import current_counts
+from credentials.accounts.history import current_counts
+from credentials.home.first_steps import first_steps
+from credentials.home.needs import needs
 from credentials.models import Assignment, TechnicalAccount
-from credentials.rollouts.first_steps import first_steps
-from credentials.rollouts.home import needs
 from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.services import held_versions, outdated, start_rollout
 from credentials.services import add_secret

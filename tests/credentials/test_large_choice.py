@@ -5,8 +5,8 @@ from django.test import Client
 from django.urls import reverse
 
 from credentials.models import TechnicalAccount
+from credentials.rollouts.choosing import PAGE
 from credentials.rollouts.models import Rollout
-from credentials.wizard.choices import PAGE
 from credentials.wizard.models import Preparation
 from instances.models import Installation
 from portal.audit.models import Actor

@@ -12,9 +12,9 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from credentials.rollouts.models import Attempt, Push
+from credentials.rollouts.reporting import as_json, as_table
 from credentials.rollouts.services import look_again, retry_pushes
 from credentials.rollouts.settlement import Outcome, settle
-from credentials.rollouts.watching import as_json, as_table
 from instances.failures import Code
 from instances.inventory.csv_format import parse
 from instances.inventory.editing import save_container, save_jump_host

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser
 
-from credentials import history
+from credentials.accounts import history
 from credentials.ims_check import answer_about
 from credentials.models import TechnicalAccount
 from portal.command_line import add_json, as_json, moment, named, table

@@ -7,8 +7,8 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from credentials.rollouts.progress import PushLine, push_lines
 from credentials.rollouts.progress import named as with_related
+from credentials.rollouts.reporting import advice
 from credentials.rollouts.services import refusal
-from credentials.rollouts.watching import advice
 from portal.command_line import add_json, as_json, moment, named, table
 from portal.no_secrets import Command as SafeCommand
 

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from credentials.by_name import active_account
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Rollout
+from credentials.rollouts.reporting import as_json, as_table, wait
 from credentials.rollouts.services import RolloutError, start_rollout
-from credentials.rollouts.watching import as_json, as_table, wait
 from instances.models import Installation
 from portal.audit.operator import operator
 from portal.command_line import did_you_mean, wrong_call

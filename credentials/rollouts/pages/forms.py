@@ -136,3 +136,32 @@ class UnprovenForm(SelectionForm):
     push = forms.ModelMultipleChoiceField(
         queryset=Push.objects.unproven(), error_messages={"required": _("Choose at least one push.")}
     )
+
+
+class ReviewForm(Form):
+    """The last word before a rollout."""
+
+    message = Line(
+        label=_("Message for the history"),
+        max_length=250,
+        required=False,
+        help_text=_("For example a ticket number."),
+    )
+
+
+class RolloutForm(ReviewForm):
+    """A rollout of an account in use."""
+
+    reason = forms.ChoiceField(
+        label=_("Reason"),
+        choices=[
+            (Rollout.Reason.ROTATION, _("Rotation: a new secret replaces the old one")),
+            (Rollout.Reason.REPAIR, _("Repair: containers lost the account, or instances are new")),
+        ],
+        widget=forms.RadioSelect,
+        initial=Rollout.Reason.ROTATION,
+    )
+    despite_refusal = forms.BooleanField(
+        label=_("I know that Adobe refuses this secret: Campaign cannot sign in with it"), required=False
+    )
+    field_order = ["reason", "message"]

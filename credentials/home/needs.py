@@ -1,32 +1,23 @@
-"""The home page: what needs a person now, what is under way, and what to do first in an empty portal."""
+"""What needs a person: one entry for each kind of trouble, most urgent first, with where to go."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.contrib.auth.decorators import permission_required
 from django.db.models import Count
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET
 
 from credentials.models import TechnicalAccount
-from credentials.rollouts.first_steps import first_steps
-from credentials.rollouts.models import Push, Rollout
-from credentials.rollouts.progress import progress_of, with_open_pushes
+from credentials.rollouts.models import Push
 from credentials.rollouts.services import outdated
 from instances.failures import Code
 from instances.models import Container, Instance
 from instances.needs import in_need
 from instances.reaching import host_keys
-from portal.audit import kept_head
-from portal.people.proxy import proxy_signs
 
 SHOWN = 5
-MOST_UNDER_WAY = 100  # rollouts; beyond them the page says "at least"
 OVERDUE = timedelta(minutes=2)
 
 
@@ -47,33 +38,6 @@ class Need:
     url: str
     links: list[Link]
     more: int = 0
-
-
-@require_GET
-@permission_required("rollouts.view_rollout", raise_exception=True)
-def home(request: HttpRequest) -> HttpResponse:
-    """Show what needs me now."""
-    open_rollouts = with_open_pushes(Rollout.objects.select_related("secret__account"))
-    under_way = list(open_rollouts[:MOST_UNDER_WAY])
-    running = under_way[:SHOWN]
-    progress = progress_of(running)
-    is_new = not running and not Rollout.objects.exists()
-    context = {
-        "is_history_set_back": _is_history_set_back(request),
-        "proxy_signs": proxy_signs() if request.user.has_perm("auth.change_user") else [],
-        "needs": [need for need in needs() if need.count],
-        "running": [(rollout, progress[rollout.pk]) for rollout in running],
-        "running_count": len(under_way),
-        "are_more_running": len(under_way) == MOST_UNDER_WAY,
-        "is_new": is_new,
-        "steps": first_steps() if is_new and request.user.has_perm("instances.change_inventory") else [],
-    }
-    return render(request, "rollouts/home.html", context)
-
-
-def _is_history_set_back(request: HttpRequest) -> bool:
-    """Whether to tell the people who can verify the history that something is missing in it."""
-    return request.user.has_perm("audit.export_events") and bool(kept_head.compare().problem)
 
 
 def needs() -> list[Need]:

@@ -3,10 +3,10 @@
 import sys
 from argparse import ArgumentParser
 
-from credentials.rollouts.home import Need, needs
+from credentials.home.needs import Need, needs
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.progress import Progress, progress_of, with_open_pushes
-from credentials.rollouts.watching import tally
+from credentials.rollouts.reporting import tally
 from portal.command_line import add_json, as_json, table
 from portal.health.models import Worker
 from portal.no_secrets import Command as SafeCommand

@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from credentials.rollouts.forms import (
+from credentials.rollouts.models import HOLDING, Attempt, Push, Rollout
+from credentials.rollouts.pages.forms import (
     FailedPushFilter,
     PushFilter,
     RetryForm,
@@ -24,7 +25,6 @@ from credentials.rollouts.forms import (
     SelectionForm,
     UnprovenForm,
 )
-from credentials.rollouts.models import HOLDING, Attempt, Push, Rollout
 from credentials.rollouts.progress import (
     PushLine,
     named,

@@ -13,18 +13,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
-from credentials import history
+from credentials.accounts import history
+from credentials.adobe.guide import AFTERWARDS, PRODUCTS
 from credentials.entry import usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.home import home
 from credentials.rollouts.services import outdated
 from credentials.services import AccountError, retire
-from credentials.wizard.prose import AFTERWARDS, PRODUCTS
 from portal.audit.models import Actor
 from portal.no_secrets import Form
 
-__all__ = ["account_detail", "account_list", "account_retire", "home"]
 PAGE = 25
 USING_SHOWN = 20  # instances that stand in the way of a retirement
 

@@ -14,26 +14,26 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from credentials.accounts.forms import NewSecretForm
 from credentials.entry import usable_secret
 from credentials.ims_check import answer_about, answer_for_start, ask
 from credentials.keys.keyring import UnreadableSecret
 from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts.choosing import change_of, pushable, select
 from credentials.rollouts.models import Rollout
-from credentials.rollouts.services import RolloutError
-from credentials.services import AccountError, add_secret
-from credentials.wizard import services
-from credentials.wizard.choices import change_of, pushable, select
-from credentials.wizard.forms import (
+from credentials.rollouts.pages.choosing import (
     MOVES,
     InstallationsForm,
     InstanceSearch,
-    NewSecretForm,
-    RolloutForm,
+    commands,
     moved_to,
     pressed,
 )
+from credentials.rollouts.pages.forms import RolloutForm
+from credentials.rollouts.services import RolloutError
+from credentials.services import AccountError, add_secret
+from credentials.wizard import services
 from credentials.wizard.models import Preparation
-from credentials.wizard.review import commands
 from instances.models import Installation, Instance
 from portal.audit.models import Actor
 

@@ -1,0 +1,87 @@
+"""The last step: what will happen, in full, and the button that starts the rollout."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+
+from credentials.adobe.guide import AFTERWARDS
+from credentials.entry import usable_secret
+from credentials.ims_check import answer_about, ask
+from credentials.keys.keyring import UnreadableSecret
+from credentials.models import TechnicalAccount
+from credentials.rollouts.choosing import gaps, pushable, select
+from credentials.rollouts.pages.choosing import (
+    commands,
+    pressed,
+)
+from credentials.rollouts.pages.forms import ReviewForm
+from credentials.rollouts.services import RolloutError
+from credentials.services import AccountError
+from credentials.wizard import services
+from credentials.wizard.pages import Page
+from instances.models import Instance
+from portal.audit.models import Actor
+
+
+def review_page(page: Page) -> HttpResponse:
+    """Show exactly what will happen, and start it."""
+    action = pressed(page.request.POST, "start")
+    form = ReviewForm(page.request.POST or None)
+    if (
+        page.request.method == "POST"
+        and action != "turn"
+        and form.is_valid()
+        and page.request.user.has_perm("rollouts.start_rollout")
+    ):
+        try:
+            _ask_again_if_old(page)
+            rollout = services.start(
+                draft=page.draft,
+                stamp=page.stamp,
+                message=form.cleaned_data["message"],
+                actor=Actor.of(page.request),
+            )
+        except services.StaleDraft as stale:
+            page.draft, page.is_stale = stale.draft, True
+        except (AccountError, RolloutError, UnreadableSecret) as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(page.request, _("The rollout has started."))
+            return redirect("rollout", rollout.pk)
+    return page.show("review", form=form, **_review(page))
+
+
+def _ask_again_if_old(page: Page) -> None:
+    """Ask Adobe once more about a draft that was left alone for a while; `AccountError` unless it says yes.
+
+    The answer is fresh then: starting once more goes on without a yes, unless the answer is no.
+    """
+    secret = usable_secret(page.draft.account)
+    answer = answer_about(secret)
+    if secret is None or (answer and answer.is_fresh):
+        return
+    answer = ask(secret=secret, actor=Actor.of(page.request))
+    if not answer.is_valid:
+        text = _("Adobe was asked again, since its answer was old. %(answer)s: %(next_step)s")
+        raise AccountError(text % {"answer": answer.label, "next_step": answer.next_step})
+
+
+def _review(page: Page) -> dict[str, object]:
+    account, secret = page.draft.account, usable_secret(page.draft.account)
+    chosen = page.draft.installations.all()
+    selection = select(
+        account=account,
+        chosen=chosen,
+        instances=Instance.objects.filter(pk__in=chosen.filter(pushable()).order_by().values("instance")),
+        page=page.request.POST.get("turn") or page.request.GET.get("page"),
+    )
+    is_migration = account.way == TechnicalAccount.Way.MIGRATION
+    return {
+        "selection": selection,
+        "gaps": gaps(chosen),
+        "secret": secret,
+        "answer": answer_about(secret),
+        "commands": commands(account, selection),
+        "afterwards": AFTERWARDS if is_migration else None,
+    }
