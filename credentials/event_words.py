@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from credentials.adobe.ims import Verdict
 from credentials.rollouts.models import HOLDING, Attempt, Push
 from instances.failures import Code
+from portal.audit.labels import Meaning, tells
 from portal.audit.models import AuditEvent
-from portal.audit.words import Meaning, tells
 
 HELD = {
     "push.failed": _("Push incomplete: the file holds the secret"),

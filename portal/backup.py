@@ -17,12 +17,12 @@ from django.dispatch import Signal
 
 from portal.audit import kept_head
 from portal.audit.models import Actor, AuditHead, record
-from portal.home import folder, private_file
 from portal.key_changes import accept_keys
 from portal.keys import known as known_keys
 from portal.keys.gate import gate
 from portal.keys.known import KeysRefused
 from portal.keys.registry import configured, registered
+from portal.private_files import folder, private_file
 from portal.short_lived import short_lived
 
 restored = Signal()

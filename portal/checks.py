@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004  # Django's name
 
 from portal.environment import env, misspelled
-from portal.home import lines_of
 from portal.keys.registry import configured
+from portal.private_files import lines_of
 
 TAG = "portal"
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "testserver"}

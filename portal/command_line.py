@@ -27,12 +27,9 @@ from django.utils.timezone import localtime
 from django.views.decorators.debug import sensitive_variables
 
 from portal.database import connect_directly
+from portal.exit_status import INTERRUPTED, NOBODY_READS, REFUSED, WRONG_CALL
 from portal.plaintext import cut_out
 
-WRONG_CALL = 2
-REFUSED = 3
-INTERRUPTED = 130
-NOBODY_READS = 141
 STDIN = "-"
 WAITING = {"migrate", "start", "sync_roles"}
 """Commands that run when a machine starts: they wait twenty seconds for a database that is still starting."""

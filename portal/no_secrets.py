@@ -18,8 +18,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from portal.command_line import REFUSED as SETTINGS_REFUSED
-from portal.command_line import WRONG_CALL, plain_errors, suggesting
+from portal.command_line import plain_errors, suggesting
+from portal.exit_status import REFUSED as SETTINGS_REFUSED
+from portal.exit_status import WRONG_CALL
 from portal.plaintext import SHORTEST, cut_out, has_secret, may_hold_secret
 
 REFUSED = _("This contains what looks like a client secret, and everyone can read this: it was not stored.")

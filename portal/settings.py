@@ -12,8 +12,8 @@ from csp.constants import NONE, SELF
 
 from portal.database import BUSY_SECONDS, try_again
 from portal.environment import Environment, env
-from portal.home import folder, lines_of, private_file, read_key
 from portal.logs import JSON
+from portal.private_files import folder, lines_of, private_file, read_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 Environment.read_env(BASE_DIR / ".env")
@@ -75,7 +75,7 @@ CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
 CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # a pasted inventory; portal.request_bounds knows tighter bounds
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # a pasted inventory; portal.web.request_bounds knows tighter bounds
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 12_000  # a rollout of 10,000 installations is chosen with one checkbox each
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]  # never a temporary file
 FILE_UPLOAD_MAX_MEMORY_SIZE = 21 * 1024 * 1024  # an inventory file
@@ -115,29 +115,29 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "portal.middleware.room_for_calls",
+    "portal.web.middleware.room_for_calls",
     "portal.health.middleware.health",
-    "portal.middleware.request_identity",
+    "portal.web.middleware.request_identity",
     "portal.people.proxy.notice_proxies",
     # what only adds headers comes before whatever may refuse a request
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "portal.middleware.no_store",
-    "portal.request_bounds.refuse_misfits",
+    "portal.web.middleware.no_store",
+    "portal.web.request_bounds.refuse_misfits",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "portal.middleware.session_limit",
+    "portal.web.middleware.session_limit",
     # a stranger's form is parsed by the sign-in page alone, and nobody's before it was bounded
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
-    "portal.request_bounds.BoundedForms",
+    "portal.web.request_bounds.BoundedForms",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "portal.middleware.refusals",
+    "portal.web.middleware.refusals",
 ]
 
 TEMPLATES = [
@@ -146,7 +146,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["portal.templatetags.parts"],
+            "builtins": ["portal.web.tags"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from django.core import checks
 
 from portal.audit import kept_head
+from portal.exit_status import REFUSED
 from portal.keys.gate import gate
-from portal.webserver.processes import REFUSED
 
 logger = logging.getLogger(__name__)
 

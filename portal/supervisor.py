@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
-from portal.home import private_file
+from portal.private_files import private_file
 
 logger = logging.getLogger(__name__)
 LOG_BYTES = 10 * 1024 * 1024  # a log file longer than this is put aside

@@ -5,11 +5,11 @@ from django.urls import URLPattern, URLResolver, include, path
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("credentials.urls")),
     path("", include("instances.urls")),
-    path("", include("portal.audit.urls")),
+    path("", include("portal.audit.pages.urls")),
     path("", include("portal.people.urls")),
 ]
 
-handler400 = "portal.error_pages.bad_request"
-handler403 = "portal.error_pages.forbidden"
-handler404 = "portal.error_pages.not_found"
-handler500 = "portal.error_pages.server_error"
+handler400 = "portal.web.error_pages.bad_request"
+handler403 = "portal.web.error_pages.forbidden"
+handler404 = "portal.web.error_pages.not_found"
+handler500 = "portal.web.error_pages.server_error"

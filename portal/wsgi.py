@@ -12,8 +12,8 @@ os.umask(0o077)  # whatever the web process writes is for nobody else on this ma
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 django_application = get_wsgi_application()
 
-from portal.request_bounds import fit  # noqa: E402  # need the configured settings
 from portal.startup import refuse_unsafe_service  # noqa: E402
+from portal.web.request_bounds import fit  # noqa: E402  # need the configured settings
 
 application = fit(django_application)
 

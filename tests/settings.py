@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from portal.home import key_file
+from portal.private_files import key_file
 
 _home = tempfile.mkdtemp(prefix="portal-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)

@@ -10,12 +10,13 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from instances import tasks
+from instances.inventory import pasted_keys
 from instances.models import Container, KeyScan
 from instances.pages import key_lists
 from instances.pages.forms import ManyKeysForm
 from instances.pages.key_lists import ContainerLine
 from instances.reaching import host_keys as keys
-from instances.reaching import key_scans, pasted_keys
+from instances.reaching import key_scans
 from portal.audit.models import Actor
 
 PAGE = 100

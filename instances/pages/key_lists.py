@@ -8,9 +8,9 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from instances.inventory.pasted_keys import PastedKey, family_of
 from instances.models import Container, HostKey, Installation
 from instances.reaching import host_keys
-from instances.reaching.pasted_keys import PastedKey, family_of
 from portal.audit.models import Actor
 
 

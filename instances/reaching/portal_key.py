@@ -5,10 +5,10 @@ from pathlib import Path
 from django.conf import settings
 
 from instances import ssh
-from portal.home import key_file
 from portal.keys import registry
 from portal.keys.gate import gate
 from portal.keys.making import claimed
+from portal.private_files import key_file
 
 COMMENT = "campaign-credential-portal"
 

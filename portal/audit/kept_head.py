@@ -30,7 +30,7 @@ from django.utils import timezone
 from portal.audit import audit_keys
 from portal.audit.audit_keys import seal
 from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record, recorded
-from portal.home import folder
+from portal.private_files import folder
 
 logger = logging.getLogger(__name__)
 KEEP_SECONDS = 5.0

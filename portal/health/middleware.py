@@ -13,7 +13,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
 
 from portal.health import metrics, readiness
-from portal.home import lines_of
+from portal.private_files import lines_of
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

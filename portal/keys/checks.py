@@ -6,8 +6,8 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 
 from portal.health.readiness import ready_if
-from portal.home import random_key
 from portal.keys import known, registry
+from portal.private_files import random_key
 
 
 def register_secret_key() -> None:

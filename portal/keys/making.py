@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from portal.home import key_file
 from portal.keys.known import KeysRefused
 from portal.keys.models import KnownKey
 from portal.keys.registry import registered
+from portal.private_files import key_file
 
 
 def make_missing() -> None:

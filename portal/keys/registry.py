@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from portal.home import lines_of, random_key
+from portal.private_files import lines_of, random_key
 
 
 def _no_evidence() -> list[str]:

@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from portal.audit.labels import lines_of
 from portal.audit.models import Actor, AuditEvent
-from portal.audit.words import lines_of
 from portal.no_secrets import without_secret
 from portal.people import devices, own_password, turns
 from portal.people.forms import PersonForm, RoleForm, SignInForm

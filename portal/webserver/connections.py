@@ -15,7 +15,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
-from portal.request_shape import REFUSED, Misfit
+from portal.web.request_shape import REFUSED, Misfit
 from portal.webserver import limits
 from portal.webserver.requests import Dropped, Request
 
@@ -151,7 +151,7 @@ class Server(TcpWSGIServer):
             sockets=[listener],
             threads=limits.THREADS,
             ident="",
-            clear_untrusted_proxy_headers=False,  # portal.middleware.client_ip knows whom to believe
+            clear_untrusted_proxy_headers=False,  # portal.web.middleware.client_ip knows whom to believe
             connection_limit=limits.CONNECTIONS + 100,
             log_socket_errors=False,
             max_request_header_size=limits.HEAD_BYTES,

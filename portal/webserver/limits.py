@@ -13,7 +13,7 @@ HEAD_BYTES = 32 * 1024
 """Request line and headers, cookies included."""
 
 STRANGER_BYTES = 64 * 1024
-"""The body of a request without a ticket (`portal.tickets`); the sign-in form has a few hundred bytes."""
+"""The body of a request without a ticket (`portal.web.tickets`); the sign-in form has a few hundred bytes."""
 
 PERSON_BYTES = 2_500_000
 """The body of a request of somebody who has signed in."""

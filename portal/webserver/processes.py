@@ -9,10 +9,8 @@ import time
 from types import FrameType
 from typing import NoReturn
 
+from portal.exit_status import REFUSED
 from portal.webserver import limits
-
-REFUSED = 3
-"""Exit status of a process that must not serve: all end. After any other one, another process is started."""
 
 logger = logging.getLogger("portal.webserver")
 RESTART_PAUSE = 1.0  # seconds
@@ -50,7 +48,7 @@ class Processes:
                 continue
             self._running.discard(pid)
             code = os.waitstatus_to_exitcode(status)
-            if code == REFUSED and not self._is_stopping:
+            if code == REFUSED and not self._is_stopping:  # after any other status another one is started
                 self._on_signal(signal.SIGTERM, None)
                 self._wait_for_all()
                 return REFUSED

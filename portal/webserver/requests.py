@@ -11,8 +11,8 @@ from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
 from waitress.utilities import Error, RequestEntityTooLarge
 
-from portal import tickets
-from portal.tickets import Ticket
+from portal.web import tickets
+from portal.web.tickets import Ticket
 from portal.webserver import limits
 
 

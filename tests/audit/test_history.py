@@ -15,9 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from portal.audit import kept_head, services, views
+from portal.audit import kept_head, services
 from portal.audit.export import stream
 from portal.audit.models import Actor, AuditEvent, AuditHead, record
+from portal.audit.pages import views
 from portal.audit.sealing import examine, seal_break
 from portal.audit.verification import Walk
 from tests.audit.tampering import change, set_back

@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from credentials.rollouts.models import Push
+from portal.audit.labels import line_of
 from portal.audit.models import Actor, AuditEvent, record
-from portal.audit.words import line_of
 from tests.credentials.rollout_rows import finish, make_account, make_rollout
 
 pytestmark = pytest.mark.django_db

@@ -15,8 +15,8 @@ from credentials.keys.keyring import (
     keyring,
     token_key_id,
 )
-from portal.home import random_key
 from portal.plaintext import Secret
+from portal.private_files import random_key
 
 BINDING = Binding("row", 1, "client")
 

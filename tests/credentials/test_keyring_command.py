@@ -16,8 +16,8 @@ from credentials.keys.vault import open_version
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import add_secret
 from portal.audit.models import Actor, AuditEvent
-from portal.home import random_key
 from portal.plaintext import Secret
+from portal.private_files import random_key
 
 
 @pytest.fixture

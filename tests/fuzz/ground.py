@@ -22,9 +22,9 @@ from django.http import HttpResponse  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.urls import reverse  # noqa: E402
 
-from portal import tickets  # noqa: E402
 from portal.audit.models import AuditEvent  # noqa: E402
-from portal.tickets import Ticket  # noqa: E402
+from portal.web import tickets  # noqa: E402
+from portal.web.tickets import Ticket  # noqa: E402
 from tests.test_roles import INITIALS, PAGES  # noqa: E402
 
 FIRST_PERSON = 900_001  # numbers that no request of the fuzz hits: it removes and locks whom it can

@@ -29,7 +29,7 @@ from instances.models import (
 )
 from instances.urls import urlpatterns
 from portal.audit.models import AuditEvent
-from portal.home import key_file
+from portal.private_files import key_file
 from portal.short_lived import remove_expired
 from tests.credentials.rollout_rows import JUMP_HOST_KEY, make_jump_host
 from tests.credentials.test_wizard_canary import everything_stored

@@ -12,9 +12,10 @@ from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
 from instances import tasks
+from instances.inventory import pasted_keys
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance, KeyScan
 from instances.pages import key_lists
-from instances.reaching import host_keys, key_scans, pasted_keys
+from instances.reaching import host_keys, key_scans
 from portal.audit.models import Actor, AuditEvent
 from tests.credentials.rollout_rows import JUMP_HOST_KEY, make_jump_host
 from tests.instances.ssh_peers import lets_through, peer

@@ -10,9 +10,9 @@ from pytest_django.fixtures import Settings
 
 from instances import checks, ssh
 from instances.reaching import portal_key
-from portal.home import key_file
 from portal.keys.known import KeysRefused
 from portal.keys.models import KnownKey
+from portal.private_files import key_file
 from tests.services.fixtures import StartOpenSSH
 from tests.services.programs import require
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import psycopg
 from psycopg import sql
 
-from portal.home import random_key
+from portal.private_files import random_key
 from portal.sandbox.console import ConsoleAccount
 from tests.services.portal import Portal
 from tests.services.postgres_server import PostgresServer

@@ -14,11 +14,11 @@ from credentials.models import ClientSecret
 from instances.reaching import portal_key
 from portal.audit.models import Actor, AuditEvent, record
 from portal.health.models import Worker
-from portal.home import random_key
 from portal.keys import known, registry
 from portal.keys.gate import READS, Gate, gate
 from portal.keys.known import KeysRefused, NotRecorded
 from portal.keys.models import KnownKey
+from portal.private_files import random_key
 from tests.credentials.rollout_rows import make_account
 
 SECRETS = ["audit_key", "fingerprint_key", "keyring", "secret_key"]

@@ -18,11 +18,11 @@ from portal.audit import audit_keys, kept_head
 from portal.audit.models import Actor, AuditEvent, AuditHead, record
 from portal.audit.verification import verify
 from portal.health.models import Worker
-from portal.home import random_key
 from portal.keys import holders, known
 from portal.keys.known import KeysRefused
 from portal.keys.models import KeyHolder, KnownKey
 from portal.plaintext import Secret
+from portal.private_files import random_key
 from tests.audit.tampering import change, open_trail
 
 ACTION = "rollout.requested"

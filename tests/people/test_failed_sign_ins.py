@@ -14,8 +14,8 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from portal.audit.labels import line_of
 from portal.audit.models import Actor, AuditEvent
-from portal.audit.words import line_of
 from portal.people import lock_out, tally, turns
 from portal.people.lock_out import FAILURE_LIMIT
 from portal.people.models import FailedSignIns, SignInTally

@@ -10,7 +10,7 @@ import pytest
 from kombu import Connection
 
 from portal import celery_app  # noqa: F401  # installs the transport
-from portal.home import folder
+from portal.private_files import folder
 
 WRITERS, EACH = 3, 150
 WRITER = """

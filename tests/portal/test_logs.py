@@ -25,7 +25,7 @@ from portal.health import readiness
 from portal.logs import Lines as Stream
 from portal.logs import bound
 from portal.management.commands.start import programs
-from portal.middleware import request_identity, session_limit
+from portal.web.middleware import request_identity, session_limit
 from tests.services.fixtures import StartProcess
 from tests.services.portal import ROOT, Portal
 from tests.services.processes import Process

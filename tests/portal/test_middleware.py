@@ -4,7 +4,7 @@ import resource
 
 from django.http import HttpRequest, HttpResponse
 
-from portal.middleware import room_for_calls
+from portal.web.middleware import room_for_calls
 
 CALLS = 1000
 DEPTHS = range(300)

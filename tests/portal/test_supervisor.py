@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portal import supervisor
-from portal.home import private_file
+from portal.private_files import private_file
 from portal.supervisor import Program
 from tests.services.waiting import wait_until
 

@@ -18,8 +18,8 @@ from instances import ssh
 from instances.models import Container, HostKey, Installation, Instance
 from instances.reaching import portal_key
 from portal.audit.models import Actor
-from portal.home import key_file
 from portal.plaintext import Secret
+from portal.private_files import key_file
 from portal.sandbox.config_files import Shape
 from portal.sandbox.container import Account, make_container, read_account
 from portal.sandbox.container import Container as SandboxContainer

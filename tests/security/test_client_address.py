@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from pytest_django.fixtures import Settings
 
-from portal.middleware import client_ip
+from portal.web.middleware import client_ip
 
 PEER = "192.0.2.9"
 

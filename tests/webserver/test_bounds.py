@@ -7,8 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
-from portal.request_bounds import PERSON, STRANGER, fit
-from portal.request_shape import REFUSED, is_encoded, misfit
+from portal.web.request_bounds import PERSON, STRANGER, fit
+from portal.web.request_shape import REFUSED, is_encoded, misfit
 
 pytestmark = pytest.mark.django_db
 URLENCODED = "application/x-www-form-urlencoded"

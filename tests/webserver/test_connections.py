@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 
-from portal import tickets
-from portal.request_shape import REFUSED
-from portal.tickets import Ticket
+from portal.web import tickets
+from portal.web.request_shape import REFUSED
+from portal.web.tickets import Ticket
 from portal.webserver import connections, limits
 from portal.webserver import requests as incoming
 from portal.webserver.connections import Server

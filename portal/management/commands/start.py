@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from portal.home import folder
 from portal.no_secrets import Command as SafeCommand
+from portal.private_files import folder
 from portal.startup import refuse_unsafe_start
 from portal.supervisor import Program, Supervisor, wait_for_port
 

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from portal.audit import views
+from portal.audit.pages import views
 
 urlpatterns: list[URLPattern] = [
     path("history/", views.history, name="history"),

@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal.audit.kept_head import Head
+from portal.audit.labels import GROUPS
 from portal.audit.models import GROUP, AuditEvent
-from portal.audit.words import GROUPS
 from portal.names import STAR, has_name
 from portal.no_secrets import Form
 

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 
-from portal import tickets
-from portal.request_shape import REFUSED, Environment, Misfit, boundary, is_encoded, misfit
-from portal.tickets import Ticket
+from portal.web import tickets
+from portal.web.request_shape import REFUSED, Environment, Misfit, boundary, is_encoded, misfit
+from portal.web.tickets import Ticket
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 Application = Callable[[Environment, Any], Iterable[bytes]]  # Any: WSGI's start_response

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Max, Min, QuerySet
 
-from portal.audit.forms import HistoryForm, PositionForm, visible_to
+from portal.audit.labels import Line, lines_of
 from portal.audit.models import AuditEvent, AuditHead
+from portal.audit.pages.forms import HistoryForm, PositionForm, visible_to
 from portal.audit.services import READING
-from portal.audit.words import Line, lines_of
 
 PAGE = 50
 SEARCHED = 10_000

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
-from portal.icons import DOT, ICONS
+from portal.web.icons import DOT, ICONS
 
 register = template.Library()
 

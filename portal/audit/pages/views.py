@@ -12,13 +12,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from portal.audit import kept_head
 from portal.audit.export import stream
-from portal.audit.forms import EarlierHeadForm, HistoryForm, PositionForm, visible_to
+from portal.audit.labels import line_of
 from portal.audit.models import Actor, AuditEvent, AuditHead
+from portal.audit.pages.forms import EarlierHeadForm, HistoryForm, PositionForm, visible_to
+from portal.audit.pages.paging import stretch
 from portal.audit.sealed_breaks import sealed_breaks
 from portal.audit.services import record_export, record_reading, record_verification
-from portal.audit.stretch import stretch
 from portal.audit.verification import Walk
-from portal.audit.words import line_of
 
 VERIFYING_SECONDS = 5.0  # of one request
 WALK = "history_walk"

@@ -1,1 +1,0 @@
-"""Tags behind the smallest partials of templates."""

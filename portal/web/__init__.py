@@ -1,0 +1,1 @@
+"""What the web side of every app shares: middleware, bounds of requests, tags and icons."""
