@@ -1,4 +1,4 @@
-"""The bell of *Scan all*, and the thread in each worker that it wakes."""
+"""The tasks that Celery finds here: the bell of *Scan all* with its thread, and the bells of visits."""
 
 import logging
 
@@ -7,6 +7,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from kombu.exceptions import KombuError, OperationalError
 
 from instances.reaching.key_scans import scanner
+from instances.visits import bells  # noqa: F401  # its tasks
 
 logger = logging.getLogger(__name__)
 

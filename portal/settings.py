@@ -336,10 +336,10 @@ LOGGING: dict[str, Any] = {
         "urllib3": {"level": "WARNING"},
         # They try again every few seconds while database or broker are away, and say so each time.
         "celery.worker.consumer.consumer": {"filters": ["seldom"]},
-        "credentials.rollouts.dispatcher": {"filters": ["seldom"]},
+        "instances.visits.dispatcher": {"filters": ["seldom"]},
         "credentials.rollouts.housekeeping": {"filters": ["seldom"]},
         "credentials.rollouts.reconciler": {"filters": ["seldom"]},
-        "credentials.rollouts.tasks": {"filters": ["seldom"]},
+        "instances.visits.bells": {"filters": ["seldom"]},
         "instances.reaching.key_scans": {"filters": ["seldom"]},
         "portal.health.metrics": {"filters": ["seldom"]},
         "psycopg.pool": {"filters": ["seldom"]},

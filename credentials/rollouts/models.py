@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import F, Max, OuterRef, Q, Subquery
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credentials.models import ClientSecret, TechnicalAccount
 from instances.failures import Code, Explanation, explain
-from instances.models import Container, ContainerQuerySet, Installation, Instance
+from instances.models import Container, Installation, Instance
 from portal.audit import append_only
 from portal.choices import WithChoices
 
@@ -392,20 +391,6 @@ def last_attempt_number() -> Coalesce:
     """Return an annotation for pushes: the number of the last attempt, 0 before the first."""
     made = Attempt.objects.filter(push=OuterRef("pk")).order_by("-number").values("number")[:1]
     return Coalesce(Subquery(made), 0)
-
-
-def containers_with_work() -> ContainerQuerySet:
-    """Return the containers that nobody holds and that have pushes which are due or were left running."""
-    free = Container.objects.free(timedelta(seconds=settings.PUSH_LEASE))
-    has_due = Q(pk__in=Push.objects.due().values("container"))
-    left_running = Q(pk__in=Push.objects.filter(state=Push.State.RUNNING).values("container"))
-    return free.filter(has_due | left_running)
-
-
-def next_rollout() -> Subquery:
-    """Return an annotation for containers: the rollout of what comes first there, None if nothing is due."""
-    due = Push.objects.due().filter(container=OuterRef("pk")).order_by("due")
-    return Subquery(due.values("rollout")[:1])
 
 
 class ProvenWriteQuerySet(models.QuerySet["ProvenWrite"]):

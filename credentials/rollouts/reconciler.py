@@ -16,9 +16,9 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from credentials.rollouts import delivery
-from credentials.rollouts.models import Duty, containers_with_work
-from credentials.rollouts.tasks import ring
+from credentials.rollouts.models import Duty
+from instances.visits import errands, visit
+from instances.visits.bells import ring
 from portal.audit import kept_head
 from portal.health import workers
 from portal.short_lived import remove_expired
@@ -37,7 +37,7 @@ def reconcile() -> int:
     """
     waiting = timedelta(seconds=max(settings.RECONCILE_INTERVAL * 2, 1))
     silent = Q(rung=None) | Q(rung__lt=Now() - waiting) | Q(rung__gt=Now())  # the clock was set back
-    due = containers_with_work().filter(silent)
+    due = errands.containers_due().filter(silent)
     longest_first = due.order_by(F("rung").asc(nulls_first=True))  # PostgreSQL by itself has nulls last
     pks = list(longest_first.values_list("pk", flat=True))
     rung = 0
@@ -45,7 +45,7 @@ def reconcile() -> int:
         batch = pks[begin : begin + AT_ONCE]
         taken = ring(batch)
         rung += taken
-        if taken < len(batch) or delivery.stopping.is_set():
+        if taken < len(batch) or visit.stopping.is_set():
             break
     return rung
 
@@ -86,9 +86,9 @@ def _run_once() -> None:
 
 @worker_ready.connect
 def _start(**_: object) -> None:
-    threading.Thread(target=run, args=(delivery.stopping,), name="reconciler", daemon=True).start()
+    threading.Thread(target=run, args=(visit.stopping,), name="reconciler", daemon=True).start()
 
 
 @worker_shutting_down.connect
 def _stop(**_: object) -> None:
-    delivery.stopping.set()
+    visit.stopping.set()

@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout, due_in
-from credentials.rollouts.tasks import ring_on_commit
 from instances.failures import Code
 from instances.models import Container, HostKey, Installation
+from instances.visits.bells import ring_on_commit
 from portal.audit.models import Actor, Entry, record, record_all
 
 logger = logging.getLogger(__name__)

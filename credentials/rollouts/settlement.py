@@ -14,9 +14,8 @@ from django.db.models.functions import Now
 from credentials.rollouts.models import Attempt, Push, due_in
 from instances.failures import Code, explain
 from instances.models import Installation
-from portal.audit.models import Actor, record
+from portal.audit.models import PORTAL, record
 
-PORTAL = Actor("portal")
 LOOK_PAUSE = 5.0  # seconds; looks have no end but an answer, so they must not follow each other at once
 PATIENCE = timedelta(minutes=20)
 """For so long an unknown push is looked at as often as a failed one is sent again; then rarer and rarer."""

@@ -47,6 +47,9 @@ class Actor:
         return cls(cut_out(user.get_username()), user, meta["portal.client_ip"], meta["portal.request_id"])
 
 
+PORTAL = Actor("portal")
+"""The portal itself: what it does without being asked by a person."""
+
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 GROUP = Substr("action", 1, StrIndex("action", Value(".")))
 """The noun of an action, with its dot: `push.` of `push.failed`."""

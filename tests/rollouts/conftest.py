@@ -9,14 +9,14 @@ from pytest_django.fixtures import Settings
 
 from credentials import services
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts import delivery
-from credentials.rollouts.dispatcher import Dispatcher
-from credentials.rollouts.lease import Lease
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import start_rollout
 from instances import ssh
 from instances.models import Container, HostKey, Installation, Instance
 from instances.reaching import portal_key
+from instances.visits import visit
+from instances.visits.dispatcher import Dispatcher
+from instances.visits.lease import Lease
 from portal.audit.models import Actor
 from portal.plaintext import Secret
 from portal.private_files import key_file
@@ -60,7 +60,7 @@ def _own_key(settings: Settings, tmp_path: Path) -> None:
     settings.PUSH_RETRY_DELAYS = [0, 0]
     settings.PUSH_COMMAND_LIMIT = 5
     settings.PUSH_SECOND_LOOK = 0.1
-    delivery.stopping.clear()
+    visit.stopping.clear()
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def take(lease: Lease) -> bool:
 def deliver_all(site: Site, rounds: int = 12) -> None:
     """Answer the bell of a container until nothing is due there any more."""
     for _ in range(rounds):
-        if not delivery.deliver(site.row.pk):
+        if not visit.visit(site.row.pk):
             return
     raise AssertionError("still due after many deliveries")
 
@@ -170,17 +170,15 @@ MakeDispatcher = Callable[..., Dispatcher]
 def make_dispatcher() -> Iterator[MakeDispatcher]:
     made: list[Dispatcher] = []
 
-    def make(places: int = 4, dials: int = 100, per_jump_host: int = 8, per_rollout: int = 100) -> Dispatcher:
-        made.append(
-            Dispatcher(places=places, dials=dials, per_jump_host=per_jump_host, per_rollout=per_rollout)
-        )
+    def make(places: int = 4, dials: int = 100, per_jump_host: int = 8, per_group: int = 100) -> Dispatcher:
+        made.append(Dispatcher(places=places, dials=dials, per_jump_host=per_jump_host, per_group=per_group))
         return made[-1]
 
     yield make
-    delivery.stopping.set()
+    visit.stopping.set()
     for each in made:
         each.close()
-    delivery.stopping.clear()
+    visit.stopping.clear()
 
 
 def wait_for(states: dict[str, int], *, within: float) -> None:

@@ -11,10 +11,10 @@ from django.db import connections
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
-from credentials.rollouts import delivery
 from credentials.rollouts.models import Attempt, Push
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from instances.reaching import host_keys, policy, portal_key
+from instances.visits import visit
 from portal.audit.models import Actor
 from tests.chaos.proxy import Loop, Proxy
 from tests.credentials.rollout_rows import JUMP_HOST_KEY
@@ -147,7 +147,7 @@ def test_what_fails_at_the_jump_host_has_a_code_of_its_own(
     row.save()
     push = only_push(start(site))
     if by == "itself":
-        delivery.deliver(site.row.pk)
+        visit.visit(site.row.pk)
     else:
         make_dispatcher().ring([site.row.pk])
     wait_until(lambda: push.attempts.exclude(finished=None).exists(), within=15, what="the attempt's end")
@@ -169,7 +169,7 @@ def test_a_jump_host_that_forbids_forwarding_has_a_code_of_its_own(
     site = make_site()
     put_behind(row, site)
     push = only_push(start(site))
-    delivery.deliver(site.row.pk)
+    visit.visit(site.row.pk)
     push.refresh_from_db()
     assert (push.state, push.code) == ("failed", "jump_host_forbids")
 
@@ -339,7 +339,7 @@ def test_a_stop_gives_back_the_bells_of_those_who_wait(
     for each in far:
         line.ring([each.pk])
     wait_until(lambda: mute.open == 2, within=30, what="two dials")
-    delivery.stopping.set()
+    visit.stopping.set()
     line.close()
     assert Container.objects.filter(rung=None).count() == 10
 

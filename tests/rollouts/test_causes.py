@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from credentials.rollouts import delivery
 from credentials.rollouts.models import Attempt
 from instances import ssh
 from instances.models import HostKey
 from instances.reaching import policy, portal_key
+from instances.visits import visit
 from tests.instances.ssh_peers import lets_through, peer
 from tests.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push
 from tests.services.accounts import ROOT, require_made
@@ -124,7 +124,7 @@ def test_a_second_look_that_cannot_be_had_leaves_the_outcome_open(
         site.row.port = port
         site.row.save()
         rollout = start(site)
-        delivery.deliver(site.row.pk)
+        visit.visit(site.row.pk)
         push = only_push(rollout)
         attempts = list(push.attempts.order_by("number").values_list("kind", "verdict", "code"))
     assert attempts[0] == ("push", "unknown", "no_report")

@@ -11,11 +11,11 @@ from pytest_django.fixtures import Settings
 
 from credentials import services
 from credentials.models import TechnicalAccount
-from credentials.rollouts import delivery
 from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.services import retry_pushes
 from instances import nlserver
 from instances.models import Container, ExpectedHostKey, HostKey
+from instances.visits import visit
 from portal.audit.models import Actor, AuditEvent
 from portal.plaintext import Secret
 from portal.sandbox.ssh_server import SSHFaults
@@ -112,7 +112,7 @@ def test_a_report_that_does_not_come_in_time_is_settled_by_looking(
 def test_a_connection_lost_before_the_newline_changes_nothing(make_site: MakeSite, start: Start) -> None:
     site = make_site(ssh_faults=SSHFaults(drop_at_byte=len(f"{uuid.uuid4().hex}\n") + 20, drops_left=1))
     rollout = start(site)
-    delivery.deliver(site.row.pk)
+    visit.visit(site.row.pk)
     first = only_push(rollout).attempts.order_by("number")[0]
     assert first.verdict in ("queued", "unknown")
     deliver_all(site)
@@ -167,15 +167,15 @@ def test_a_taken_container_is_left_alone(make_site: MakeSite, start: Start) -> N
     Container.objects.filter(pk=site.row.pk).update(
         lease_token=uuid.uuid4(), lease_expires=Now() + timedelta(minutes=1)
     )
-    assert delivery.deliver(site.row.pk) is False
+    assert visit.visit(site.row.pk) is False
     assert only_push(rollout).state == "queued"
 
 
 def test_a_worker_that_shuts_down_begins_nothing(make_site: MakeSite, start: Start) -> None:
     site = make_site()
     rollout = start(site)
-    delivery.stopping.set()
-    assert delivery.deliver(site.row.pk) is False
+    visit.stopping.set()
+    assert visit.visit(site.row.pk) is False
     assert only_push(rollout).attempts.count() == 0
 
 
@@ -269,7 +269,7 @@ def test_a_container_that_is_off_receives_nothing(make_site: MakeSite, start: St
     site = make_site()
     rollout = start(site)
     Container.objects.filter(pk=site.row.pk).update(is_enabled=False)
-    assert delivery.deliver(site.row.pk) is False
+    assert visit.visit(site.row.pk) is False
     assert only_push(rollout).state == Push.State.QUEUED
 
 

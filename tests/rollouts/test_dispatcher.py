@@ -20,12 +20,12 @@ from django.db import OperationalError, connections
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
-from credentials.rollouts import delivery, dispatcher
 from credentials.rollouts.models import Push, containers_with_work
 from instances import ssh
 from instances.models import Container, HostKey, Installation, Instance
 from instances.reaching import policy
 from instances.ssh import dials
+from instances.visits import dispatcher, visit
 from tests.credentials.rollout_rows import JUMP_HOST_KEY
 from tests.rollouts.conftest import FIRST, MakeDispatcher, MakeSite, Site, Start, wait_for
 from tests.services.waiting import wait_until
@@ -104,7 +104,7 @@ def test_a_rollout_leaves_places_to_others(
         site.container.set_gates("pdump")
     start(*large)
     start(urgent)
-    line = make_dispatcher(places=3, per_rollout=2)
+    line = make_dispatcher(places=3, per_group=2)
     line.ring([site.row.pk for site in (*large, urgent)])
     wait_for({"succeeded": 1, "running": 2, "queued": 3}, within=15)
     assert urgent.secret("prod9") == FIRST
@@ -123,7 +123,7 @@ def test_two_large_rollouts_leave_places_to_others(
     start(*large[:6])
     start(*large[6:])
     start(urgent)
-    line = make_dispatcher(places=8, per_rollout=7)
+    line = make_dispatcher(places=8, per_group=7)
     line.ring([site.row.pk for site in large])
     wait_for({"running": 7, "queued": 6}, within=15)
     running = Push.objects.filter(state="running").values_list("rollout", flat=True)
@@ -144,7 +144,7 @@ def test_who_answers_late_waits_for_its_rollout_s_turn(
     for site in sites:
         site.container.set_gates("pdump")
     start(*sites)
-    make_dispatcher(places=4, per_rollout=1).ring([site.row.pk for site in sites])
+    make_dispatcher(places=4, per_group=1).ring([site.row.pk for site in sites])
     for left in (3, 2, 1, 0):
         wait_for({"running": 1, "queued": left}, within=15)
         running = Push.objects.get(state="running").container.name
@@ -165,7 +165,7 @@ def test_where_all_answer_late_all_are_delivered_to(
     monkeypatch.setattr(ssh.Dial, "advance", advance)
     sites = [make_site(f"mkt-{number}", instances=(f"prod{number}",)) for number in range(12)]
     start(*sites)
-    make_dispatcher(places=4, per_rollout=1).ring([site.row.pk for site in sites])
+    make_dispatcher(places=4, per_group=1).ring([site.row.pk for site in sites])
     wait_for({"succeeded": 12}, within=20)
 
 
@@ -223,7 +223,7 @@ def test_a_stop_leaves_what_was_not_begun_to_others(
     line = make_dispatcher(places=2)
     for each in silent[:4]:
         line.ring([each.row.pk])
-    delivery.stopping.set()
+    visit.stopping.set()
     stopped = time.monotonic()
     line.close()
     assert time.monotonic() - stopped < 20
@@ -252,7 +252,7 @@ def test_a_question_that_fails_loses_no_bell(
         return containers_with_work()
 
     monkeypatch.setattr(dispatcher, "containers_with_work", away)
-    make_dispatcher(per_rollout=1).ring([site.row.pk for site in sites])
+    make_dispatcher(per_group=1).ring([site.row.pk for site in sites])
     wait_for({"succeeded": 2}, within=15)
     assert len(asked) > fails
 
@@ -320,7 +320,7 @@ def test_a_defect_loses_no_container_and_holds_up_no_other(
     first, second = make_site(), make_site("mkt-2", instances=("prod2",))
     silent = make_silent("silent")
     start(first, second, silent)
-    line = make_dispatcher(per_rollout=1)
+    line = make_dispatcher(per_group=1)
     breaks(monkeypatch)
     line.ring([first.row.pk])
     wait_for({"succeeded": 1}, within=15)  # over a connection that the delivery made
@@ -430,7 +430,7 @@ def test_names_without_an_answer_hold_back_no_address_and_no_other_rollout(
     Container.objects.filter(pk=by_name.row.pk).update(address="mkt-2.example")
     start(*dead, by_address)
     start(by_name)
-    line = make_dispatcher(places=4, per_rollout=3)
+    line = make_dispatcher(places=4, per_group=3)
     line.ring([site.row.pk for site in (*dead, by_address, by_name)])
     wait_for({"succeeded": 2}, within=25)
     assert (by_address.secret("prod1"), by_name.secret("prod2")) == (FIRST, FIRST)
@@ -465,7 +465,7 @@ def test_a_stop_waits_for_no_name(
     line = make_dispatcher(places=20)
     line.ring([site.row.pk for site in dead])
     wait_until(lambda: names.pending == 4, within=30, what="four lookups")
-    delivery.stopping.set()
+    visit.stopping.set()
     stopped = time.monotonic()
     line.close()
     assert time.monotonic() - stopped < 20

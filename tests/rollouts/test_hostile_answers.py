@@ -5,10 +5,10 @@ from django.core import serializers
 from django.db.models import Model
 
 from credentials.models import TechnicalAccount
-from credentials.rollouts import delivery
 from credentials.rollouts.models import Attempt, CandidateDigest, ProvenDigest, ProvenWrite, Push
 from instances import nlserver, ssh
 from instances.models import Installation
+from instances.visits import visit
 from portal.audit.models import AuditEvent
 from portal.sandbox.ssh_server import SSHFaults
 from tests.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push
@@ -139,7 +139,7 @@ def test_a_journal_is_believed_only_in_a_form_that_is_known(
         return look(connection, job)
 
     monkeypatch.setattr(nlserver, "look", look_later)
-    delivery.deliver(site.row.pk)
+    visit.visit(site.row.pk)
     push = only_push(rollout)
     assert (push.state, push.code) == (state, code)
 

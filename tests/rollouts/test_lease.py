@@ -5,8 +5,8 @@ import time
 import pytest
 from django.db import OperationalError
 
-from credentials.rollouts.lease import Lease
 from instances.models import Container, ContainerQuerySet
+from instances.visits.lease import Lease
 from tests.rollouts.conftest import MakeSite, take
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]

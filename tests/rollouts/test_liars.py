@@ -16,10 +16,10 @@ from pytest_django.fixtures import Settings
 
 from credentials import services
 from credentials.models import TechnicalAccount
-from credentials.rollouts import delivery
 from credentials.rollouts.models import ProvenDigest, Push, Rollout
 from credentials.rollouts.services import retry_pushes, start_rollout
 from instances.models import Container, Installation
+from instances.visits import visit
 from portal.plaintext import Secret
 from tests.rollouts.model import seams
 from tests.rollouts.model.container import HONEST, Nlserver, Process, Site
@@ -70,7 +70,7 @@ class Fleet:
     def _deliver(self, rollout: Rollout) -> None:
         for _ in range(6):
             for container in Container.objects.all():
-                delivery.deliver(container.pk)
+                visit.visit(container.pk)
             if not rollout.pushes.open().exists():
                 return
             self.world.pass_time(3600)

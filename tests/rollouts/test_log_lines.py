@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from credentials.rollouts import delivery
 from credentials.rollouts.models import Rollout
 from instances.models import Container
+from instances.visits import visit
 from portal.logs import Context
 from tests.credentials.rollout_rows import make_account, make_installation
 from tests.credentials.wizard_walk import choose
@@ -24,8 +24,8 @@ def test_a_line_of_a_delivery_names_rollout_push_and_container(
     caplog.set_level(logging.INFO)
     site = make_site()
     rollout = start(site)
-    delivery.deliver(site.row.pk)
-    [line] = [record for record in caplog.records if record.name == "credentials.rollouts.delivery"]
+    visit.visit(site.row.pk)
+    [line] = [record for record in caplog.records if record.name == "credentials.rollouts.pushing"]
     fields = vars(line)
     assert (fields["rollout"], str(fields["push"])) == (rollout.number, str(rollout.pushes.get().pk))
     assert (fields["container"], fields["attempt"]) == (str(Container.objects.get().pk), 1)

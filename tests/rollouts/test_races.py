@@ -12,12 +12,13 @@ from pytest_django.fixtures import Settings
 
 from credentials import services
 from credentials.models import TechnicalAccount
-from credentials.rollouts import delivery, reconciler, tasks
-from credentials.rollouts.lease import Lease
+from credentials.rollouts import pushing, reconciler
 from credentials.rollouts.models import Push
 from credentials.rollouts.services import Retried, RolloutError, cancel_rollout, held_versions, retry_pushes
 from instances.failures import Code, explain
 from instances.models import Container, Installation, Instance
+from instances.visits import bells, visit
+from instances.visits.lease import Lease
 from portal.audit.models import Actor, AuditEvent
 from portal.plaintext import Secret
 from portal.sandbox.config_files import Shape
@@ -119,12 +120,13 @@ def test_a_push_that_is_no_longer_wanted_stops_before_its_newline(
     push = only_push(start(site))
     lease = Lease(site.row.pk, owner="test")
     assert take(lease)
-    begun = delivery._next(site.row.pk, lease)
+    with lease.held():
+        begun = pushing._begin(site.row.pk, lease)
     assert begun
-    attempt = begun[1]
+    attempt = begun.attempt
     decide(push, actor)
-    with pytest.raises(delivery.NoLongerWanted):
-        delivery._commit_point(push, attempt, lease)
+    with pytest.raises(pushing.NoLongerWanted):
+        pushing._commit_point(push, attempt, lease)
     attempt.refresh_from_db()
     assert attempt.stage == "connecting"
 
@@ -180,8 +182,8 @@ def test_an_error_after_the_report_is_no_proof_that_nothing_was_changed(
     site = make_site()
     rollout = start(site)
     with monkeypatch.context() as defect:
-        defect.setattr(delivery, "_outcome", lambda verdict, evidence: [][0])
-        delivery.deliver(site.row.pk)
+        defect.setattr(pushing, "_outcome", lambda verdict, evidence: [][0])
+        visit.visit(site.row.pk)
     push = only_push(rollout)
     assert push.attempts.order_by("number")[0].code == "no_report"
     assert (push.state, site.secret()) == ("unknown", FIRST)
@@ -196,7 +198,7 @@ def test_looking_goes_on_and_uses_up_no_tries(make_site: MakeSite, start: Start,
     push = abandon(site, start(site), stage="committing")
     for _ in range(5):
         Push.objects.update(due=Now())
-        assert delivery.deliver(site.row.pk) is False  # the next look is due later
+        assert visit.visit(site.row.pk) is False  # the next look is due later
     push.refresh_from_db()
     assert (push.state, push.code) == ("unknown", "login_refused")
     assert push.explanation
@@ -216,7 +218,7 @@ def test_an_unknown_push_does_not_show_a_passing_failure_of_its_look(
     site = make_site()
     push = abandon(site, start(site), stage="committing")
     site.server.stop()
-    delivery.deliver(site.row.pk)
+    visit.visit(site.row.pk)
     push.refresh_from_db()
     assert (push.state, push.code) == ("unknown", "no_report")
     assert push.attempts.latest("number").code == "connection_refused"
@@ -232,9 +234,10 @@ def test_a_look_that_a_person_asked_for_carries_the_name(
     retry_pushes(push_ids=[push.pk], actor=actor, message="please")
     lease = Lease(site.row.pk, owner="test")
     assert take(lease)
-    begun = delivery._next(site.row.pk, lease)
+    with lease.held():
+        begun = pushing._begin(site.row.pk, lease)
     assert begun
-    attempt = begun[1]
+    attempt = begun.attempt
     assert (attempt.kind, attempt.cause, attempt.caused_by) == ("look", "retry", actor.name)
 
 
@@ -250,7 +253,7 @@ def test_who_waits_longest_is_rung_first(
 
     def ring(pks: list[uuid.UUID]) -> int:
         rung.extend(pks)
-        return tasks.ring(pks)
+        return bells.ring(pks)
 
     monkeypatch.setattr(reconciler, "ring", ring)
     assert reconciler.reconcile() == 2

@@ -11,10 +11,11 @@ from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
 
-from credentials.rollouts import delivery, reconciler, tasks
-from credentials.rollouts.lease import Lease, LeaseLost
+from credentials.rollouts import reconciler
 from credentials.rollouts.models import Attempt, Duty, Push, Rollout
 from instances.models import Container, Installation, Instance
+from instances.visits import bells, visit
+from instances.visits.lease import Lease, LeaseLost
 from portal.sandbox.config_files import Shape
 from tests.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push, take
 
@@ -133,7 +134,7 @@ def test_a_superseded_push_that_was_left_without_an_attempt_ends(make_site: Make
     site = make_site()
     push = only_push(start(site))
     Push.objects.update(state="running", replaced=True)
-    delivery.deliver(site.row.pk)
+    visit.visit(site.row.pk)
     push.refresh_from_db()
     assert (push.state, push.finished is None) == ("superseded", False)
 
@@ -168,7 +169,7 @@ def test_a_look_that_vanished_leaves_the_push_unknown(make_site: MakeSite, start
     delivery_of_a_look = Attempt.objects.filter(push=push)
     delivery_of_a_look.update(kind="look")
     Container.objects.filter(pk=site.row.pk).update(is_enabled=False)
-    delivery.deliver(site.row.pk)
+    visit.visit(site.row.pk)
     push.refresh_from_db()
     assert push.state == "unknown"
 
@@ -219,7 +220,7 @@ def test_a_broker_that_takes_nothing_loses_nothing(make_site: MakeSite, start: S
     site = make_site()
     rollout = start(site)
     with without_queue():
-        assert tasks.ring([site.row.pk]) == 0
+        assert bells.ring([site.row.pk]) == 0
     assert only_push(rollout).state == "queued"
     assert reconciler.reconcile() == 1  # at once: the bell that failed does not count as on its way
     assert messages() == 1

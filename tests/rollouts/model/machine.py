@@ -11,10 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from credentials import services
 from credentials.models import TechnicalAccount
-from credentials.rollouts import delivery, reconciler
+from credentials.rollouts import reconciler
 from credentials.rollouts.models import ProvenDigest, Push, Rollout
 from credentials.rollouts.services import cancel_rollout, retry_pushes, start_rollout
 from instances.models import Container, Installation, Instance
+from instances.visits import visit
 from tests.rollouts.model import seams
 from tests.rollouts.model.container import Network, Nlserver, Process
 from tests.rollouts.model.promises import Promises
@@ -223,9 +224,9 @@ class Pushes(RuleBasedStateMachine):
     @rule(number=which)
     def hand_over(self, number: int) -> None:
         """SIGTERM: what runs is finished, nothing is begun."""
-        delivery.stopping.set()
+        visit.stopping.set()
         self._busy(number).go_on(Until())
-        delivery.stopping.clear()
+        visit.stopping.clear()
 
     def _busy(self, number: int) -> Worker:
         busy = self.world.busy()

@@ -19,8 +19,8 @@ from unittest.mock import patch
 from django.db import OperationalError, connection, transaction
 from kombu.exceptions import OperationalError as BrokerAway
 
-from credentials.rollouts import tasks
 from instances import ssh
+from instances.visits import bells
 from tests.rollouts.model import container
 from tests.rollouts.model.container import Site
 from tests.rollouts.model.workers import Fault, Killed, Point, current, pause
@@ -42,7 +42,7 @@ def installed(outside: Outside) -> Iterator[None]:
     """Put all seams in place."""
     with ExitStack() as seams:
         seams.enter_context(patch.object(ssh.Connection, "open", _opening(outside)))
-        seams.enter_context(patch.object(tasks.deliver, "apply_async", _ringing(outside)))
+        seams.enter_context(patch.object(bells.visit, "apply_async", _ringing(outside)))
         seams.enter_context(patch.object(transaction.Atomic, "__enter__", _enter))
         seams.enter_context(patch.object(transaction.Atomic, "__exit__", _exit))
         seams.enter_context(patch.object(time, "sleep", _sleep))

@@ -8,7 +8,6 @@ from django.db.models import F
 
 from credentials import services
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
-from credentials.rollouts import delivery, tasks
 from credentials.rollouts.models import (
     Attempt,
     CandidateDigest,
@@ -19,6 +18,7 @@ from credentials.rollouts.models import (
     Rollout,
 )
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
+from instances.visits import bells, visit
 from portal.audit import kept_head
 from portal.audit.append_only import protect_all, unprotect_all
 from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, seal
@@ -54,7 +54,7 @@ class World:
     def make(self, *, deterministic: bool, punctual: bool, shared_key: bool = False) -> None:
         """Empty the database, then fill it: every instance uses the first account."""
         _empty_database()
-        delivery.stopping.clear()
+        visit.stopping.clear()
         instances = {name: Instance.objects.create(name=name) for name in ("mail", "shop")}
         for name, installed in LAYOUT.items():
             site = Site(
@@ -106,8 +106,8 @@ class World:
         """Let a worker take a bell, as the task does."""
 
         def work() -> None:
-            if delivery.deliver(uuid.UUID(container_id)):
-                tasks.ring([uuid.UUID(container_id)])
+            if visit.visit(uuid.UUID(container_id)):
+                bells.ring([uuid.UUID(container_id)])
 
         worker.container_id = container_id
         worker.begin(work, until)

@@ -10,8 +10,8 @@ from celery import shared_task
 from django.db import transaction
 from kombu.exceptions import KombuError, OperationalError
 
-from credentials.rollouts.dispatcher import dispatcher
 from instances.models import Container
+from instances.visits.dispatcher import dispatcher
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +21,16 @@ MESSAGES = 16
 MOST_PER_MESSAGE = 50
 
 
-@shared_task(ignore_result=True)
-def deliver(container_ids: list[str]) -> None:
-    """Put these containers into the worker's line: whatever is due there gets delivered."""
+@shared_task(name="instances.visit", ignore_result=True)
+def visit(container_ids: list[str]) -> None:
+    """Put these containers into the worker's queue: they are visited, and whatever is due there is done."""
     dispatcher().ring([uuid.UUID(each) for each in container_ids])
+
+
+@shared_task(name="credentials.rollouts.tasks.deliver", ignore_result=True)
+def deliver(container_ids: list[str]) -> None:
+    """Answer a bell of the release before this one; to be removed with the next."""
+    visit(container_ids)
 
 
 def ring_on_commit(container_ids: Collection[uuid.UUID]) -> None:
@@ -46,7 +52,7 @@ def ring(container_ids: Collection[uuid.UUID]) -> int:
     for begin in range(0, len(ids), size):
         named = [str(each) for each in ids[begin : begin + size]]
         try:
-            deliver.apply_async(args=(named,), ignore_result=True)
+            visit.apply_async(args=(named,), ignore_result=True)
         except (KombuError, OperationalError, OSError) as error:
             logger.warning(
                 "The broker took no message (%s); the reconciler rings again.", type(error).__name__

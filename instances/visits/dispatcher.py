@@ -1,9 +1,9 @@
-"""Takes bells, dials, and delivers to many containers at once; dead ones take nobody's place.
+"""Takes bells, dials, and visits many containers at once; dead ones take nobody's place.
 
-A bell puts containers into line, from where they are sorted by rollout, to wait for their turn (`Gates`). One
-thread makes all connections, which costs a descriptor each and no thread; whoever answers gets a thread to
-be delivered to. A container that does not answer at once may take its time among thousands of others, and
-its failure is written down by threads of their own. So many threads look up names, for that cannot be polled.
+A bell puts containers into the fair queue, where they wait for their turn. One thread makes all connections,
+which costs a descriptor each and no thread; a container that answers gets a thread for its visit. One that
+does not answer at once may take its time among thousands of others, and its failure is written down by
+threads of their own. Names are looked up by threads too, for that cannot be polled.
 """
 
 import contextlib
@@ -23,12 +23,11 @@ from celery.signals import worker_shutdown
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from credentials.rollouts import delivery
-from credentials.rollouts.gate import Gates, Way
-from credentials.rollouts.models import containers_with_work, next_rollout
 from instances import ssh
 from instances.models import Container
 from instances.reaching import policy
+from instances.visits import errands, visit
+from instances.visits.queue import FairQueue, Way
 
 logger = logging.getLogger(__name__)
 PROMPT_SECONDS = 0.25
@@ -47,22 +46,22 @@ _making = threading.Lock()
 
 
 class Dispatcher:
-    """Delivers to at most `places` containers at once, `per_rollout` of one rollout, and dials up to `dials`.
+    """Visits at most `places` containers at once, `per_group` of one group, and dials up to `dials`.
 
-    Behind one jump host there are at most `per_jump_host` dials and deliveries together.
+    Behind one jump host there are at most `per_jump_host` dials and visits together.
     """
 
-    def __init__(self, *, places: int, dials: int, per_jump_host: int, per_rollout: int) -> None:
+    def __init__(self, *, places: int, dials: int, per_jump_host: int, per_group: int) -> None:
         self._places = places
         self._spare = max(2, places // 8)
         self._dial_limit = _room_for(dials, places)
         self._changed = threading.Condition()
-        self._known: set[uuid.UUID] = set()  # from the bell to the end of the delivery
+        self._known: set[uuid.UUID] = set()  # from the bell to the end of the visit
         self._rung_again: set[uuid.UUID] = set()
         self._line: deque[uuid.UUID] = deque()
-        self._gates = Gates(
-            per_rollout=per_rollout,
-            shared=max(per_rollout, places - places // 8),
+        self._queue = FairQueue(
+            per_group=per_group,
+            shared=max(per_group, places - places // 8),
             per_jump_host=per_jump_host,
             lookups=LOOKUPS,
         )
@@ -70,13 +69,13 @@ class Dispatcher:
         self._dials: dict[uuid.UUID, ssh.Dial] = {}
         self._expected: dict[uuid.UUID, float] = {}  # dialed when, oldest first: who may answer any moment
         self._swept = 0.0
-        self._delivered_to: set[uuid.UUID] = set()
+        self._visited: set[uuid.UUID] = set()
         self._selector = selectors.DefaultSelector()
         self._alarm, self._bell_rope = socket.socketpair()
         self._alarm.setblocking(False)
         self._bell_rope.setblocking(False)
         self._selector.register(self._alarm, selectors.EVENT_READ)
-        self._deliveries = _pool(places, "delivery")
+        self._visits = _pool(places, "visit")
         self._failures = _pool(self._spare, "unreachable")
         self._resolvers = _pool(RESOLVERS, "resolver")
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -85,7 +84,7 @@ class Dispatcher:
     def ring(self, container_ids: Iterable[uuid.UUID]) -> None:
         """Put containers into line; waits while the line is long, so that other workers get their share."""
         with self._changed:
-            while len(self._line) >= self._places and not delivery.stopping.is_set():
+            while len(self._line) >= self._places and not visit.stopping.is_set():
                 self._changed.wait(1)
             for container_id in container_ids:
                 self._put(container_id)
@@ -95,15 +94,15 @@ class Dispatcher:
             self._known.add(container_id)
             self._line.append(container_id)
             self._wake()
-        elif container_id not in self._line and not self._gates.waits(container_id):
+        elif container_id not in self._line and not self._queue.waits(container_id):
             self._rung_again.add(container_id)
 
     def _forget(self, container_id: uuid.UUID, *, again: bool = False) -> None:
         """Be done with a container, or put it into line once more if there was a bell in between."""
         with self._changed:
             self._known.discard(container_id)
-            self._delivered_to.discard(container_id)
-            self._gates.leave(container_id)
+            self._visited.discard(container_id)
+            self._queue.leave(container_id)
             if again or container_id in self._rung_again:
                 self._rung_again.discard(container_id)
                 self._put(container_id)
@@ -113,18 +112,18 @@ class Dispatcher:
             self._bell_rope.send(b".")
 
     def close(self) -> None:
-        """Wait for what is being delivered; `delivery.stopping` was set before."""
+        """Wait for the visits under way; `visit.stopping` was set before."""
         self._wake()
         self._thread.join()
         self._resolvers.shutdown(wait=False, cancel_futures=True)  # nobody is left to want an address
-        for threads in (self._deliveries, self._failures):
+        for threads in (self._visits, self._failures):
             threads.shutdown()
         self._selector.close()
         self._alarm.close()
         self._bell_rope.close()
 
     def _run(self) -> None:
-        while not delivery.stopping.is_set():
+        while not visit.stopping.is_set():
             self._try(self._admit)
             self._try(self._poll)
         self._give_up()
@@ -135,10 +134,10 @@ class Dispatcher:
             step()
         except DatabaseError as error:
             logger.warning("The dispatcher found no database (%s); it tries again.", type(error).__name__)
-            delivery.stopping.wait(IDLE_SECONDS)
+            visit.stopping.wait(IDLE_SECONDS)
         except Exception:
             logger.exception("The dispatcher failed; it goes on.")
-            delivery.stopping.wait(IDLE_SECONDS)
+            visit.stopping.wait(IDLE_SECONDS)
 
     def _admit(self) -> None:
         """Sort the line, and dial those whose turn it is, as far as there are places for them."""
@@ -151,7 +150,7 @@ class Dispatcher:
         chosen: list[uuid.UUID] = []
         with self._changed:
             room = self._room()
-            while len(chosen) < room and (pk := self._gates.following()):
+            while len(chosen) < room and (pk := self._queue.following()):
                 chosen.append(pk)
         for pk in chosen:
             if pk in fresh:
@@ -159,7 +158,7 @@ class Dispatcher:
         # The others are asked for again, for they may have waited long.
         for container in self._with_work([pk for pk in chosen if pk not in fresh]):
             with self._changed:
-                is_where_it_was = self._gates.is_on(container.pk, _way_to(container))
+                is_where_it_was = self._queue.is_on(container.pk, _way_to(container))
             if is_where_it_was:
                 self._start(container)
             else:
@@ -172,14 +171,14 @@ class Dispatcher:
             return []
         try:
             try:
-                found = containers_with_work().filter(pk__in=pks).annotate(rollout=next_rollout())
+                found = errands.containers_due().filter(pk__in=pks).annotate(group=errands.next_group())
                 rows = {row.pk: row for row in found.select_related("jump_host").only(*WHERE)}
             finally:
                 close_old_connections()
         except BaseException:
             with self._changed:
                 for pk in pks:
-                    self._gates.leave(pk)
+                    self._queue.leave(pk)
                 self._line.extendleft(reversed(pks))
             raise
         for pk in pks:
@@ -188,18 +187,18 @@ class Dispatcher:
         return [rows[pk] for pk in pks if pk in rows]
 
     def _have_wait(self, container: Container) -> None:
-        rollout: uuid.UUID | None = getattr(container, "rollout")  # noqa: B009  # an annotation
+        group: uuid.UUID | None = getattr(container, "group")  # noqa: B009  # an annotation
         with self._changed:
-            self._gates.leave(container.pk)
-            self._gates.wait(container.pk, rollout=rollout, way=_way_to(container))
+            self._queue.leave(container.pk)
+            self._queue.wait(container.pk, group=group, way=_way_to(container))
 
     def _room(self) -> int:
         prompt = time.monotonic() - PROMPT_SECONDS
         while self._expected and next(iter(self._expected.values())) < prompt:
             slow = next(iter(self._expected))
             del self._expected[slow]
-            self._gates.is_slow(slow)
-        places = self._places + self._spare - len(self._delivered_to) - len(self._expected)
+            self._queue.is_slow(slow)
+        places = self._places + self._spare - len(self._visited) - len(self._expected)
         return max(0, min(places, self._dial_limit - len(self._dials) - len(self._lookups)))
 
     def _start(self, container: Container) -> None:
@@ -250,7 +249,7 @@ class Dispatcher:
     def _looked_up(self, pk: uuid.UUID) -> None:
         future, port = self._lookups.pop(pk)
         with self._changed:
-            self._gates.is_looked_up(pk)
+            self._queue.is_looked_up(pk)
         with self._losing_nobody(pk):
             self._dial(pk, future.result(), port)
 
@@ -278,30 +277,30 @@ class Dispatcher:
         self._expected.pop(pk, None)
         if dial is None or not dial.is_connected:
             with self._changed:
-                self._gates.is_slow(pk)
+                self._queue.is_slow(pk)
             self._submit(self._failures, pk, dial)
             return
         with self._changed:
-            has_place = self._gates.answers(pk)
+            has_place = self._queue.answers(pk)
             if has_place:
-                self._delivered_to.add(pk)
+                self._visited.add(pk)
         if has_place:
-            self._submit(self._deliveries, pk, dial)
+            self._submit(self._visits, pk, dial)
         else:
-            dial.close()  # it answered late, and its rollout's places are taken: it is dialed anew later
+            dial.close()  # it answered late, and its group's places are taken: it is dialed anew later
 
     def _submit(self, threads: ThreadPoolExecutor, pk: uuid.UUID, dial: ssh.Dial | None) -> None:
         with contextlib.suppress(RuntimeError):  # no more threads can be started: those that run take it up
-            threads.submit(self._deliver, pk, dial)
+            threads.submit(self._visit, pk, dial)
 
-    def _deliver(self, pk: uuid.UUID, dial: ssh.Dial | None) -> None:
+    def _visit(self, pk: uuid.UUID, dial: ssh.Dial | None) -> None:
         again = False
         try:
-            again = delivery.deliver(pk, dial)
+            again = visit.visit(pk, dial)
         except DatabaseError as error:
-            logger.warning("A delivery found no database (%s); it is taken up again.", type(error).__name__)
+            logger.warning("A visit found no database (%s); it is taken up again.", type(error).__name__)
         except Exception:  # a thread's end must not pass in silence, nor leave the container marked as busy
-            logger.exception("A delivery to container %s failed inside the portal.", pk)
+            logger.exception("A visit to container %s failed inside the portal.", pk)
         finally:
             close_old_connections()
             self._forget(pk, again=again)
@@ -312,7 +311,7 @@ class Dispatcher:
         for dial in self._dials.values():
             dial.close()
         with self._changed:
-            left = self._known - self._delivered_to | self._rung_again
+            left = self._known - self._visited | self._rung_again
             self._changed.notify_all()
         try:
             Container.objects.note_bells(left, rung=False)
@@ -363,7 +362,7 @@ def _dispatcher() -> Dispatcher:
         places=settings.PUSHES_PER_WORKER,
         dials=settings.DIALS_PER_WORKER,
         per_jump_host=settings.PUSHES_PER_JUMP_HOST,
-        per_rollout=settings.PUSHES_PER_ROLLOUT,
+        per_group=settings.PUSHES_PER_ROLLOUT,
     )
     worker_shutdown.connect(lambda **_: running.close(), weak=False)
     return running

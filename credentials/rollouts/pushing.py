@@ -1,12 +1,9 @@
-"""Delivers what is due on one container: claim, one SSH connection, push after push, verdict, release.
+"""Pushing, on a line that is open: the values are sent, the report is judged, the outcome is stored.
 
-Read it from `deliver` downwards: it is the main job of the portal.
+Read it from `PushJob.run` downwards: it is the main job of the portal.
 """
 
 import logging
-import os
-import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -17,167 +14,77 @@ from typing import TypeVar, cast
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
-from django.db.models import Case, Subquery, When
+from django.db.models import Case, OuterRef, Q, Subquery, When
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.keys.keyring import UnreadableSecret
 from credentials.keys.vault import open_version
 from credentials.rollouts import proof
-from credentials.rollouts.lease import Lease, LeaseLost
 from credentials.rollouts.models import Attempt, Push, Rollout, last_attempt_number
-from credentials.rollouts.settlement import PORTAL, SENT, Outcome, settle, settle_abandoned
+from credentials.rollouts.settlement import SENT, Outcome, settle, settle_abandoned
 from instances import nlserver, other_portals, ssh
 from instances.failures import Code
-from instances.models import Container, Installation, PortalIdentity
-from instances.reaching import host_keys, jump_hosts, policy, portal_key, redaction
+from instances.models import Installation, PortalIdentity
+from instances.reaching import jump_hosts, redaction
+from instances.visits import errands
+from instances.visits.lease import Lease, LeaseLost
+from instances.visits.line import Line
 from portal import database
 from portal.logs import bound
 from portal.plaintext import Secret, cut_out
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
-stopping = threading.Event()  # set when the worker shuts down: finish what runs, begin nothing
-WORKER = f"{socket.gethostname()}:{os.getpid()}"
 
 
 class NoLongerWanted(Exception):
     """A newer rollout or a person decided otherwise since this push was queued: nothing must be sent."""
 
 
-def deliver(container_id: uuid.UUID, dialed: ssh.Dial | None = None) -> bool:
-    """Deliver everything due on this container; return whether something became due meanwhile.
+class PushErrand:
+    """Pushing what rollouts want there, and looking where it is unknown what became of it."""
 
-    False at once if nothing is due, another worker holds the container, or this worker is shutting down.
-    `dialed` is a dial to it that is over; without one, the connection is made here.
-    """
-    lease = Lease(container_id, owner=WORKER)
-    line = Line(lease, dialed)
-    with bound(container=str(container_id), worker=WORKER):
-        try:
-            work = _claim(container_id, lease)
-            while work:
-                _deliver_one(*work, line)
-                work = None if stopping.is_set() else _next(container_id, lease)
-        except LeaseLost:
-            logger.warning("The lease on container %s was lost; its new holder goes on.", container_id)
-            return False
-        finally:
-            line.drop()
-            lease.release()
-    return lease.was_held and not stopping.is_set() and _is_due(container_id)
+    rank = 0
 
+    def due(self) -> Q:
+        """Return the condition on containers that have due pushes, or pushes that were left running."""
+        left_running = Push.objects.filter(state=Push.State.RUNNING)
+        return Q(pk__in=Push.objects.due().values("container")) | Q(pk__in=left_running.values("container"))
 
-def _claim(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
-    """Take the container, settle what a vanished holder left there, and begin the first push that is due."""
-    if stopping.is_set():
-        return None
-    with lease.taken() as is_ours:
-        if not is_ours:
-            return None
+    def group(self) -> Subquery:
+        """Return an annotation for containers: the rollout of what comes first there."""
+        due = Push.objects.due().filter(container=OuterRef("pk")).order_by("due")
+        return Subquery(due.values("rollout")[:1])
+
+    def begin(self, container_id: uuid.UUID, lease: Lease) -> "PushJob | None":
+        """Settle what a vanished holder left running, and begin the next push or look."""
         return _begin(container_id, lease)
 
-
-def _next(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
-    if not Push.objects.waiting().filter(container=container_id).exists():
-        return None
-    with lease.held():
-        return _begin(container_id, lease)
-
-
-def _is_due(container_id: uuid.UUID) -> bool:
-    return Push.objects.due().filter(container=container_id).exists()
+    def is_more(self, container_id: uuid.UUID) -> bool:
+        """Tell whether a push or a look is due there."""
+        return Push.objects.due().filter(container=container_id).exists()
 
 
 @dataclass
-class Line:
-    """The one SSH connection of a delivery, opened when it is first needed."""
+class PushJob:
+    """One attempt at one push; its row was written before this exists."""
 
-    lease: Lease
-    dialed: ssh.Dial | None = None
-    connection: ssh.Connection | None = None
-    failure: ssh.SSHError | None = None
+    push: Push
+    attempt: Attempt
 
-    def open(self, container: Container) -> ssh.Connection:
-        """Return the connection; raise the same `ssh.SSHError` again for every push if it cannot be had."""
-        if self.failure:
-            raise self.failure
-        if self.connection is None:
-            try:
-                self.connection = self._connect(container)
-            except ssh.SSHError as error:
-                self.failure = error
-                raise
-        return self.connection
-
-    def _connect(self, container: Container) -> ssh.Connection:
-        """Connect; keep an unapproved key for an admin, or trust it if one gave its fingerprint before."""
-        try:
-            return self._connect_pinned(container)
-        except ssh.HostKeyUnknown as error:
-            shown = ssh.Shown((error.offered,))
-            scan = host_keys.store_scan(container=container, shown=shown, actor=PORTAL)
-            if scan.approved:
-                return self._connect_pinned(container)
-            raise ssh.HostKeyChanged(error.offered) if scan.is_expected_missing else error from None
-        except ssh.HostKeyChanged as error:
-            key = error.offered
-            host_keys.note_offered(
-                container=container, type=key.type, base64=key.base64, fingerprint=key.fingerprint
-            )
-            raise
-
-    def _connect_pinned(self, container: Container) -> ssh.Connection:
-        dialed, self.dialed = self.dialed, None
-        keys = host_keys.approved_lines(container)
-        jump = jump_hosts.jump_to(container)
-        database.rest()
-        return ssh.Connection.open(
-            ssh.Target(container.address, container.port, container.login, keys, jump),
-            key=portal_key.private_key(),
-            policy=policy.address_policy(),
-            deadlines=policy.deadlines(),
-            tick=self.lease.tick,
-            dialed=dialed,
-        )
-
-    def in_session(self, act: Callable[[], Result]) -> Result:
-        """Do what opens a session; over a new connection if an earlier conversation holds the only one.
-
-        A server may allow few sessions at once (`MaxSessions`), and refuses before it reads anything.
-        """
-        try:
-            return act()
-        except ssh.SessionRefused:
-            if self.connection is None or not self.connection.has_carried:
-                raise
-            self.drop()
-            return act()
-
-    def heed(self, refused: nlserver.Refused) -> None:
-        """Keep the connection after a refusal, unless its sign was a silence: the deadline closed it then."""
-        if refused.code in {Code.BECOME_REFUSED, Code.INPUT_NOT_PRIVATE}:
-            self.drop()
-
-    def why_silent(self, container: Container, job: nlserver.Job) -> str:
-        """Ask over a new connection why the login could not become neolane: a silence ended the old one."""
-        self.drop()
-        try:
-            return nlserver.why_silent(self.open(container), job)
-        except ssh.SSHError:
-            self.failure = None  # of a question that the next push does not ask
-            return Code.BECOME_REFUSED
-        finally:
-            self.drop()
-
-    def drop(self) -> None:
-        """Close a connection that broke, so that the next push opens a new one."""
-        if self.dialed:
-            self.dialed.close()
-            self.dialed = None
-        if self.connection:
-            self.connection.close()
-            self.connection = None
+    def run(self, line: Line) -> None:
+        """Run the attempt and store its outcome. Only a lost lease or a database failure is raised."""
+        push, attempt = self.push, self.attempt
+        started = time.monotonic()
+        evidence = Evidence(via=cut_out(jump_hosts.in_words(push.container)))
+        with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
+            outcome = _attempt(push, attempt, line, evidence)
+            attempt.seconds = round(time.monotonic() - started, 3)
+            write = partial(_write_outcome, push, attempt, outcome, evidence, line.lease)
+            _insist(write, "the outcome", push)
+            fields = {"state": outcome.state, "code": outcome.code, "seconds": attempt.seconds}
+            logger.info("the attempt ended", extra=fields)
 
 
 @dataclass
@@ -234,20 +141,7 @@ def _for_people(values: Iterable[str], secrets: Iterable[Secret]) -> str:
     return redaction.redact(", ".join(sorted(set(values))).encode(), secrets)[:200]
 
 
-def _deliver_one(push: Push, attempt: Attempt, line: Line) -> None:
-    """Make one attempt at one push: its row was written first, then comes the deed, then its outcome."""
-    started = time.monotonic()
-    evidence = Evidence(via=cut_out(jump_hosts.in_words(push.container)))
-    with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
-        outcome = _attempt(push, attempt, line, evidence)
-        attempt.seconds = round(time.monotonic() - started, 3)
-        write = partial(_write_outcome, push, attempt, outcome, evidence, line.lease)
-        _insist(write, "the outcome", push)
-        fields = {"state": outcome.state, "code": outcome.code, "seconds": attempt.seconds}
-        logger.info("the attempt ended", extra=fields)
-
-
-def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None:
+def _begin(container_id: uuid.UUID, lease: Lease) -> PushJob | None:
     """Mark the next due push as running and write its attempt; None if nothing is due. In a transaction.
 
     Whatever runs already was left by a holder that vanished, and is settled first.
@@ -264,7 +158,7 @@ def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None
     push.save(update_fields=["state", "tries"])
     secret = push.rollout.secret
     made: int = getattr(push, "made")  # noqa: B009  # an annotation, which the model's type does not know
-    return push, Attempt.objects.create(
+    attempt = Attempt.objects.create(
         push=push,
         number=made + 1,
         kind=Attempt.Kind.LOOK if looking else Attempt.Kind.PUSH,
@@ -277,6 +171,7 @@ def _begin(container_id: uuid.UUID, lease: Lease) -> tuple[Push, Attempt] | None
         lease_token=lease.token,
         worker=lease.owner,
     )
+    return PushJob(push, attempt)
 
 
 def _first_at_hand(container_id: uuid.UUID) -> Push | None:
@@ -300,7 +195,7 @@ def _first_at_hand(container_id: uuid.UUID) -> Push | None:
 
 
 def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
-    """Do the deed. Every way it can end is a value; only a lost lease goes through."""
+    """Run the attempt and return its outcome. Only a lost lease or a database failure is raised."""
     try:
         return _act(push, attempt, line, evidence)
     except ssh.SSHError as error:
@@ -556,3 +451,6 @@ def _observe(push: Push, evidence: Evidence) -> None:
         other_portals.note(push.installation, evidence.other_portal)
     elif evidence.exit_codes and hasattr(push.installation, "other_portal"):
         other_portals.forget(push.installation)
+
+
+errands.register(PushErrand())

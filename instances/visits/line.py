@@ -1,0 +1,106 @@
+"""The line to a container: one SSH connection for everything that is done during a visit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from instances import nlserver, ssh
+from instances.failures import Code
+from instances.models import Container
+from instances.reaching import host_keys, jump_hosts, policy, portal_key
+from instances.visits.lease import Lease
+from portal import database
+from portal.audit.models import PORTAL
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Line:
+    """The one SSH connection of a visit, opened when it is first needed."""
+
+    lease: Lease
+    dialed: ssh.Dial | None = None
+    connection: ssh.Connection | None = None
+    failure: ssh.SSHError | None = None
+
+    def open(self, container: Container) -> ssh.Connection:
+        """Return the connection; raise the same `ssh.SSHError` again each time if it cannot be had."""
+        if self.failure:
+            raise self.failure
+        if self.connection is None:
+            try:
+                self.connection = self._connect(container)
+            except ssh.SSHError as error:
+                self.failure = error
+                raise
+        return self.connection
+
+    def _connect(self, container: Container) -> ssh.Connection:
+        """Connect; keep an unapproved key for an admin, or trust it if one gave its fingerprint before."""
+        try:
+            return self._connect_pinned(container)
+        except ssh.HostKeyUnknown as error:
+            shown = ssh.Shown((error.offered,))
+            scan = host_keys.store_scan(container=container, shown=shown, actor=PORTAL)
+            if scan.approved:
+                return self._connect_pinned(container)
+            raise ssh.HostKeyChanged(error.offered) if scan.is_expected_missing else error from None
+        except ssh.HostKeyChanged as error:
+            key = error.offered
+            host_keys.note_offered(
+                container=container, type=key.type, base64=key.base64, fingerprint=key.fingerprint
+            )
+            raise
+
+    def _connect_pinned(self, container: Container) -> ssh.Connection:
+        dialed, self.dialed = self.dialed, None
+        keys = host_keys.approved_lines(container)
+        jump = jump_hosts.jump_to(container)
+        database.rest()
+        return ssh.Connection.open(
+            ssh.Target(container.address, container.port, container.login, keys, jump),
+            key=portal_key.private_key(),
+            policy=policy.address_policy(),
+            deadlines=policy.deadlines(),
+            tick=self.lease.tick,
+            dialed=dialed,
+        )
+
+    def in_session(self, act: Callable[[], Result]) -> Result:
+        """Do what opens a session; over a new connection if an earlier conversation holds the only one.
+
+        A server may allow few sessions at once (`MaxSessions`), and refuses before it reads anything.
+        """
+        try:
+            return act()
+        except ssh.SessionRefused:
+            if self.connection is None or not self.connection.has_carried:
+                raise
+            self.drop()
+            return act()
+
+    def heed(self, refused: nlserver.Refused) -> None:
+        """Keep the connection after a refusal, unless its sign was a silence: the deadline closed it then."""
+        if refused.code in {Code.BECOME_REFUSED, Code.INPUT_NOT_PRIVATE}:
+            self.drop()
+
+    def why_silent(self, container: Container, job: nlserver.Job) -> str:
+        """Ask over a new connection why the login could not become neolane: a silence ended the old one."""
+        self.drop()
+        try:
+            return nlserver.why_silent(self.open(container), job)
+        except ssh.SSHError:
+            self.failure = None  # of a question that the next errand does not ask
+            return Code.BECOME_REFUSED
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Close a connection that broke, so that the next errand opens a new one."""
+        if self.dialed:
+            self.dialed.close()
+            self.dialed = None
+        if self.connection:
+            self.connection.close()
+            self.connection = None
