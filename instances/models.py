@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from instances.nlserver import MIN_BUILD
+from instances.requirements import Is, IsNot, all_met
 from portal.choices import WithChoices
 from portal.short_lived import ShortLived
 
@@ -64,7 +65,11 @@ class Instance(WithChoices):
     @property
     def is_pushable(self) -> bool:
         """False where Adobe sets the account itself."""
-        return self.deployment != self.Deployment.HOSTED
+        return NOT_HOSTED.is_met_by(self)
+
+
+NOT_HOSTED = IsNot("hosted", "deployment", Instance.Deployment.HOSTED)
+"""Asked of an instance."""
 
 
 class JumpHost(models.Model):
@@ -290,12 +295,20 @@ class KeyScan(WithChoices):
         return f"{self.container}: {self.state}"
 
 
+CONTAINER_ON = Is("container_off", "is_enabled", True)
+"""Asked of a container."""
+TARGET = (NOT_HOSTED.of("instance"), CONTAINER_ON.of("container"))
+"""What an installation needs so that anything can be pushed to it. Asked of an installation.
+
+What was seen there once is no part of it: a server may have been upgraded, and the push looks anew.
+"""
+PUSHABLE = all_met(TARGET)
+
+
 class InstallationQuerySet(models.QuerySet["Installation"]):
     def pushable(self) -> Self:
         """Those that can be pushed to: the container is on, and Adobe does not set the account itself."""
-        return self.filter(container__is_enabled=True).exclude(
-            instance__deployment=Instance.Deployment.HOSTED
-        )
+        return self.filter(PUSHABLE)
 
 
 class Installation(models.Model):

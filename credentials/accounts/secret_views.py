@@ -19,7 +19,7 @@ from credentials.entry import usable_secret
 from credentials.ims_check import answer_about, answer_for_start, ask
 from credentials.keys.keyring import UnreadableSecret
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.choosing import change_of, pushable, select
+from credentials.rollouts.choosing import change_of, select
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.pages.choosing import (
     MOVES,
@@ -34,7 +34,7 @@ from credentials.rollouts.services import RolloutError
 from credentials.services import AccountError, add_secret
 from credentials.wizard import services
 from credentials.wizard.models import Preparation
-from instances.models import Installation, Instance
+from instances.models import PUSHABLE, Installation, Instance
 from portal.audit.models import Actor
 
 ANOTHER = gettext_lazy(
@@ -109,7 +109,7 @@ def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST":
         ids = preparing.posted()
         action = pressed(request.POST, "start")
-        chosen = Installation.objects.filter(pushable(), pk__in=ids).select_related("instance")
+        chosen = Installation.objects.filter(PUSHABLE, pk__in=ids).select_related("instance")
         if action == "over":
             preparing.forget()
             return redirect(request.get_full_path())
@@ -221,6 +221,6 @@ class _Preparing:
             "search": self.search,
             "selection": selection,
             "stored": self.stored,
-            "own_count": own.filter(pushable()).count(),
+            "own_count": own.filter(PUSHABLE).count(),
             "commands": commands(self.account, selection),
         }

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -13,8 +13,9 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from credentials.models import TechnicalAccount
-from instances.models import ExpectedHostKey, HostKey, Installation, Instance
+from instances.models import NOT_HOSTED, PUSHABLE, TARGET, ExpectedHostKey, HostKey, Installation, Instance
 from instances.nlserver import MIN_BUILD
+from instances.requirements import obstacle
 
 PAGE = 25  # instances
 SHOWN = 20
@@ -89,16 +90,7 @@ def select(
     here = chosen.filter(instance__in=list(shown)).values_list("pk", flat=True)
     ids = set(here) if ticked is None else ticked
     choices = tuple(_choice(instance, account, ids) for instance in found)
-    return Selection(choices, shown, chosen.filter(pushable()).count())
-
-
-def pushable() -> Q:
-    """Return what an installation must fulfil to be chosen; the obstacles below say it in words.
-
-    What was seen there once is no part of it: a server may have been upgraded, and the push looks anew.
-    """
-    is_hosted = Q(instance__deployment=Instance.Deployment.HOSTED)
-    return Q(container__is_enabled=True) & ~is_hosted
+    return Selection(choices, shown, chosen.filter(PUSHABLE).count())
 
 
 @dataclass(frozen=True)
@@ -125,9 +117,9 @@ class Gaps:
 
 def gaps(chosen: QuerySet[Installation]) -> Gaps:
     """Return what a choice leaves out."""
-    blocked = chosen.exclude(pushable())
+    blocked = chosen.exclude(PUSHABLE)
     first = blocked.select_related("instance", "container")[:SHOWN]
-    possible = chosen.filter(pushable())
+    possible = chosen.filter(PUSHABLE)
     doubtful = possible.filter(observed_build__lt=MIN_BUILD)
     named = doubtful.select_related("instance", "container")[:SHOWN]
     siblings = Installation.objects.filter(instance__in=possible.order_by().values("instance"))
@@ -160,7 +152,7 @@ def posted(data: QueryDict) -> Change:
     instances = _ids(data.getlist("instance")) & shown
     ticked = _ids(data.getlist("installation"))
     everything = Installation.objects.filter(instance__in=shown).values_list("pk", flat=True)
-    added = Installation.objects.filter(pushable(), pk__in=ticked, instance__in=instances)
+    added = Installation.objects.filter(PUSHABLE, pk__in=ticked, instance__in=instances)
     return Change(frozenset(everything), frozenset(added.values_list("pk", flat=True)))
 
 
@@ -175,7 +167,7 @@ def change_of(data: QueryDict, action: str, instances: QuerySet[Instance]) -> Ch
 
 def all_of(instances: QuerySet[Instance]) -> Change:
     """Choose all installations of these instances that can be pushed to."""
-    found = Installation.objects.filter(pushable(), instance__in=instances.order_by())
+    found = Installation.objects.filter(PUSHABLE, instance__in=instances.order_by())
     return Change(frozenset(), frozenset(found.values_list("pk", flat=True)))
 
 
@@ -223,12 +215,16 @@ def _choice(instance: Instance, account: TechnicalAccount, chosen: Collection[uu
     )
 
 
+_WORDS = {
+    "hosted": _("Hosted by Adobe, which sets the technical account itself."),
+    "container_off": _("The container is switched off in the inventory."),
+}
+
+
 def _instance_obstacle(instance: Instance, installations: list[Installation]) -> Promise | None:
-    if not instance.is_pushable:
-        return _("Hosted by Adobe, which sets the technical account itself.")
-    if not installations:
-        return _("No container in the inventory.")
-    return None
+    if code := obstacle(instance, [NOT_HOSTED]):
+        return _WORDS[code]
+    return None if installations else _("No container in the inventory.")
 
 
 def _instance_hints(installations: list[Installation]) -> Iterable[Promise]:
@@ -240,7 +236,7 @@ def _instance_hints(installations: list[Installation]) -> Iterable[Promise]:
 def _row(
     installation: Installation, instance: Instance, chosen: Collection[uuid.UUID], *, with_instance: bool
 ) -> Row:
-    obstacle = _obstacle(installation, instance)
+    obstacle = _obstacle(installation)
     is_chosen = obstacle is None and installation.pk in chosen
     return Row(
         installation=installation,
@@ -252,12 +248,9 @@ def _row(
     )
 
 
-def _obstacle(installation: Installation, instance: Instance) -> Promise | None:
-    if not instance.is_pushable:
-        return _("Hosted by Adobe, which sets the technical account itself.")
-    if not installation.container.is_enabled:
-        return _("The container is switched off in the inventory.")
-    return None
+def _obstacle(installation: Installation) -> Promise | None:
+    code = obstacle(installation, TARGET)
+    return _WORDS[code] if code else None
 
 
 def _warning(installation: Installation) -> Promise | None:
@@ -315,12 +308,12 @@ class Versions:
 
 def versions(limit: int = 50) -> Versions:
     """Return what is known of the builds of all installations that can be pushed to."""
-    pushable = Installation.objects.exclude(instance__deployment=Instance.Deployment.HOSTED)
-    too_old = pushable.filter(observed_build__lt=MIN_BUILD).select_related("instance", "container")
+    possible = Installation.objects.filter(NOT_HOSTED.of("instance").condition())
+    too_old = possible.filter(observed_build__lt=MIN_BUILD).select_related("instance", "container")
     return Versions(
-        total=pushable.count(),
-        unseen=pushable.filter(observed_build=None).count(),
+        total=possible.count(),
+        unseen=possible.filter(observed_build=None).count(),
         too_old_count=too_old.count(),
         too_old=tuple(too_old[:limit]),
-        jwt=pushable.filter(observed_jwt=True).count(),
+        jwt=possible.filter(observed_jwt=True).count(),
     )

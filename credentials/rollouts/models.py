@@ -12,9 +12,12 @@ from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
-from credentials.models import ClientSecret, TechnicalAccount
+from credentials.models import ClientSecret
+from credentials.rollouts import rules
+from credentials.rollouts.states import State
 from instances.failures import Code, Explanation, explain
-from instances.models import Container, Installation, Instance
+from instances.models import Container, Installation
+from instances.requirements import all_met, obstacle
 from portal.audit import append_only
 from portal.choices import WithChoices
 
@@ -105,12 +108,7 @@ class PushQuerySet(models.QuerySet["Push"]):
 
     def wanted(self) -> Self:
         """Pushes for which all that allowed them when they were queued still holds."""
-        return self.filter(
-            replaced=False,
-            rollout__secret__state=ClientSecret.State.CURRENT,
-            rollout__secret__account__state=TechnicalAccount.State.ACTIVE,
-            installation__instance__assignment__account=F("rollout__secret__account"),
-        ).exclude(installation__instance__deployment=Instance.Deployment.HOSTED)
+        return self.filter(all_met(rules.SENDING))
 
     def needing_attention(self) -> Self:
         """Pushes that wait for a person. Asked per installation, of its last push that came to something.
@@ -169,15 +167,7 @@ class PushQuerySet(models.QuerySet["Push"]):
 class Push(WithChoices):
     """One installation's delivery in a rollout: the unit of work."""
 
-    class State(models.TextChoices):
-        QUEUED = "queued", _("Queued")
-        RUNNING = "running", _("Running")
-        SUCCEEDED = "succeeded", _("Succeeded")
-        FAILED = "failed", _("Failed")
-        UNKNOWN = "unknown", _("Unknown")
-        CANCELLED = "cancelled", _("Cancelled")
-        SUPERSEDED = "superseded", _("Superseded")
-
+    State = State
     OPEN = [State.QUEUED, State.RUNNING, State.UNKNOWN]
     WAITING = [State.QUEUED, State.UNKNOWN]
     NO_MORE_TRIES = 10_000
@@ -210,6 +200,9 @@ class Push(WithChoices):
     """When a person last asked for another try or look."""
     requested = models.DateTimeField(_("requested"), auto_now_add=True)
     finished = models.DateTimeField(_("finished"), null=True)
+
+    has_key: bool
+    """Whether a host key of the container is known; noted by `services.obstacles`, and no column."""
 
     objects = PushQuerySet.as_manager()
 
@@ -263,16 +256,7 @@ class Push(WithChoices):
     @property
     def is_wanted(self) -> bool:
         """The same as `PushQuerySet.wanted`, from related rows that are loaded already."""
-        secret, instance = self.rollout.secret, self.installation.instance
-        assignment = getattr(instance, "assignment", None)
-        return (
-            not self.replaced
-            and secret.state == ClientSecret.State.CURRENT
-            and secret.account.state == TechnicalAccount.State.ACTIVE
-            and assignment is not None
-            and assignment.account_id == secret.account_id
-            and instance.is_pushable
-        )
+        return not obstacle(self, rules.SENDING)
 
     @property
     def retry_phase(self) -> str:

@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from django.db import transaction
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet, prefetch_related_objects
 from django.db.models.functions import Now
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts import rules
 from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout, due_in
 from instances.failures import Code
-from instances.models import Container, HostKey, Installation
+from instances.models import Installation
+from instances.requirements import obstacle
 from instances.visits.bells import ring_on_commit
 from portal.audit.models import Actor, Entry, record, record_all
 
@@ -44,23 +48,23 @@ def start_rollout(
     chosen = _current_rows(installations)
     # As it is now: a newer version may have been entered, and even rolled out, since the caller read it.
     secret = ClientSecret.objects.select_related("account").get(pk=secret.pk)
-    _refuse_unless_pushable(secret, chosen)
-    rollout = Rollout.objects.create(
-        number=(Rollout.objects.aggregate(last=Max("number"))["last"] or 0) + 1,
-        fence=Rollout.next_fence(),
+    rollout = Rollout(
         secret=secret,
         reason=reason,
         message=message,
         requested_by=actor.user,
         requested_by_name=actor.name,
     )
+    pushes = [
+        Push(rollout=rollout, installation=each, container=each.container, cause_by=actor.name)
+        for each in chosen
+    ]
+    _refuse_unless_startable(pushes)
+    rollout.number = (Rollout.objects.aggregate(last=Max("number"))["last"] or 0) + 1
+    rollout.fence = Rollout.next_fence()
+    rollout.save(force_insert=True)
     superseded = _supersede([installation.pk for installation in chosen])
-    Push.objects.bulk_create(
-        Push(
-            rollout=rollout, installation=installation, container=installation.container, cause_by=actor.name
-        )
-        for installation in chosen
-    )
+    Push.objects.bulk_create(pushes)
     record(
         "rollout.requested",
         actor=actor,
@@ -83,30 +87,26 @@ def start_rollout(
 
 def _current_rows(installations: Iterable[Installation]) -> list[Installation]:
     ids = [installation.pk for installation in installations]
-    return list(Installation.objects.filter(pk__in=ids).select_related("instance", "container"))
+    return list(Installation.objects.filter(pk__in=ids).select_related("instance__assignment", "container"))
 
 
-def _refuse_unless_pushable(secret: ClientSecret, installations: Sequence[Installation]) -> None:
-    if secret.state != ClientSecret.State.CURRENT:
-        raise RolloutError(_("Only the current secret of an account is pushed."))
-    if secret.account.state != TechnicalAccount.State.ACTIVE:
-        raise RolloutError(_("The technical account is not active."))
-    if not installations:
+_NOT_STARTED = {
+    "version_not_current": gettext_lazy("Only the current secret of an account is pushed."),
+    "account_not_active": gettext_lazy("The technical account is not active."),
+    "hosted": gettext_lazy("%(instance)s is hosted by Adobe and never pushed to."),
+    "not_assigned": gettext_lazy("%(instance)s does not use this account."),
+    "container_off": gettext_lazy("The container %(container)s is switched off in the inventory."),
+}
+
+
+def _refuse_unless_startable(pushes: Sequence[Push]) -> None:
+    """Ask the rules about pushes that are not stored yet."""
+    if not pushes:
         raise RolloutError(_("No installation was chosen."))
-    using = set(
-        Assignment.objects.filter(
-            account=secret.account, instance__in={i.instance_id for i in installations}
-        ).values_list("instance_id", flat=True)
-    )
-    for installation in installations:
-        if not installation.instance.is_pushable:
-            raise RolloutError(_("%s is hosted by Adobe and never pushed to.") % installation.instance)
-        if installation.instance_id not in using:
-            raise RolloutError(_("%s does not use this account.") % installation.instance)
-        if not installation.container.is_enabled:
-            raise RolloutError(
-                _("The container %s is switched off in the inventory.") % installation.container
-            )
+    for push in pushes:
+        if code := obstacle(push, rules.STARTING):
+            names = {"instance": push.installation.instance, "container": push.container}
+            raise RolloutError(_NOT_STARTED[code] % names)
 
 
 def _supersede(installation_ids: list[uuid.UUID]) -> int:
@@ -140,8 +140,8 @@ def retry_pushes(*, push_ids: Iterable[uuid.UUID], actor: Actor, message: str = 
     chosen = list(pushes.order_by("pk"))
     prevented = obstacles(chosen)
     for push in chosen:
-        obstacle = prevented.get(push.pk)
-        reason = obstacle.text if obstacle else _requeue(push, actor, message)
+        prevented_by = prevented.get(push.pk)
+        reason = str(prevented_by.text) if prevented_by else _requeue(push, actor, message)
         if reason:
             result.refused.append((push, reason))
         else:
@@ -231,7 +231,7 @@ def _retry_entry(push: Push, message: str) -> Entry:
 class Obstacle:
     """Why a push cannot be retried, for the person who asks, and the name of the page that helps on."""
 
-    text: str
+    text: Promise
     page: str = ""
     """`account_rollout`, `container` or `instance`; empty where nothing has to be done."""
 
@@ -239,56 +239,44 @@ class Obstacle:
 def refusal(push: Push) -> str:
     """Return why this push cannot be retried, for the person who asks, or an empty string."""
     found = obstacles([push]).get(push.pk)
-    return found.text if found else ""
+    return str(found.text) if found else ""
 
 
 def obstacles(pushes: Iterable[Push]) -> dict[uuid.UUID, Obstacle]:
-    """Return what prevents a retry, for those of the pushes that cannot be retried; two queries in all.
+    """Return what prevents a retry, for those of the pushes that cannot be retried; one query for all.
 
     Nothing here rests on what was seen on a container some time ago, such as its build: a retry sees it anew.
     """
     asked = list(pushes)
-    assigned = set(
-        Assignment.objects.filter(instance__in={each.installation.instance_id for each in asked}).values_list(
-            "instance_id", "account_id"
-        )
+    prefetch_related_objects(asked, "installation__instance__assignment")
+    with_key = set(
+        rules.with_key().filter(pk__in={each.container_id for each in asked}).values_list("pk", flat=True)
     )
-    containers = Container.objects.filter(pk__in={each.container_id for each in asked})
-    known = Q(host_keys__state=HostKey.State.APPROVED) | Q(expected_host_key__isnull=False)
-    with_key = set(containers.filter(known).values_list("pk", flat=True))
     found = {}
     for push in asked:
-        is_assigned = (push.installation.instance_id, push.rollout.secret.account_id) in assigned
-        has_key = push.container_id in with_key
-        obstacle = _obstacle(push, is_assigned=is_assigned, has_key=has_key)
-        if obstacle:
-            found[push.pk] = obstacle
+        push.has_key = push.container_id in with_key
+        if code := obstacle(push, rules.RETRYING):
+            found[push.pk] = _OBSTACLES[code]
     return found
 
 
-def _obstacle(push: Push, *, is_assigned: bool, has_key: bool) -> Obstacle | None:
-    secret, state, instance = push.rollout.secret, push.state, push.installation.instance
-    is_off = state in (Push.State.CANCELLED, Push.State.SUPERSEDED)
-    is_over = state not in (Push.State.FAILED, Push.State.UNKNOWN)
-    is_active = secret.account.state == TechnicalAccount.State.ACTIVE
-    is_current = secret.state == ClientSecret.State.CURRENT
-    is_locked_out = state == Push.State.FAILED and not has_key  # a look may still be asked for
-    found = (
-        (push.replaced, _("A newer rollout was started for this installation."), "account_rollout"),
-        (is_off, _("It was called off on its way."), "account_rollout"),
-        (is_over, _("It is neither failed nor unknown."), ""),
-        (not is_active, _("The technical account is no longer active."), "instance"),
-        (not instance.is_pushable, _("The instance is hosted by Adobe and never pushed to."), "instance"),
-        (not is_assigned, _("The instance uses another account now."), "instance"),
-        (not is_current, _("Its secret version is no longer the current one."), "account_rollout"),
-        (not push.container.is_enabled, _("The container is switched off in the inventory."), "container"),
-        (
-            is_locked_out,
-            _("No host key of the container is approved: an admin does that first."),
-            "container",
-        ),
-    )
-    return next((Obstacle(text, page) for holds, text, page in found if holds), None)
+_OBSTACLES = {
+    "replaced": Obstacle(
+        gettext_lazy("A newer rollout was started for this installation."), "account_rollout"
+    ),
+    "called_off": Obstacle(gettext_lazy("It was called off on its way."), "account_rollout"),
+    "not_failed": Obstacle(gettext_lazy("It is neither failed nor unknown.")),
+    "account_not_active": Obstacle(gettext_lazy("The technical account is no longer active."), "instance"),
+    "hosted": Obstacle(gettext_lazy("The instance is hosted by Adobe and never pushed to."), "instance"),
+    "not_assigned": Obstacle(gettext_lazy("The instance uses another account now."), "instance"),
+    "version_not_current": Obstacle(
+        gettext_lazy("Its secret version is no longer the current one."), "account_rollout"
+    ),
+    "container_off": Obstacle(gettext_lazy("The container is switched off in the inventory."), "container"),
+    "no_host_key": Obstacle(
+        gettext_lazy("No host key of the container is approved: an admin does that first."), "container"
+    ),
+}
 
 
 def _requeue(push: Push, actor: Actor, message: str) -> str:

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 
-from credentials.rollouts.choosing import change_of, pushable, select
+from credentials.rollouts.choosing import change_of, select
 from credentials.rollouts.pages.choosing import (
     MOVES,
     InstallationsForm,
@@ -17,7 +17,7 @@ from credentials.rollouts.pages.choosing import (
 )
 from credentials.wizard import services
 from credentials.wizard.pages import Page
-from instances.models import Instance
+from instances.models import PUSHABLE, Instance
 from portal.audit.models import Actor
 
 
@@ -44,7 +44,7 @@ def instances_page(page: Page) -> HttpResponse:
         return _choose(page, search, instances, ticked=change.added)
     if action in MOVES:
         return redirect(page.url(page.step) + moved_to(page.request, search))
-    form = InstallationsForm(page.request.POST, total=page.draft.installations.filter(pushable()).count())
+    form = InstallationsForm(page.request.POST, total=page.draft.installations.filter(PUSHABLE).count())
     if page.leaves or form.is_valid():
         return page.go_on()
     return _choose(page, search, instances, form=form)

@@ -10,7 +10,7 @@ from credentials.entry import usable_secret
 from credentials.ims_check import answer_about, ask
 from credentials.keys.keyring import UnreadableSecret
 from credentials.models import TechnicalAccount
-from credentials.rollouts.choosing import gaps, pushable, select
+from credentials.rollouts.choosing import gaps, select
 from credentials.rollouts.pages.choosing import (
     commands,
     pressed,
@@ -20,7 +20,7 @@ from credentials.rollouts.services import RolloutError
 from credentials.services import AccountError
 from credentials.wizard import services
 from credentials.wizard.pages import Page
-from instances.models import Instance
+from instances.models import PUSHABLE, Instance
 from portal.audit.models import Actor
 
 
@@ -73,7 +73,7 @@ def _review(page: Page) -> dict[str, object]:
     selection = select(
         account=account,
         chosen=chosen,
-        instances=Instance.objects.filter(pk__in=chosen.filter(pushable()).order_by().values("instance")),
+        instances=Instance.objects.filter(pk__in=chosen.filter(PUSHABLE).order_by().values("instance")),
         page=page.request.POST.get("turn") or page.request.GET.get("page"),
     )
     is_migration = account.way == TechnicalAccount.Way.MIGRATION

@@ -13,13 +13,13 @@ from django.views.decorators.debug import sensitive_variables
 from credentials.entry import Entry, create_account, set_values, usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
-from credentials.rollouts.choosing import Change, pushable
+from credentials.rollouts.choosing import Change
 from credentials.rollouts.models import Duty, Rollout
 from credentials.rollouts.services import start_rollout
 from credentials.services import AccountError, activate, assign
 from credentials.wizard.models import Draft, Preparation
 from credentials.wizard.steps import Step, first_slug, kept
-from instances.models import Installation, Instance
+from instances.models import PUSHABLE, Installation, Instance
 from portal.audit.models import Actor, record
 
 
@@ -120,7 +120,7 @@ def choose_installations(
     """Change which installations shall receive the account. The step is done once there is one."""
     draft = _locked(draft, stamp)
     _apply(change, draft.installations)
-    if confirmed and draft.installations.filter(pushable()).exists():
+    if confirmed and draft.installations.filter(PUSHABLE).exists():
         _mark_done(draft, step, next_step)
     _touch(draft, actor)
     return draft

@@ -1,0 +1,64 @@
+"""The rule book: what forbids that a push is started, sent or retried. Every place that asks, asks here.
+
+Obstacles are codes; their words are for the place that shows them. The paths lead from a push, which need not
+be stored: a push that is about to be started can be asked about as well.
+"""
+
+from dataclasses import dataclass
+
+from django.db.models import Exists, Model, OuterRef, Q
+
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts.states import State
+from instances.models import CONTAINER_ON, NOT_HOSTED, Container, ContainerQuerySet, HostKey
+from instances.requirements import Is, OneOf, Requirement, Same
+
+NOT_REPLACED = Is("replaced", "replaced", False)
+VERSION_CURRENT = Is("version_not_current", "rollout__secret__state", ClientSecret.State.CURRENT)
+ACCOUNT_ACTIVE = Is("account_not_active", "rollout__secret__account__state", TechnicalAccount.State.ACTIVE)
+ASSIGNED = Same(
+    "not_assigned", "installation__instance__assignment__account_id", "rollout__secret__account_id"
+)
+INSTANCE_NOT_HOSTED = NOT_HOSTED.of("installation__instance")
+PUSH_CONTAINER_ON = CONTAINER_ON.of("container")
+NOT_CALLED_OFF = OneOf("called_off", "state", tuple(set(State) - {State.CANCELLED, State.SUPERSEDED}))
+NOT_OVER = OneOf("not_failed", "state", (State.FAILED, State.UNKNOWN))
+
+
+@dataclass(frozen=True)
+class _HasKey(Requirement):
+    """A host key of the container is approved or expected. An unknown push may be looked at without one."""
+
+    def is_met_by(self, row: Model) -> bool:
+        """Ask a push that `has_key` was noted for, since a list asks for all of its pushes at once."""
+        return bool(getattr(row, "state") != State.FAILED or getattr(row, "has_key"))  # noqa: B009
+
+    def condition(self) -> Q:
+        return ~Q(state=State.FAILED) | Q(Exists(with_key().filter(pk=OuterRef(self.path))))
+
+
+def with_key() -> ContainerQuerySet:
+    """Return the containers of which a host key is approved, or expected at the first sight."""
+    known = Q(host_keys__state=HostKey.State.APPROVED) | Q(expected_host_key__isnull=False)
+    return Container.objects.filter(known)
+
+
+HAS_KEY = _HasKey("no_host_key", "container_id")
+
+SENDING = (NOT_REPLACED, VERSION_CURRENT, ACCOUNT_ACTIVE, ASSIGNED, INSTANCE_NOT_HOSTED)
+"""Asked again in the transaction before the values go out: whatever changed since the start counts."""
+
+STARTING = (VERSION_CURRENT, ACCOUNT_ACTIVE, INSTANCE_NOT_HOSTED, ASSIGNED, PUSH_CONTAINER_ON)
+
+RETRYING = (
+    NOT_REPLACED,
+    NOT_CALLED_OFF,
+    NOT_OVER,
+    ACCOUNT_ACTIVE,
+    INSTANCE_NOT_HOSTED,
+    ASSIGNED,
+    VERSION_CURRENT,
+    PUSH_CONTAINER_ON,
+    HAS_KEY,
+)
+"""Nothing here rests on what was seen on a container before, such as its build: a retry sees it anew."""
