@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from credentials.accounts.forms import NewSecretForm
 from credentials.entry import usable_secret
-from credentials.ims_check import answer_about, answer_for_start, ask
+from credentials.ims_check import answer_about, ask
 from credentials.keys.keyring import UnreadableSecret
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.choosing import change_of, select
@@ -30,17 +30,15 @@ from credentials.rollouts.pages.choosing import (
     pressed,
 )
 from credentials.rollouts.pages.forms import RolloutForm
-from credentials.rollouts.services import RolloutError
+from credentials.rollouts.preparations import Preparation, prepare
+from credentials.rollouts.starting import Consent, RolloutError, start
 from credentials.services import AccountError, add_secret
-from credentials.wizard import services
-from credentials.wizard.models import Preparation
 from instances.models import PUSHABLE, Installation, Instance
 from portal.audit.models import Actor
 
 ANOTHER = gettext_lazy(
     "Another secret became current meanwhile. Nothing was done: load the page again and compare."
 )
-NO_YES = gettext_lazy("Nothing was started, since Adobe has not accepted the secret.")
 
 
 def _is_another(request: HttpRequest, secret: ClientSecret) -> bool:
@@ -178,7 +176,7 @@ class _Preparing:
         """Store the choice, and what was typed as far as it may be shown again."""
         form.is_valid()
         typed = {name: str(form.cleaned_data.get(name, "")) for name in ("reason", "message")}
-        self.stored = services.prepare(account=self.account, person=self.person, chosen=ids, **typed)
+        self.stored = prepare(account=self.account, person=self.person, chosen=ids, **typed)
 
     def forget(self) -> None:
         """Begin anew, with all installations of the account."""
@@ -190,15 +188,17 @@ class _Preparing:
 
         `AccountError`, `RolloutError` and `UnreadableSecret` say what prevents it.
         """
-        actor, secret = Actor.of(self.request), usable_secret(self.account)
-        if secret is None or _is_another(self.request, secret):
+        version, typed = usable_secret(self.account), form.cleaned_data
+        if version is None or _is_another(self.request, version):
             raise AccountError(ANOTHER)
-        if wants_yes:
-            answer = answer_for_start(secret=secret, actor=actor)
-            if not answer.is_valid:
-                raise AccountError(f"{NO_YES} {answer.label}: {answer.next_step}")
-        return services.roll_out(
-            account=self.account, installations=list(chosen), secret=secret, **form.cleaned_data, actor=actor
+        consent = Consent.DESPITE_REFUSAL if typed["despite_refusal"] else Consent.WAIVED
+        return start(
+            version=version,
+            installations=list(chosen),
+            reason=typed["reason"],
+            message=typed["message"],
+            actor=Actor.of(self.request),
+            consent=Consent.NEEDED if wants_yes else consent,
         )
 
     def moved(self) -> str:

@@ -14,12 +14,15 @@ from django.utils.translation import gettext_lazy as _
 
 from credentials.models import ClientSecret
 from credentials.rollouts import rules
+from credentials.rollouts.preparations import Preparation
 from credentials.rollouts.states import State
 from instances.failures import Code, Explanation, explain
 from instances.models import Container, Installation
 from instances.requirements import all_met, obstacle
 from portal.audit import append_only
 from portal.choices import WithChoices
+
+__all__ = ["Preparation"]  # a model of this room, which Django looks for here
 
 
 class Rollout(WithChoices):

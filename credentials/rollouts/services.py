@@ -1,13 +1,12 @@
-"""What people do with rollouts: start one, retry pushes, cancel what has not begun."""
+"""What people do with rollouts under way: retry pushes, look again, cancel what has not begun."""
 
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 
 from django.db import transaction
-from django.db.models import F, Max, Q, QuerySet, prefetch_related_objects
+from django.db.models import F, Q, QuerySet, prefetch_related_objects
 from django.db.models.functions import Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts import rules
-from credentials.rollouts.models import Duty, ProvenWrite, Push, Rollout, due_in
+from credentials.rollouts.models import ProvenWrite, Push, Rollout, due_in
 from instances.failures import Code
 from instances.models import Installation
 from instances.requirements import obstacle
@@ -23,99 +22,6 @@ from instances.visits.bells import ring_on_commit
 from portal.audit.models import Actor, Entry, record, record_all
 
 logger = logging.getLogger(__name__)
-
-
-class RolloutError(Exception):
-    """A rollout that the rules refuse; the text is for the person who asked."""
-
-
-@transaction.atomic
-def start_rollout(
-    *,
-    secret: ClientSecret,
-    installations: Iterable[Installation],
-    reason: str,
-    actor: Actor,
-    message: str = "",
-) -> Rollout:
-    """Queue one push per installation and ring their containers once this transaction commits.
-
-    Older pushes of the same installations that have not ended are superseded. `RolloutError` names
-    everything that does not fit; then nothing was changed.
-    """
-    Duty.objects.get_or_create(name="start-rollout")
-    Duty.objects.select_for_update().get(name="start-rollout")  # one start at a time: numbers, fences, order
-    chosen = _current_rows(installations)
-    # As it is now: a newer version may have been entered, and even rolled out, since the caller read it.
-    secret = ClientSecret.objects.select_related("account").get(pk=secret.pk)
-    rollout = Rollout(
-        secret=secret,
-        reason=reason,
-        message=message,
-        requested_by=actor.user,
-        requested_by_name=actor.name,
-    )
-    pushes = [
-        Push(rollout=rollout, installation=each, container=each.container, cause_by=actor.name)
-        for each in chosen
-    ]
-    _refuse_unless_startable(pushes)
-    rollout.number = (Rollout.objects.aggregate(last=Max("number"))["last"] or 0) + 1
-    rollout.fence = Rollout.next_fence()
-    rollout.save(force_insert=True)
-    superseded = _supersede([installation.pk for installation in chosen])
-    Push.objects.bulk_create(pushes)
-    record(
-        "rollout.requested",
-        actor=actor,
-        target=rollout,
-        details={
-            "account": secret.account.name,
-            "version": secret.version,
-            "fingerprint": secret.fingerprint,
-            "reason": reason,
-            "message": message,
-            "installations": len(chosen),
-            "superseded": superseded,
-        },
-    )
-    started = {"rollout": rollout.number, "pushes": len(chosen), "superseded": superseded}
-    transaction.on_commit(partial(logger.info, "the rollout was started", extra=started), robust=True)
-    ring_on_commit({installation.container_id for installation in chosen})
-    return rollout
-
-
-def _current_rows(installations: Iterable[Installation]) -> list[Installation]:
-    ids = [installation.pk for installation in installations]
-    return list(Installation.objects.filter(pk__in=ids).select_related("instance__assignment", "container"))
-
-
-_NOT_STARTED = {
-    "version_not_current": gettext_lazy("Only the current secret of an account is pushed."),
-    "account_not_active": gettext_lazy("The technical account is not active."),
-    "hosted": gettext_lazy("%(instance)s is hosted by Adobe and never pushed to."),
-    "not_assigned": gettext_lazy("%(instance)s does not use this account."),
-    "container_off": gettext_lazy("The container %(container)s is switched off in the inventory."),
-}
-
-
-def _refuse_unless_startable(pushes: Sequence[Push]) -> None:
-    """Ask the rules about pushes that are not stored yet."""
-    if not pushes:
-        raise RolloutError(_("No installation was chosen."))
-    for push in pushes:
-        if code := obstacle(push, rules.STARTING):
-            names = {"instance": push.installation.instance, "container": push.container}
-            raise RolloutError(_NOT_STARTED[code] % names)
-
-
-def _supersede(installation_ids: list[uuid.UUID]) -> int:
-    older = Push.objects.filter(installation__in=installation_ids)
-    older.filter(replaced=False).locked()
-    older.filter(replaced=False).update(replaced=True)
-    return older.filter(state__in=[Push.State.QUEUED, Push.State.UNKNOWN]).update(
-        state=Push.State.SUPERSEDED, finished=Now()
-    )
 
 
 @dataclass
@@ -194,32 +100,6 @@ def look_again(*, push_id: uuid.UUID, actor: Actor, message: str = "") -> bool:
     record("push.look_requested", actor=actor, target=push, details=details)
     ring_on_commit({push.container_id})
     return True
-
-
-@transaction.atomic
-def push_again(*, pushes: Iterable[Push], actor: Actor, message: str = "") -> list[Rollout]:
-    """Start repairs for unproven successes: one rollout of the current version per account.
-
-    `RolloutError` as `start_rollout`; then nothing was started.
-    """
-    chosen: dict[uuid.UUID, list[Installation]] = {}
-    for push in pushes:
-        chosen.setdefault(push.rollout.secret.account_id, []).append(push.installation)
-    rollouts = []
-    for account in TechnicalAccount.objects.filter(pk__in=chosen).order_by("name"):
-        secret = account.current_secret
-        if secret is None:
-            raise RolloutError(_("%s has no current secret.") % account)
-        rollouts.append(
-            start_rollout(
-                secret=secret,
-                installations=chosen[account.pk],
-                reason=Rollout.Reason.REPAIR,
-                actor=actor,
-                message=message,
-            )
-        )
-    return rollouts
 
 
 def _retry_entry(push: Push, message: str) -> Entry:

@@ -16,7 +16,7 @@ from credentials.rollouts.pages.choosing import (
     pressed,
 )
 from credentials.rollouts.pages.forms import ReviewForm
-from credentials.rollouts.services import RolloutError
+from credentials.rollouts.starting import RolloutError
 from credentials.services import AccountError
 from credentials.wizard import services
 from credentials.wizard.pages import Page

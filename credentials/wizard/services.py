@@ -1,25 +1,23 @@
 """What people do with a draft: begin it, go on with it, give it up, and turn it into a rollout."""
 
-import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.entry import Entry, create_account, set_values, usable_secret
 from credentials.ims_check import answer_about
-from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.models import Assignment, TechnicalAccount
+from credentials.rollouts import starting
 from credentials.rollouts.choosing import Change
-from credentials.rollouts.models import Duty, Rollout
-from credentials.rollouts.services import start_rollout
-from credentials.services import AccountError, activate, assign
-from credentials.wizard.models import Draft, Preparation
+from credentials.rollouts.models import Rollout
+from credentials.services import AccountError, activate
+from credentials.wizard.models import Draft
 from credentials.wizard.steps import Step, first_slug, kept
-from instances.models import PUSHABLE, Installation, Instance
+from instances.models import PUSHABLE
 from portal.audit.models import Actor, record
 
 
@@ -139,17 +137,20 @@ def start(*, draft: Draft, stamp: str, message: str, actor: Actor) -> Rollout:
     """
     draft = _locked(draft, stamp)
     account = draft.account
-    secret = usable_secret(account)
-    answer = answer_about(secret)
-    if secret is None or draft.cautions or (answer and answer.is_refusal):
+    version = usable_secret(account)
+    answer = answer_about(version)
+    if version is None or draft.cautions or (answer and answer.is_refusal):
         raise AccountError(_("The values are not complete: go back to the step Values."))
     chosen = list(draft.installations.select_related("instance"))
-    _one_start_at_a_time()
+    starting.one_start_at_a_time()
     activate(account=account, actor=actor)
-    assign(account=account, instances=_instances(chosen), actor=actor)
-    secret.account = account
-    rollout = start_rollout(
-        secret=secret, installations=chosen, reason=account.way, actor=actor, message=message
+    rollout = starting.start(
+        version=version,
+        installations=chosen,
+        reason=account.way,
+        actor=actor,
+        message=message,
+        consent=starting.Consent.WAIVED,
     )
     draft.delete()
     return rollout
@@ -160,65 +161,6 @@ def activate_draft(*, draft: Draft, actor: Actor) -> None:
     """Make a complete draft an account without a rollout, as automation does; the draft ends."""
     activate(account=draft.account, actor=actor)
     draft.delete()
-
-
-@transaction.atomic
-def roll_out(
-    *,
-    account: TechnicalAccount,
-    installations: Sequence[Installation],
-    secret: ClientSecret,
-    reason: str,
-    message: str,
-    actor: Actor,
-    despite_refusal: bool = False,
-) -> Rollout:
-    """Start a rollout of an active account's current secret; instances that are new to the account get it.
-
-    `secret` is the version that the person saw: `AccountError` if it is no longer the current one. A secret
-    that Adobe refused last needs `despite_refusal`. What the person had prepared for it is done with.
-    """
-    _one_start_at_a_time()
-    current = usable_secret(TechnicalAccount.objects.select_for_update().get(pk=account.pk))
-    if current is None or current != secret:
-        raise AccountError(_("Another secret became current meanwhile. Nothing was started: look again."))
-    answer = answer_about(current)
-    if answer and answer.is_refusal and not despite_refusal:
-        raise AccountError(
-            _("Adobe refused the current secret. Enter the right one, or say that you know it.")
-        )
-    assign(account=account, instances=_instances(installations), actor=actor)
-    Preparation.objects.filter(account=account, person=actor.user).delete()
-    rollout = start_rollout(
-        secret=current, installations=installations, reason=reason, actor=actor, message=message
-    )
-    if not (answer and answer.is_valid and answer.is_fresh):
-        details = {"version": current.version, "rollout": rollout.number, "verdict": current.ims_verdict}
-        record("client_secret.used_unconfirmed", actor=actor, target=account, details=details)
-    return rollout
-
-
-@transaction.atomic
-def prepare(
-    *, account: TechnicalAccount, person: User, chosen: Collection[uuid.UUID], reason: str, message: str
-) -> Preparation:
-    """Keep what a person chose and typed for a rollout, while they look for more to choose."""
-    values = {"reason": reason, "message": message}
-    preparation, _is_new = Preparation.objects.update_or_create(
-        account=account, person=person, defaults=values
-    )
-    preparation.installations.set(Installation.objects.filter(pk__in=chosen))
-    return preparation
-
-
-def _instances(installations: Sequence[Installation]) -> list[Instance]:
-    return list({installation.instance_id: installation.instance for installation in installations}.values())
-
-
-def _one_start_at_a_time() -> None:
-    # Every start locks this row before the head of the audit trail; the other order could deadlock with it.
-    Duty.objects.get_or_create(name="start-rollout")
-    Duty.objects.select_for_update().get(name="start-rollout")
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
-from credentials.rollouts.services import start_rollout
+from credentials.rollouts.starting import start_rollout
 from instances import ssh
 from instances.models import Container, Installation, Instance
 from instances.reaching import host_keys

@@ -154,7 +154,7 @@ def _(site: Site) -> Iterator[None]:
 @pushes.scene("a push is due, and the worker is stopped", "PortalPushesWait", also=NOBODY_WORKS)
 def _(site: Site) -> Iterator[None]:
     site.stop("worker")
-    site.portal.manage("rollout", "Triggers")
+    site.portal.manage("rollout", "Triggers", "--unconfirmed")
     yield
     site.start_worker()
     wait_for_push(site, "succeeded")
@@ -188,7 +188,7 @@ def _(site: Site) -> Iterator[None]:
 @pushes.scene("a container refuses the login, so a push fails", "PortalPushesNeedAttention")
 def _(site: Site) -> Iterator[None]:
     site.server.faults.refuse_login = True
-    site.portal.manage("rollout", "Triggers")
+    site.portal.manage("rollout", "Triggers", "--unconfirmed")
     wait_for_push(site, "failed")
     yield
     site.server.faults.refuse_login = False
@@ -201,7 +201,7 @@ def _(site: Site) -> Iterator[None]:
 def _(site: Site) -> Iterator[None]:
     fence = site.container.install_root / "nl6/var/campaign-portal/prod1.fence"
     fence.write_text(f"5 1\n{OTHER}\n")
-    site.portal.manage("rollout", "Triggers")
+    site.portal.manage("rollout", "Triggers", "--unconfirmed")
     wait_for_push(site, "failed")
     yield
     site.shell(TAKE_OVER)
@@ -307,7 +307,7 @@ def begin_push(site: Site) -> None:
     """Start a rollout, and come back while nlserver waits in the middle of it."""
     seen = len(waiting(site))
     site.container.set_gates("setimsoauth")
-    site.portal.manage("rollout", "Triggers")
+    site.portal.manage("rollout", "Triggers", "--unconfirmed")
     wait_until(lambda: len(waiting(site)) > seen, within=PATIENCE, what="nlserver to be called")
 
 

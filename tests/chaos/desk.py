@@ -13,7 +13,8 @@ from django.db import DatabaseError, close_old_connections
 from credentials import services
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
-from credentials.rollouts.services import Retried, cancel_rollout, retry_pushes, start_rollout
+from credentials.rollouts.services import Retried, cancel_rollout, retry_pushes
+from credentials.rollouts.starting import start_rollout
 from instances.models import Container, HostKey, Installation, Instance
 from portal.audit.models import Actor
 from portal.audit.verification import verify

@@ -91,7 +91,7 @@ def test_a_full_disk_delays_outcomes_and_falsifies_none(
         for gate, container in zip(GATES, containers.values(), strict=True):
             container.set_gates(gate)
         with portal.worker() as worker:
-            portal.manage("rollout", "Triggers")
+            portal.manage("rollout", "Triggers", "--unconfirmed")
             for name, container in containers.items():
                 worker.wait_for(partial(waits, container), within=30, what=f"{name} to wait")
             disk.fill()

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
-from credentials.rollouts.services import start_rollout
+from credentials.rollouts.starting import start_rollout
 from credentials.services import add_secret
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.models import Actor

@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 from credentials.keys.vault import open_version
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
-from credentials.rollouts.services import start_rollout
+from credentials.rollouts.starting import start_rollout
 from credentials.services import activate, add_secret, assign
 from instances.models import Installation
 from portal.audit.models import Actor

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from credentials.models import Assignment, ClientSecret
 from credentials.rollouts.models import Push
-from credentials.rollouts.services import cancel_rollout, start_rollout
+from credentials.rollouts.services import cancel_rollout
+from credentials.rollouts.starting import start_rollout
 from instances.models import Container, ExpectedHostKey, HostKey, Installation
 from portal.audit.models import AuditEvent
 from tests.credentials.rollout_rows import SOMEBODY, finish, finish_all, make_rollout

@@ -13,7 +13,8 @@ from credentials.home.first_steps import first_steps
 from credentials.home.needs import needs
 from credentials.models import Assignment, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push
-from credentials.rollouts.services import held_versions, outdated, start_rollout
+from credentials.rollouts.services import held_versions, outdated
+from credentials.rollouts.starting import start_rollout
 from credentials.services import add_secret
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
 from portal.plaintext import Secret

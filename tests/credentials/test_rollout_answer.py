@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -211,3 +212,38 @@ def test_a_secret_that_cannot_be_read_is_named_and_nowhere_to_be_seen(
     part = as_admin.post(url(account, "account_check"), headers=HTMX).content.decode()
     assert "field-error" in part
     assert SECRET not in page + part + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "option", "verdict"),
+    [(Mode.WRONG_SECRET, "--despite-refusal", "wrong_secret"), (Mode.ERROR, "--unconfirmed", "unclear")],
+)
+def test_the_command_is_refused_what_the_page_is_refused(
+    account: TechnicalAccount, ims: StandInIMS, mode: Mode, option: str, verdict: str
+) -> None:
+    ims.mode = mode
+    with pytest.raises(CommandError, match=f"Nothing was started.*add {option}") as refused:
+        call_command("rollout", account.name)
+    assert "\n" in str(refused.value)
+    assert not Rollout.objects.exists()
+    call_command("rollout", account.name, option)
+    used = AuditEvent.objects.get(action="client_secret.used_unconfirmed")
+    assert (used.details["rollout"], used.details["verdict"]) == (1, verdict)
+
+
+def test_the_command_starts_once_adobe_accepts(account: TechnicalAccount, ims: StandInIMS) -> None:
+    ims.accept(CLIENT, Secret(SECRET))
+    call_command("rollout", account.name)
+    assert Rollout.objects.count() == 1
+    assert not AuditEvent.objects.filter(action="client_secret.used_unconfirmed").exists()
+
+
+def test_the_command_does_not_go_on_against_a_refusal_without_a_word_about_it(
+    account: TechnicalAccount, ims: StandInIMS
+) -> None:
+    ims.mode = Mode.WRONG_SECRET
+    with pytest.raises(CommandError):
+        call_command("rollout", account.name)
+    with pytest.raises(CommandError, match="Adobe refused"):
+        call_command("rollout", account.name, "--unconfirmed")
+    assert not Rollout.objects.exists()

@@ -73,7 +73,7 @@ def test_it_delivers_to_every_installation_of_the_account(run: Run) -> None:
     make_installation(instance="prod2", container="web2")
     make_installation(instance="other", container="web3")
     make_account(name="Triggers", instances=["prod1", "prod2"])
-    code, out, err = run("rollout", "Triggers", "--message", "CHG1", "--json")
+    code, out, err = run("rollout", "Triggers", "--unconfirmed", "--message", "CHG1", "--json")
     assert (code, "Rollout 1 was started." in err) == (0, True)
     assert json.loads(out) == {
         "rollout": 1,
@@ -110,7 +110,7 @@ def test_it_delivers_to_chosen_instances_only(run: Run) -> None:
     make_installation(instance="prod1", container="web1")
     make_installation(instance="prod2", container="web2")
     make_account(name="Triggers", instances=["prod1", "prod2"])
-    run("rollout", "Triggers", "--instance", "prod2")
+    run("rollout", "Triggers", "--unconfirmed", "--instance", "prod2")
     assert Push.objects.get().installation.instance.name == "prod2"
 
 
@@ -119,20 +119,20 @@ def test_containers_that_are_off_are_left_out_unless_their_instance_is_named(run
     make_installation(instance="prod1", container="web2")
     make_account(name="Triggers", instances=["prod1"])
     Container.objects.filter(name="web2").update(is_enabled=False)
-    run("rollout", "Triggers")
+    run("rollout", "Triggers", "--unconfirmed")
     assert Push.objects.get().container.name == "web1"
     with pytest.raises(CommandError, match="web2 is switched off"):
-        call_command("rollout", "Triggers", "--instance", "prod1")
+        call_command("rollout", "Triggers", "--unconfirmed", "--instance", "prod1")
 
 
 def test_the_reason_is_found_out_from_the_accounts_history(run: Run) -> None:
     make_installation()
     secret = make_account(name="Triggers", instances=["prod1"])
-    run("rollout", "Triggers")
-    run("rollout", "Triggers")
+    run("rollout", "Triggers", "--unconfirmed")
+    run("rollout", "Triggers", "--unconfirmed")
     add_secret(account=secret.account, secret=Secret("p8e-second"), actor=SOMEBODY)
-    run("rollout", "Triggers")
-    run("rollout", "Triggers", "--reason", "migration")
+    run("rollout", "Triggers", "--unconfirmed")
+    run("rollout", "Triggers", "--unconfirmed", "--reason", "migration")
     assert list(Rollout.objects.order_by("number").values_list("reason", flat=True)) == [
         "new",
         "repair",
@@ -161,7 +161,7 @@ def test_waiting_ends_with_0_once_every_push_succeeded(run: Run) -> None:
     make_installation(container="web2")
     make_account(name="Triggers", instances=["prod1"])
     with worker({"web1": "succeeded", "web2": "succeeded"}):
-        code, out, err = run("rollout", "Triggers", "--wait", "30")
+        code, out, err = run("rollout", "Triggers", "--unconfirmed", "--wait", "30")
     assert code == 0
     assert "2 of 2 ended: 2 succeeded" in err
     assert out.splitlines()[0].split() == ["INSTANCE", "CONTAINER", "STATE", "CODE", "ATTEMPTS", "SECONDS"]
@@ -174,7 +174,7 @@ def test_waiting_ends_with_1_and_advice_if_one_push_failed(run: Run) -> None:
     make_installation(container="web2")
     make_account(name="Triggers", instances=["prod1"])
     with worker({"web1": "succeeded", "web2": "failed"}):
-        code, out, _err = run("rollout", "Triggers", "--wait", "30")
+        code, out, _err = run("rollout", "Triggers", "--unconfirmed", "--wait", "30")
     assert code == 1
     assert "timed_out: The container did not answer in time." in out
 
@@ -183,7 +183,7 @@ def test_waiting_ends_with_1_and_advice_if_one_push_failed(run: Run) -> None:
 def test_waiting_in_vain_ends_with_1_and_says_what_is_open(run: Run) -> None:
     make_installation()
     make_account(name="Triggers", instances=["prod1"])
-    code, out, _err = run("rollout", "Triggers", "--wait", "0.1", "--json")
+    code, out, _err = run("rollout", "Triggers", "--unconfirmed", "--wait", "0.1", "--json")
     assert (code, json.loads(out)["state"]) == (1, "running")
 
 

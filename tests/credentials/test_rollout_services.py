@@ -9,14 +9,8 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
-from credentials.rollouts.services import (
-    RolloutError,
-    cancel_rollout,
-    held_versions,
-    refusal,
-    retry_pushes,
-    start_rollout,
-)
+from credentials.rollouts.services import cancel_rollout, held_versions, refusal, retry_pushes
+from credentials.rollouts.starting import RolloutError, start_rollout
 from credentials.services import add_secret
 from instances.models import Container, Installation, Instance
 from portal.audit.models import AuditEvent

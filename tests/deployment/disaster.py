@@ -46,7 +46,7 @@ def fresh(lost: Stack, keys: Path, config: Path) -> Stack:
 
 def push(stack: Stack) -> list[dict[str, str]]:
     """Push the account to one instance; return each installation's outcome."""
-    command = ("rollout", "Sandbox", "--instance", INSTANCE, "--wait", "--json")
+    command = ("rollout", "Sandbox", "--unconfirmed", "--instance", INSTANCE, "--wait", "--json")
     found: list[dict[str, str]] = json.loads(stack.manage(*command))["pushes"]
     return found
 

@@ -204,7 +204,7 @@ def attempt(stack: Stack, folder: Path, report: Report) -> None:
     )
     slow_down(stack, SLOW)
     say("Starting a rollout")
-    number = json.loads(stack.manage("rollout", "Sandbox", "--json"))["rollout"]
+    number = json.loads(stack.manage("rollout", "Sandbox", "--unconfirmed", "--json"))["rollout"]
     kill = kill_a_worker(stack)
     say(f"Rollout {number}: killed worker {kill.worker}, which held {len(kill.held)} pushes")
     rows = wait_for_end(stack)

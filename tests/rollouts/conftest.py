@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from credentials import services
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
-from credentials.rollouts.services import start_rollout
+from credentials.rollouts.starting import start_rollout
 from instances import ssh
 from instances.models import Container, HostKey, Installation, Instance
 from instances.reaching import portal_key

@@ -17,8 +17,9 @@ from pytest_django.fixtures import Settings
 
 from credentials.models import Assignment
 from credentials.rollouts.models import Attempt, Push
-from credentials.rollouts.services import cancel_rollout, retry_pushes, start_rollout
+from credentials.rollouts.services import cancel_rollout, retry_pushes
 from credentials.rollouts.settlement import Outcome, settle
+from credentials.rollouts.starting import start_rollout
 from instances.failures import Code
 from tests.credentials.rollout_rows import SOMEBODY, make_account, make_installation
 

@@ -99,7 +99,7 @@ def test_a_restored_portal_verifies_its_history_and_pushes_to_containers_that_sa
     world.add("Triggers", world.first)
     with old.worker("before"):
         old.rollout("Triggers")
-    old.manage("rollout", "Triggers")  # still queued when the copy is made
+    old.manage("rollout", "Triggers", "--unconfirmed")  # still queued when the copy is made
     options = ["--with-keys", str(tmp_path / "safe"), "--json"]
     saved = json.loads(old.manage("backup", str(tmp_path / "copies"), *options))
     with old.worker("after"):  # what happens now is lost to the copy, and known to the container

@@ -17,7 +17,8 @@ from pytest_django.fixtures import Settings
 from credentials import services
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import ProvenDigest, Push, Rollout
-from credentials.rollouts.services import retry_pushes, start_rollout
+from credentials.rollouts.services import retry_pushes
+from credentials.rollouts.starting import start_rollout
 from instances.models import Container, Installation
 from instances.visits import visit
 from portal.plaintext import Secret

@@ -14,7 +14,8 @@ from credentials import services
 from credentials.models import TechnicalAccount
 from credentials.rollouts import pushing, reconciler
 from credentials.rollouts.models import Push
-from credentials.rollouts.services import Retried, RolloutError, cancel_rollout, held_versions, retry_pushes
+from credentials.rollouts.services import Retried, cancel_rollout, held_versions, retry_pushes
+from credentials.rollouts.starting import RolloutError
 from instances.failures import Code, explain
 from instances.models import Container, Installation, Instance
 from instances.visits import bells, visit

@@ -107,7 +107,7 @@ def test_a_killed_worker_is_replaced_within_its_lease(
     site = make_site(faults=(fault,))
     assigned()
     with portal.worker("first") as first:
-        portal.manage("rollout", "Triggers")
+        portal.manage("rollout", "Triggers", "--unconfirmed")
         first.wait_for(lambda: running(site, action), within=30, what=f"{action} to run")
         first.kill()
     killed = time.monotonic()
@@ -130,7 +130,7 @@ def test_an_emptied_redis_loses_no_push(
 ) -> None:
     site = make_site()
     assigned()
-    portal.manage("rollout", "Triggers")
+    portal.manage("rollout", "Triggers", "--unconfirmed")
     with redis_server.client() as redis:
         assert redis.llen(QUEUE) == 1
     redis_server.flush()
@@ -158,7 +158,7 @@ def test_a_worker_that_is_told_to_stop_ends_its_push_and_leaves_the_rest_to_the_
     site = make_site(instances=("prod1", "prod2"), faults=("slow=1.5*1",))
     assigned()
     with portal.worker("first") as first:
-        portal.manage("rollout", "Triggers")
+        portal.manage("rollout", "Triggers", "--unconfirmed")
         first.wait_for(lambda: running(site), within=30, what="the first push to run")
         first.send(signal.SIGTERM)
         assert first.wait_for_exit(within=30) == 0

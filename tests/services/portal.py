@@ -100,6 +100,6 @@ class Portal:
 
     def rollout(self, account: str, *, fails: bool = False) -> dict[tuple[str, str], tuple[str, str]]:
         """Start a rollout, wait for it, and return (instance, container) -> (state, code)."""
-        printed = self.manage("rollout", account, "--wait", "90", "--json", fails=fails)
+        printed = self.manage("rollout", account, "--unconfirmed", "--wait", "90", "--json", fails=fails)
         pushes = json.loads(printed)["pushes"]
         return {(push["instance"], push["container"]): (push["state"], push["code"]) for push in pushes}

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
+from credentials.keys.keyring import UnreadableSecret
 from credentials.rollouts.models import HOLDING, Attempt, Push, Rollout
 from credentials.rollouts.pages.forms import (
     FailedPushFilter,
@@ -36,14 +37,14 @@ from credentials.rollouts.progress import (
 from credentials.rollouts.services import (
     Obstacle,
     Retried,
-    RolloutError,
     can_look_again,
     cancel_rollout,
     look_again,
     obstacles,
-    push_again,
     retry_pushes,
 )
+from credentials.rollouts.starting import RolloutError, push_again
+from credentials.services import AccountError
 from instances.failures import Code
 from portal.audit.models import Actor, AuditEvent
 
@@ -217,10 +218,10 @@ def unproven_push_again(request: HttpRequest) -> HttpResponse:
     form = UnprovenForm(request.POST)
     if not form.is_valid():
         return _unproven_page(request, form)
-    pushes = form.cleaned_data["push"].select_related("rollout__secret", "installation")
+    pushes = form.cleaned_data["push"].select_related("rollout__secret", "installation__instance")
     try:
         started = push_again(pushes=pushes, actor=Actor.of(request), message=form.cleaned_data["message"])
-    except RolloutError as error:
+    except (AccountError, RolloutError, UnreadableSecret) as error:
         form.add_error("push", str(error))
         return _unproven_page(request, form)
     for rollout in started:

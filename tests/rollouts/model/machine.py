@@ -13,7 +13,8 @@ from credentials import services
 from credentials.models import TechnicalAccount
 from credentials.rollouts import reconciler
 from credentials.rollouts.models import ProvenDigest, Push, Rollout
-from credentials.rollouts.services import cancel_rollout, retry_pushes, start_rollout
+from credentials.rollouts.services import cancel_rollout, retry_pushes
+from credentials.rollouts.starting import start_rollout
 from instances.models import Container, Installation, Instance
 from instances.visits import visit
 from tests.rollouts.model import seams

@@ -6,10 +6,12 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand, CommandError
 
 from credentials.by_name import active_account
+from credentials.keys.keyring import UnreadableSecret
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.reporting import as_json, as_table, wait
-from credentials.rollouts.services import RolloutError, start_rollout
+from credentials.rollouts.starting import Consent, NotConfirmed, RolloutError, start
+from credentials.services import AccountError
 from instances.models import Installation
 from portal.audit.operator import operator
 from portal.command_line import did_you_mean, wrong_call
@@ -21,7 +23,8 @@ PATIENCE = 900.0  # seconds, for --wait without a number
 class Command(SafeCommand):
     help = (
         "Deliver an account's current secret to all its installations, or to those of some instances. "
-        "With --wait, the exit code is 0 only if every push succeeded; without, if the rollout was started."
+        "Adobe is asked first whether it accepts the secret, unless it said so within the last hour. With "
+        "--wait, the exit code is 0 only if every push succeeded; without, if the rollout was started."
     )
 
     group = "Rollouts"
@@ -33,6 +36,13 @@ class Command(SafeCommand):
             "--reason", choices=Rollout.Reason.values, help="found out from the account's history if missing"
         )
         parser.add_argument("--message", default="", help="kept in the history")
+        answer = parser.add_mutually_exclusive_group()
+        answer.add_argument(
+            "--unconfirmed", action="store_true", help="start even if Adobe does not say whether it accepts"
+        )
+        answer.add_argument(
+            "--despite-refusal", action="store_true", help="start although Adobe refuses the secret"
+        )
         parser.add_argument(
             "--wait",
             nargs="?",
@@ -52,18 +62,25 @@ class Command(SafeCommand):
         message: str,
         wait: float | None,
         json: bool,
+        unconfirmed: bool = False,
+        despite_refusal: bool = False,
         **options: object,
     ) -> None:
-        secret = _current_secret(account)
+        version = _current_version(account)
+        consent = Consent.WAIVED if unconfirmed else Consent.NEEDED
         try:
-            rollout = start_rollout(
-                secret=secret,
-                installations=_installations(secret.account, instance),
-                reason=reason or reason_for(secret),
+            rollout = start(
+                version=version,
+                installations=_installations(version.account, instance),
+                reason=reason or reason_for(version),
                 message=message[:250],
                 actor=operator(),
+                consent=Consent.DESPITE_REFUSAL if despite_refusal else consent,
             )
-        except RolloutError as error:
+        except NotConfirmed as error:
+            option = "--despite-refusal" if error.answer.is_refusal else "--unconfirmed"
+            raise CommandError(f"{error}\nTo start it all the same, add {option}.") from None
+        except (AccountError, RolloutError, UnreadableSecret) as error:
             raise CommandError(str(error)) from None
         self.stderr.write(f"Rollout {rollout.number} was started.")
         watch(self, rollout, seconds=wait, json=json)
@@ -94,7 +111,7 @@ def reason_for(secret: ClientSecret) -> str:
     return Rollout.Reason.ROTATION.value if former else Rollout.Reason.NEW.value
 
 
-def _current_secret(name: str) -> ClientSecret:
+def _current_version(name: str) -> ClientSecret:
     account = active_account(name)
     if account.current_secret is None:
         raise CommandError(f"{name} has no client secret yet.")
@@ -109,5 +126,5 @@ def _installations(account: TechnicalAccount, names: list[str]) -> list[Installa
         message = f"No installation of these instances uses {account}: {', '.join(unknown)}."
         raise wrong_call(message + did_you_mean(unknown[0], known))
     if names:
-        return list(using.filter(instance__name__in=names))
-    return list(using.filter(container__is_enabled=True))
+        return list(using.filter(instance__name__in=names).select_related("instance"))
+    return list(using.filter(container__is_enabled=True).select_related("instance"))

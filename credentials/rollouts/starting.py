@@ -1,0 +1,248 @@
+"""The one door to a rollout: wizard, pages and commands start theirs here, and are refused alike."""
+
+import logging
+import uuid
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from functools import partial
+
+from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from credentials.entry import usable_secret
+from credentials.ims_check import Answer, answer_about, answer_for_start
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts import rules
+from credentials.rollouts.models import Duty, Preparation, Push, Rollout
+from credentials.services import AccountError, assign
+from instances.models import Installation, Instance
+from instances.requirements import obstacle
+from instances.visits.bells import ring_on_commit
+from portal.audit.models import Actor, record
+
+logger = logging.getLogger(__name__)
+
+
+class Consent(Enum):
+    """What the person who starts a rollout says about Adobe's answer on the secret."""
+
+    NEEDED = "needed"
+    """Nothing starts unless Adobe accepts the secret: it is asked, if it has not said so lately."""
+    WAIVED = "waived"
+    """It starts without an answer, but not against a refusal."""
+    DESPITE_REFUSAL = "despite refusal"
+
+
+class RolloutError(Exception):
+    """A rollout that the rules refuse; the text is for the person who asked."""
+
+
+class NotConfirmed(RolloutError):
+    """Adobe has not accepted the secret; `answer` is what it said."""
+
+    def __init__(self, answer: Answer) -> None:
+        no_yes = _("Nothing was started, since Adobe has not accepted the secret.")
+        super().__init__(f"{no_yes} {answer.label}: {answer.next_step}")
+        self.answer = answer
+
+
+def start(
+    *,
+    version: ClientSecret,
+    installations: Sequence[Installation],
+    reason: str,
+    actor: Actor,
+    message: str = "",
+    consent: Consent = Consent.NEEDED,
+) -> Rollout:
+    """Start a rollout of an account's current version; instances that are new to the account get it.
+
+    `version` is the one that the person saw: `AccountError` if another one became current meanwhile.
+    `RolloutError` says what else prevents it, `UnreadableSecret` that Adobe could not be asked; then nothing
+    was changed. With `Consent.NEEDED` not inside a transaction, since it may wait for the network. What the
+    person had prepared for it is done with.
+    """
+    if consent == Consent.NEEDED:
+        confirm(version, actor)
+    with transaction.atomic():
+        return _start_confirmed(version, installations, reason, actor, message, consent)
+
+
+def confirm(version: ClientSecret, actor: Actor) -> None:
+    """Ask Adobe about a version, unless it said yes within the last hour; `NotConfirmed` unless it does."""
+    answer = answer_for_start(secret=version, actor=actor)
+    if not answer.is_valid:
+        raise NotConfirmed(answer)
+
+
+def _start_confirmed(
+    version: ClientSecret,
+    installations: Sequence[Installation],
+    reason: str,
+    actor: Actor,
+    message: str,
+    consent: Consent,
+) -> Rollout:
+    one_start_at_a_time()
+    account = TechnicalAccount.objects.select_for_update().get(pk=version.account_id)
+    current = usable_secret(account)
+    if current is None or current != version:
+        raise AccountError(_("Another secret became current meanwhile. Nothing was started: look again."))
+    answer = answer_about(current)
+    if answer and answer.is_refusal and consent != Consent.DESPITE_REFUSAL:
+        raise AccountError(
+            _("Adobe refused the current secret. Enter the right one, or say that you know it.")
+        )
+    assign(account=account, instances=_instances(installations), actor=actor)
+    Preparation.objects.filter(account=account, person=actor.user).delete()
+    rollout = start_rollout(
+        secret=current, installations=installations, reason=reason, actor=actor, message=message
+    )
+    if not (answer and answer.is_valid and answer.is_fresh):
+        details: dict[str, object] = {
+            "version": current.version,
+            "rollout": rollout.number,
+            "verdict": current.ims_verdict,
+        }
+        record("client_secret.used_unconfirmed", actor=actor, target=account, details=details)
+    return rollout
+
+
+def _instances(installations: Sequence[Installation]) -> list[Instance]:
+    return list({each.instance_id: each.instance for each in installations}.values())
+
+
+def one_start_at_a_time() -> None:
+    """Wait for a start that is under way: numbers, fences and their order are given out one by one.
+
+    Every start locks this row before the head of the audit trail; the other order could deadlock with it.
+    """
+    Duty.objects.get_or_create(name="start-rollout")
+    Duty.objects.select_for_update().get(name="start-rollout")
+
+
+@transaction.atomic
+def start_rollout(
+    *,
+    secret: ClientSecret,
+    installations: Iterable[Installation],
+    reason: str,
+    actor: Actor,
+    message: str = "",
+) -> Rollout:
+    """Queue one push per installation and ring their containers once this transaction commits.
+
+    The inner half of `start`, which asks Adobe and assigns. Older pushes of the same installations that have
+    not ended are superseded. `RolloutError` names what does not fit; then nothing was changed.
+    """
+    one_start_at_a_time()
+    chosen = _current_rows(installations)
+    # As it is now: a newer version may have been entered, and even rolled out, since the caller read it.
+    secret = ClientSecret.objects.select_related("account").get(pk=secret.pk)
+    rollout = Rollout(
+        secret=secret,
+        reason=reason,
+        message=message,
+        requested_by=actor.user,
+        requested_by_name=actor.name,
+    )
+    pushes = [
+        Push(rollout=rollout, installation=each, container=each.container, cause_by=actor.name)
+        for each in chosen
+    ]
+    _refuse_unless_startable(pushes)
+    rollout.number = (Rollout.objects.aggregate(last=Max("number"))["last"] or 0) + 1
+    rollout.fence = Rollout.next_fence()
+    rollout.save(force_insert=True)
+    superseded = _supersede([installation.pk for installation in chosen])
+    Push.objects.bulk_create(pushes)
+    record(
+        "rollout.requested",
+        actor=actor,
+        target=rollout,
+        details={
+            "account": secret.account.name,
+            "version": secret.version,
+            "fingerprint": secret.fingerprint,
+            "reason": reason,
+            "message": message,
+            "installations": len(chosen),
+            "superseded": superseded,
+        },
+    )
+    started = {"rollout": rollout.number, "pushes": len(chosen), "superseded": superseded}
+    transaction.on_commit(partial(logger.info, "the rollout was started", extra=started), robust=True)
+    ring_on_commit({installation.container_id for installation in chosen})
+    return rollout
+
+
+def _current_rows(installations: Iterable[Installation]) -> list[Installation]:
+    ids = [installation.pk for installation in installations]
+    return list(Installation.objects.filter(pk__in=ids).select_related("instance__assignment", "container"))
+
+
+_NOT_STARTED = {
+    "version_not_current": gettext_lazy("Only the current secret of an account is pushed."),
+    "account_not_active": gettext_lazy("The technical account is not active."),
+    "hosted": gettext_lazy("%(instance)s is hosted by Adobe and never pushed to."),
+    "not_assigned": gettext_lazy("%(instance)s does not use this account."),
+    "container_off": gettext_lazy("The container %(container)s is switched off in the inventory."),
+}
+
+
+def _refuse_unless_startable(pushes: Sequence[Push]) -> None:
+    """Ask the rules about pushes that are not stored yet."""
+    if not pushes:
+        raise RolloutError(_("No installation was chosen."))
+    for push in pushes:
+        if code := obstacle(push, rules.STARTING):
+            names = {"instance": push.installation.instance, "container": push.container}
+            raise RolloutError(_NOT_STARTED[code] % names)
+
+
+def _supersede(installation_ids: list[uuid.UUID]) -> int:
+    older = Push.objects.filter(installation__in=installation_ids)
+    older.filter(replaced=False).locked()
+    older.filter(replaced=False).update(replaced=True)
+    return older.filter(state__in=[Push.State.QUEUED, Push.State.UNKNOWN]).update(
+        state=Push.State.SUPERSEDED, finished=Now()
+    )
+
+
+def push_again(*, pushes: Iterable[Push], actor: Actor, message: str = "") -> list[Rollout]:
+    """Start repairs for unproven successes: one rollout of the current version per account, or none at all.
+
+    Adobe is asked about each version first; only a refusal prevents the start. Errors as those of `start`.
+    """
+    chosen: dict[uuid.UUID, list[Installation]] = {}
+    for push in pushes:
+        chosen.setdefault(push.rollout.secret.account_id, []).append(push.installation)
+    versions = [
+        _version_of(account) for account in TechnicalAccount.objects.filter(pk__in=chosen).order_by("name")
+    ]
+    for version in versions:
+        answer = answer_for_start(secret=version, actor=actor)
+        if answer.is_refusal:
+            raise NotConfirmed(answer)
+    with transaction.atomic():
+        return [
+            start(
+                version=version,
+                installations=chosen[version.account_id],
+                reason=Rollout.Reason.REPAIR,
+                actor=actor,
+                message=message,
+                consent=Consent.WAIVED,
+            )
+            for version in versions
+        ]
+
+
+def _version_of(account: TechnicalAccount) -> ClientSecret:
+    version = usable_secret(account)
+    if version is None:
+        raise RolloutError(_("%s has no current secret.") % account)
+    return version
