@@ -47,7 +47,12 @@ class Doubt:
     field: str
     """The value's field, or empty for the entry as a whole."""
     code: str
-    message: str
+    """What is stored of it; the words are made when it is shown."""
+
+    @property
+    def message(self) -> Promise:
+        """The doubt in words, with what to do."""
+        return values.caution_in_words(self.field, self.code) if self.field in values.LABELS else _PUT_RIGHT
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +84,7 @@ def judge(raw: Mapping[str, str], *, keeps_secret: bool = False) -> Judged:
     checked = values.check_all(raw)
     rearranged = values.check_all(checked.suggestion) if checked.suggestion else None
     if rearranged and rearranged.is_accepted:
-        entry = _entry(rearranged, (Doubt("", REARRANGED, str(_PUT_RIGHT)),))
+        entry = _entry(rearranged, (Doubt("", REARRANGED),))
         return Judged(entry=entry, hidden=_hidden(checked))
     problems = {
         name: found.problem
@@ -98,7 +103,7 @@ def judge(raw: Mapping[str, str], *, keeps_secret: bool = False) -> Judged:
 def _entry(checked: CheckedValues, doubts: tuple[Doubt, ...] = ()) -> Entry:
     secret = checked.fields[CLIENT_SECRET]
     unusual = [
-        Doubt(name, caution.code, str(caution.message))
+        Doubt(name, caution.code)
         for name, caution in checked.cautions
         if name != CLIENT_SECRET or secret.value
     ]

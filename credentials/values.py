@@ -264,7 +264,13 @@ def _cautions(name: str, value: str) -> tuple[Caution, ...]:
     if SHAPES[name].fullmatch(value):
         return ()
     code = next(_oddities(name, value), "unusual")
-    return (Caution(code, format_lazy(CAUTIONS[code], label=LABELS[name], usual=USUAL[name])),)
+    return (Caution(code, caution_in_words(name, code)),)
+
+
+def caution_in_words(name: str, code: str) -> Promise:
+    """Return what is unusual about the field `name`; an unknown code, of another release, is just unusual."""
+    text = CAUTIONS.get(code, CAUTIONS["unusual"])
+    return format_lazy(text, label=LABELS[name], usual=USUAL[name])
 
 
 def _oddities(name: str, value: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.entry import REARRANGED, Entry, Judged, usable_secret
+from credentials.entry import REARRANGED, Doubt, Entry, Judged, usable_secret
 from credentials.services import AccountError
 from credentials.taken import linked
 from credentials.values import LABELS
@@ -123,7 +123,10 @@ def _show(
         form=form or ValuesForm(account=account, stored=stored),
         file_form=file_form or ValuesFileForm(account=account),
         stored=stored,
-        cautions=[{"label": LABELS.get(each["field"], ""), "message": each["message"]} for each in waiting],
+        cautions=[
+            {"label": LABELS.get(each["field"], ""), "message": Doubt(each["field"], each["code"]).message}
+            for each in waiting
+        ],
         is_rearranged=_is_rearranged(waiting),
         confirm_text=_confirm_text(waiting),
     )

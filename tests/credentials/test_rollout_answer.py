@@ -216,7 +216,7 @@ def test_a_secret_that_cannot_be_read_is_named_and_nowhere_to_be_seen(
 
 @pytest.mark.parametrize(
     ("mode", "option", "verdict"),
-    [(Mode.WRONG_SECRET, "--despite-refusal", "wrong_secret"), (Mode.ERROR, "--unconfirmed", "unclear")],
+    [(Mode.NORMAL, "--despite-refusal", "wrong_secret"), (Mode.GARBAGE, "--unconfirmed", "unclear")],
 )
 def test_the_command_is_refused_what_the_page_is_refused(
     account: TechnicalAccount, ims: StandInIMS, mode: Mode, option: str, verdict: str
@@ -241,7 +241,6 @@ def test_the_command_starts_once_adobe_accepts(account: TechnicalAccount, ims: S
 def test_the_command_does_not_go_on_against_a_refusal_without_a_word_about_it(
     account: TechnicalAccount, ims: StandInIMS
 ) -> None:
-    ims.mode = Mode.WRONG_SECRET
     with pytest.raises(CommandError):
         call_command("rollout", account.name)
     with pytest.raises(CommandError, match="Adobe refused"):
