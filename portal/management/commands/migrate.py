@@ -1,13 +1,20 @@
-"""`migrate`: Django's own, with the portal's keys held against the database before it writes anything."""
+"""`migrate`: Django's own, behind two doors: the portal's keys must fit, and no worker may be at work."""
 
 from contextlib import nullcontext
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 
 from portal.checks import TAG
+from portal.exit_status import REFUSED
+from portal.health.models import Worker
 from portal.keys.gate import gate
 from portal.no_secrets import Command as SafeCommand
+
+SHOWN = 3  # workers
 
 
 class Command(SafeCommand, Migrate):
@@ -21,3 +28,30 @@ class Command(SafeCommand, Migrate):
         only_looks = options.get("plan") or options.get("check_unapplied")
         with nullcontext() if only_looks else gate.migrating():
             return super().execute(*args, **options)
+
+    def handle(self, *args: Any, **options: Any) -> None:  # Any: Django's signature
+        if not (options.get("plan") or options.get("check_unapplied")):
+            _refuse_beside_workers(options["database"])
+        super().handle(*args, **options)
+
+
+def _refuse_beside_workers(database: str) -> None:
+    """Raise `CommandError` if tables are going to change under a worker, which has code for the old ones.
+
+    It could fail after the values went out. The tables of a first migration have no workers yet.
+    """
+    connection = connections[database]
+    if Worker._meta.db_table not in connection.introspection.table_names():  # noqa: SLF001  # Django's API
+        return
+    executor = MigrationExecutor(connection)
+    if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        return
+    names = list(Worker.objects.using(database).at_work().values_list("name", flat=True)[: SHOWN + 1])
+    if names:
+        shown = ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
+        raise CommandError(
+            f"The database was not changed: workers are at work ({shown}), and they know the old tables. "
+            "Stop every web server, worker and scheduler, make a backup, and migrate again. A worker that "
+            "was killed counts as at work for a minute.",
+            returncode=REFUSED,
+        )

@@ -1,0 +1,38 @@
+"""`migrate` changes no table under a worker that knows the old ones."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from portal.exit_status import REFUSED
+from portal.health.models import Worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def migrate(*words: str) -> str:
+    out = StringIO()
+    call_command("migrate", *words, "--skip-checks", stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def pending() -> None:
+    """A database of the release before the last migration of drafts."""
+    migrate("wizard", "0003")
+
+
+def test_tables_do_not_change_under_a_worker(pending: None) -> None:
+    Worker.objects.create(name="worker-1:12", concurrency=4)
+    with pytest.raises(CommandError, match=r"workers are at work \(worker-1:12\)") as refused:
+        migrate()
+    assert refused.value.returncode == REFUSED
+    assert "wizard.0004" in migrate("--plan")
+    Worker.objects.all().delete()
+    assert "wizard.0004_codes_alone... OK" in migrate()
+
+
+def test_where_nothing_is_to_be_done_workers_may_work() -> None:
+    Worker.objects.create(name="worker-1:12", concurrency=4)
+    assert "No migrations to apply" in migrate()
