@@ -1,33 +1,28 @@
 """Pushing, on a line that is open: the values are sent, the report is judged, the outcome is stored.
 
-Read it from `PushJob.run` downwards: it is the main job of the portal.
+Read it from `run_attempt` downwards: it is the main job of the portal.
 """
 
 import logging
 import time
-import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, cast
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
-from django.db.models import Case, OuterRef, Q, Subquery, When
-from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.keys.keyring import UnreadableSecret
 from credentials.keys.vault import open_version
 from credentials.rollouts import proof
-from credentials.rollouts.models import Attempt, Push, Rollout, last_attempt_number
-from credentials.rollouts.settlement import SENT, Outcome, settle, settle_abandoned
-from instances import nlserver, other_portals, ssh
+from credentials.rollouts.evidence import Evidence, observe
+from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.settlement import SENT, Outcome, settle
+from instances import nlserver, ssh
 from instances.failures import Code
-from instances.models import Installation, PortalIdentity
 from instances.reaching import jump_hosts, redaction
-from instances.visits import errands
 from instances.visits.lease import Lease, LeaseLost
 from instances.visits.line import Line
 from portal import database
@@ -42,156 +37,17 @@ class NoLongerWanted(Exception):
     """A newer rollout or a person decided otherwise since this push was queued: nothing must be sent."""
 
 
-class PushErrand:
-    """Pushing what rollouts want there, and looking where it is unknown what became of it."""
-
-    rank = 0
-
-    def due(self) -> Q:
-        """Return the condition on containers that have due pushes, or pushes that were left running."""
-        left_running = Push.objects.filter(state=Push.State.RUNNING)
-        return Q(pk__in=Push.objects.due().values("container")) | Q(pk__in=left_running.values("container"))
-
-    def group(self) -> Subquery:
-        """Return an annotation for containers: the rollout of what comes first there."""
-        due = Push.objects.due().filter(container=OuterRef("pk")).order_by("due")
-        return Subquery(due.values("rollout")[:1])
-
-    def begin(self, container_id: uuid.UUID, lease: Lease) -> "PushJob | None":
-        """Settle what a vanished holder left running, and begin the next push or look."""
-        return _begin(container_id, lease)
-
-    def is_more(self, container_id: uuid.UUID) -> bool:
-        """Tell whether a push or a look is due there."""
-        return Push.objects.due().filter(container=container_id).exists()
-
-
-@dataclass
-class PushJob:
-    """One attempt at one push; its row was written before this exists."""
-
-    push: Push
-    attempt: Attempt
-
-    def run(self, line: Line) -> None:
-        """Run the attempt and store its outcome. Only a lost lease or a database failure is raised."""
-        push, attempt = self.push, self.attempt
-        started = time.monotonic()
-        evidence = Evidence(via=cut_out(jump_hosts.in_words(push.container)))
-        with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
-            outcome = _attempt(push, attempt, line, evidence)
-            attempt.seconds = round(time.monotonic() - started, 3)
-            write = partial(_write_outcome, push, attempt, outcome, evidence, line.lease)
-            _insist(write, "the outcome", push)
-            fields = {"state": outcome.state, "code": outcome.code, "seconds": attempt.seconds}
-            logger.info("the attempt ended", extra=fields)
-
-
-@dataclass
-class Evidence:
-    """What an attempt gathers on its way, to be written down with its outcome."""
-
-    exit_codes: dict[str, int] = field(default_factory=dict)
-    output: str = ""
-    seen: nlserver.FileState | None = None
-    client_ids: str = ""
-    account_ids: str = ""
-    after_digest: str = ""
-    build: int = 0
-    host_key: str = ""
-    notes: list[str] = field(default_factory=list)
-    other_portal: str = ""
-    via: str = ""
-
-    def say(self, output: bytes, secrets: Iterable[Secret]) -> None:
-        """Keep what the container said, without these secrets; nothing if none of them could be opened."""
-        known = list(secrets)
-        self.output = redaction.redact(output, known) if known else ""
-
-    def note(self, error: ssh.SSHError, secrets: Iterable[Secret] = ()) -> None:
-        """Remember what an error says beyond its code.
-
-        A jump host's key is known from nowhere else: it is not kept with the container's.
-        """
-        known = list(secrets)
-        self.notes = [redaction.redact(detail.encode(), known) for detail in error.details]
-        if isinstance(error, ssh.JumpHostKeyChanged):
-            self.notes = [f"the jump host showed {error.offered.fingerprint}"]
-
-    def meet(self, last: str) -> None:
-        """Remember who else pushed to the installation, if anybody did."""
-        if last:
-            self.other_portal = last
-            self.notes = [*self.notes, f"the last push there was by {last}"]
-
-    def keep(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
-        """Remember the file as it was at the end, if it was read at all."""
-        if state.read:
-            self.see(state, secrets)
-            self.after_digest = state.digest
-
-    def see(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
-        """Remember a file's ids as text for people: a container may have mixed up what it was sent."""
-        self.seen = state
-        self.client_ids = _for_people(state.client_ids, secrets)
-        self.account_ids = _for_people(state.technical_account_ids, secrets)
-
-
-def _for_people(values: Iterable[str], secrets: Iterable[Secret]) -> str:
-    return redaction.redact(", ".join(sorted(set(values))).encode(), secrets)[:200]
-
-
-def _begin(container_id: uuid.UUID, lease: Lease) -> PushJob | None:
-    """Mark the next due push as running and write its attempt; None if nothing is due. In a transaction.
-
-    Whatever runs already was left by a holder that vanished, and is settled first.
-    """
-    push = _first_at_hand(container_id)
-    if push and push.state == Push.State.RUNNING:
-        settle_abandoned(container_id)
-        push = _first_at_hand(container_id)
-    if push is None:
-        return None
-    looking = push.state == Push.State.UNKNOWN
-    push.tries += not looking
-    push.state = Push.State.RUNNING
-    push.save(update_fields=["state", "tries"])
-    secret = push.rollout.secret
-    made: int = getattr(push, "made")  # noqa: B009  # an annotation, which the model's type does not know
-    attempt = Attempt.objects.create(
-        push=push,
-        number=made + 1,
-        kind=Attempt.Kind.LOOK if looking else Attempt.Kind.PUSH,
-        cause=push.cause,
-        # cut, for an earlier release may have stored a secret there, and no table takes one any more
-        caused_by=cut_out(push.cause_by) if push.cause in ("rollout", "retry") else "",
-        message=cut_out(push.cause_message) if push.cause == "retry" else "",
-        secret_version=secret.version,
-        secret_fingerprint=secret.fingerprint,
-        lease_token=lease.token,
-        worker=lease.owner,
-    )
-    return PushJob(push, attempt)
-
-
-def _first_at_hand(container_id: uuid.UUID) -> Push | None:
-    related = (
-        "rollout__secret__account",
-        "installation__instance__assignment",
-        "installation__other_portal",
-        "container__jump_host",
-    )
-    # Unknown ones before queued ones: a look takes moments, and whoever asked waits for its answer.
-    rank = Case(When(state=Push.State.RUNNING, then=0), When(state=Push.State.UNKNOWN, then=1), default=2)
-    pushes = Push.objects.at_hand().filter(container=container_id).select_related(*related)
-    # A person may retry, and so sign, an unknown push while it is read: hence the lock.
-    locked = pushes.order_by(rank, "due").select_for_update(of=("self",))
-    portal = Subquery(PortalIdentity.objects.values("value")[:1])
-    push = locked.annotate(made=last_attempt_number(), portal=portal).first()
-    if push:
-        # It is named by it in the audit trail, while everybody else's recording waits.
-        push.installation.container = push.container
-    return push
+def run_attempt(push: Push, attempt: Attempt, line: Line) -> None:
+    """Run the attempt and store its outcome. Only a lost lease or a database failure is raised."""
+    started = time.monotonic()
+    evidence = Evidence(via=cut_out(jump_hosts.in_words(push.container)))
+    with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
+        outcome = _attempt(push, attempt, line, evidence)
+        attempt.seconds = round(time.monotonic() - started, 3)
+        write = partial(_write_outcome, push, attempt, outcome, evidence, line.lease)
+        _insist(write, "the outcome", push)
+        fields = {"state": outcome.state, "code": outcome.code, "seconds": attempt.seconds}
+        logger.info("the attempt ended", extra=fields)
 
 
 def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
@@ -425,32 +281,9 @@ def _write_outcome(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evi
         if fresh.state != Push.State.RUNNING:
             return  # an earlier try did reach the database, only its answer was lost
         fresh.rollout, fresh.installation, fresh.container = push.rollout, push.installation, push.container
-        _observe(push, evidence)
+        observe(push, evidence)
         attempt.after_digest = evidence.after_digest
         attempt.exit_codes, attempt.output = evidence.exit_codes, evidence.output
         attempt.build, attempt.host_key = evidence.build or None, evidence.host_key
         attempt.notes = [f"through {evidence.via}", *evidence.notes] if evidence.via else evidence.notes
         settle(fresh, attempt, outcome)
-
-
-def _observe(push: Push, evidence: Evidence) -> None:
-    """Keep what was last seen on the installation."""
-    values: dict[str, object] = {}
-    if evidence.build:
-        values["observed_build"] = evidence.build
-    if (seen := evidence.seen) and seen.read:
-        values |= {
-            "observed_client_id": evidence.client_ids,
-            "observed_account_id": evidence.account_ids,
-            "observed_digest": seen.digest,
-            "observed_jwt": seen.jwt,
-        }
-    if values:
-        Installation.objects.filter(pk=push.installation_id).update(observed=Now(), **values)
-    if evidence.other_portal:
-        other_portals.note(push.installation, evidence.other_portal)
-    elif evidence.exit_codes and hasattr(push.installation, "other_portal"):
-        other_portals.forget(push.installation)
-
-
-errands.register(PushErrand())

@@ -1,0 +1,86 @@
+"""What an attempt gathers on its way, and what of it is kept of the installation."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.db.models.functions import Now
+
+from credentials.rollouts.models import Push
+from instances import nlserver, other_portals, ssh
+from instances.models import Installation
+from instances.reaching import redaction
+from portal.plaintext import Secret
+
+
+@dataclass
+class Evidence:
+    """What an attempt gathers on its way, to be written down with its outcome."""
+
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    output: str = ""
+    seen: nlserver.FileState | None = None
+    client_ids: str = ""
+    account_ids: str = ""
+    after_digest: str = ""
+    build: int = 0
+    host_key: str = ""
+    notes: list[str] = field(default_factory=list)
+    other_portal: str = ""
+    via: str = ""
+
+    def say(self, output: bytes, secrets: Iterable[Secret]) -> None:
+        """Keep what the container said, without these secrets; nothing if none of them could be opened."""
+        known = list(secrets)
+        self.output = redaction.redact(output, known) if known else ""
+
+    def note(self, error: ssh.SSHError, secrets: Iterable[Secret] = ()) -> None:
+        """Remember what an error says beyond its code.
+
+        A jump host's key is known from nowhere else: it is not kept with the container's.
+        """
+        known = list(secrets)
+        self.notes = [redaction.redact(detail.encode(), known) for detail in error.details]
+        if isinstance(error, ssh.JumpHostKeyChanged):
+            self.notes = [f"the jump host showed {error.offered.fingerprint}"]
+
+    def meet(self, last: str) -> None:
+        """Remember who else pushed to the installation, if anybody did."""
+        if last:
+            self.other_portal = last
+            self.notes = [*self.notes, f"the last push there was by {last}"]
+
+    def keep(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
+        """Remember the file as it was at the end, if it was read at all."""
+        if state.read:
+            self.see(state, secrets)
+            self.after_digest = state.digest
+
+    def see(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
+        """Remember a file's ids as text for people: a container may have mixed up what it was sent."""
+        self.seen = state
+        self.client_ids = for_people(state.client_ids, secrets)
+        self.account_ids = for_people(state.technical_account_ids, secrets)
+
+
+def for_people(values: Iterable[str], secrets: Iterable[Secret]) -> str:
+    return redaction.redact(", ".join(sorted(set(values))).encode(), secrets)[:200]
+
+
+def observe(push: Push, evidence: Evidence) -> None:
+    """Keep what was last seen on the installation."""
+    values: dict[str, object] = {}
+    if evidence.build:
+        values["observed_build"] = evidence.build
+    if (seen := evidence.seen) and seen.read:
+        values |= {
+            "observed_client_id": evidence.client_ids,
+            "observed_account_id": evidence.account_ids,
+            "observed_digest": seen.digest,
+            "observed_jwt": seen.jwt,
+        }
+    if values:
+        Installation.objects.filter(pk=push.installation_id).update(observed=Now(), **values)
+    if evidence.other_portal:
+        other_portals.note(push.installation, evidence.other_portal)
+    elif evidence.exit_codes and hasattr(push.installation, "other_portal"):
+        other_portals.forget(push.installation)
