@@ -1,4 +1,4 @@
-"""Registers the checks that refuse unsafe settings, and the net below all entrances for secrets."""
+"""Makes the places that a process writes to, and registers the checks and the net that keeps secrets out."""
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
@@ -10,6 +10,8 @@ class PortalConfig(AppConfig):
     def ready(self) -> None:
         from portal import checks, no_secrets  # noqa: F401  # checks register themselves; need the app registry
         from portal.database import is_back
+        from portal.places import make_places
 
+        make_places()
         connection_created.connect(no_secrets.guard, dispatch_uid="portal.no_secrets")
         connection_created.connect(is_back, dispatch_uid="portal.database")

@@ -1,6 +1,8 @@
 """All settings, read from the environment through django-environ; `.env.example` explains each one.
 
-Whatever a run writes lies below PORTAL_HOME. A value named in NAME_FILE is read from that file.
+Nothing is written here: `portal.places` makes the folders when a process starts, and `portal.keys.making` the
+keys of a new portal. Whatever a run writes lies below PORTAL_HOME. A value named in NAME_FILE is read from
+that file.
 """
 
 import os
@@ -13,12 +15,12 @@ from csp.constants import NONE, SELF
 from portal.database import BUSY_SECONDS, try_again
 from portal.environment import Environment, env
 from portal.logs import JSON
-from portal.private_files import folder, lines_of, private_file, read_key
+from portal.private_files import lines_of, read_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 Environment.read_env(BASE_DIR / ".env")
 
-PORTAL_HOME = folder(Path(env.str("PORTAL_HOME", default=str(BASE_DIR / "var"))).resolve())
+PORTAL_HOME = Path(env.str("PORTAL_HOME", default=str(BASE_DIR / "var"))).resolve()
 KEYS = PORTAL_HOME / "keys"
 
 
@@ -195,7 +197,6 @@ DATABASE_POOL = env.int("DATABASE_POOL", default=8)
 DATABASES["default"]["ATOMIC_REQUESTS"] = False
 DATABASES["default"]["TEST"] = {"NAME": env.str("TEST_DATABASE_NAME", default="") or None}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    private_file(Path(DATABASES["default"]["NAME"]))
     DATABASES["default"]["TEST"] = {"NAME": str(PORTAL_HOME / "test.sqlite3")}
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -211,9 +212,9 @@ QUEUE = PORTAL_HOME / "queue"
 CELERY_BROKER_URL = env.str("BROKER_URL", default="filesystem://localhost")
 if CELERY_BROKER_URL.startswith("filesystem:"):
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
-        "data_folder_in": str(folder(QUEUE)),
+        "data_folder_in": str(QUEUE),
         "data_folder_out": str(QUEUE),
-        "control_folder": str(folder(QUEUE / "control")),
+        "control_folder": str(QUEUE / "control"),
         "polling_interval": 0.2,
     }
 else:
