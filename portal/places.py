@@ -22,4 +22,4 @@ def make_places() -> None:
     if settings.CELERY_BROKER_URL.startswith(FILES):
         options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
         for name in ("data_folder_in", "data_folder_out", "control_folder"):
-            folder(Path(options[name]))
+            folder(Path(str(options[name])))

@@ -199,6 +199,7 @@ class _Preparing:
             message=typed["message"],
             actor=Actor.of(self.request),
             consent=Consent.NEEDED if wants_yes else consent,
+            assigns=True,
         )
 
     def moved(self) -> str:

@@ -57,8 +57,9 @@ def start(
     actor: Actor,
     message: str = "",
     consent: Consent = Consent.NEEDED,
+    assigns: bool = False,
 ) -> Rollout:
-    """Start a rollout of an account's current version; instances that are new to the account get it.
+    """Start a rollout of an account's current version; with `assigns` the instances get the account first.
 
     `version` is the one that the person saw: `AccountError` if another one became current meanwhile.
     `RolloutError` says what else prevents it, `UnreadableSecret` that Adobe could not be asked; then nothing
@@ -68,7 +69,22 @@ def start(
     if consent == Consent.NEEDED:
         confirm(version, actor)
     with transaction.atomic():
-        return _start_confirmed(version, installations, reason, actor, message, consent)
+        account, answer = _account_of(version, consent)
+        if assigns:
+            assign(account=account, instances=_instances(installations), actor=actor)
+        Preparation.objects.filter(account=account, person=actor.user).delete()
+        rollout = start_rollout(
+            secret=version, installations=installations, reason=reason, actor=actor, message=message
+        )
+        if not (answer and answer.is_valid and answer.is_fresh):
+            verdict = answer.verdict if answer else ""
+            details: dict[str, object] = {
+                "version": version.version,
+                "rollout": rollout.number,
+                "verdict": verdict,
+            }
+            record("client_secret.used_unconfirmed", actor=actor, target=account, details=details)
+        return rollout
 
 
 def confirm(version: ClientSecret, actor: Actor) -> None:
@@ -78,14 +94,8 @@ def confirm(version: ClientSecret, actor: Actor) -> None:
         raise NotConfirmed(answer)
 
 
-def _start_confirmed(
-    version: ClientSecret,
-    installations: Sequence[Installation],
-    reason: str,
-    actor: Actor,
-    message: str,
-    consent: Consent,
-) -> Rollout:
+def _account_of(version: ClientSecret, consent: Consent) -> tuple[TechnicalAccount, Answer | None]:
+    """Lock starts and the account; return it with Adobe's last answer. `AccountError` if either forbids it."""
     one_start_at_a_time()
     account = TechnicalAccount.objects.select_for_update().get(pk=version.account_id)
     current = usable_secret(account)
@@ -96,19 +106,7 @@ def _start_confirmed(
         raise AccountError(
             _("Adobe refused the current secret. Enter the right one, or say that you know it.")
         )
-    assign(account=account, instances=_instances(installations), actor=actor)
-    Preparation.objects.filter(account=account, person=actor.user).delete()
-    rollout = start_rollout(
-        secret=current, installations=installations, reason=reason, actor=actor, message=message
-    )
-    if not (answer and answer.is_valid and answer.is_fresh):
-        details: dict[str, object] = {
-            "version": current.version,
-            "rollout": rollout.number,
-            "verdict": current.ims_verdict,
-        }
-        record("client_secret.used_unconfirmed", actor=actor, target=account, details=details)
-    return rollout
+    return account, answer
 
 
 def _instances(installations: Sequence[Installation]) -> list[Instance]:

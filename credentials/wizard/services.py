@@ -151,6 +151,7 @@ def start(*, draft: Draft, stamp: str, message: str, actor: Actor) -> Rollout:
         actor=actor,
         message=message,
         consent=starting.Consent.WAIVED,
+        assigns=True,
     )
     draft.delete()
     return rollout

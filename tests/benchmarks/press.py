@@ -21,7 +21,7 @@ from django.db.models import Count, Max, Min  # noqa: E402
 
 from credentials.models import TechnicalAccount  # noqa: E402
 from credentials.rollouts.models import Attempt, Push, Rollout  # noqa: E402
-from credentials.rollouts.services import start_rollout  # noqa: E402
+from credentials.rollouts.starting import start_rollout  # noqa: E402
 from instances.models import Installation  # noqa: E402
 from portal.audit.models import Actor  # noqa: E402
 

@@ -6,8 +6,7 @@ from django.urls import reverse
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.choosing import PAGE
-from credentials.rollouts.models import Rollout
-from credentials.wizard.models import Preparation
+from credentials.rollouts.models import Preparation, Rollout
 from instances.models import Installation
 from portal.audit.models import Actor
 from tests.credentials.test_accounts import make_account

@@ -20,12 +20,12 @@ from django.db import OperationalError, connections
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
-from credentials.rollouts.models import Push, containers_with_work
+from credentials.rollouts.models import Push
 from instances import ssh
 from instances.models import Container, HostKey, Installation, Instance
 from instances.reaching import policy
 from instances.ssh import dials
-from instances.visits import dispatcher, visit
+from instances.visits import dispatcher, errands, visit
 from tests.credentials.rollout_rows import JUMP_HOST_KEY
 from tests.rollouts.conftest import FIRST, MakeDispatcher, MakeSite, Site, Start, wait_for
 from tests.services.waiting import wait_until
@@ -244,14 +244,15 @@ def test_a_question_that_fails_loses_no_bell(
     sites = [make_site("mkt-1"), make_site("mkt-2", instances=("prod2",))]
     start(*sites)
     asked: list[int] = []
+    containers_due = errands.containers_due
 
     def away() -> object:
         asked.append(1)
         if len(asked) == fails:
             raise error
-        return containers_with_work()
+        return containers_due()
 
-    monkeypatch.setattr(dispatcher, "containers_with_work", away)
+    monkeypatch.setattr(errands, "containers_due", away)
     make_dispatcher(per_group=1).ring([site.row.pk for site in sites])
     wait_for({"succeeded": 2}, within=15)
     assert len(asked) > fails
@@ -356,7 +357,7 @@ def test_without_another_thread_the_running_ones_go_on(
     real = threading.Thread.start
 
     def begin(thread: threading.Thread) -> None:
-        if thread.name.startswith(("delivery", "unreachable", "resolver")):
+        if thread.name.startswith(("visit", "unreachable", "resolver")):
             raise RuntimeError("can't start new thread")
         real(thread)
 
