@@ -95,7 +95,7 @@ def confirm(version: ClientSecret, actor: Actor) -> None:
 
 
 def _account_of(version: ClientSecret, consent: Consent) -> tuple[TechnicalAccount, Answer | None]:
-    """Lock starts and the account; return it with Adobe's last answer. `AccountError` if either forbids it."""
+    """Lock starts and the account; return it with Adobe's last answer. `AccountError`: not now."""
     one_start_at_a_time()
     account = TechnicalAccount.objects.select_for_update().get(pk=version.account_id)
     current = usable_secret(account)
