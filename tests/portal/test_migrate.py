@@ -3,10 +3,15 @@
 from io import StringIO
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
+from credentials.models import TechnicalAccount
+from credentials.rollouts.preparations import Preparation, prepare
+from credentials.wizard.models import Draft
 from portal.exit_status import REFUSED
 from portal.health.models import Worker
+from tests.credentials.rollout_rows import make_installation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,3 +41,21 @@ def test_tables_do_not_change_under_a_worker(pending: None) -> None:
 def test_where_nothing_is_to_be_done_workers_may_work() -> None:
     Worker.objects.create(name="worker-1:12", concurrency=4)
     assert "No migrations to apply" in migrate()
+
+
+def test_open_drafts_and_prepared_rollouts_are_carried_over(pending: None) -> None:
+    account = TechnicalAccount.objects.create(name="Triggers", way="new")
+    stored = {
+        "field": "client_id",
+        "code": "unusual",
+        "message": "This is not the usual form.",
+    }
+    draft = Draft.objects.create(account=account, step="values", cautions=[stored], confirmed=[stored])
+    person = User.objects.create_user("alice")
+    chosen = make_installation()
+    prepare(account=account, person=person, chosen=[chosen.pk], reason="repair", message="CHG1")
+    migrate()
+    after = Draft.objects.get()
+    assert (after.cautions, after.confirmed) == ([{"field": "client_id", "code": "unusual"}],) * 2
+    assert after.stamp == draft.stamp
+    assert list(Preparation.objects.get().installations.all()) == [chosen]
