@@ -19,6 +19,8 @@ KEY_ID = Substr("ciphertext", 4, 8)
 class TechnicalAccount(WithChoices):
     """An OAuth Server-to-Server credential of a project in the Adobe Developer Console."""
 
+    audit_name = "technicalaccount"
+
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
         ACTIVE = "active", _("Active")

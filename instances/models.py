@@ -23,6 +23,8 @@ from portal.short_lived import ShortLived
 class Instance(WithChoices):
     """A Campaign instance: like a virtual host, with its own database and `config-<name>.xml`."""
 
+    audit_name = "instance"
+
     class Environment(models.TextChoices):
         DEVELOPMENT = "development", _("Development")
         STAGE = "stage", _("Stage")
@@ -74,6 +76,8 @@ NOT_HOSTED = IsNot("hosted", "deployment", Instance.Deployment.HOSTED)
 
 class JumpHost(models.Model):
     """An SSH server (bastion) that containers are reached through. Its keys are given, never learnt."""
+
+    audit_name = "jumphost"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=80, unique=True)
@@ -147,6 +151,8 @@ class ContainerQuerySet(models.QuerySet["Container"]):
 
 class Container(WithChoices):
     """A host on which instances are installed, reached by SSH. Adobe's word; not a Docker container."""
+
+    audit_name = "container"
 
     class Become(models.TextChoices):
         NONE = "none", _("logs in as neolane")
@@ -313,6 +319,8 @@ class InstallationQuerySet(models.QuerySet["Installation"]):
 
 class Installation(models.Model):
     """One instance on one container: the unit that receives a push, with what was last observed there."""
+
+    audit_name = "installation"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="installations")

@@ -28,6 +28,8 @@ __all__ = ["Preparation"]  # a model of this room, which Django looks for here
 class Rollout(WithChoices):
     """One decision to deliver one secret version. Its state is computed from its pushes."""
 
+    audit_name = "rollout"
+
     class Reason(models.TextChoices):
         NEW = "new", _("New account")
         ROTATION = "rotation", _("Rotation")
@@ -169,6 +171,8 @@ class PushQuerySet(models.QuerySet["Push"]):
 
 class Push(WithChoices):
     """One installation's delivery in a rollout: the unit of work."""
+
+    audit_name = "push"
 
     State = State
     OPEN = [State.QUEUED, State.RUNNING, State.UNKNOWN]

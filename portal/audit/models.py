@@ -1,10 +1,9 @@
 """The audit trail: append-only events, each chained to the one before by a keyed hash."""
 
 import hmac
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from django.contrib.auth.models import User
@@ -16,7 +15,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.audit import append_only, audit_keys
+from portal.audit import append_only, audit_keys, canonical
 from portal.audit.audit_keys import Epochs
 from portal.plaintext import cut_out
 
@@ -50,7 +49,6 @@ class Actor:
 PORTAL = Actor("portal")
 """The portal itself: what it does without being asked by a person."""
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 GROUP = Substr("action", 1, StrIndex("action", Value(".")))
 """The noun of an action, with its dot: `push.` of `push.failed`."""
 
@@ -94,7 +92,7 @@ class AuditEvent(models.Model):
 
     def digest(self, key: str = "") -> str:
         """Return the hash over this event and the hash before it, under `key` or else the newest one."""
-        return seal(_canonical(self._content()), key)
+        return seal(canonical.encode(self._content()), key)
 
     @property
     def is_as_recorded(self) -> bool:
@@ -110,21 +108,23 @@ class AuditEvent(models.Model):
 
     def as_it_is(self) -> str:
         """Return all of the row, right or wrong, as one text."""
-        return _canonical({**self._content(), "hash": self.hash})
+        return canonical.encode({**self._content(), "hash": self.hash})
 
     def _content(self) -> dict[str, object]:
-        return {
-            "seq": self.seq,
-            "at": self.at.astimezone(UTC).isoformat(),
-            "actor": self.actor_id,
-            "actor_name": self.actor_name,
-            "ip": self.ip,
-            "action": self.action,
-            "target": [self.target_type, self.target_id, self.target_name],
-            "details": self.details,
-            "request_id": self.request_id,
-            "prev_hash": self.prev_hash,
-        }
+        return canonical.form_1(
+            seq=self.seq,
+            at=self.at,
+            actor_id=self.actor_id,
+            actor_name=self.actor_name,
+            ip=self.ip,
+            action=self.action,
+            target_type=self.target_type,
+            target_id=self.target_id,
+            target_name=self.target_name,
+            details=self.details,
+            request_id=self.request_id,
+            prev_hash=self.prev_hash,
+        )
 
 
 append_only.register(AuditEvent)
@@ -221,12 +221,27 @@ def _chained(entry: Entry, actor: Actor, head: AuditHead, key: str) -> AuditEven
         prev_hash=head.hash,
     )
     if entry.target is not None:
-        event.target_type = str(entry.target._meta.model_name)  # noqa: SLF001  # Django's documented API
+        event.target_type = audit_name(entry.target)
         event.target_id = str(entry.target.pk)
         event.target_name = cut_out(str(entry.target))[:250]
     event.hash = event.digest(key)
     head.seq, head.hash = event.seq, event.hash
     return event
+
+
+_OF_OTHERS = {"auth.User": "user"}
+"""Names of models that are not the portal's own."""
+
+
+def audit_name(row: models.Model) -> str:
+    """Return the name by which events know this kind of object, for ever: `audit_name` of its model.
+
+    It is no name of a class: a model that is renamed keeps its history. `TypeError` if it has none.
+    """
+    name = getattr(row, "audit_name", "") or _OF_OTHERS.get(row._meta.label, "")  # noqa: SLF001  # Django's API
+    if not name:
+        raise TypeError(f"{type(row).__name__} has no audit_name: events about it could not be found again")
+    return name
 
 
 def _without_secrets(value: Any) -> Any:  # Any: whatever JSON holds
