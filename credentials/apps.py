@@ -9,7 +9,7 @@ class CredentialsConfig(AppConfig):
     name = "credentials"
 
     def ready(self) -> None:
-        from credentials import event_words  # noqa: F401  # they register themselves; need the models
+        from credentials import display, event_words  # noqa: F401  # they register themselves; need the models
         from credentials.keys import checks  # noqa: F401  # they register themselves; need the models
         from instances import needs
 

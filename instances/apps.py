@@ -7,5 +7,5 @@ class InstancesConfig(AppConfig):
     name = "instances"
 
     def ready(self) -> None:
-        from instances import checks, metrics  # noqa: F401  # they register themselves
+        from instances import checks, display, metrics  # noqa: F401  # they register themselves
         from instances.reaching import portal_key  # noqa: F401  # they register themselves

@@ -1,4 +1,4 @@
-"""Plain words for what audit events say."""
+"""Plain words for what audit events say. Each app registers those of its own actions."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,18 +11,6 @@ from django.utils.translation import gettext_lazy as _
 from portal.audit.models import AuditEvent
 
 GROUPS: dict[str, Promise] = {
-    "account": _("Technical accounts"),
-    "client_secret": _("Client secrets"),
-    "keyring": _("Key ring"),
-    "draft": _("Drafts"),
-    "rollout": _("Rollouts"),
-    "push": _("Pushes"),
-    "instance": _("Instances"),
-    "container": _("Containers"),
-    "installation": _("Installations"),
-    "inventory": _("Inventory"),
-    "host_key": _("Host keys"),
-    "jump_host": _("Jump hosts"),
     "user": _("Users"),
     "sign_in": _("Sign-in"),
     "history": _("Reading of the history"),
@@ -30,49 +18,9 @@ GROUPS: dict[str, Promise] = {
     "portal": _("The portal"),
     "key": _("The portal's keys"),
     "audit_key": _("Audit key"),
-    "fingerprint_key": _("Fingerprint key"),
 }
 
 LABELS: dict[str, Promise] = {
-    "account.created": _("Account created"),
-    "account.values_entered": _("Account values entered"),
-    "account.values_confirmed": _("Account values confirmed"),
-    "account.assigned": _("Account assigned"),
-    "account.activated": _("Account activated"),
-    "account.retired": _("Account retired"),
-    "client_secret.entered": _("Client secret entered"),
-    "client_secret.selected": _("Older client secret made current again"),
-    "client_secret.fingerprint_replaced": _("Fingerprint made with a new key"),
-    "client_secret.checked": _("Client secret checked with Adobe"),
-    "client_secret.used_unconfirmed": _("Client secret rolled out without Adobe's yes"),
-    "rollout.requested": _("Rollout started"),
-    "rollout.cancelled": _("Rollout cancelled"),
-    "push.retried": _("Push retried"),
-    "push.look_requested": _("Look at a failed push asked for"),
-    "push.succeeded": _("Push succeeded"),
-    "push.failed": _("Push failed"),
-    "push.unknown": _("Push with unknown outcome"),
-    "push.superseded": _("Push superseded"),
-    "host_key.scanned": _("Host keys scanned"),
-    "host_key.scan_requested": _("Scan of all host keys asked for"),
-    "host_key.scan_stopped": _("Scan of all host keys stopped"),
-    "host_key.offered": _("Host key offered"),
-    "host_key.approved": _("Host key approved"),
-    "host_key.revoked": _("Host key revoked"),
-    "instance.created": _("Instance added"),
-    "instance.changed": _("Instance changed"),
-    "container.created": _("Container added"),
-    "container.changed": _("Container changed"),
-    "installation.taken_over": _("Installation taken over from another portal"),
-    "jump_host.created": _("Jump host added"),
-    "jump_host.changed": _("Jump host changed"),
-    "jump_host.removed": _("Jump host removed"),
-    "installation.added": _("Installation added"),
-    "installation.removed": _("Installation removed"),
-    "inventory.imported": _("Inventory imported"),
-    "inventory.changed": _("Inventory changed by an import"),
-    "draft.deleted": _("Draft deleted"),
-    "keyring.rotated": _("Secrets encrypted under the newest key"),
     "user.created": _("User created"),
     "user.role_changed": _("Role changed"),
     "user.deactivated": _("User deactivated"),
@@ -95,11 +43,20 @@ LABELS: dict[str, Promise] = {
     "access.refused": _("Access refused"),
     "portal.backed_up": _("Database saved by a backup"),
     "portal.restored": _("Database restored from a backup"),
-    "portal.proofs_derived": _("Proofs of earlier pushes derived anew"),
     "key.accepted": _("Key of the portal replaced"),
     "audit_key.replaced": _("Audit key replaced"),
-    "fingerprint_key.replaced": _("Fingerprint key replaced"),
 }
+
+
+def register(*, groups: Mapping[str, Promise], labels: Mapping[str, Promise]) -> None:
+    """Add an app's words: the nouns of its actions as the filter lists them, and a label for each action.
+
+    Whoever registers later is listed earlier: what is built on others comes first.
+    """
+    own = dict(GROUPS)
+    GROUPS.clear()
+    GROUPS.update({**groups, **own})
+    LABELS.update(labels)
 
 
 EMPTY: tuple[object, ...] = (None, "", [], {})

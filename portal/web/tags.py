@@ -18,30 +18,13 @@ from portal.web.icons import DOT, ICONS
 register = template.Library()
 
 WORDS: dict[str, Promise] = {
-    "queued": _("Queued"),
-    "running": _("Running"),
-    "succeeded": _("Succeeded"),
-    "failed": _("Failed"),
-    "unknown": _("Unknown"),
-    "cancelled": _("Cancelled"),
-    "superseded": _("Superseded"),
-    "draft": _("Draft"),
-    "active": _("Active"),
-    "retired": _("Retired"),
-    "current": _("Current"),
-    "previous": _("Previous"),
-    "revoked": _("Revoked"),
-    "offered": _("Not approved"),
-    "approved": _("Approved"),
-    "changed": _("Changed"),
-    "valid": _("Valid"),
-    "invalid": _("Invalid"),
-    "unreachable": _("Unreachable"),
     "finished": _("Finished"),
-    "on": _("On"),
-    "off": _("Off"),
-    "not_scanned": _("Not scanned"),
 }
+
+
+def word_states(words: dict[str, Promise]) -> None:
+    """Add an app's words for the states of its objects, as `status` shows them."""
+    WORDS.update(words)
 
 
 @register.simple_tag

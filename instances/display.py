@@ -1,0 +1,49 @@
+"""How the inventory is shown outside of its own pages: words of the history, states, and icons."""
+
+from django.utils.translation import gettext_lazy as _
+
+from portal.audit import labels
+from portal.web.icons import name_icons
+from portal.web.tags import word_states
+
+labels.register(
+    groups={
+        "instance": _("Instances"),
+        "container": _("Containers"),
+        "installation": _("Installations"),
+        "inventory": _("Inventory"),
+        "host_key": _("Host keys"),
+        "jump_host": _("Jump hosts"),
+    },
+    labels={
+        "host_key.scanned": _("Host keys scanned"),
+        "host_key.scan_requested": _("Scan of all host keys asked for"),
+        "host_key.scan_stopped": _("Scan of all host keys stopped"),
+        "host_key.offered": _("Host key offered"),
+        "host_key.approved": _("Host key approved"),
+        "host_key.revoked": _("Host key revoked"),
+        "instance.created": _("Instance added"),
+        "instance.changed": _("Instance changed"),
+        "container.created": _("Container added"),
+        "container.changed": _("Container changed"),
+        "installation.taken_over": _("Installation taken over from another portal"),
+        "jump_host.created": _("Jump host added"),
+        "jump_host.changed": _("Jump host changed"),
+        "jump_host.removed": _("Jump host removed"),
+        "installation.added": _("Installation added"),
+        "installation.removed": _("Installation removed"),
+        "inventory.imported": _("Inventory imported"),
+        "inventory.changed": _("Inventory changed by an import"),
+    },
+)
+word_states(
+    {
+        "offered": _("Not approved"),
+        "approved": _("Approved"),
+        "changed": _("Changed"),
+        "on": _("On"),
+        "off": _("Off"),
+        "not_scanned": _("Not scanned"),
+    }
+)
+name_icons(server="containers", layers="instances")
