@@ -2,6 +2,9 @@
 
 from typing import Final
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 VIEW: Final = {
     "instances.view_instance",
     "instances.view_container",
@@ -25,4 +28,10 @@ ROLES: Final[dict[str, set[str]]] = {
     },
     "Helpdesk": VIEW | {"rollouts.retry_push", "audit.view_auditevent"},
     "Auditor": VIEW | {"audit.view_auditevent", "audit.view_all_events", "audit.export_events"},
+}
+
+EXPLAINED: Final[dict[str, Promise]] = {
+    "Admin": _("Inventory, accounts, secrets, rollouts, host keys, users"),
+    "Helpdesk": _("Sees everything but secrets; retries failed and unknown pushes"),
+    "Auditor": _("Sees everything but secrets; reads, exports and verifies the whole history"),
 }

@@ -9,18 +9,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from portal.no_secrets import Form, RefusesSecrets
-from portal.roles import ROLES
+from portal.roles import EXPLAINED, ROLES
 
 if TYPE_CHECKING:
     _UserCreationForm = UserCreationForm[User]
 else:
     _UserCreationForm = UserCreationForm  # generic in the stubs only
-
-EXPLAINED: dict[str, Promise] = {
-    "Admin": _("Inventory, accounts, secrets, rollouts, host keys, users"),
-    "Helpdesk": _("Sees everything but secrets; retries failed and unknown pushes"),
-    "Auditor": _("Sees everything but secrets; reads, exports and verifies the whole history"),
-}
 
 
 def role_choices() -> list[tuple[str, Promise]]:

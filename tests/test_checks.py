@@ -1,0 +1,25 @@
+"""What `make check` looks for, it finds."""
+
+import pytest
+
+from tests.check_ground import found, found_in
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rows = Rollout.objects.all()",
+        "from credentials.models import TechnicalAccount",
+        "ICONS = {'rollouts': ''}",
+        "TASK = 'instances.visits.bells'",
+        "def host_keys(): ...",
+        "row.technical_account",
+    ],
+)
+def test_a_word_that_names_an_app_is_named_with_its_line(source: str) -> None:
+    [line] = list(found_in("portal/x.py", f'"""A rollout."""\n\n{source}  # of rollouts\n'))[:1]
+    assert line.startswith("portal/x.py:3: ")
+
+
+def test_the_ground_names_no_app() -> None:
+    assert list(found()) == []
