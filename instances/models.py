@@ -134,9 +134,9 @@ class ContainerQuerySet(models.QuerySet["Container"]):
     def note_bells(self, pks: Iterable[uuid.UUID], *, rung: bool) -> None:
         """Note when these containers were rung: now, or never if their bells were lost.
 
-        Whom somebody else is just writing to is left out. Two processes that ring the same containers would
-        otherwise wait for each other, or for whoever holds a row; and all that depends on the note is when
-        the reconciler rings again.
+        A container that somebody else is just writing to is left out. Two processes that ring the same ones
+        would otherwise wait for each other, or for the holder of a row; and all that depends on the note is
+        when the reconciler rings again.
         """
         with transaction.atomic():
             rows = self.filter(pk__in=pks).order_by("pk").select_for_update(skip_locked=True, no_key=True)

@@ -31,7 +31,7 @@ def forget(installation: Installation) -> None:
 def take_over(*, installation: Installation, last: str, actor: Actor) -> None:
     """Let this portal's next push go to an installation that another one holds.
 
-    `last` is whom the admin saw there; `NoLongerThere` if somebody else wrote since, or this portal did.
+    `last` is the portal that the admin saw there; `NoLongerThere` if another one, or this one, wrote since.
     """
     found = OtherPortal.objects.select_for_update().filter(installation=installation, last=last).first()
     if found is None:

@@ -275,7 +275,7 @@ RECONCILE_INTERVAL = env.float("RECONCILE_INTERVAL", default=15)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"]["OPTIONS"] = {
-        # The threads of a process share so many connections.
+        # The threads of a process share these connections.
         "pool": {
             "min_size": 1,
             "max_size": DATABASE_POOL,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import check_words
 from tests.check_ground import found, found_in
 
 
@@ -23,3 +24,15 @@ def test_a_word_that_names_an_app_is_named_with_its_line(source: str) -> None:
 
 def test_the_ground_names_no_app() -> None:
     assert list(found()) == []
+
+
+def test_a_construction_that_readers_stumble_over_is_named_with_its_line() -> None:
+    text = "It works.\nNobody shall read so many lines.\n"
+    assert list(check_words.found_in("docs/x.md", text)) == [
+        "docs/x.md:2: 'shall': write will, must or can",
+        "docs/x.md:2: 'so many': write this number of, or a name",
+    ]
+
+
+def test_none_of_them_is_left() -> None:
+    assert list(check_words.found()) == []

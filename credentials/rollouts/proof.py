@@ -7,7 +7,7 @@ from credentials.rollouts.models import CandidateDigest, ProvenDigest, Push
 from instances import nlserver
 
 MOST = 5
-"""So many versions for one digest are named; more than one is an error already."""
+"""Versions named for one digest at the most; more than one is an error already."""
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ AT_ONCE = 500
 def reconcile() -> int:
     """Ring every container that has due pushes, or an abandoned lease, and no bell on its way.
 
-    Returns how many were rung. A bell counts as lost when nobody claimed its container for a while. So many
-    are rung in one transaction, and the others right after them, unless the broker is away.
+    Returns how many were rung. A bell counts as lost when nobody claimed its container for a while.
+    `AT_ONCE` are rung in one transaction, and the others right after them, unless the broker is away.
     """
     waiting = timedelta(seconds=max(settings.RECONCILE_INTERVAL * 2, 1))
     silent = Q(rung=None) | Q(rung__lt=Now() - waiting) | Q(rung__gt=Now())  # the clock was set back

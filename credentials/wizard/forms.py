@@ -32,9 +32,7 @@ class NewAccountForm(Form):
     name = Line(
         label=_("Name of the account"),
         max_length=80,
-        help_text=_(
-            "How people here shall call it, for example “Triggers production”. It can be seen by everybody."
-        ),
+        help_text=_("A name your team will recognize, such as “Triggers production”. Visible to everyone."),
     )
 
 
@@ -85,7 +83,7 @@ class VersionForm(Form):
 
     confirm = forms.BooleanField(
         label=_(
-            "All servers that shall use the account run 7.4.1 (build 9383) or later. I know that those "
+            "All servers that will use the account run 7.4.1 (build 9383) or later. I know that those "
             "listed as too old are left out until they are upgraded."
         ),
         error_messages={

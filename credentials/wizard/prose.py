@@ -156,7 +156,7 @@ CHECK: Final = Prose(
 INSTANCES: Final = Prose(
     heading=_("Choose the instances"),
     paragraphs=(
-        _("Choose the instances that shall use this account. All their containers are chosen with them."),
+        _("Choose the instances that will use this account. All their containers are chosen with them."),
     ),
 )
 REVIEW: Final = Prose(

@@ -115,7 +115,7 @@ def choose_installations(
     confirmed: bool,
     actor: Actor,
 ) -> Draft:
-    """Change which installations shall receive the account. The step is done once there is one."""
+    """Change which installations receive the account. The step is done once there is one."""
     draft = _locked(draft, stamp)
     _apply(change, draft.installations)
     if confirmed and draft.installations.filter(PUSHABLE).exists():

@@ -30,7 +30,7 @@ def in_words(container: Container) -> str:
 
 
 def failure_in_words(error: ssh.SSHError, container: Container) -> str:
-    """Return why a container was not reached this time, and through whom the way leads."""
+    """Return why a container was not reached this time, and the jump host on the way."""
     words = {"what": Code(error.code).label, "cause": explain(error.code).cause}
     sentences = [_("%(what)s. %(cause)s") % words, *map(cut_out, error.details)]
     if via := in_words(container):

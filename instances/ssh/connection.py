@@ -17,7 +17,7 @@ from instances.ssh.waits import Deadlines, Pulse, Tick
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to reach, and through whom: `host_keys` are the pinned ones, each `<type> <base64>`."""
+    """The server to reach, and the jump host on the way; `host_keys`: pinned, each `<type> <base64>`."""
 
     host: str
     port: int

@@ -22,7 +22,7 @@ OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class MeteredSocket(socket.socket):
-    """A socket that ends after so many bytes; Paramiko would collect an endless banner in memory."""
+    """A socket that ends after a number of bytes; Paramiko would collect an endless banner in memory."""
 
     def __init__(self, family: int, kind: int) -> None:
         super().__init__(family, kind)
@@ -34,7 +34,7 @@ class MeteredSocket(socket.socket):
         return self._meter.heard
 
     def allow(self, count: int) -> None:
-        """Take so many bytes from now on."""
+        """Take this number of bytes from now on."""
         self._meter.allow(count)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
@@ -50,7 +50,7 @@ class Meter:
         self._is_beginning = True
 
     def allow(self, count: int) -> None:
-        """Take so many bytes from now on. What came so far is no longer needed."""
+        """Take this number of bytes from now on. What came so far is no longer needed."""
         self._allowance = count
         self._is_beginning, self.heard = False, b""
 

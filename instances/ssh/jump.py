@@ -68,7 +68,7 @@ class Tunnel:
         return self._meter.heard
 
     def allow(self, count: int) -> None:
-        """Take so many bytes from now on; on the way there they are wrapped once more."""
+        """Take this number of bytes from now on; on the way there they are wrapped once more."""
         self._meter.allow(count)
         self._link.allow(2 * count)
 

@@ -213,7 +213,7 @@ class Link:
             raise (ForwardingForbidden if is_forbidden else NoWayBehind) from None
 
     def allow(self, count: int) -> None:
-        """Take so many bytes from now on, and then end."""
+        """Take this number of bytes from now on, and then end."""
         self._wire.allow(count)
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ WHERE = ("address", "port", "jump_host__address", "jump_host__port")
 OTHER_FILES = 256
 SORTED_AT_ONCE = 500
 LOOKUPS = 48
-"""So many containers' names are looked up at once: a dead one keeps a thread for seconds."""
+"""Names looked up at once: a dead one keeps a thread for seconds."""
 RESOLVERS = LOOKUPS + 16
 """The others are for the names of jump hosts, which many wait for."""
 

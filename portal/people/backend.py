@@ -1,4 +1,4 @@
-"""Whether a password is right: not looked at while there is a lock, and so many at once."""
+"""Whether a password is right: not looked at while there is a lock, and a few at once."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Browsers in which a person signed in before: a signed cookie that proves nothing but that.
 
 Tries from such a browser are counted apart, so that nobody else's tries lock it. It is no login: five wrong
-passwords lock it like an address. A browser keeps so many people, for machines that are shared.
+passwords lock it like an address. A browser keeps several people, for machines that are shared.
 """
 
 import secrets

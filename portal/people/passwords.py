@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 FEWEST_GUESSES = 9  # as a power of ten
 LONGEST_JUDGED = 72  # zxcvbn takes no more; the rest can only help
 OWN_LETTERS = 6
-"""So many letters and digits must be left without words of the portal, its host and the person, and dates."""
+"""Letters and digits that must be left without words of the portal, its host and the person, and dates."""
 PRODUCT = (
     "adobe campaign classic neolane nlserver portal credential credentials technical account accounts "
     "admin administrator helpdesk auditor support password passwort kennwort secret login welcome willkommen "

@@ -15,7 +15,7 @@ class Busy(Exception):
 
 
 class Turns:
-    """So many at once, and so many that wait, for at most so many seconds."""
+    """Places at once, places to wait in, and the seconds that a wait may take."""
 
     def __init__(self, at_once: int, waiting: int, seconds: float) -> None:
         self._free = threading.Semaphore(at_once)

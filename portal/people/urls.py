@@ -8,7 +8,7 @@ from portal.people import views
 
 urlpatterns: list[URLPattern] = [
     path("login/", views.SignIn.as_view(), name="login"),
-    # open to all: whose session has ended already shall not sign in first in order to sign out
+    # open to all: nobody has to sign in first in order to sign out after the session has ended
     path("logout/", login_not_required(LogoutView.as_view()), name="logout"),
     path("password/", views.password_change, name="password_change"),
     path("users/", views.user_list, name="users"),

@@ -50,7 +50,7 @@ def misfit(environ: Environment) -> Misfit | None:
 
 
 def is_encoded(form: bytes, *, fields: int, percents: int | None = None, may_have_nul: bool = False) -> bool:
-    """Whether a query or an urlencoded form is UTF-8, in so many fields and `%` at most."""
+    """Whether a query or an urlencoded form is UTF-8, with at most this number of fields and of `%`."""
     if form.count(b"&") >= fields or (percents is not None and form.count(b"%") > percents):
         return False
     return not _BROKEN_PERCENT.search(form) and _is_text(unquote_to_bytes(form), may_have_nul=may_have_nul)

@@ -13,7 +13,7 @@ from django.http.cookie import parse_cookie
 
 
 class Ticket(StrEnum):
-    """Whom a ticket was given to."""
+    """The people that tickets are given to."""
 
     PERSON = "person"
     """Somebody who has signed in."""

@@ -151,7 +151,7 @@ class Server(TcpWSGIServer):
             sockets=[listener],
             threads=limits.THREADS,
             ident="",
-            clear_untrusted_proxy_headers=False,  # portal.web.middleware.client_ip knows whom to believe
+            clear_untrusted_proxy_headers=False,  # portal.web.middleware.client_ip knows whose to believe
             connection_limit=limits.CONNECTIONS + 100,
             log_socket_errors=False,
             max_request_header_size=limits.HEAD_BYTES,

@@ -29,7 +29,7 @@ def prepare() -> None:
 
 
 def programs(address: str, port: int, *, pushes: int) -> list[Program]:
-    """Return web server, worker (for so many pushes at once) and scheduler as programs to supervise.
+    """Return web server, worker (for this number of pushes at once) and scheduler as programs to supervise.
 
     Their logs lie below PORTAL_HOME.
     """
