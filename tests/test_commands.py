@@ -27,7 +27,14 @@ from portal.no_secrets import Command
 from portal.plaintext import Secret
 from portal.sandbox.ims import StandInIMS
 from tests.credentials.rollout_rows import make_account, make_rollout
-from tests.credentials.wizard_walk import ACCOUNT, CLIENT, ORGANIZATION, OTHER_SECRET, SECRET, console_json
+from tests.credentials.wizard.wizard_walk import (
+    ACCOUNT,
+    CLIENT,
+    ORGANIZATION,
+    OTHER_SECRET,
+    SECRET,
+    console_json,
+)
 from tests.services.portal import ROOT
 
 TABLE = re.findall(r"^\| (`[^|]*`) \|", (ROOT / "README.md").read_text(), re.MULTILINE)

@@ -16,7 +16,14 @@ from credentials.wizard.models import Draft
 from instances.models import Instance
 from portal.plaintext import Secret
 from portal.sandbox.ims import StandInIMS
-from tests.credentials.wizard_walk import ACCOUNT, CLIENT, ORGANIZATION, OTHER_SECRET, SECRET, console_json
+from tests.credentials.wizard.wizard_walk import (
+    ACCOUNT,
+    CLIENT,
+    ORGANIZATION,
+    OTHER_SECRET,
+    SECRET,
+    console_json,
+)
 
 pytestmark = pytest.mark.django_db
 IDS = ["--organization", ORGANIZATION, "--client-id", CLIENT, "--technical-account", ACCOUNT]

@@ -9,8 +9,8 @@ import pytest
 
 from instances import nlserver, ssh
 from instances.failures import Code, explain
-from tests.instances.shell_fleet import NO_HOME
-from tests.instances.ssh_peers import (
+from tests.instances.nlserver.shell_fleet import NO_HOME
+from tests.instances.ssh.ssh_peers import (
     CLIENT_KEY,
     POLICY,
     SERVER_KEY,

@@ -23,7 +23,7 @@ from portal.keys.known import KeysRefused
 from portal.keys.models import KeyHolder, KnownKey
 from portal.plaintext import Secret
 from portal.private_files import random_key
-from tests.audit.tampering import change, open_trail
+from tests.portal.audit.tampering import change, open_trail
 
 ACTION = "rollout.requested"
 

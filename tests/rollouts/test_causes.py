@@ -14,7 +14,7 @@ from instances import ssh
 from instances.models import HostKey
 from instances.reaching import policy, portal_key
 from instances.visits import visit
-from tests.instances.ssh_peers import lets_through, peer
+from tests.instances.ssh.ssh_peers import lets_through, peer
 from tests.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push
 from tests.services.accounts import ROOT, require_made
 from tests.services.fixtures import StartOpenSSH

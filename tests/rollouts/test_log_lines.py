@@ -11,7 +11,7 @@ from instances.models import Container
 from instances.visits import visit
 from portal.logs import Context
 from tests.credentials.rollout_rows import make_account, make_installation
-from tests.credentials.wizard_walk import choose
+from tests.credentials.wizard.wizard_walk import choose
 from tests.rollouts.conftest import FIRST, MakeSite, Start
 
 pytestmark = pytest.mark.django_db

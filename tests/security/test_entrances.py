@@ -32,7 +32,7 @@ from portal import no_secrets
 from portal.audit.models import Actor, AuditEvent
 from portal.no_secrets import RefusesSecrets, SecretInClear
 from tests.credentials.rollout_rows import make_account, make_rollout
-from tests.credentials.test_wizard_canary import everything_stored
+from tests.credentials.wizard.test_wizard_canary import everything_stored
 from tests.security.secret_shapes import BODY, HARMLESS, SECRET, WRITINGS
 
 pytestmark = pytest.mark.django_db

@@ -21,8 +21,8 @@ from django.test import Client
 from portal.people.lock_out import FAILURE_LIMIT
 from portal.people.models import FailedSignIns
 from portal.short_lived import remove_expired
-from tests.credentials.test_wizard_canary import everything_stored
-from tests.people.test_sign_in import PASSWORD, sign_in
+from tests.credentials.wizard.test_wizard_canary import everything_stored
+from tests.portal.people.test_sign_in import PASSWORD, sign_in
 from tests.security.secret_shapes import BODY, JWT_SECRET, SECRET
 from tests.services.portal import Portal, content
 
