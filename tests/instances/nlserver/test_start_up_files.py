@@ -416,8 +416,9 @@ def test_start_up_files_neither_see_the_account_nor_count(
 
 READING = r"""
 exec 3<&0
-(cat <&3 >>SEEN/reader) &
+(: >SEEN/reads; exec cat <&3 >>SEEN/reader) &
 exec 3<&-
+while [ ! -e SEEN/reads ]; do sleep 0.02; done
 """
 WHERE_START_UP_FILES_ARE_READ = [
     ("none", "bash"),
