@@ -31,8 +31,36 @@ class PushErrand:
         return Subquery(due.values("rollout")[:1])
 
     def begin(self, container_id: uuid.UUID, lease: Lease) -> "PushJob | None":
-        """Settle what a vanished holder left running, and begin the next push or look."""
-        return _begin(container_id, lease)
+        """Mark the next due push as running and write its attempt; None if nothing is due. In a transaction.
+
+        Whatever runs already was left by a holder that vanished, and is settled first.
+        """
+        push = _first_at_hand(container_id)
+        if push and push.state == Push.State.RUNNING:
+            settle_abandoned(container_id)
+            push = _first_at_hand(container_id)
+        if push is None:
+            return None
+        looking = push.state == Push.State.UNKNOWN
+        push.tries += not looking
+        push.state = Push.State.RUNNING
+        push.save(update_fields=["state", "tries"])
+        secret = push.rollout.secret
+        made: int = getattr(push, "made")  # noqa: B009  # an annotation, which the model's type does not know
+        attempt = Attempt.objects.create(
+            push=push,
+            number=made + 1,
+            kind=Attempt.Kind.LOOK if looking else Attempt.Kind.PUSH,
+            cause=push.cause,
+            # cut, for an earlier release may have stored a secret there, and no table takes one any more
+            caused_by=cut_out(push.cause_by) if push.cause in ("rollout", "retry") else "",
+            message=cut_out(push.cause_message) if push.cause == "retry" else "",
+            secret_version=secret.version,
+            secret_fingerprint=secret.fingerprint,
+            lease_token=lease.token,
+            worker=lease.owner,
+        )
+        return PushJob(push, attempt)
 
     def is_more(self, container_id: uuid.UUID) -> bool:
         """Tell whether a push or a look is due there."""
@@ -49,39 +77,6 @@ class PushJob:
     def run(self, line: Line) -> None:
         """Run the attempt and store its outcome. Only a lost lease or a database failure is raised."""
         run_attempt(self.push, self.attempt, line)
-
-
-def _begin(container_id: uuid.UUID, lease: Lease) -> PushJob | None:
-    """Mark the next due push as running and write its attempt; None if nothing is due. In a transaction.
-
-    Whatever runs already was left by a holder that vanished, and is settled first.
-    """
-    push = _first_at_hand(container_id)
-    if push and push.state == Push.State.RUNNING:
-        settle_abandoned(container_id)
-        push = _first_at_hand(container_id)
-    if push is None:
-        return None
-    looking = push.state == Push.State.UNKNOWN
-    push.tries += not looking
-    push.state = Push.State.RUNNING
-    push.save(update_fields=["state", "tries"])
-    secret = push.rollout.secret
-    made: int = getattr(push, "made")  # noqa: B009  # an annotation, which the model's type does not know
-    attempt = Attempt.objects.create(
-        push=push,
-        number=made + 1,
-        kind=Attempt.Kind.LOOK if looking else Attempt.Kind.PUSH,
-        cause=push.cause,
-        # cut, for an earlier release may have stored a secret there, and no table takes one any more
-        caused_by=cut_out(push.cause_by) if push.cause in ("rollout", "retry") else "",
-        message=cut_out(push.cause_message) if push.cause == "retry" else "",
-        secret_version=secret.version,
-        secret_fingerprint=secret.fingerprint,
-        lease_token=lease.token,
-        worker=lease.owner,
-    )
-    return PushJob(push, attempt)
 
 
 def _first_at_hand(container_id: uuid.UUID) -> Push | None:

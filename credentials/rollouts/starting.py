@@ -73,9 +73,7 @@ def start(
         if assigns:
             assign(account=account, instances=_instances(installations), actor=actor)
         Preparation.objects.filter(account=account, person=actor.user).delete()
-        rollout = start_rollout(
-            secret=version, installations=installations, reason=reason, actor=actor, message=message
-        )
+        rollout = _queue(version, installations, reason, actor, message)
         if not (answer and answer.is_valid and answer.is_fresh):
             verdict = answer.verdict if answer else ""
             details: dict[str, object] = {
@@ -131,12 +129,19 @@ def start_rollout(
     actor: Actor,
     message: str = "",
 ) -> Rollout:
+    """Start a rollout as `start` does, without a word about Adobe's answer: for the sandbox and for tests."""
+    one_start_at_a_time()
+    return _queue(secret, installations, reason, actor, message)
+
+
+def _queue(
+    secret: ClientSecret, installations: Iterable[Installation], reason: str, actor: Actor, message: str
+) -> Rollout:
     """Queue one push per installation and ring their containers once this transaction commits.
 
-    The inner half of `start`, which asks Adobe and assigns. Older pushes of the same installations that have
-    not ended are superseded. `RolloutError` names what does not fit; then nothing was changed.
+    The caller holds the lock of starts. Older pushes of the same installations that have not ended are
+    superseded. `RolloutError` names what does not fit; then nothing was changed.
     """
-    one_start_at_a_time()
     chosen = _current_rows(installations)
     # As it is now: a newer version may have been entered, and even rolled out, since the caller read it.
     secret = ClientSecret.objects.select_related("account").get(pk=secret.pk)

@@ -8,7 +8,6 @@ from django.utils.translation import gettext as _
 from credentials.entry import usable_secret
 from credentials.ims_check import answer_about, ask
 from credentials.keys.keyring import UnreadableSecret
-from credentials.wizard import services
 from credentials.wizard.pages import Page
 from portal.audit.models import Actor
 
@@ -40,17 +39,7 @@ def _checked(page: Page) -> HttpResponse:
             page.request, _("Adobe has not accepted these values. Ask again, or enter the right ones.")
         )
         return redirect(page.url(page.step))
-    done = page.change(
-        lambda: services.finish_step(
-            draft=page.draft,
-            stamp=page.stamp,
-            step=page.step,
-            next_step=page.next_step,
-            notes={},
-            confirmed=not page.leaves,
-            actor=Actor.of(page.request),
-        )
-    )
+    done = page.finish()
     return (
         page.go_on() if done else page.show("check", secret=usable_secret(page.draft.account), answer=answer)
     )

@@ -1,6 +1,6 @@
 """What every page of the wizard shares: where the draft stands, and how a form ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from credentials.wizard.models import Draft
-from credentials.wizard.services import StaleDraft
+from credentials.wizard.services import StaleDraft, finish_step
 from credentials.wizard.steps import Progress, Step
+from portal.audit.models import Actor
 
 Change = Callable[[], Draft]
 
@@ -46,6 +47,20 @@ class Page:
             self.draft, self.is_stale = stale.draft, True
             self.progress = Progress(self.draft)
         return not self.is_stale
+
+    def finish(self, notes: Mapping[str, str] | None = None) -> bool:
+        """Keep what was noted at this step, and mark it done unless the person leaves. False: as `change`."""
+        return self.change(
+            lambda: finish_step(
+                draft=self.draft,
+                stamp=self.stamp,
+                step=self.step,
+                next_step=self.next_step,
+                notes=notes or {},
+                confirmed=not self.leaves,
+                actor=Actor.of(self.request),
+            )
+        )
 
     def go_on(self) -> HttpResponseRedirect:
         """Go to the step where the draft stands now, or leave."""

@@ -77,17 +77,7 @@ def console_page(page: Page) -> HttpResponse:
     """A step that is done in the console: what to do there, and what to note here."""
     form = NotesForm(page.request.POST or None, step=page.step, account=page.draft.account)
     if page.request.method == "POST" and form.is_valid():
-        done = page.change(
-            lambda: services.finish_step(
-                draft=page.draft,
-                stamp=page.stamp,
-                step=page.step,
-                next_step=page.next_step,
-                notes=form.notes,
-                confirmed=not page.leaves,
-                actor=Actor.of(page.request),
-            )
-        )
+        done = page.finish(form.notes)
         if done:
             return page.go_on()
     return page.show("console", form=form)
@@ -97,17 +87,7 @@ def version_page(page: Page) -> HttpResponse:
     """Before a migration: which servers are too old."""
     form = VersionForm(page.request.POST or None, initial={"confirm": "version" in page.progress.done})
     if page.request.method == "POST" and (page.leaves or form.is_valid()):
-        done = page.change(
-            lambda: services.finish_step(
-                draft=page.draft,
-                stamp=page.stamp,
-                step=page.step,
-                next_step=page.next_step,
-                notes={},
-                confirmed=not page.leaves,
-                actor=Actor.of(page.request),
-            )
-        )
+        done = page.finish()
         if done:
             return page.go_on()
     return page.show("version", form=form, versions=versions(), dates=JWT_DATES)

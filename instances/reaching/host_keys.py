@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from instances import ssh
 from instances.models import Container, ExpectedHostKey, HostKey
 from instances.reaching import jump_hosts, policy
-from portal.audit.models import Actor, record
+from portal.audit.models import PORTAL, Actor, record
 
 DOUBTS: dict[str, Promise] = {
     "revoked": _("This key was revoked or rejected before."),
@@ -252,7 +252,7 @@ def note_offered(*, container: Container, type: str, base64: str, fingerprint: s
     if is_new:
         record(
             "host_key.offered",
-            actor=Actor("portal"),
+            actor=PORTAL,
             target=container,
             details={"key": str(key), "address": _address(container)},
         )

@@ -122,7 +122,7 @@ def test_a_push_that_is_no_longer_wanted_stops_before_its_newline(
     lease = Lease(site.row.pk, owner="test")
     assert take(lease)
     with lease.held():
-        begun = errand._begin(site.row.pk, lease)
+        begun = errand.PushErrand().begin(site.row.pk, lease)
     assert begun
     attempt = begun.attempt
     decide(push, actor)
@@ -236,7 +236,7 @@ def test_a_look_that_a_person_asked_for_carries_the_name(
     lease = Lease(site.row.pk, owner="test")
     assert take(lease)
     with lease.held():
-        begun = errand._begin(site.row.pk, lease)
+        begun = errand.PushErrand().begin(site.row.pk, lease)
     assert begun
     attempt = begun.attempt
     assert (attempt.kind, attempt.cause, attempt.caused_by) == ("look", "retry", actor.name)
