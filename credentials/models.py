@@ -10,6 +10,7 @@ from django.db.models.functions import Substr
 from django.utils.translation import gettext_lazy as _
 
 from instances.models import Instance
+from portal.audit.names import declare_names
 from portal.choices import WithChoices
 
 KEY_ID = Substr("ciphertext", 4, 8)
@@ -124,6 +125,9 @@ class ClientSecret(WithChoices):
         return f"{self.account} v{self.version} ({self.fingerprint})"
 
 
+declare_names(ClientSecret, "entered_by_name")
+
+
 class Assignment(models.Model):
     """Which account an instance uses: one at most, since its file holds one."""
 
@@ -138,3 +142,6 @@ class Assignment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instance} uses {self.account}"
+
+
+declare_names(Assignment, "assigned_by")

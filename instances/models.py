@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from instances.nlserver import MIN_BUILD
 from instances.requirements import Is, IsNot, all_met
+from portal.audit.names import declare_names
 from portal.choices import WithChoices
 from portal.short_lived import ShortLived
 
@@ -258,6 +259,9 @@ class HostKey(WithChoices):
         return f"{self.type} {self.base64}"
 
 
+declare_names(HostKey, "approved_by")
+
+
 class ExpectedHostKey(models.Model):
     """A fingerprint that an admin gave in advance (inventory file); a scan that shows it approves it."""
 
@@ -271,6 +275,9 @@ class ExpectedHostKey(models.Model):
 
     def __str__(self) -> str:
         return self.fingerprint
+
+
+declare_names(ExpectedHostKey, "given_by")
 
 
 class KeyScan(WithChoices):
@@ -299,6 +306,9 @@ class KeyScan(WithChoices):
 
     def __str__(self) -> str:
         return f"{self.container}: {self.state}"
+
+
+declare_names(KeyScan, "asked_by")
 
 
 CONTAINER_ON = Is("container_off", "is_enabled", True)

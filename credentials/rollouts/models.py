@@ -20,6 +20,7 @@ from instances.failures import Code, Explanation, explain
 from instances.models import Container, Installation
 from instances.requirements import all_met, obstacle
 from portal.audit import append_only
+from portal.audit.names import declare_names
 from portal.choices import WithChoices
 
 __all__ = ["Preparation"]  # a model of this room, which Django looks for here
@@ -66,6 +67,9 @@ class Rollout(WithChoices):
         """
         last: int = Rollout.objects.aggregate(last=Max("fence"))["last"] or 0
         return max(time.time_ns() // 1_000_000, last + 1)
+
+
+declare_names(Rollout, "requested_by_name")
 
 
 def due_in(delay: timedelta = timedelta()) -> dict[str, object]:
@@ -288,6 +292,9 @@ class Push(WithChoices):
         return known
 
 
+declare_names(Push, "cause_by")
+
+
 class Attempt(WithChoices):
     """One try of a push. The row is written before the connection opens; once finished it never changes."""
 
@@ -368,6 +375,9 @@ class Attempt(WithChoices):
     @property
     def explanation(self) -> Explanation | None:
         return explain(self.code) if self.code else None
+
+
+declare_names(Attempt, "caused_by")
 
 
 append_only.register(Attempt, unless_open="finished")

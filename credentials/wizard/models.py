@@ -5,6 +5,7 @@ from django.db import models
 
 from credentials.models import TechnicalAccount
 from instances.models import Installation
+from portal.audit.names import declare_names
 
 
 class Draft(models.Model):
@@ -31,3 +32,6 @@ class Draft(models.Model):
     def stamp(self) -> str:
         """Names this state of the draft; a form with another one was opened before the last change."""
         return self.changed.isoformat()
+
+
+declare_names(Draft, "changed_by_name")

@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from instances import ssh
 from instances.models import Container, ExpectedHostKey, HostKey
 from instances.reaching import jump_hosts, policy
-from portal.audit.models import PORTAL, Actor, record
+from portal.audit.models import PORTAL, Actor, Details, record
+from portal.audit.names import PersonName
 
 DOUBTS: dict[str, Promise] = {
     "revoked": _("This key was revoked or rejected before."),
@@ -212,22 +213,24 @@ def _trust(
             "key": str(key),
             "address": _address(key.container),
             "revoked": [str(other) for other in replaced],
-            "no_longer_expected": _end_expectation(expected, key),
+            **_end_expectation(expected, key),
             "doubt": doubt,
             "fingerprint_entered": was_entered and not expected_by,
-            "expected_by": expected_by,
+            "expected_by": PersonName(expected_by),
         },
     )
     return key
 
 
-def _end_expectation(expected: ExpectedHostKey | None, key: HostKey) -> str:
-    """Forget a fingerprint that is not the approved one, and say which it was and who gave it."""
+def _end_expectation(expected: ExpectedHostKey | None, key: HostKey) -> Details:
+    """Forget a fingerprint that is not the approved one; return which it was and who gave it."""
     if expected is None or expected.fingerprint == key.fingerprint:
-        return ""
-    text = f"{expected.fingerprint} ({expected.given_by})"
+        return {"no_longer_expected": ""}
     expected.delete()
-    return text
+    return {
+        "no_longer_expected": expected.fingerprint,
+        "expectation_was_given_by": PersonName(expected.given_by),
+    }
 
 
 @transaction.atomic

@@ -63,11 +63,20 @@ def unprotect(schema_editor: BaseDatabaseSchemaEditor, table: str) -> None:
 def writable(schema_editor: BaseDatabaseSchemaEditor, table: str) -> Iterator[None]:
     """Let a data migration change rows of `table`: its triggers are off inside, and then as they were.
 
-    All of it is one transaction: nobody else sees the table without its triggers, and a failure brings them
-    back. Change data only, not the table. Triggers that an earlier migration lost stay away until the end of
+    Change data only, not the table. Triggers that an earlier migration lost stay away until the end of
     `migrate`.
     """
-    connection = schema_editor.connection
+    with without_triggers(schema_editor.connection, table):
+        yield
+
+
+@contextmanager
+def without_triggers(connection: BaseDatabaseWrapper, table: str) -> Iterator[None]:
+    """Take the triggers of `table` off inside, and make them again as they were.
+
+    All of it is one transaction: nobody else sees the table without its triggers, and a failure brings them
+    back. PostgreSQL locks the table until that transaction ends.
+    """
     if not connection.in_atomic_block:
         raise RuntimeError("an append-only table is made writable within a transaction only")
     found = [each for each in existing(connection, table).values() if is_ours(each.name)]

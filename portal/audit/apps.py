@@ -8,4 +8,10 @@ class AuditConfig(AppConfig):
     label = "audit"
 
     def ready(self) -> None:
-        from portal.audit import checks, kept_head, metrics, protection  # noqa: F401  # they register themselves
+        from portal.audit import (  # noqa: F401  # they register themselves
+            checks,
+            event_words,
+            kept_head,
+            metrics,
+            protection,
+        )

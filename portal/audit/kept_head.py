@@ -29,6 +29,7 @@ from django.utils import timezone
 
 from portal.audit import audit_keys
 from portal.audit.audit_keys import seal
+from portal.audit.findings import Problem
 from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record, recorded
 from portal.private_files import folder
 
@@ -42,7 +43,11 @@ _FORM = re.compile(r"([0-9]{1,18}):([0-9a-fA-F]{64})")
 
 
 class UnreadableHead(Exception):
-    """Why the file says nothing; the text is for people."""
+    """Why the file says nothing."""
+
+    def __init__(self, code: str, **params: str) -> None:
+        super().__init__(code)
+        self.problem = Problem(code, {"path": str(path()), **params})
 
 
 class NothingToAccept(Exception):
@@ -98,9 +103,14 @@ class Comparison:
     """The kept head against the database."""
 
     kept: KeptHead | None = None
-    problem: str = ""
+    found: Problem | None = None
     given_up_by: int | None = None
     """The event by which somebody accepted that the kept head is no longer in the chain."""
+
+    @property
+    def problem(self) -> str:
+        """Why the history does not fit the kept head, in words; empty if it does."""
+        return str(self.found) if self.found else ""
 
 
 @dataclass
@@ -126,15 +136,15 @@ def read() -> KeptHead | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableHead(f"it cannot be read ({type(error).__name__})") from error
+        raise UnreadableHead("kept_head_unreadable", error=type(error).__name__) from error
     try:
         found = json.loads(text)
         kept = KeptHead(Head.parse(found["head"]), datetime.fromisoformat(found["at"]))
         fits = kept.is_sealed(str(found["seal"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableHead("it holds something else") from error
+        raise UnreadableHead("kept_head_nonsense") from error
     if not fits:
-        raise UnreadableHead("it was not sealed with this audit key")
+        raise UnreadableHead("kept_head_foreign")
     return kept
 
 
@@ -143,17 +153,13 @@ def compare() -> Comparison:
     try:
         kept = read()
     except UnreadableHead as error:
-        return Comparison(problem=f"the file of the kept head, {path()}, is of no use: {error}")
+        return Comparison(found=error.problem)
     if kept is None or kept.head.is_in_chain:
         return Comparison(kept)
     if accepted := _given_up(kept):
         return Comparison(kept, given_up_by=accepted)
     when = kept.at.strftime("%Y-%m-%d %H:%M:%S %Z")
-    problem = (
-        f"the head {kept.head}, kept outside the database on {when}, is not in the chain: "
-        "newer events were removed, or an older database was put back"
-    )
-    return Comparison(kept, problem)
+    return Comparison(kept, Problem("kept_head_missing", {"head": str(kept.head), "at": when}))
 
 
 def _given_up(kept: KeptHead) -> int | None:
@@ -207,9 +213,9 @@ def begin() -> None:
 def accept(*, reason: str, actor: Actor) -> AuditEvent:
     """Give up a kept head that is not in the history, and keep the present one from now on."""
     comparison = compare()
-    if not comparison.problem:
+    if not comparison.found:
         raise NothingToAccept
-    details = {"reason": reason, "problem": comparison.problem, **given_up(comparison)}
+    details = {"reason": reason, "found": comparison.found.stored(), **given_up(comparison)}
     with transaction.atomic():
         event = record("history.head_accepted", actor=actor, details=details)
     newest = _newest()

@@ -29,6 +29,7 @@ LABELS: dict[str, Promise] = {
     "user.password_change_failed": _("Own password entered wrong"),
     "user.password_change_locked": _("Change of the own password locked"),
     "user.password_reset": _("Password set by an admin"),
+    "user.name_erased": _("Name of a person erased"),
     "sign_in.succeeded": _("Signed in"),
     "sign_in.ended": _("Signed out"),
     "sign_in.failed": _("Sign-in failed"),
@@ -153,7 +154,9 @@ def _plain(value: object) -> str:
         return gettext("yes") if value else gettext("no")
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return ", ".join(value)
-    if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        return "; ".join(_plain(each) for each in value)
+    if isinstance(value, dict) and all(isinstance(each, str | int) for each in value.values()):
         return ", ".join(f"{_named(key)}: {each}" for key, each in value.items())
     if value is None:
         return ""

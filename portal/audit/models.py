@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Self
 
 from django.contrib.auth.models import User
@@ -15,7 +14,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.audit import append_only, audit_keys, canonical
+from portal.audit import append_only, audit_keys, canonical, names
 from portal.audit.audit_keys import Epochs
 from portal.plaintext import cut_out
 
@@ -35,18 +34,23 @@ class Actor:
     user: User | None = None
     ip: str = ""
     request_id: str = ""
+    is_person: bool = True
+    """Whether the name is a person's, and so can be erased from the history one day."""
 
     @classmethod
     def of(cls, request: HttpRequest) -> Self:
         """Return the signed-in person behind a request."""
         user = request.user
         if not isinstance(user, User):
-            return cls(name="anonymous", ip=request.META["portal.client_ip"])
+            return cls(name="anonymous", ip=request.META["portal.client_ip"], is_person=False)
         meta = request.META
         return cls(cut_out(user.get_username()), user, meta["portal.client_ip"], meta["portal.request_id"])
 
 
-PORTAL = Actor("portal")
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What a row raises that no release of the portal wrote, such as one with a text that is no time."""
+
+PORTAL = Actor("portal", is_person=False)
 """The portal itself: what it does without being asked by a person."""
 
 GROUP = Substr("action", 1, StrIndex("action", Value(".")))
@@ -69,6 +73,12 @@ class AuditEvent(models.Model):
     request_id = models.CharField(_("request"), max_length=32, blank=True)
     prev_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64)
+    form = models.PositiveSmallIntegerField(null=True)
+    """Which canonical form the hash is made over; empty: form 1."""
+    names = models.JSONField(null=True)
+    """Where names of people are (`portal.audit.canonical.Names`); empty in form 1."""
+    seal = models.CharField(max_length=64, null=True)  # noqa: DJ001  # with a default, SQLite rebuilds the table
+    """The audit key's seal on the hash; empty in form 1, whose hash is made with the key."""
 
     class Meta:
         ordering = ["-seq"]
@@ -91,8 +101,48 @@ class AuditEvent(models.Model):
         return f"{self.seq} {self.action}"
 
     def digest(self, key: str = "") -> str:
-        """Return the hash over this event and the hash before it, under `key` or else the newest one."""
-        return seal(canonical.encode(self._content()), key)
+        """Return the hash over this event and the hash before it.
+
+        In form 1 under `key`, or else the newest one. `ValueError`, `TypeError`, `AttributeError` or
+        `LookupError` for a row that no release of the portal wrote.
+        """
+        if self.form is None:
+            return seal(canonical.encode(self._form_1()), key)
+        return canonical.hash_2(self.text, self.prev_hash)
+
+    @property
+    def text(self) -> str:
+        """The canonical text of an event in form 2. Errors as of `digest`."""
+        if self.form != canonical.NEWEST:
+            raise ValueError(f"form {self.form} has no text")
+        return canonical.encode(canonical.form_2(self.readable, self.names or {}))
+
+    @property
+    def text_or_nothing(self) -> str:
+        """The canonical text; empty in form 1, and for a row that no release of the portal wrote."""
+        try:
+            return self.text
+        except UNREADABLE:
+            return ""
+
+    def exported(self) -> dict[str, object]:
+        """Return all of the row, from which anybody can recompute the hash of form 2."""
+        chained = {"prev_hash": self.prev_hash, "hash": self.hash}
+        if self.form is None:
+            return {**self._form_1(), **chained}
+        return {**self.readable, "form": self.form, "names": self.names, **chained, "seal": self.seal}
+
+    @property
+    def readable(self) -> dict[str, object]:
+        """The content as form 2 has it, with the names of people in clear."""
+        return canonical.readable(**self._columns())
+
+    def chain(self, prev_hash: str, key: str = "") -> None:
+        """Make this the event after the one with that hash, sealed under `key` or else the newest one."""
+        self.prev_hash = prev_hash
+        self.hash = self.digest(key)
+        if self.form is not None:
+            self.seal = self._expected_seal(key)
 
     @property
     def is_as_recorded(self) -> bool:
@@ -102,30 +152,44 @@ class AuditEvent(models.Model):
     def is_sealed_with(self, key: str) -> bool:
         """Whether the event is as it was when this key sealed it."""
         try:
-            return bool(key) and hmac.compare_digest(self.hash.encode(), self.digest(key).encode())
-        except (AttributeError, TypeError, ValueError):  # such as text that is no time, which SQLite stores
+            is_whole = bool(key) and hmac.compare_digest(self.hash.encode(), self.digest(key).encode())
+            if not is_whole or self.form is None:
+                return is_whole
+            return hmac.compare_digest(str(self.seal).encode(), self._expected_seal(key).encode())
+        except UNREADABLE:
             return False
 
+    def _expected_seal(self, key: str) -> str:
+        return seal(f"event|{self.hash}", key)
+
     def as_it_is(self) -> str:
-        """Return all of the row, right or wrong, as one text."""
-        return canonical.encode({**self._content(), "hash": self.hash})
+        """Return all of the row, right or wrong, as one text. An erased name does not change it."""
+        if self.form is None:
+            return canonical.encode({**self._form_1(), "hash": self.hash})
+        text = self.text_or_nothing or repr([self.form, *self._columns().values(), self.names])
+        return canonical.encode([text, self.prev_hash, self.hash, self.seal])
 
-    def _content(self) -> dict[str, object]:
-        return canonical.form_1(
-            seq=self.seq,
-            at=self.at,
-            actor_id=self.actor_id,
-            actor_name=self.actor_name,
-            ip=self.ip,
-            action=self.action,
-            target_type=self.target_type,
-            target_id=self.target_id,
-            target_name=self.target_name,
-            details=self.details,
-            request_id=self.request_id,
-            prev_hash=self.prev_hash,
-        )
+    def _form_1(self) -> dict[str, object]:
+        return canonical.form_1(**self._columns(), prev_hash=self.prev_hash)
 
+    def _columns(self) -> dict[str, Any]:  # Any: each column has a type of its own
+        return {name: getattr(self, name) for name in CONTENT}
+
+
+CONTENT = (
+    "seq",
+    "at",
+    "actor_id",
+    "actor_name",
+    "ip",
+    "action",
+    "target_type",
+    "target_id",
+    "target_name",
+    "details",
+    "request_id",
+)
+"""The columns that say what happened; the others chain and seal it."""
 
 append_only.register(AuditEvent)
 
@@ -210,6 +274,7 @@ def _tell() -> None:
 def _chained(entry: Entry, actor: Actor, head: AuditHead, key: str) -> AuditEvent:
     """Return the event that comes after `head`, and move `head` on to it."""
     event = AuditEvent(
+        form=canonical.NEWEST,
         seq=head.seq + 1,
         at=timezone.now(),
         actor=actor.user,
@@ -217,14 +282,20 @@ def _chained(entry: Entry, actor: Actor, head: AuditHead, key: str) -> AuditEven
         ip=actor.ip,
         action=entry.action,
         request_id=actor.request_id,
-        details=_without_secrets(entry.details),
-        prev_hash=head.hash,
+        details=_recordable(entry.details),
     )
     if entry.target is not None:
         event.target_type = audit_name(entry.target)
         event.target_id = str(entry.target.pk)
         event.target_name = cut_out(str(entry.target))[:250]
-    event.hash = event.digest(key)
+    event.names = names.salted(
+        [
+            *(["/actor_name"] if actor.is_person else []),
+            *(["/target_name"] if isinstance(entry.target, User) else []),
+            *names.marked(entry.details, "/details"),
+        ]
+    )
+    event.chain(head.hash, key)
     head.seq, head.hash = event.seq, event.hash
     return event
 
@@ -244,69 +315,17 @@ def audit_name(row: models.Model) -> str:
     return name
 
 
-def _without_secrets(value: Any) -> Any:  # Any: whatever JSON holds
-    """Return details without client secrets: people search for them, and nothing is ever removed here."""
+def _recordable(value: Any) -> Any:  # Any: whatever JSON holds
+    """Return details without client secrets: people search for them, and nothing is ever removed here.
+
+    `TypeError` for a fraction: not everybody who recomputes a hash would write it in the same way.
+    """
     if isinstance(value, str):
         return cut_out(value)
     if isinstance(value, dict):
-        return {cut_out(str(key)): _without_secrets(each) for key, each in value.items()}
+        return {cut_out(str(key)): _recordable(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_secrets(each) for each in value]
+        return [_recordable(each) for each in value]
+    if isinstance(value, float):
+        raise TypeError("an event holds no fractions: record a whole number of a smaller unit, or a text")
     return value
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One place where the chain is broken, or where it does not fit what was noted outside of it."""
-
-    seq: int
-    problem: str
-    last: int | None = None
-    """The last event that the problem is about, if that is another one."""
-
-    def as_dict(self) -> Details:
-        return {"event": self.seq, "problem": self.problem}
-
-
-@dataclass(frozen=True)
-class SealedBreak:
-    """A break that somebody looked at and sealed as it was. It is shown for ever, and is no new finding."""
-
-    seq: int
-    at: datetime
-    who: str
-    reason: str
-    first: int
-    last: int
-    digest: str
-    problems: int
-    findings: list[Details]
-
-    @property
-    def span(self) -> str:
-        return f"event {self.first}" if self.first == self.last else f"events {self.first} to {self.last}"
-
-
-@dataclass
-class Verification:
-    """What a verification of the whole chain saw."""
-
-    events: int = 0
-    head: str = ""
-    last_at: datetime | None = None
-    findings: list[Finding] = field(default_factory=list)
-    sealed_breaks: list[SealedBreak] = field(default_factory=list)
-    kept_head: str = ""
-    """The head kept outside the database, with which the chain was compared."""
-    expected_head: str = ""
-    has_expected_head: bool = False
-
-    @property
-    def is_intact(self) -> bool:
-        """Whether nothing was found, except breaks that are sealed."""
-        return not self.findings
-
-    @property
-    def intact_since(self) -> int | None:
-        """The event that sealed the last break."""
-        return max((each.seq for each in self.sealed_breaks), default=None)

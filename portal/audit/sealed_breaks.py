@@ -7,7 +7,8 @@ it is, so that any later change in it is a new finding.
 from collections.abc import Iterable, Iterator
 
 from portal.audit.audit_keys import seal
-from portal.audit.models import AuditEvent, SealedBreak, epochs
+from portal.audit.findings import SealedBreak, shown
+from portal.audit.models import AuditEvent, epochs
 
 ACTION = "history.break_sealed"
 BATCH = 2000  # events
@@ -68,5 +69,5 @@ def _read(event: AuditEvent) -> SealedBreak:
         last=int(details["last"]),
         digest=str(details["digest"]),
         problems=int(details["problems"]),
-        findings=list(details["findings"]),
+        findings=shown(details["findings"]),
     )

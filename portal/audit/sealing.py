@@ -54,7 +54,7 @@ def seal_break(*, reason: str, actor: Actor, looked_at: Walk) -> AuditEvent:
             "first": first,
             "last": last,
             "problems": walk.problems,
-            "findings": [each.as_dict() for each in walk.findings[:SHOWN_FINDINGS]],
+            "findings": [each.stored() for each in walk.findings[:SHOWN_FINDINGS]],
             "digest": digest_of(first, last, key),
             **kept_head.given_up(kept),
         }

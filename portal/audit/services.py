@@ -5,7 +5,9 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from portal.audit.models import Actor, AuditEvent, AuditHead, Verification, record
+from portal.audit.findings import Verification
+from portal.audit.models import Actor, AuditEvent, AuditHead, Details, record
+from portal.audit.names import PersonName
 
 SHOWN_FINDINGS = 20
 
@@ -22,7 +24,7 @@ def record_reading(*, filters: dict[str, str], actor: Actor) -> None:
         return
     AuditHead.objects.select_for_update().get(pk=1)  # two pages opened at once are one reading too
     if not _has_read(actor):
-        record(READING, actor=actor, details={"filters": filters})
+        record(READING, actor=actor, details={"filters": _recorded(filters)})
 
 
 def _has_read(actor: Actor) -> bool:
@@ -32,20 +34,25 @@ def _has_read(actor: Actor) -> bool:
 
 
 @transaction.atomic
-def record_export(*, filters: dict[str, str], actor: Actor) -> AuditEvent:
+def record_export(*, filters: dict[str, str], as_json: bool = False, actor: Actor) -> AuditEvent:
     """Record that a person exports the events before this one; return this one."""
-    return record("history.exported", actor=actor, details={"filters": filters})
+    details: Details = {"filters": _recorded(filters), **({"format": "json"} if as_json else {})}
+    return record("history.exported", actor=actor, details=details)
+
+
+def _recorded(filters: dict[str, str]) -> dict[str, str]:
+    return {name: PersonName(typed) if name == "who" else typed for name, typed in filters.items()}
 
 
 @transaction.atomic
 def record_verification(*, result: Verification, actor: Actor) -> AuditEvent:
     """Record what a verification of the chain showed."""
-    details: dict[str, object] = {
+    details: Details = {
         "intact": result.is_intact,
         "events": result.events,
         "head": result.head,
         "problems": len(result.findings),
-        "findings": [each.as_dict() for each in result.findings[:SHOWN_FINDINGS]],
+        "findings": [each.stored() for each in result.findings[:SHOWN_FINDINGS]],
         "sealed_breaks": len(result.sealed_breaks),
         "kept_head": result.kept_head,
     }

@@ -8,9 +8,10 @@ from typing import Any, Self
 
 from django.db import transaction
 
-from portal.audit import kept_head
+from portal.audit import erased_names, kept_head
 from portal.audit.audit_keys import REPLACED
-from portal.audit.models import FIRST, AuditEvent, AuditHead, Finding, SealedBreak, Verification, epochs
+from portal.audit.findings import Finding, Params, SealedBreak, Verification
+from portal.audit.models import FIRST, AuditEvent, AuditHead, epochs
 from portal.audit.sealed_breaks import added, beginning, in_force, sealed_breaks
 
 MOST_FINDINGS = 100
@@ -68,13 +69,16 @@ class Walk:
         walk.seq = min([0, *(each.first - 1 for each in walk._ahead)])
         for event in AuditEvent.objects.filter(seq__lt=1).order_by("seq")[:MOST_FINDINGS]:
             if not any(each.first <= event.seq <= each.last for each in walk._ahead):
-                walk._found(event.seq, "stands before the beginning of the chain")
+                walk._found(event.seq, "before_beginning")
         return walk
 
     @classmethod
     def resume(cls, left: dict[str, Any]) -> Self:  # Any: plain JSON values
-        """Go on where a walk was left."""
-        findings = [Finding(**finding) for finding in left["findings"]]
+        """Go on where a walk was left; one that a former release left begins anew."""
+        try:
+            findings = [Finding(**finding) for finding in left["findings"]]
+        except TypeError:
+            return cls.begin(left["expected_head"])
         at = left["last_at"] and datetime.fromisoformat(left["last_at"])
         return cls(**{**left, "findings": findings, "last_at": at})
 
@@ -107,18 +111,17 @@ class Walk:
             while self.batch(size):
                 pass
             for epoch, last in self._keys.unheld:
-                problem = (
-                    f"events up to {last} cannot be verified: AUDIT_KEY lacks the key {epoch.fingerprint}"
-                )
-                self.findings.append(Finding(max(epoch.first, 1), problem, last))
+                params: Params = {"last": last, "key": epoch.fingerprint}
+                self.findings.append(Finding(max(epoch.first, 1), "key_not_held", params, last))
             if self._goes_on:
                 self._check_head(head)
             outside = self._outside()
+        erasures = erased_names.problems()
         result = Verification(
             self.events,
             str(head or ""),
             self.last_at,
-            [*self.findings, *outside],
+            [*self.findings, *erasures, *outside],
             sealed_breaks=self.sealed,
             expected_head=self.expected_head,
             has_expected_head=self.noted,
@@ -131,12 +134,12 @@ class Walk:
     def _goes_on(self) -> bool:
         return self.is_thorough or self.problems < MOST_FINDINGS
 
-    def _found(self, seq: int, problem: str, *, last: int | None = None) -> None:
+    def _found(self, seq: int, code: str, *, until: int | None = None, **params: str | int) -> None:
         self.problems += 1
         self.first_problem = seq if self.first_problem is None else min(seq, self.first_problem)
-        self.last_problem = max(self.last_problem, seq, last or seq)
+        self.last_problem = max(self.last_problem, seq, until or seq)
         if not self.is_thorough or len(self.findings) < MOST_FINDINGS:
-            self.findings.append(Finding(seq, problem, last))
+            self.findings.append(Finding(seq, code, params, until))
 
     def _step(self, event: AuditEvent) -> None:
         self.seq = event.seq
@@ -146,54 +149,54 @@ class Walk:
             self.noted = self.noted or f"{event.seq}:{event.hash}" == self.expected_head
 
     def _check(self, event: AuditEvent) -> None:
-        if not self._is_missing_before(event.seq, last=event.seq) and event.prev_hash != self.previous:
-            self._found(event.seq, "does not continue the event before it")
+        if not self._is_missing_before(event.seq, until=event.seq) and event.prev_hash != self.previous:
+            self._found(event.seq, "not_continued")
         key = self._keys.at(event.seq).key
         if key and not event.is_sealed_with(key):  # `finish` tells of a key that is not here
-            self._found(event.seq, "was changed after it was recorded")
+            self._found(event.seq, "changed")
 
-    def _is_missing_before(self, seq: int, *, last: int) -> bool:
-        """Whether there is a gap before `seq`; what follows, up to `last`, has nothing to continue."""
+    def _is_missing_before(self, seq: int, *, until: int) -> bool:
+        """Whether there is a gap before `seq`; what follows, up to `until`, has nothing to continue."""
         following = max(self.seq, 0) + 1
         if seq <= following:
             return False
-        self._found(following, f"events {following} to {seq - 1} are missing", last=last)
+        self._found(following, "missing", until=until, first=following, last=seq - 1)
         return True
 
     def _enter(self, sealed: SealedBreak) -> None:
         if not self.digest:
-            self._is_missing_before(sealed.first, last=sealed.last)
+            self._is_missing_before(sealed.first, until=sealed.last)
             self.digest = beginning(sealed.first, sealed.last, self._keys.at(sealed.seq).key)
 
     def _pass(self, sealed: SealedBreak) -> None:
         """Compare a sealed break with what it was when it was sealed, once its last row is behind."""
         self._enter(sealed)
         if not hmac.compare_digest(self.digest, sealed.digest):
-            problem = f"{sealed.span}, sealed by event {sealed.seq}: changed again since then"
-            self._found(sealed.first, problem, last=sealed.last)
+            code = "sealed_event_changed" if sealed.first == sealed.last else "sealed_events_changed"
+            params = {"first": sealed.first, "last": sealed.last, "by": sealed.seq}
+            self._found(sealed.first, code, until=sealed.last, **params)
         self.seq = max(self.seq, sealed.last)
         self.passed, self.digest = self.passed + 1, ""
         del self._ahead[0]
 
     def _check_head(self, head: AuditHead | None) -> None:
         if head is None:
-            self._found(self.seq, "the end of the chain was removed")
+            self._found(self.seq, "head_removed")
             return
         if not hmac.compare_digest(head.seal, head.expected_seal(self._keys.at(head.seq).key)):
-            self._found(head.seq, "the end of the chain was changed by hand")
+            self._found(head.seq, "head_changed")
         if head.seq < self.seq:
-            problem = f"{self.seq - head.seq} events stand after the end of the chain"
-            self._found(head.seq + 1, problem, last=self.seq)
+            self._found(head.seq + 1, "after_end", until=self.seq, count=self.seq - head.seq)
         elif head.seq > self.seq or head.hash != self.previous:
-            problem = f"the newest events, up to {head.seq}, are missing or changed"
-            self._found(self.seq + 1, problem, last=head.seq)
+            self._found(self.seq + 1, "newest_missing", until=head.seq, last=head.seq)
 
     def _outside(self) -> list[Finding]:
         """Return what does not fit the heads that are known outside the database."""
         findings = []
         if self._goes_on and self.expected_head and not self.noted:
-            findings.append(Finding(self.seq, f"the noted head {self.expected_head} is not in the chain"))
+            findings.append(Finding(self.seq, "noted_head_missing", {"head": self.expected_head}))
         kept = kept_head.compare()
-        if kept.problem:
-            findings.append(Finding(kept.kept.head.seq if kept.kept else self.seq, kept.problem))
+        if kept.found:
+            seq = kept.kept.head.seq if kept.kept else self.seq
+            findings.append(Finding(seq, kept.found.code, kept.found.params))
         return findings

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from portal.audit.names import declare_names
 from portal.short_lived import ShortLived
 
 
@@ -109,6 +110,9 @@ class SignInTally(ShortLived):
 
         if cls.expired().exists():
             close_windows()
+
+
+declare_names(SignInTally, "name")
 
 
 class ProxySign(ShortLived):

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from portal.audit.models import Actor, record
+from portal.audit.names import PersonName
 from portal.people import tally
 from portal.people.lock_out import FAILURE_LIMIT, Counter, Origin, count_failure, forget_failures
 
@@ -42,7 +43,7 @@ def _failed(credentials: dict[str, object], request: HttpRequest | None = None, 
     origin = Origin.of(request, name)
     failures = count_failure(Counter(name, origin), user, now)
     is_lock = failures == FAILURE_LIMIT
-    known_name = user.get_username() if user else ""
+    known_name = PersonName(user.get_username() if user else "")
     is_single = tally.add(
         name=known_name, address=origin.address, now=now, is_failure=failures > 0, is_lock=is_lock
     )
@@ -64,7 +65,8 @@ def _actor(request: HttpRequest, user: User) -> Actor:
 
 def _nobody(request: HttpRequest) -> Actor:
     meta = request.META
-    return Actor("anonymous", None, meta.get("portal.client_ip", ""), meta.get("portal.request_id", ""))
+    ip, request_id = meta.get("portal.client_ip", ""), meta.get("portal.request_id", "")
+    return Actor("anonymous", None, ip, request_id, is_person=False)
 
 
 @transaction.atomic

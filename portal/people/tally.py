@@ -11,11 +11,12 @@ from django.db import transaction
 from django.db.models import F, Sum
 
 from portal.audit.models import Actor, Details, record
+from portal.audit.names import PersonName
 from portal.people.models import SignInTally
 
 SINGLE_LINES = 20
 NAMED = 20  # people and addresses that a sum names, most tried first
-PORTAL = Actor("the portal")
+PORTAL = Actor("the portal", is_person=False)
 
 
 def add(*, name: str, address: str, now: datetime, is_failure: bool, is_lock: bool) -> bool:
@@ -71,7 +72,7 @@ def _sum(began: datetime, rows: list[SignInTally]) -> Details:
         "against_a_lock": sum(row.refused for row in rows),
         "locks": sum(row.locks for row in rows),
         "with_names_that_do_not_exist": unknown,
-        "people": dict(people.most_common(NAMED)),
+        "people": [{"name": PersonName(name), "tries": tries} for name, tries in people.most_common(NAMED)],
         "further_people": max(0, len(people) - NAMED),
         "addresses": len(addresses),
         "most_tries_from": dict(addresses.most_common(NAMED)),

@@ -6,7 +6,9 @@ from datetime import timedelta
 from django.db import transaction
 
 from credentials.rollouts.models import Push
+from portal.audit import canonical
 from portal.audit.models import FIRST, AuditEvent, AuditHead
+from portal.audit.names import salted
 from tests.benchmarks.fleet import Fleet
 from tests.benchmarks.past import SPAN
 from tests.benchmarks.rows import store
@@ -46,7 +48,8 @@ def _events(fleet: Fleet, head: AuditHead, count: int) -> Iterator[AuditEvent]:
             seq=head.seq + 1,
             at=begin + step * number + timedelta(microseconds=number % 1000),
             action=action,
-            prev_hash=head.hash or FIRST,
+            names={},
+            form=canonical.NEWEST,
         )
         _fill(event, fleet, number)
         if pushes and action.startswith("push."):
@@ -54,7 +57,7 @@ def _events(fleet: Fleet, head: AuditHead, count: int) -> Iterator[AuditEvent]:
             event.target_type, event.target_id = "push", str(pushes[place].pk)
             event.target_name = names[place]
             event.details["rollout"] = pushes[place].rollout.number
-        event.hash = event.digest()
+        event.chain(head.hash or FIRST)
         head.seq, head.hash = event.seq, event.hash
         yield event
 
@@ -66,6 +69,7 @@ def _fill(event: AuditEvent, fleet: Fleet, number: int) -> None:
         return
     person = fleet.people[number % len(fleet.people)]
     event.actor, event.actor_name = person, person.username
+    event.names = salted(["/actor_name"])
     event.ip, event.request_id = f"10.0.{number % 250}.7", f"{number:016x}"
     if event.action.startswith("user."):
         event.target_type, event.target_id, event.target_name = "user", str(person.pk), person.username

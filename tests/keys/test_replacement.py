@@ -53,9 +53,10 @@ def reseal(first: int, to: int | None = None) -> None:
     open_trail()
     previous = AuditEvent.objects.get(seq=first - 1).hash
     for event in AuditEvent.objects.filter(seq__gte=first, seq__lte=to or 10**9).order_by("seq"):
-        event.prev_hash = previous
-        event.hash = previous = event.digest()
-        AuditEvent.objects.filter(seq=event.seq).update(prev_hash=event.prev_hash, hash=event.hash)
+        event.chain(previous)
+        previous = event.hash
+        values = {"prev_hash": event.prev_hash, "hash": event.hash, "seal": event.seal}
+        AuditEvent.objects.filter(seq=event.seq).update(**values)
     if to is None:
         head = AuditHead.objects.get()
         head.hash = previous

@@ -18,8 +18,11 @@ from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models import Count, F, OuterRef, Q, Subquery
+from django.utils import timezone
 
+from portal.audit import audit_keys, canonical
 from portal.audit.append_only import writable
+from portal.audit.models import AuditHead
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 DIGESTS = re.compile(r"((?:[0-9a-f]{64}|empty)(?:,(?:[0-9a-f]{64}|empty))*)?")
@@ -63,7 +66,7 @@ def forwards(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
         _prove_attempts(apps)
     _hold(apps)
     unproven = _mark(apps)
-    _record(scrubbed=scrubbed, unproven=unproven, proven=attempts.exclude(proof="").count())
+    _record(apps, scrubbed=scrubbed, unproven=unproven, proven=attempts.exclude(proof="").count())
 
 
 def _scrub(apps: Apps) -> int:
@@ -164,12 +167,30 @@ def _mark(apps: Apps) -> int:
     return int(pushes.filter(is_unproven=True, replaced=False).count())
 
 
-def _record(**counts: int) -> None:
-    # Today's model, not a historical one: it seals the chain. A later migration of the audit trail's columns
-    # has to become a dependency of this one.
-    from portal.audit.models import Actor, record
-
-    record("portal.proofs_derived", actor=Actor("portal"), details={**counts})
+def _record(apps: Apps, **counts: int) -> None:
+    """Record an event in form 1, whatever columns the trail has by now: those that came later are empty in it."""
+    events = apps.get_model("audit", "AuditEvent").objects
+    head = AuditHead.objects.select_for_update().get(pk=1)
+    key = head.key_in_use
+    event: dict[str, Any] = {
+        "seq": head.seq + 1,
+        "at": timezone.now(),
+        "actor_id": None,
+        "actor_name": "portal",
+        "ip": "",
+        "action": "portal.proofs_derived",
+        "target_type": "",
+        "target_id": "",
+        "target_name": "",
+        "details": counts,
+        "request_id": "",
+        "prev_hash": head.hash,
+    }
+    digest = audit_keys.seal(canonical.encode(canonical.form_1(**event)), key)
+    events.create(**event, hash=digest)
+    head.seq, head.hash = head.seq + 1, digest
+    head.seal = head.expected_seal(key)
+    head.save(update_fields=["seq", "hash", "seal"])
 
 
 def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.audit import kept_head
-from portal.audit.export import stream
+from portal.audit.export import stream, stream_json
+from portal.audit.findings import shown
 from portal.audit.labels import line_of
 from portal.audit.models import Actor, AuditEvent, AuditHead
 from portal.audit.pages.forms import EarlierHeadForm, HistoryForm, PositionForm, visible_to
@@ -48,12 +49,16 @@ def history_event(request: HttpRequest, seq: int) -> HttpResponse:
 @require_POST
 @permission_required("audit.export_events", raise_exception=True)
 def history_export(request: HttpRequest) -> HttpResponseBase:
-    """Send the filtered events as CSV. A POST, since the export itself is recorded."""
+    """Send the filtered events as CSV or JSON lines. A POST, since the export itself is recorded."""
     form = HistoryForm(request.GET)
-    until = record_export(filters=form.chosen(), actor=Actor.of(request))
+    as_json = request.POST.get("format") == "json"
+    until = record_export(filters=form.chosen(), as_json=as_json, actor=Actor.of(request))
     events = form.select(visible_to(request.user, AuditEvent.objects.filter(seq__lt=until.seq)))
-    response = StreamingHttpResponse(stream(events), content_type="text/csv; charset=utf-8")
-    name = f"history-{timezone.localdate()}.csv"
+    response = StreamingHttpResponse(
+        stream_json(events) if as_json else stream(events),
+        content_type="application/x-ndjson" if as_json else "text/csv; charset=utf-8",
+    )
+    name = f"history-{timezone.localdate()}.{'jsonl' if as_json else 'csv'}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
@@ -96,9 +101,11 @@ def _verify_on(request: HttpRequest, walk: Walk) -> HttpResponse:
 
 def _state(form: EarlierHeadForm, left: dict[str, Any] | None) -> dict[str, object]:  # Any: plain JSON values
     """Return what the page of the verification shows."""
+    last = AuditEvent.objects.filter(action="history.verified").first()
     return {
         "form": form,
-        "last": AuditEvent.objects.filter(action="history.verified").first(),
+        "last": last,
+        "findings": shown(last.details.get("findings")) if last else [],
         "head": AuditHead.objects.filter(pk=1).first(),
         "kept": kept_head.compare(),
         "sealed_breaks": sealed_breaks()[::-1],

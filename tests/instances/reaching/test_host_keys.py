@@ -150,7 +150,8 @@ def test_the_old_expectation_ends_when_another_key_is_approved(actor: Actor) -> 
     host_keys.approve_host_key(key=key, actor=actor, fingerprint=key.fingerprint)
     assert not ExpectedHostKey.objects.exists()
     details = AuditEvent.objects.get(action="host_key.approved").details
-    assert (details["no_longer_expected"], details["doubt"]) == ("SHA256:old (alice)", "unexpected")
+    assert (details["no_longer_expected"], details["doubt"]) == ("SHA256:old", "unexpected")
+    assert details["expectation_was_given_by"] == "alice"
     assert details["fingerprint_entered"] is True
 
 

@@ -20,6 +20,7 @@ from pytest_django.fixtures import Settings
 
 from portal.audit import kept_head
 from portal.audit.kept_head import Head, KeptHead
+from portal.audit.labels import line_of
 from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record
 from portal.audit.verification import verify
 from tests.portal.audit.tampering import change, set_back
@@ -231,7 +232,7 @@ def test_a_missing_end_is_accepted_by_an_act_that_is_recorded() -> None:
     event = AuditEvent.objects.get(action="history.head_accepted")
     assert event.details["reason"] == "Loaded yesterday's dump"
     assert event.details["kept_head"] == noted
-    assert NOT_IN_CHAIN in str(event.details["problem"])
+    assert NOT_IN_CHAIN in dict(line_of(event).facts)["found"]
     assert kept() == str(head_of(4))
     assert verify().is_intact
 

@@ -11,8 +11,9 @@ from django.db import transaction
 from pytest_django.fixtures import Settings
 
 from portal.audit import kept_head, verification
+from portal.audit.findings import Verification
 from portal.audit.management.commands.seal_audit_break import PHRASE
-from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, Verification, record
+from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record
 from portal.audit.sealed_breaks import sealed_breaks
 from portal.audit.sealing import ChangedMeanwhile, examine, seal_break
 from portal.audit.verification import Walk, verify

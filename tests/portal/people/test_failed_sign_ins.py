@@ -71,7 +71,7 @@ def test_names_that_do_not_exist_are_one_line_however_many(clock: time_machine.T
     [line] = events()
     assert line.action == "sign_in.failures_counted"
     assert (line.details["tries"], line.details["with_names_that_do_not_exist"]) == (10, 10)
-    assert (line.details["addresses"], line.details["people"]) == (4, {})
+    assert (line.details["addresses"], line.details["people"]) == (4, [])
     assert line.details["from"] == NOON.isoformat()
     assert "Secret-Name" not in json.dumps(line.details) + str(line_of(line).facts)
     remove_expired()
@@ -90,7 +90,7 @@ def test_an_attack_on_people_is_a_bounded_number_of_lines_and_its_sum_names_them
     clock.shift(QUARTER)
     fail("nobody", 1)  # the next failure closes the window where no worker runs
     [total] = events("sign_in.failures_counted")
-    assert total.details["people"] == {"henry": 5, "astrid": 1}
+    assert total.details["people"] == [{"name": "henry", "tries": 5}, {"name": "astrid", "tries": 1}]
     assert (total.details["tries"], total.details["addresses"]) == (6, 6)
     assert len(total.details["most_tries_from"]) <= 20
 

@@ -8,8 +8,8 @@ import json
 import sys
 from argparse import ArgumentParser
 
+from portal.audit.findings import SealedBreak, Verification
 from portal.audit.kept_head import Head
-from portal.audit.models import SealedBreak, Verification
 from portal.audit.operator import operator
 from portal.audit.services import record_verification
 from portal.audit.verification import verify
@@ -89,7 +89,7 @@ def _as_json(result: Verification) -> str:
             "head": result.head,
             "kept_head": result.kept_head or None,
             "last_at": result.last_at.isoformat() if result.last_at else None,
-            "findings": [finding.as_dict() for finding in result.findings],
+            "findings": [finding.shown() for finding in result.findings],
             "intact_since": result.intact_since,
             "sealed_breaks": [_sealed_as_json(each) for each in result.sealed_breaks],
         }

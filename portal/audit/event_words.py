@@ -1,0 +1,28 @@
+"""What the rows about the history itself say, with the findings of verifications in words."""
+
+from collections.abc import Mapping, Sequence
+
+from portal.audit.findings import in_words, shown
+from portal.audit.labels import Meaning, tells
+from portal.audit.models import AuditEvent
+
+
+@tells("")
+def events_without_object(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
+    """Say in words what a verification found, and why a kept head was given up."""
+    about = [event for event in events if event.action.startswith("history.")]
+    return {event.seq: Meaning(facts={**_findings(event), **_found(event)}) for event in about}
+
+
+def _findings(event: AuditEvent) -> dict[str, str]:
+    texts = [f"{each['event']}: {each['problem']}" for each in shown(event.details.get("findings"))]
+    return {"findings": "; ".join(texts)} if texts else {}
+
+
+def _found(event: AuditEvent) -> dict[str, str]:
+    found = event.details.get("found")
+    return (
+        {"found": in_words(str(found.get("code")), found.get("params") or {})}
+        if isinstance(found, dict)
+        else {}
+    )
