@@ -1,0 +1,38 @@
+"""Erases a person's name where somebody asked to be forgotten. Only the command `erase_name` does it."""
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from portal.audit import erasing
+from portal.audit.erasing import Erasure
+from portal.audit.models import Actor, AuditEvent
+from portal.people.services import end_sessions
+
+
+class NobodyOfThatName(Exception):
+    """Neither a user nor the history has the name."""
+
+
+class StillActive(Exception):
+    """The person can still sign in."""
+
+
+@transaction.atomic
+def erase_name(*, name: str, reason: str, actor: Actor) -> Erasure:
+    """Erase a user's name, or one that the history knows from the command line, as a recorded act.
+
+    The user stays as a number, without password and with a name that means nothing. `NobodyOfThatName`;
+    `StillActive` if that user was not deactivated.
+    """
+    user = User.objects.select_for_update().filter(username=name).first()
+    if user is None and not AuditEvent.objects.filter(actor_name=name, actor=None).exists():
+        raise NobodyOfThatName
+    if user and user.is_active:
+        raise StillActive
+    if user:
+        end_sessions(user)
+        user.first_name = user.last_name = user.email = ""
+        user.last_login = None
+        user.set_unusable_password()
+        user.save()
+    return erasing.erase(name, user=user, reason=reason, actor=actor)
