@@ -9,7 +9,8 @@ class CredentialsConfig(AppConfig):
     name = "credentials"
 
     def ready(self) -> None:
-        from credentials import display, event_words  # noqa: F401  # they register themselves; need the models
+        # they register themselves; need the models
+        from credentials import display, event_words, panels  # noqa: F401
         from credentials.keys import checks  # noqa: F401  # they register themselves; need the models
         from instances import needs
 

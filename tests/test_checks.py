@@ -3,7 +3,7 @@
 import pytest
 
 from tests import check_words
-from tests.check_ground import found, found_in
+from tests.check_ground import OF_CREDENTIALS, found, found_in, found_in_template, found_in_templates, uses
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,26 @@ def test_a_word_that_names_an_app_is_named_with_its_line(source: str) -> None:
 
 def test_the_ground_names_no_app() -> None:
     assert list(found()) == []
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "{% if perms.credentials.view_technicalaccount %}",
+        '{% include "rollouts/_verdict.html" %}',
+        '{% url "account" pk %}',
+        "{{ instance.assignment.account }}",
+    ],
+)
+def test_a_template_that_uses_what_is_above_it_is_named_with_its_line(tag: str) -> None:
+    forbidden = uses("credentials", "|".join(OF_CREDENTIALS))
+    source = f"<p>The account, its rollouts</p>\n{tag}\n{{% url 'instance' pk %}}{{{{ instance.name }}}}"
+    [line] = found_in_template("instances/x.html", source, forbidden)
+    assert line.startswith("instances/x.html:2: ")
+
+
+def test_no_template_uses_what_is_above_it() -> None:
+    assert list(found_in_templates()) == []
 
 
 def test_a_construction_that_readers_stumble_over_is_named_with_its_line() -> None:

@@ -1,4 +1,4 @@
-"""What every table row shows several times: icons, states and moments.
+"""What every table row shows several times: icons, states and moments; and the panels of a page.
 
 Tags in Python, since a page of fifty rows has hundreds of them. Every template knows them without loading.
 """
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from django import template
+from django.template import Engine
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html
@@ -14,6 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
 from portal.web.icons import DOT, ICONS
+from portal.web.panels import panels_of
 
 register = template.Library()
 
@@ -43,6 +45,16 @@ def icon(name: str, further: str = "") -> SafeString:
 def once(content: SafeString) -> SafeString:
     """Draw what a page shows twice: `{% once as name %}…{% endonce %}`, then `{{ name }}`."""
     return content
+
+
+@register.simple_tag(takes_context=True)
+def panels(context: template.RequestContext, place: str, row: object) -> SafeString:
+    """Render what rooms above registered for this place of a page about `row`."""
+    parts = []
+    for panel in panels_of(place, row, context.request):
+        with context.push(**panel.context):
+            parts.append(Engine.get_default().get_template(panel.template).render(context))
+    return mark_safe("".join(parts))  # noqa: S308  # rendered templates
 
 
 @register.simple_tag
