@@ -342,6 +342,7 @@ LOGGING: dict[str, Any] = {
         "credentials.rollouts.reconciler": {"filters": ["seldom"]},
         "instances.visits.bells": {"filters": ["seldom"]},
         "instances.reaching.key_scans": {"filters": ["seldom"]},
+        "portal.housekeeping": {"filters": ["seldom"]},
         "portal.health.metrics": {"filters": ["seldom"]},
         "psycopg.pool": {"filters": ["seldom"]},
         "waitress": {"level": "WARNING"},

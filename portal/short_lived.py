@@ -1,11 +1,14 @@
 """Rows that live for minutes or an hour: they are removed once their time is over, and no backup has them."""
 
+import logging
 from typing import Self
 
 from django.apps import apps
 from django.contrib.sessions.models import Session
-from django.db import models
+from django.db import DatabaseError, models
 from django.utils import timezone
+
+logger = logging.getLogger(__name__)
 
 
 class ShortLived(models.Model):
@@ -33,9 +36,17 @@ def short_lived() -> list[type[models.Model]]:
 
 
 def remove_expired() -> None:
-    """Remove what has outlived its time; the workers and the scheduler do so every few seconds."""
+    """Remove what has outlived its time; the workers and the scheduler do so every few seconds.
+
+    A defect in one kind of rows is logged and does not keep the others; `DatabaseError` is raised.
+    """
     for model in short_lived():
-        remove_expired_of(model)
+        try:
+            remove_expired_of(model)
+        except DatabaseError:
+            raise
+        except Exception:
+            logger.exception("Expired rows of %s were not removed; it is tried again.", model.__name__)
 
 
 def remove_expired_of(model: type[models.Model]) -> None:

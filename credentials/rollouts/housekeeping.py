@@ -1,33 +1,28 @@
-"""What has to be done once an hour, beside the reconciler: it runs in the `scheduler`."""
+"""The scheduler's other thread: it does the hourly jobs of all rooms, and beats while somebody reconciles."""
 
 import logging
 import threading
-import time
 from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.management import call_command
 from django.db import DatabaseError, close_old_connections
 from django.db.models.functions import Now
 
 from credentials.rollouts.models import Duty
 from credentials.rollouts.reconciler import DUTY
 from portal.heartbeat import INTERVAL, beat
+from portal.housekeeping import Timetable
 
 logger = logging.getLogger(__name__)
-HOUR = 3600.0
 
 
 def run(stop: threading.Event) -> None:
-    """Tidy up at once and every hour, and beat while somebody reconciles, until `stop` is set."""
-    due = time.monotonic()
+    """Do the hourly jobs, and beat while none of them fails and somebody reconciles, until `stop` is set."""
+    timetable = Timetable()
     while not stop.is_set():
         try:
-            if time.monotonic() >= due:
-                tidy()
-                due = time.monotonic() + HOUR
-            if is_reconciled():
+            if timetable.run_due() and is_reconciled():
                 beat()
         except DatabaseError as error:
             logger.warning("Housekeeping found no database (%s); it tries again.", type(error).__name__)
@@ -37,11 +32,6 @@ def run(stop: threading.Event) -> None:
             with suppress(DatabaseError):
                 close_old_connections()
         stop.wait(INTERVAL)
-
-
-def tidy() -> None:
-    """Remove expired sessions."""
-    call_command("clearsessions")
 
 
 def is_reconciled() -> bool:

@@ -8,6 +8,7 @@ class PeopleConfig(AppConfig):
     label = "people"
 
     def ready(self) -> None:
-        from portal.people import proxy, sign_in  # noqa: F401  # they need the models; proxy has a check
+        # they need the models; proxy has a check, sessions an hourly job
+        from portal.people import proxy, sessions, sign_in  # noqa: F401
 
         sign_in.connect()
