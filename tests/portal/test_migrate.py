@@ -38,6 +38,15 @@ def test_tables_do_not_change_under_a_worker(pending: None) -> None:
     assert "wizard.0004_codes_alone... OK" in migrate()
 
 
+def test_tables_do_not_go_back_under_a_worker_either() -> None:
+    Worker.objects.create(name="worker-1:12", concurrency=4)
+    with pytest.raises(CommandError, match="workers are at work"):
+        migrate("wizard", "0003")
+    Worker.objects.all().delete()
+    assert "wizard.0004_codes_alone... OK" in migrate("wizard", "0003")
+    migrate()
+
+
 def test_where_nothing_is_to_be_done_workers_may_work() -> None:
     Worker.objects.create(name="worker-1:12", concurrency=4)
     assert "No migrations to apply" in migrate()

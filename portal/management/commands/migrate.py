@@ -6,7 +6,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
 from django.db import connections
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.migration import Migration
+from django.db.models.signals import pre_migrate
 
 from portal.checks import TAG
 from portal.exit_status import REFUSED
@@ -30,23 +31,22 @@ class Command(SafeCommand, Migrate):
             return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:  # Any: Django's signature
-        if not (options.get("plan") or options.get("check_unapplied")):
-            _refuse_beside_workers(options["database"])
-        super().handle(*args, **options)
+        pre_migrate.connect(_refuse_beside_workers, dispatch_uid=__name__)
+        try:
+            super().handle(*args, **options)
+        finally:
+            pre_migrate.disconnect(dispatch_uid=__name__)
 
 
-def _refuse_beside_workers(database: str) -> None:
-    """Raise `CommandError` if tables are going to change under a worker, which has code for the old ones.
+def _refuse_beside_workers(*, plan: list[tuple[Migration, bool]], using: str, **_: object) -> None:
+    """Raise `CommandError` if tables are going to change, in either direction, under a worker.
 
-    It could fail after the values went out. The tables of a first migration have no workers yet.
+    It has code for the old ones, and could fail after the values went out. The tables of a first migration
+    have no workers yet.
     """
-    connection = connections[database]
-    if Worker._meta.db_table not in connection.introspection.table_names():  # noqa: SLF001  # Django's API
+    if not plan or Worker._meta.db_table not in connections[using].introspection.table_names():  # noqa: SLF001  # Django's API
         return
-    executor = MigrationExecutor(connection)
-    if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        return
-    names = list(Worker.objects.using(database).at_work().values_list("name", flat=True)[: SHOWN + 1])
+    names = list(Worker.objects.using(using).at_work().values_list("name", flat=True)[: SHOWN + 1])
     if names:
         shown = ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
         raise CommandError(
