@@ -56,7 +56,7 @@ class Doubt:
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class AccountEntry:
     """Accepted values. `secret` is None where the stored one is kept."""
 
     ids: Mapping[str, str]
@@ -70,7 +70,7 @@ class Entry:
 class Judged:
     """What was found about raw values: an entry, or the problems that prevent one."""
 
-    entry: Entry | None = None
+    entry: AccountEntry | None = None
     problems: Mapping[str, Promise] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     """Fields whose text may be a secret: never shown again."""
@@ -100,14 +100,14 @@ def judge(raw: Mapping[str, str], *, keeps_secret: bool = False) -> Judged:
 
 
 @sensitive_variables()
-def _entry(checked: CheckedValues, doubts: tuple[Doubt, ...] = ()) -> Entry:
+def _entry(checked: CheckedValues, doubts: tuple[Doubt, ...] = ()) -> AccountEntry:
     secret = checked.fields[CLIENT_SECRET]
     unusual = [
         Doubt(name, caution.code)
         for name, caution in checked.cautions
         if name != CLIENT_SECRET or secret.value
     ]
-    return Entry(
+    return AccountEntry(
         ids={name: checked.fields[name].value for name in IDS},
         secret=Secret(secret.value) if secret.value else None,
         doubts=(*doubts, *unusual),
@@ -198,7 +198,7 @@ def create_account(*, name: str, way: str, actor: Actor) -> TechnicalAccount:
 
 @sensitive_variables()
 @transaction.atomic
-def set_values(*, account: TechnicalAccount, entry: Entry, actor: Actor) -> ClientSecret | None:
+def set_values(*, account: TechnicalAccount, entry: AccountEntry, actor: Actor) -> ClientSecret | None:
     """Store the values of a draft, and its secret as a new version; return the secret that is usable now.
 
     `Taken` if another draft or account in use has the client id: pushes of both would undo each other.

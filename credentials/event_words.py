@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from credentials.adobe.ims import Verdict
+from credentials.adobe.ims import TokenVerdict
 from credentials.rollouts.models import HOLDING, Attempt, Push
 from instances.failures import Code
 from portal.audit.labels import Meaning, tells
@@ -52,7 +52,7 @@ def _push(event: AuditEvent, accounts: Mapping[str, str], held: Iterable[tuple[s
 @tells("technicalaccount")
 def accounts(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
     """Say Adobe's answers in words."""
-    return {event.seq: Meaning(facts=_in_words(event, "verdict", Verdict.choices)) for event in events}
+    return {event.seq: Meaning(facts=_in_words(event, "verdict", TokenVerdict.choices)) for event in events}
 
 
 def _in_words(event: AuditEvent, key: str, choices: Iterable[tuple[object, object]]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.adobe import ims
-from credentials.adobe.ims import NEXT_STEPS, Verdict
+from credentials.adobe.ims import NEXT_STEPS, TokenVerdict
 from credentials.keys.vault import open_version
 from credentials.models import ClientSecret
 from credentials.services import record_ims_verdict
@@ -20,12 +20,12 @@ from portal.plaintext import Secret
 FRESH: Final = timedelta(hours=1)
 """How long an answer counts. Somebody may have deleted the secret or the client at Adobe since."""
 
-REFUSALS: Final = {Verdict.WRONG_SECRET, Verdict.UNKNOWN_CLIENT, Verdict.NO_LONGER_ALLOWED}
+REFUSALS: Final = {TokenVerdict.WRONG_SECRET, TokenVerdict.UNKNOWN_CLIENT, TokenVerdict.NO_LONGER_ALLOWED}
 """Adobe has answered, and the answer is no. All others leave the question open."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class AdobeAnswer:
     """What Adobe said about one version, for people."""
 
     verdict: str
@@ -39,7 +39,7 @@ class Answer:
 
     @property
     def is_valid(self) -> bool:
-        return self.verdict == Verdict.VALID
+        return self.verdict == TokenVerdict.VALID
 
     @property
     def is_fresh(self) -> bool:
@@ -47,15 +47,15 @@ class Answer:
         return self.checked is not None and timedelta() <= timezone.now() - self.checked < FRESH
 
 
-def answer_about(secret: ClientSecret | None) -> Answer | None:
+def answer_about(secret: ClientSecret | None) -> AdobeAnswer | None:
     """Return the last answer about a version, or None if Adobe was not asked yet."""
-    if secret is None or secret.ims_verdict not in Verdict:
+    if secret is None or secret.ims_verdict not in TokenVerdict:
         return None
-    verdict = Verdict(secret.ims_verdict)
-    return Answer(verdict, verdict.label, NEXT_STEPS[verdict], secret.ims_checked)
+    verdict = TokenVerdict(secret.ims_verdict)
+    return AdobeAnswer(verdict, verdict.label, NEXT_STEPS[verdict], secret.ims_checked)
 
 
-def ask(*, secret: ClientSecret, actor: Actor) -> Answer:
+def ask(*, secret: ClientSecret, actor: Actor) -> AdobeAnswer:
     """Ask Adobe now, at most `ims.DEADLINE` seconds, and keep the answer.
 
     Not inside a transaction: it waits for the network. `UnreadableSecret` if the secret does not decrypt.
@@ -66,7 +66,7 @@ def ask(*, secret: ClientSecret, actor: Actor) -> Answer:
 
 
 @sensitive_variables()
-def ask_before(*, client_id: str, secret: Secret) -> Answer:
+def ask_before(*, client_id: str, secret: Secret) -> AdobeAnswer:
     """Ask Adobe about a secret that is not stored; keeps nothing. Not inside a transaction, as `ask`."""
     found = ims.check(
         client_id,
@@ -76,10 +76,10 @@ def ask_before(*, client_id: str, secret: Secret) -> Answer:
         proxy=settings.ADOBE_PROXY,
         ca_bundle=settings.ADOBE_CA_BUNDLE,
     )
-    return Answer(found.verdict, found.verdict.label, NEXT_STEPS[found.verdict], found.checked_at)
+    return AdobeAnswer(found.verdict, found.verdict.label, NEXT_STEPS[found.verdict], found.checked_at)
 
 
-def answer_for_start(*, secret: ClientSecret, actor: Actor) -> Answer:
+def answer_for_start(*, secret: ClientSecret, actor: Actor) -> AdobeAnswer:
     """Return a fresh yes if there is one; else ask Adobe now, as `ask` does."""
     known = answer_about(secret)
     return known if known and known.is_valid and known.is_fresh else ask(secret=secret, actor=actor)

@@ -8,7 +8,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Right
 
-from credentials.ims_check import Answer, answer_about
+from credentials.ims_check import AdobeAnswer, answer_about
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout
 from credentials.rollouts.progress import Progress, progress_of
@@ -132,7 +132,7 @@ class Version:
     """One secret version, by fingerprint, with what Adobe said about it."""
 
     secret: ClientSecret
-    answer: Answer | None
+    answer: AdobeAnswer | None
 
 
 def versions(account: TechnicalAccount) -> list[Version]:

@@ -27,7 +27,7 @@ PAGE = 25
 USING_SHOWN = 20  # instances that stand in the way of a retirement
 
 
-class AccountFilter(Form):
+class AccountSearch(Form):
     """What the list of accounts is narrowed to."""
 
     q = forms.CharField(label=gettext_lazy("Search"), required=False, max_length=200)
@@ -61,7 +61,7 @@ class AccountFilter(Form):
 @permission_required("credentials.view_technicalaccount", raise_exception=True)
 def account_list(request: HttpRequest) -> HttpResponse:
     """List accounts with their state, secret and coverage."""
-    form = AccountFilter(request.GET)
+    form = AccountSearch(request.GET)
     current = ClientSecret.objects.filter(state=ClientSecret.State.CURRENT)
     accounts = (
         TechnicalAccount.objects.filter(form.condition())

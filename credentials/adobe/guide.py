@@ -15,7 +15,7 @@ CONSOLE: Final = "https://developer.adobe.com/console"
 
 
 @dataclass(frozen=True)
-class Link:
+class ConsoleLink:
     """A page of Adobe's, opened in a tab of its own."""
 
     url: str
@@ -49,12 +49,12 @@ class Prose:
     heading: Promise
     paragraphs: tuple[Promise, ...] = ()
     labels: tuple[Label, ...] = ()
-    links: tuple[Link, ...] = ()
+    links: tuple[ConsoleLink, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     tip: Promise | None = None
 
 
-CONSOLE_LINK: Final = Link(CONSOLE, _("Open the Developer Console"))
+CONSOLE_LINK: Final = ConsoleLink(CONSOLE, _("Open the Developer Console"))
 
 AFTERWARDS: Final = Prose(
     heading=_("Afterwards: delete the old credential"),

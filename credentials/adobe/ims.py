@@ -34,7 +34,7 @@ DEADLINE = 12.0
 MINIMAL_SCOPES = ("openid", "AdobeID")
 
 
-class Verdict(TextChoices):
+class TokenVerdict(TextChoices):
     """What a token request said about a credential; the values are stable, the labels are for people."""
 
     VALID = "valid", _("Valid")
@@ -48,27 +48,27 @@ class Verdict(TextChoices):
 
 
 NEXT_STEPS: Mapping[str, Promise] = {
-    Verdict.VALID: _("Adobe accepts this credential. Go on."),
-    Verdict.WRONG_SECRET: _(
+    TokenVerdict.VALID: _("Adobe accepts this credential. Go on."),
+    TokenVerdict.WRONG_SECRET: _(
         "Adobe knows the Client ID, but not this secret: copy the Client secret of the same credential again."
     ),
-    Verdict.UNKNOWN_CLIENT: _(
+    TokenVerdict.UNKNOWN_CLIENT: _(
         "Adobe does not know this Client ID: compare it with the console, and check that it is the right "
         "environment."
     ),
-    Verdict.WRONG_SCOPE: _(
+    TokenVerdict.WRONG_SCOPE: _(
         "The credential does not have the scopes that were asked for: check its APIs and scopes."
     ),
-    Verdict.NO_LONGER_ALLOWED: _(
+    TokenVerdict.NO_LONGER_ALLOWED: _(
         "Adobe no longer gives tokens to this client, as with retired JWT credentials: migrate it to OAuth "
         "Server-to-Server in the Developer Console."
     ),
-    Verdict.THROTTLED: _("Adobe asks for a pause: wait a few minutes, then check again."),
-    Verdict.UNREACHABLE: _(
+    TokenVerdict.THROTTLED: _("Adobe asks for a pause: wait a few minutes, then check again."),
+    TokenVerdict.UNREACHABLE: _(
         "Nothing was learned about the credential. You can go on; ask the network team whether the portal "
         "may reach Adobe (a proxy can be set), and check again later."
     ),
-    Verdict.UNCLEAR: _(
+    TokenVerdict.UNCLEAR: _(
         "Nothing certain was learned about the credential: check again in a few minutes, then compare the "
         "values with the console."
     ),
@@ -79,7 +79,7 @@ NEXT_STEPS: Mapping[str, Promise] = {
 class TokenCheck:
     """The result of one token request: safe to store and to show, holds no value and no token."""
 
-    verdict: Verdict
+    verdict: TokenVerdict
     detail: str | Promise
     checked_at: datetime = field(default_factory=timezone.now)
 
@@ -268,7 +268,7 @@ def _classify(status: int, body: bytes) -> TokenCheck:
         return _classify_error(status, error, str(answer.get("error_description", "")))
     token = answer.get("access_token")
     if status == requests.codes.ok and isinstance(token, str) and token:
-        return TokenCheck(Verdict.VALID, _("Adobe issued a token."))
+        return TokenCheck(TokenVerdict.VALID, _("Adobe issued a token."))
     return _classify_status(status)
 
 
@@ -287,15 +287,15 @@ def _classify_error(status: int, error: str, description: str) -> TokenCheck:
         if wanted_error in ("", error) and wanted_words in description.lower():
             return TokenCheck(verdict, detail)
     is_throttled = status == requests.codes.too_many_requests
-    return TokenCheck(Verdict.THROTTLED if is_throttled else Verdict.UNCLEAR, detail)
+    return TokenCheck(TokenVerdict.THROTTLED if is_throttled else TokenVerdict.UNCLEAR, detail)
 
 
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 _ERRORS = (
-    ("", "no longer allowed", Verdict.NO_LONGER_ALLOWED),
-    ("invalid_client", "client_secret", Verdict.WRONG_SECRET),
-    ("invalid_client", "client_id", Verdict.UNKNOWN_CLIENT),
-    ("invalid_scope", "", Verdict.WRONG_SCOPE),
+    ("", "no longer allowed", TokenVerdict.NO_LONGER_ALLOWED),
+    ("invalid_client", "client_secret", TokenVerdict.WRONG_SECRET),
+    ("invalid_client", "client_id", TokenVerdict.UNKNOWN_CLIENT),
+    ("invalid_scope", "", TokenVerdict.WRONG_SCOPE),
 )
 _NOT_FROM_IMS = (
     requests.codes.proxy_authentication_required,
@@ -307,7 +307,7 @@ _NOT_FROM_IMS = (
 
 def _classify_status(status: int) -> TokenCheck:
     if status == requests.codes.too_many_requests:
-        return TokenCheck(Verdict.THROTTLED, _("Adobe answered 429."))
+        return TokenCheck(TokenVerdict.THROTTLED, _("Adobe answered 429."))
     if status in _NOT_FROM_IMS:
         message = _("Something before Adobe answered {status}.")
         return _unreachable(format_lazy(message, status=status))
@@ -315,11 +315,11 @@ def _classify_status(status: int) -> TokenCheck:
         message = _("The address answered with a redirection ({status}), which is not followed.")
     else:
         message = _("The address answered {status} with something that is not a token answer.")
-    return TokenCheck(Verdict.UNCLEAR, format_lazy(message, status=status))
+    return TokenCheck(TokenVerdict.UNCLEAR, format_lazy(message, status=status))
 
 
 def _unreachable(detail: Promise) -> TokenCheck:
-    return TokenCheck(Verdict.UNREACHABLE, detail)
+    return TokenCheck(TokenVerdict.UNREACHABLE, detail)
 
 
 _REASONS: tuple[tuple[tuple[type[Exception], ...], Promise], ...] = (

@@ -22,7 +22,7 @@ OVERDUE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
-class Link:
+class NeedLink:
     text: str
     url: str
 
@@ -36,7 +36,7 @@ class Need:
     count: int
     sentence: str
     url: str
-    links: list[Link]
+    links: list[NeedLink]
     more: int = 0
 
 
@@ -136,7 +136,7 @@ def _containers(state: str, sentence: Callable[[int], str]) -> Need:
     """Count the containers that are on and whose host keys stand so; the link leads to exactly these."""
     rows = host_keys.in_host_key_state(Container.objects.filter(is_enabled=True), state)
     count = rows.count()
-    links = [Link(name, page_url("container", pk)) for pk, name in rows.values_list("pk", "name")[:SHOWN]]
+    links = [NeedLink(name, page_url("container", pk)) for pk, name in rows.values_list("pk", "name")[:SHOWN]]
     url = f"{page_url('containers')}?host_key={state}&switch=on"
     icon, tone = ("changed", "danger") if state == "changed" else ("offered", "warning")
     return Need(icon, tone, count, sentence(count), url, links, count - len(links))
@@ -162,7 +162,9 @@ def _outdated() -> Need:
         "installations are not proven to hold the current secret of their account.",
         count,
     )
-    links = [Link(f"{name}: {number}", reverse("account", args=[pk])) for pk, name, number in rows[:SHOWN]]
+    links = [
+        NeedLink(f"{name}: {number}", reverse("account", args=[pk])) for pk, name, number in rows[:SHOWN]
+    ]
     return Need(
         "previous",
         "warning",
@@ -202,7 +204,7 @@ def _instances(
     """Count the instances that have a need; the link leads to exactly these."""
     rows = in_need(Instance.objects.all(), need)
     count = rows.count()
-    links = [Link(name, page_url("instance", pk)) for pk, name in rows.values_list("pk", "name")[:SHOWN]]
+    links = [NeedLink(name, page_url("instance", pk)) for pk, name in rows.values_list("pk", "name")[:SHOWN]]
     url = f"{page_url('instances')}?need={need}"
     return Need(icon, tone, count, sentence(count), url, links, count - len(links))
 
@@ -212,7 +214,7 @@ def _drafts() -> Need:
     count = drafts.count()
     sentence = ngettext("account is still a draft.", "accounts are still drafts.", count)
     shown = drafts.values_list("pk", "name")[:SHOWN]
-    links = [Link(name, reverse("account", args=[pk])) for pk, name in shown]
+    links = [NeedLink(name, reverse("account", args=[pk])) for pk, name in shown]
     url = f"{reverse('accounts')}?state={TechnicalAccount.State.DRAFT.value}"
     return Need("draft", "info", count, sentence, url, links, count - len(links))
 

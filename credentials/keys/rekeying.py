@@ -33,7 +33,7 @@ class KeyUse:
 
 
 @dataclass
-class State:
+class KeyRingState:
     """The key ring and what it can read."""
 
     keys: list[KeyUse] = field(default_factory=list)
@@ -56,9 +56,9 @@ class Rotated:
     failed: list[str] = field(default_factory=list)
 
 
-def inspect(progress: Progress = lambda done, total: None) -> State:
+def inspect(progress: Progress = lambda done, total: None) -> KeyRingState:
     """Decrypt every stored secret once, and count which key needs how many."""
-    ring, state, uses = keyring(), State(), Counter[str]()
+    ring, state, uses = keyring(), KeyRingState(), Counter[str]()
     total = ClientSecret.objects.count()
     for done, secret in enumerate(ClientSecret.objects.select_related("account").iterator(BATCH), start=1):
         uses[token_key_id(secret.ciphertext)] += 1

@@ -22,7 +22,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Row:
+class ChoiceRow:
     """One installation in the choice."""
 
     installation: Installation
@@ -41,7 +41,7 @@ class Choice:
     """One instance in the choice, with its containers."""
 
     instance: Instance
-    rows: tuple[Row, ...]
+    rows: tuple[ChoiceRow, ...]
     obstacle: Promise | None
     hints: tuple[Promise, ...]
     replaces: str
@@ -52,11 +52,11 @@ class Choice:
         return any(row.is_chosen for row in self.rows)
 
     @property
-    def chosen(self) -> list[Row]:
+    def chosen(self) -> list[ChoiceRow]:
         return [row for row in self.rows if row.is_chosen]
 
     @property
-    def left_out(self) -> list[Row]:
+    def left_out(self) -> list[ChoiceRow]:
         return [row for row in self.rows if not row.is_chosen]
 
 
@@ -97,12 +97,12 @@ def select(
 class Gaps:
     """What a choice leaves out."""
 
-    blocked: tuple[Row, ...]
+    blocked: tuple[ChoiceRow, ...]
     """Chosen once, and cannot be pushed to any more: the first of them."""
     blocked_count: int
     left_out: int
     """Containers of chosen instances that are not chosen."""
-    doubtful: tuple[Row, ...] = ()
+    doubtful: tuple[ChoiceRow, ...] = ()
     """Chosen, and likely to fail, judging by what was seen there last: the first of them."""
     doubtful_count: int = 0
 
@@ -133,7 +133,7 @@ def gaps(chosen: QuerySet[Installation]) -> Gaps:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChoiceChange:
     """What one form changes about a choice: the installations that it takes out, and those that it adds."""
 
     removed: frozenset[uuid.UUID]
@@ -143,7 +143,7 @@ class Change:
         return (set(chosen) - self.removed) | self.added
 
 
-def posted(data: QueryDict) -> Change:
+def posted(data: QueryDict) -> ChoiceChange:
     """Return what a form says about the instances that it showed; what it did not show stays as it is.
 
     A container counts where its instance is ticked as well. What is no id is ignored.
@@ -153,10 +153,10 @@ def posted(data: QueryDict) -> Change:
     ticked = _ids(data.getlist("installation"))
     everything = Installation.objects.filter(instance__in=shown).values_list("pk", flat=True)
     added = Installation.objects.filter(PUSHABLE, pk__in=ticked, instance__in=instances)
-    return Change(frozenset(everything), frozenset(added.values_list("pk", flat=True)))
+    return ChoiceChange(frozenset(everything), frozenset(added.values_list("pk", flat=True)))
 
 
-def change_of(data: QueryDict, action: str, instances: QuerySet[Instance]) -> Change:
+def change_of(data: QueryDict, action: str, instances: QuerySet[Instance]) -> ChoiceChange:
     """Return what a form changes: all or none of the `instances` that were found, or what it says itself."""
     if action == "all":
         return all_of(instances)
@@ -165,16 +165,16 @@ def change_of(data: QueryDict, action: str, instances: QuerySet[Instance]) -> Ch
     return posted(data)
 
 
-def all_of(instances: QuerySet[Instance]) -> Change:
+def all_of(instances: QuerySet[Instance]) -> ChoiceChange:
     """Choose all installations of these instances that can be pushed to."""
     found = Installation.objects.filter(PUSHABLE, instance__in=instances.order_by())
-    return Change(frozenset(), frozenset(found.values_list("pk", flat=True)))
+    return ChoiceChange(frozenset(), frozenset(found.values_list("pk", flat=True)))
 
 
-def none_of(instances: QuerySet[Instance]) -> Change:
+def none_of(instances: QuerySet[Instance]) -> ChoiceChange:
     """Choose no installation of these instances."""
     found = Installation.objects.filter(instance__in=instances.order_by())
-    return Change(frozenset(found.values_list("pk", flat=True)), frozenset())
+    return ChoiceChange(frozenset(found.values_list("pk", flat=True)), frozenset())
 
 
 def _ids(texts: Iterable[str]) -> set[uuid.UUID]:
@@ -235,10 +235,10 @@ def _instance_hints(installations: list[Installation]) -> Iterable[Promise]:
 
 def _row(
     installation: Installation, instance: Instance, chosen: Collection[uuid.UUID], *, with_instance: bool
-) -> Row:
+) -> ChoiceRow:
     obstacle = _obstacle(installation)
     is_chosen = obstacle is None and installation.pk in chosen
-    return Row(
+    return ChoiceRow(
         installation=installation,
         obstacle=obstacle,
         warning=None if obstacle else _warning(installation),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from credentials.entry import usable_secret
-from credentials.ims_check import Answer, answer_about, answer_for_start
+from credentials.ims_check import AdobeAnswer, answer_about, answer_for_start
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts import rules
 from credentials.rollouts.models import Duty, Preparation, Push, Rollout
@@ -43,7 +43,7 @@ class RolloutError(Exception):
 class NotConfirmed(RolloutError):
     """Adobe has not accepted the secret; `answer` is what it said."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: AdobeAnswer) -> None:
         no_yes = _("Nothing was started, since Adobe has not accepted the secret.")
         super().__init__(f"{no_yes} {answer.label}: {answer.next_step}")
         self.answer = answer
@@ -92,7 +92,7 @@ def confirm(version: ClientSecret, actor: Actor) -> None:
         raise NotConfirmed(answer)
 
 
-def _account_of(version: ClientSecret, consent: Consent) -> tuple[TechnicalAccount, Answer | None]:
+def _account_of(version: ClientSecret, consent: Consent) -> tuple[TechnicalAccount, AdobeAnswer | None]:
     """Lock starts and the account; return it with Adobe's last answer. `AccountError`: not now."""
     one_start_at_a_time()
     account = TechnicalAccount.objects.select_for_update().get(pk=version.account_id)

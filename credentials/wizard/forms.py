@@ -14,7 +14,7 @@ from credentials.adobe.guide import PRODUCTS
 from credentials.console_form import RAW, ConsoleFileForm
 from credentials.entry import IDS, Judged, judge, judge_console
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.pages.forms import Line
+from credentials.rollouts.pages.forms import TextLine
 from credentials.values import CLIENT_ID, CLIENT_SECRET, LABELS
 from credentials.wizard.steps import Step
 from portal.no_secrets import Form
@@ -29,7 +29,7 @@ class NewAccountForm(Form):
     way = forms.ChoiceField(
         label=_("What do you want to do?"), choices=TechnicalAccount.Way.choices, widget=forms.RadioSelect
     )
-    name = Line(
+    name = TextLine(
         label=_("Name of the account"),
         max_length=80,
         help_text=_("A name your team will recognize, such as “Triggers production”. Visible to everyone."),
@@ -39,7 +39,7 @@ class NewAccountForm(Form):
 class NotesForm(Form):
     """What a person notes at a step of the console: the fields that the step names."""
 
-    project = Line(label=_("Name of the project"), max_length=120, required=False)
+    project = TextLine(label=_("Name of the project"), max_length=120, required=False)
     product = forms.ChoiceField(
         label=_("What does Campaign need the account for?"),
         required=False,
@@ -48,8 +48,10 @@ class NotesForm(Form):
         ],
         widget=forms.RadioSelect,
     )
-    other_product = Line(label=_("If it is something else: which product?"), max_length=80, required=False)
-    product_profile = Line(label=_("Name of the product profile"), max_length=120, required=False)
+    other_product = TextLine(
+        label=_("If it is something else: which product?"), max_length=80, required=False
+    )
+    product_profile = TextLine(label=_("Name of the product profile"), max_length=120, required=False)
 
     def __init__(self, data: QueryDict | None = None, *, step: Step, account: TechnicalAccount) -> None:
         super().__init__(data, initial=_noted(account))

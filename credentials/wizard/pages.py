@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from credentials.wizard.models import Draft
 from credentials.wizard.services import StaleDraft, finish_step
-from credentials.wizard.steps import Progress, Step
+from credentials.wizard.steps import DraftProgress, Step
 from portal.audit.models import Actor
 
 Change = Callable[[], Draft]
@@ -22,7 +22,7 @@ class Page:
 
     def __init__(self, request: HttpRequest, draft: Draft, step: Step) -> None:
         self.request, self.draft, self.step = request, draft, step
-        self.progress = Progress(draft)
+        self.progress = DraftProgress(draft)
         self.is_stale = False
 
     @property
@@ -45,7 +45,7 @@ class Page:
             self.draft = change()
         except StaleDraft as stale:
             self.draft, self.is_stale = stale.draft, True
-            self.progress = Progress(self.draft)
+            self.progress = DraftProgress(self.draft)
         return not self.is_stale
 
     def finish(self, notes: Mapping[str, str] | None = None) -> bool:

@@ -4,7 +4,7 @@ from typing import Final
 
 from django.utils.translation import gettext_lazy as _
 
-from credentials.adobe.guide import CONSOLE_LINK, Drawing, Label, Link, Prose
+from credentials.adobe.guide import CONSOLE_LINK, ConsoleLink, Drawing, Label, Prose
 
 GUIDE: Final = (
     "https://developer.adobe.com/developer-console/docs/guides/authentication/ServerToServerAuthentication/"
@@ -23,7 +23,7 @@ SIGN_IN: Final = Prose(
         ),
     ),
     labels=(Label("System Administrator", "Administrateur système"),),
-    links=(CONSOLE_LINK, Link(ADMIN_ROLES, _("Which role do I have?"))),
+    links=(CONSOLE_LINK, ConsoleLink(ADMIN_ROLES, _("Which role do I have?"))),
     drawings=(Drawing("1-sign-in", _("The sign-in page, and the choice of the organization")),),
 )
 PROJECT: Final = Prose(
@@ -63,7 +63,7 @@ AUTHENTICATION: Final = Prose(
         _("Do not choose Service Account (JWT), if it is still offered: Adobe has retired it."),
     ),
     labels=(Label("OAuth Server-to-Server", "OAuth serveur à serveur"), Label("Next", "Suivant")),
-    links=(CONSOLE_LINK, Link(GUIDE, _("Adobe's guide to OAuth Server-to-Server"))),
+    links=(CONSOLE_LINK, ConsoleLink(GUIDE, _("Adobe's guide to OAuth Server-to-Server"))),
     drawings=(Drawing("5-oauth-server-to-server", _("The choice OAuth Server-to-Server, and Next")),),
 )
 PROFILE: Final = Prose(
@@ -75,7 +75,7 @@ PROFILE: Final = Prose(
         ),
     ),
     labels=(Label("Product profile", "Profil de produit"),),
-    links=(CONSOLE_LINK, Link(PROFILES, _("How to manage product profiles"))),
+    links=(CONSOLE_LINK, ConsoleLink(PROFILES, _("How to manage product profiles"))),
     drawings=(Drawing("6-product-profile", _("The list of product profiles")),),
     tip=_(
         "For the Adobe Analytics connector the profile is called reserved_campaign_classic_ followed by "
@@ -123,7 +123,7 @@ FILTER: Final = Prose(
         _("Open the project that Campaign uses, and note its name here."),
     ),
     labels=(Label("Has Service Account (JWT) credential"),),
-    links=(CONSOLE_LINK, Link(MIGRATION_GUIDE, _("Adobe's guide to the migration"))),
+    links=(CONSOLE_LINK, ConsoleLink(MIGRATION_GUIDE, _("Adobe's guide to the migration"))),
     drawings=(Drawing("migration-1-filter", _("The list of projects with its filter")),),
 )
 OPEN: Final = Prose(
@@ -137,7 +137,7 @@ OPEN: Final = Prose(
         _("Both credentials work in parallel, so nothing breaks while you go on."),
     ),
     labels=(Label("Add new credential"),),
-    links=(CONSOLE_LINK, Link(MIGRATION_GUIDE, _("Adobe's guide to the migration"))),
+    links=(CONSOLE_LINK, ConsoleLink(MIGRATION_GUIDE, _("Adobe's guide to the migration"))),
     drawings=(Drawing("migration-2-card", _("The migration card of the credential")),),
     tip=_(
         "Do not delete the old credential yet. While the migration is open, APIs cannot be added and "

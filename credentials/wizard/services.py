@@ -8,11 +8,11 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.entry import Entry, create_account, set_values, usable_secret
+from credentials.entry import AccountEntry, create_account, set_values, usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import Assignment, TechnicalAccount
 from credentials.rollouts import starting
-from credentials.rollouts.choosing import Change
+from credentials.rollouts.choosing import ChoiceChange
 from credentials.rollouts.models import Rollout
 from credentials.services import AccountError, activate
 from credentials.wizard.models import Draft
@@ -64,7 +64,7 @@ def finish_step(
 @sensitive_variables()
 @transaction.atomic
 def enter_values(
-    *, draft: Draft, stamp: str, step: Step, next_step: Step, entry: Entry, actor: Actor
+    *, draft: Draft, stamp: str, step: Step, next_step: Step, entry: AccountEntry, actor: Actor
 ) -> Draft:
     """Store accepted values at once. The step is done once a secret is there and nothing is doubtful."""
     draft = _locked(draft, stamp)
@@ -111,7 +111,7 @@ def choose_installations(
     stamp: str,
     step: Step,
     next_step: Step,
-    change: Change,
+    change: ChoiceChange,
     confirmed: bool,
     actor: Actor,
 ) -> Draft:
@@ -124,7 +124,7 @@ def choose_installations(
     return draft
 
 
-def _apply(change: Change, chosen: Any) -> None:  # Any: the manager that Django makes for the field
+def _apply(change: ChoiceChange, chosen: Any) -> None:  # Any: the manager that Django makes for the field
     chosen.remove(*(change.removed - change.added))
     chosen.add(*change.added)
 

@@ -75,7 +75,7 @@ class Place:
         return self.step.label
 
 
-class Progress:
+class DraftProgress:
     """Where a draft stands: all steps, which are done, and which may be opened."""
 
     def __init__(self, draft: Draft) -> None:

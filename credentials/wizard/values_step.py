@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.entry import REARRANGED, Doubt, Entry, Judged, usable_secret
+from credentials.entry import REARRANGED, AccountEntry, Doubt, Judged, usable_secret
 from credentials.services import AccountError
 from credentials.taken import linked
 from credentials.values import LABELS
@@ -85,7 +85,7 @@ def _enter(page: Page, form: ValuesForm | ValuesFileForm, judged: Judged) -> boo
 
 
 @sensitive_variables()
-def _store(page: Page, entry: Entry) -> Draft:
+def _store(page: Page, entry: AccountEntry) -> Draft:
     return services.enter_values(
         draft=page.draft,
         stamp=page.stamp,
@@ -96,7 +96,7 @@ def _store(page: Page, entry: Entry) -> Draft:
     )
 
 
-def _tell(page: Page, judged: Judged, entry: Entry, *, from_file: bool) -> None:
+def _tell(page: Page, judged: Judged, entry: AccountEntry, *, from_file: bool) -> None:
     for name in judged.stripped:
         messages.info(page.request, _("Spaces or line breaks around the %s were removed.") % LABELS[name])
     if entry.secret is None and from_file:

@@ -22,7 +22,7 @@ from credentials.wizard.instances_step import instances_page
 from credentials.wizard.models import Draft
 from credentials.wizard.pages import Page, PageView
 from credentials.wizard.review_step import review_page
-from credentials.wizard.steps import Kind, Progress
+from credentials.wizard.steps import DraftProgress, Kind
 from credentials.wizard.values_step import values_page
 from portal.audit.models import Actor
 
@@ -60,7 +60,7 @@ def wizard(request: HttpRequest, pk: UUID, step: str) -> HttpResponse:
     if draft is None:
         messages.info(request, _("This draft was finished meanwhile: here is its account."))
         return redirect("account", pk)
-    progress = Progress(draft)
+    progress = DraftProgress(draft)
     place = progress.find(step)
     if place is None:
         raise Http404

@@ -166,7 +166,7 @@ _NUMBER_AS_TEXT = re.compile(r"\A([0-9]{1,5})[.,]0{1,2}\Z")  # three zeros may b
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """One installation, as its row says it. None or an empty text: nothing is said, keep what is stored."""
 
     number: int
@@ -199,7 +199,7 @@ class RowError:
 class ParsedInventory:
     """What a file says. With errors it must not be imported: `rows` has only those without any."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CsvRow, ...]
     errors: tuple[RowError, ...]
     unlisted_errors: int = 0
     """How many errors there are beyond the listed ones."""
@@ -213,7 +213,7 @@ def parse(data: bytes, *, allow_loopback: bool = False) -> ParsedInventory:
     `allow_loopback` lets addresses of this machine pass: for tests and the sandbox.
     """
     report = _Report()
-    rows: list[Row] = []
+    rows: list[CsvRow] = []
     try:
         records = _records(_decode(data))
         rows = _Reader(_header(records, report), report, allow_loopback).read(records)
@@ -602,8 +602,8 @@ class _Reader:
         self.cleaners = _cleaners(allow_loopback)
         self.known: dict[tuple[str, str], object] = {}
 
-    def read(self, records: Iterator[tuple[int, list[str]]]) -> list[Row]:
-        rows: list[Row] = []
+    def read(self, records: Iterator[tuple[int, list[str]]]) -> list[CsvRow]:
+        rows: list[CsvRow] = []
         if not self.names:
             return rows
         count = 0
@@ -615,7 +615,7 @@ class _Reader:
             self.report.add(0, "", _("The file has the names of the columns, but no row below them."))
         return rows
 
-    def _row(self, number: int, cells: list[str]) -> list[Row]:
+    def _row(self, number: int, cells: list[str]) -> list[CsvRow]:
         if any(map(str.strip, cells[len(self.names) :])):
             reason = _(
                 "This row has %(cells)d cells, but there are %(columns)d columns. A value with the separator "
@@ -637,7 +637,7 @@ class _Reader:
                 self.report.add(number, "instance", _("The name of the instance is missing."))
             return []
         # The keys are column names and each cleaner returns the type of its field.
-        return [Row(number, **found)]  # type: ignore[arg-type]
+        return [CsvRow(number, **found)]  # type: ignore[arg-type]
 
     def _value(self, name: str, cell: str) -> object:
         key = (name, cell)
@@ -708,7 +708,7 @@ class _Consistency:
         self.said: dict[tuple[str, str, str], tuple[object, int]] = {}
         self.seen: dict[tuple[str, str], int] = {}
 
-    def check(self, rows: list[Row]) -> None:
+    def check(self, rows: list[CsvRow]) -> None:
         for row in rows:
             self._compare(row, "instance", row.instance, _INSTANCE_FACTS)
             if row.container:
@@ -718,7 +718,7 @@ class _Consistency:
         for row in rows:
             self._refuse_incomplete(row)
 
-    def _compare(self, row: Row, kind: str, name: str, columns: Sequence[str]) -> None:
+    def _compare(self, row: CsvRow, kind: str, name: str, columns: Sequence[str]) -> None:
         for column in columns:
             value = getattr(row, column)
             if value in (None, ""):
@@ -735,7 +735,7 @@ class _Consistency:
             return _("Row %d says something else about the same container: make them equal.")
         return _("Row %d says something else about the same instance: make them equal.")
 
-    def _refuse_repeated(self, row: Row) -> None:
+    def _refuse_repeated(self, row: CsvRow) -> None:
         if row.number in self.report.wrong_rows:
             return  # its container may be unknown
         first = self.seen.setdefault((row.instance, row.container.casefold()), row.number)
@@ -743,7 +743,7 @@ class _Consistency:
             reason = _("Row %d already has this instance on this container: correct one, or take it out.")
             self.report.add(row.number, "container", reason % first)
 
-    def _refuse_incomplete(self, row: Row) -> None:
+    def _refuse_incomplete(self, row: CsvRow) -> None:
         if row.number in self.report.wrong_rows:
             return
         deployment, _row_number = self.said.get(("instance", row.instance, "deployment"), (None, 0))

@@ -19,7 +19,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from instances.inventory.csv_format import ParsedInventory, Row, RowError
+from instances.inventory.csv_format import CsvRow, ParsedInventory, RowError
 from instances.inventory.editing import Differences, containers_changed, differences, values
 from instances.models import Container, ExpectedHostKey, Installation, Instance, JumpHost
 from portal.audit.models import Actor, Details, record
@@ -53,7 +53,7 @@ class PlanOutdated(Exception):
 
 
 @dataclass(frozen=True)
-class Change:
+class ImportChange:
     """One thing that an import makes or alters. `differences` is empty for a new thing."""
 
     kind: str
@@ -81,7 +81,7 @@ class Touched:
 class Plan:
     """What an import would do."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[ImportChange] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
     unchanged: int = 0
     instances: list[Touched] = field(default_factory=list)
@@ -124,7 +124,7 @@ class _Inventory:
         self.expected_rows: dict[UUID, int] = {}
         self.plan = Plan()
 
-    def take(self, row: Row) -> None:
+    def take(self, row: CsvRow) -> None:
         """Work one row of the file into the inventory."""
         instance = self._touch_instance(row)
         if not row.container:
@@ -138,9 +138,9 @@ class _Inventory:
         self.installed.add((instance.pk, container.pk))
         installation = Installation(instance=instance, container=container)
         self.plan.installations.append(installation)
-        self.plan.changes.append(Change("installation", str(installation), row.number, is_new=True))
+        self.plan.changes.append(ImportChange("installation", str(installation), row.number, is_new=True))
 
-    def _touch_instance(self, row: Row) -> Instance:
+    def _touch_instance(self, row: CsvRow) -> Instance:
         stored = self.instances.get(row.instance)
         instance = stored or self.instances.setdefault(row.instance, Instance(name=row.instance))
         before = values(instance, INSTANCE_COLUMNS) if stored else None
@@ -148,7 +148,7 @@ class _Inventory:
         _fill(instance, row, INSTANCE_COLUMNS)
         return instance
 
-    def _touch_container(self, row: Row) -> Container:
+    def _touch_container(self, row: CsvRow) -> Container:
         stored = self.containers.get(row.container)
         container = stored or self.containers.setdefault(row.container, Container(name=row.container))
         before = values(container, CONTAINER_COLUMNS) if stored else None
@@ -157,7 +157,7 @@ class _Inventory:
         self._fill_jump_host(container, row)
         return container
 
-    def _fill_jump_host(self, container: Container, row: Row) -> None:
+    def _fill_jump_host(self, container: Container, row: CsvRow) -> None:
         if row.jump_host is None:
             return
         if row.jump_host in self.jump_hosts:
@@ -181,7 +181,7 @@ class _Inventory:
         former = stored.fingerprint if stored else ""
         changed: Differences = {"fingerprint": [former, expected.fingerprint]}
         self.plan.expected.append(expected)
-        self.plan.changes.append(Change("host_key", container.name, number, stored is None, changed))
+        self.plan.changes.append(ImportChange("host_key", container.name, number, stored is None, changed))
 
     def finish(self) -> Plan:
         """Compare the touched rows with what they were, look for clashes, and return the plan."""
@@ -199,7 +199,7 @@ class _Inventory:
         changes = differences(one.before, now) if one.before is not None else {}
         if one.before is not None and not changes:
             return False
-        self.plan.changes.append(Change(kind, one.row.name, one.number, one.before is None, changes))
+        self.plan.changes.append(ImportChange(kind, one.row.name, one.number, one.before is None, changes))
         return True
 
     def _find_clashes(self) -> None:
@@ -216,7 +216,7 @@ class _Inventory:
                 self.plan.errors.append(RowError(self.touched_containers[name].number, "address", reason))
 
 
-def _fill(target: models.Model, row: Row, columns: Sequence[str]) -> None:
+def _fill(target: models.Model, row: CsvRow, columns: Sequence[str]) -> None:
     """Set what the file says; None means that it says nothing."""
     for column in columns:
         value = getattr(row, column)
@@ -320,7 +320,7 @@ def _record(plan: Plan, actor: Actor) -> None:
     record("inventory.imported", actor=actor, details=totals)
 
 
-def _line(change: Change) -> dict[str, object]:
+def _line(change: ImportChange) -> dict[str, object]:
     line: dict[str, object] = {change.kind: change.name, "row": change.row}
     if change.is_new:
         line["new"] = True

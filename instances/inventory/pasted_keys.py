@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from instances.inventory.csv_format import clean_host_key_fingerprint
-from instances.ssh import HOST_KEY_TYPES, HostKey
+from instances.ssh import HOST_KEY_TYPES, PublicHostKey
 
 MAX_LINES = 5000
 _LISTED = re.compile(r"[0-9]+ (\S+) ?(.*?) ?\(([A-Z0-9-]+)\)")
@@ -67,7 +67,7 @@ def _key(number: int, line: str) -> PastedKey:
 
 def _from_line(number: int, words: list[str], position: int) -> PastedKey:
     try:
-        key = HostKey.parse(" ".join(words[position : position + 2]))
+        key = PublicHostKey.parse(" ".join(words[position : position + 2]))
     except ValueError:
         raise ValidationError(_("This is no whole key: its end is missing.")) from None
     names = words[position - 1] if position else " ".join(words[2:])

@@ -261,7 +261,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepExits:
     """Exit codes (None: not run) of the three steps, and the steps that printed a `>>>` line."""
 
     config: int | None = None
@@ -305,7 +305,7 @@ class Report:
     """
 
     job: Job
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: StepExits = field(default_factory=StepExits)
     held: FileState = field(default_factory=FileState)
     written: FileState = field(default_factory=FileState)
     after: FileState = field(default_factory=FileState)
@@ -331,7 +331,7 @@ class Journal:
     fence: int
     attempt: int
     stage: str
-    outcome: Outcome
+    outcome: StepExits
     held: Mark | None = None
     written: Mark | None = None
     took: int | None = None
@@ -390,7 +390,7 @@ def parse_report(transcript: Transcript, job: Job, status: int | None) -> Report
         return None
     return Report(
         job=job,
-        outcome=Outcome(
+        outcome=StepExits(
             fields.number("rc.config"),
             fields.number("rc.reload"),
             fields.number("rc.restart"),
@@ -428,6 +428,6 @@ def parse_journal(text: str) -> Journal | None:
         return None
     fence, attempt, stage, config, reload, restart, errors, held, written, took = found.groups()
     codes = (_number(config), _number(reload), _number(restart))
-    outcome = Outcome(*codes, frozenset(errors.split(",")) - {"0"})
+    outcome = StepExits(*codes, frozenset(errors.split(",")) - {"0"})
     marks = (Mark.parse(held or "-"), Mark.parse(written or "-"))
     return Journal(int(fence), int(attempt), stage, outcome, *marks, _number(took or "-"))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from instances.failures import Code
 from instances.nlserver.job import Account, Job
-from instances.nlserver.report import FileState, Journal, Last, Look, Mark, Outcome, Report
+from instances.nlserver.report import FileState, Journal, Last, Look, Mark, Report, StepExits
 
 KILLED = frozenset({137, 143})
 """Exit codes of a shell whose command died of SIGKILL or SIGTERM; also GNU timeout's, past its limit."""
@@ -69,7 +69,7 @@ class _Seen:
     """What a conversation showed: the secret before nlserver and right after it, and the file at the end."""
 
     job: Job
-    outcome: Outcome
+    outcome: StepExits
     held: Mark
     written: Mark
     after: FileState

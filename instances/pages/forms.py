@@ -19,7 +19,7 @@ from instances.inventory.csv_format import (
 )
 from instances.models import Container, Instance, JumpHost
 from instances.reaching.jump_hosts import clean_host_keys
-from instances.ssh import HostKey
+from instances.ssh import PublicHostKey
 from portal.no_secrets import Form, ModelForm, without_secret
 
 PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
@@ -193,7 +193,9 @@ class JumpHostForm(ModelForm):
 
     def _check_new_keys(self, cleaned: dict[str, Any]) -> None:  # Any: as `clean` has it
         new = [line for line in cleaned["host_keys"].splitlines() if line not in self.pinned]
-        missing = [key for key in map(HostKey.parse, new) if key.fingerprint not in cleaned["fingerprints"]]
+        missing = [
+            key for key in map(PublicHostKey.parse, new) if key.fingerprint not in cleaned["fingerprints"]
+        ]
         if missing:
             types = ", ".join(key.type for key in missing)
             text = _(

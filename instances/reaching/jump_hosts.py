@@ -38,9 +38,9 @@ def failure_in_words(error: ssh.SSHError, container: Container) -> str:
     return " ".join(sentences)
 
 
-def keys_of(host: JumpHost) -> list[ssh.HostKey]:
+def keys_of(host: JumpHost) -> list[ssh.PublicHostKey]:
     """Return the pinned keys with their fingerprints."""
-    return [ssh.HostKey.parse(line) for line in host.key_lines]
+    return [ssh.PublicHostKey.parse(line) for line in host.key_lines]
 
 
 def clean_host_keys(text: str) -> str:
@@ -64,7 +64,7 @@ def _clean_line(line: str, number: int) -> str:
     if words[0] not in ssh.HOST_KEY_TYPES:
         words = words[1:]  # the name of the host
     try:
-        key = ssh.HostKey.parse(" ".join(words))
+        key = ssh.PublicHostKey.parse(" ".join(words))
     except ValueError:
         raise ValidationError(
             _("Line %d is no host key: give the key's type and base64, as ssh-keyscan prints them.") % number

@@ -38,10 +38,10 @@ from instances.ssh.errors import (
 )
 from instances.ssh.host_keys import (
     HOST_KEY_TYPES,
-    HostKey,
     HostKeyChanged,
     HostKeyUnknown,
     JumpHostKeyChanged,
+    PublicHostKey,
     fingerprint,
 )
 from instances.ssh.jump import Jump
@@ -71,7 +71,6 @@ __all__ = [
     "Dial",
     "Excerpt",
     "ForwardingForbidden",
-    "HostKey",
     "HostKeyChanged",
     "HostKeyUnknown",
     "HostUnreachable",
@@ -91,6 +90,7 @@ __all__ = [
     "NoWayBehind",
     "NotSSH",
     "PrivateKey",
+    "PublicHostKey",
     "SSHError",
     "SSHTooOld",
     "SessionRefused",

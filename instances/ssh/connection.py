@@ -7,7 +7,7 @@ from typing import Self
 from instances.ssh.addresses import AddressPolicy
 from instances.ssh.dials import Dial
 from instances.ssh.errors import JumpHostLoginBarred, LoginBarred
-from instances.ssh.host_keys import HostKey, check_host_key, preference
+from instances.ssh.host_keys import PublicHostKey, check_host_key, preference
 from instances.ssh.jump import Jump, reach
 from instances.ssh.keys import PrivateKey
 from instances.ssh.link import Link
@@ -29,7 +29,7 @@ class Target:
 class Connection:
     """One logged-in SSH connection, for one thread; carries one command after another."""
 
-    def __init__(self, link: Link, host_key: HostKey) -> None:
+    def __init__(self, link: Link, host_key: PublicHostKey) -> None:
         self._link = link
         self._host_key = host_key
 
@@ -67,7 +67,7 @@ class Connection:
         pulse: Pulse,
         dialed: Dial | None,
     ) -> Self:
-        pinned = tuple(HostKey.parse(line) for line in target.host_keys)
+        pinned = tuple(PublicHostKey.parse(line) for line in target.host_keys)
         link = reach(
             target.host,
             target.port,

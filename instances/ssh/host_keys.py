@@ -17,7 +17,7 @@ HOST_KEY_FAMILIES: tuple[tuple[str, ...], ...] = (("ssh-ed25519",), ECDSA_TYPES,
 
 
 @dataclass(frozen=True)
-class HostKey:
+class PublicHostKey:
     """One public host key; `fingerprint` is OpenSSH's form, `SHA256:` and unpadded base64."""
 
     type: str
@@ -43,7 +43,7 @@ class HostKey:
 
 
 class _HostKeyError(SSHError):
-    def __init__(self, offered: HostKey) -> None:
+    def __init__(self, offered: PublicHostKey) -> None:
         super().__init__()
         self.offered = offered
 
@@ -65,19 +65,19 @@ class JumpHostKeyChanged(JumpHostError):
 
     code = "jump_host_key_changed"
 
-    def __init__(self, offered: HostKey) -> None:
+    def __init__(self, offered: PublicHostKey) -> None:
         super().__init__()
         self.offered = offered
 
 
-def check_host_key(offered: HostKey, pinned: Sequence[HostKey]) -> None:
+def check_host_key(offered: PublicHostKey, pinned: Sequence[PublicHostKey]) -> None:
     if not pinned:
         raise HostKeyUnknown(offered)
     if offered not in pinned:
         raise HostKeyChanged(offered)
 
 
-def preference(pinned: Sequence[HostKey]) -> list[str]:
+def preference(pinned: Sequence[PublicHostKey]) -> list[str]:
     """Order key types so that the pinned ones are negotiated wherever the server still has them.
 
     The others follow, for a server that was reinstalled with another type must show as changed, not as old.

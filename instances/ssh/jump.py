@@ -28,10 +28,10 @@ from instances.ssh.errors import (
     SSHTooOld,
 )
 from instances.ssh.host_keys import (
-    HostKey,
     HostKeyChanged,
     HostKeyUnknown,
     JumpHostKeyChanged,
+    PublicHostKey,
     check_host_key,
     preference,
 )
@@ -131,7 +131,7 @@ def _connect(
 
 
 def _log_in(link: Link, jump: Jump) -> None:
-    pinned = tuple(HostKey.parse(line) for line in jump.host_keys)
+    pinned = tuple(PublicHostKey.parse(line) for line in jump.host_keys)
     check_host_key(link.negotiate(preference(pinned)), pinned)
     link.log_in(jump.login, jump.key)
 

@@ -24,7 +24,7 @@ from instances.ssh.errors import (
     SSHError,
     TimedOut,
 )
-from instances.ssh.host_keys import HostKey, fingerprint
+from instances.ssh.host_keys import PublicHostKey, fingerprint
 from instances.ssh.keys import PrivateKey
 from instances.ssh.waits import Clock, Deadlines, Pulse, beside
 
@@ -101,7 +101,7 @@ class Link:
 
         return beside(named, clock, abort=self.close)
 
-    def negotiate(self, key_types: Sequence[str]) -> HostKey:
+    def negotiate(self, key_types: Sequence[str]) -> PublicHostKey:
         """Agree on keys and ciphers, and return the host key that was shown (and proven)."""
         self._transport.get_security_options().key_types = tuple(key_types)
         agreed = threading.Event()
@@ -115,7 +115,7 @@ class Link:
         key = self._transport.host_key
         if key is None or not self._transport.is_active():
             raise self._negotiation_failure()
-        return HostKey(key.get_name(), key.get_base64(), fingerprint(key.asbytes()))
+        return PublicHostKey(key.get_name(), key.get_base64(), fingerprint(key.asbytes()))
 
     def _negotiation_failure(self, error: Exception | None = None) -> SSHError:
         ours = {

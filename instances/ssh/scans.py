@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from instances.ssh.addresses import AddressPolicy
 from instances.ssh.errors import NoCommonAlgorithm, SSHError, SSHTooOld
-from instances.ssh.host_keys import HOST_KEY_FAMILIES, HostKey
+from instances.ssh.host_keys import HOST_KEY_FAMILIES, PublicHostKey
 from instances.ssh.jump import Jump, reach
 from instances.ssh.waits import Deadlines, Pulse, Tick
 
@@ -17,7 +17,7 @@ FAMILY_NAMES = dict(zip(HOST_KEY_FAMILIES, ("Ed25519", "ECDSA", "RSA"), strict=T
 class Shown:
     """What a server showed: its keys, one per type; and what could not be asked for, and why."""
 
-    keys: tuple[HostKey, ...]
+    keys: tuple[PublicHostKey, ...]
     missing: tuple[str, ...] = ()
     error: SSHError | None = None
 
@@ -38,7 +38,7 @@ def scan(
     has no key of a type that is still accepted.
     """
     limits, pulse = deadlines or Deadlines(), Pulse(tick)
-    keys: list[HostKey] = []
+    keys: list[PublicHostKey] = []
     wanted: list[Family] = list(HOST_KEY_FAMILIES)
     while wanted:
         try:
@@ -64,7 +64,7 @@ def _ask(
     policy: AddressPolicy,
     limits: Deadlines,
     pulse: Pulse,
-) -> tuple[HostKey, set[str]]:
+) -> tuple[PublicHostKey, set[str]]:
     """Return the server's key of the first of these families that it has, and the algorithms it offers."""
     link = reach(host, port, jump, policy=policy, deadlines=limits, pulse=pulse)
     try:

@@ -64,7 +64,7 @@ EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True)
-class Line:
+class HistoryLine:
     """An event with plain words for what it says."""
 
     event: AuditEvent
@@ -97,7 +97,7 @@ def tells(target_type: str) -> Callable[[Teller], Teller]:
     return register
 
 
-def lines_of(events: Sequence[AuditEvent]) -> list[Line]:
+def lines_of(events: Sequence[AuditEvent]) -> list[HistoryLine]:
     """Return events with their words. Each kind of object is asked once for all of its events."""
     meanings: dict[int, Meaning] = {}
     for kind, teller in _tellers.items():
@@ -106,17 +106,17 @@ def lines_of(events: Sequence[AuditEvent]) -> list[Line]:
     return [_line(event, meanings.get(event.seq, Meaning())) for event in events]
 
 
-def line_of(event: AuditEvent) -> Line:
+def line_of(event: AuditEvent) -> HistoryLine:
     """Return one event with its words."""
     return lines_of([event])[0]
 
 
-def _line(event: AuditEvent, meaning: Meaning) -> Line:
+def _line(event: AuditEvent, meaning: Meaning) -> HistoryLine:
     recorded = {key: _plain(value) for key, value in _flat(event.details) if value not in EMPTY}
     added = {key: text for key, text in meaning.facts.items() if text and key not in recorded}
     changed = {key: meaning.facts.get(key, text) for key, text in recorded.items()}
     facts = [(_named(key), text) for key, text in (added | changed).items()]
-    return Line(event, meaning.label or label(event.action), facts)
+    return HistoryLine(event, meaning.label or label(event.action), facts)
 
 
 def _flat(details: dict[str, object]) -> Iterator[tuple[str, object]]:

@@ -135,7 +135,7 @@ def run(home: Path, port: int, *, once: bool) -> bool:
                 if row[0] not in facts["without_account"]
             }
             say(f"Pushing a first account to {len(expected)} installations, through Celery and SSH")
-            rows: list[tour.Row] = []
+            rows: list[tour.TourRow] = []
             for rows in tour.roll_out(expected):
                 say(f"  {sum(row.state in tour.ENDED for row in rows)} of {len(rows)} have ended")
             say(f"\n{tour.table(rows)}\n")

@@ -54,18 +54,18 @@ class InstanceRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class PlannedOutcome:
     """How a push to an installation must end: its state, and a code of `instances.failures` or ''."""
 
     state: str = "succeeded"
     code: str = ""
 
 
-SUCCEEDED = Outcome()
+SUCCEEDED = PlannedOutcome()
 
 
-def failed(code: str) -> Outcome:
-    return Outcome(state="failed", code=code)
+def failed(code: str) -> PlannedOutcome:
+    return PlannedOutcome(state="failed", code=code)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Site:
     major: str = "nl6"
     faults: Sequence[str] = ()
     ssh_faults: SSHFaults = field(default_factory=SSHFaults)
-    outcome: Outcome = SUCCEEDED
+    outcome: PlannedOutcome = SUCCEEDED
 
 
 INSTANCES = (

@@ -26,7 +26,7 @@ Expected = Mapping[tuple[str, str], tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Row:
+class TourRow:
     """One line of the table of outcomes."""
 
     instance: str
@@ -78,7 +78,7 @@ def _scan(container: Container) -> None:
             raise
 
 
-def roll_out(expected: Expected) -> Iterator[list[Row]]:
+def roll_out(expected: Expected) -> Iterator[list[TourRow]]:
     """Start a rollout to all that use the account; yield its table whenever it changed, until all ended."""
     secret = TechnicalAccount.objects.get(name=ACCOUNT).current_secret
     if secret is None:
@@ -91,7 +91,7 @@ def roll_out(expected: Expected) -> Iterator[list[Row]]:
         actor=DEMO,
     )
     deadline = time.monotonic() + PATIENCE
-    shown: list[Row] = []
+    shown: list[TourRow] = []
     while time.monotonic() < deadline:
         rows = _rows(rollout, expected)
         if rows != shown:
@@ -102,19 +102,19 @@ def roll_out(expected: Expected) -> Iterator[list[Row]]:
         time.sleep(0.3)
 
 
-def _rows(rollout: Rollout, expected: Expected) -> list[Row]:
+def _rows(rollout: Rollout, expected: Expected) -> list[TourRow]:
     pushes = rollout.pushes.select_related("installation__instance", "container").prefetch_related("attempts")
     return [_row(push, expected) for push in pushes]
 
 
-def _row(push: Push, expected: Expected) -> Row:
+def _row(push: Push, expected: Expected) -> TourRow:
     instance, container, attempts = push.installation.instance.name, push.container.name, push.attempts.all()
     seconds = sum(attempt.seconds or 0 for attempt in attempts)
     planned = expected[instance, container]
-    return Row(instance, container, push.state, push.code, len(attempts), round(seconds, 1), planned)
+    return TourRow(instance, container, push.state, push.code, len(attempts), round(seconds, 1), planned)
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[TourRow]) -> str:
     """Return the outcomes as text, the unexpected ones marked."""
     lines = [("instance", "container", "outcome", "code", "attempts", "seconds", "")]
     lines += [row.cells() for row in rows]  # type: ignore[misc]  # both are seven strings

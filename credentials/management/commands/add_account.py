@@ -10,8 +10,8 @@ from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.adobe.console_json import MAX_BYTES, ConsoleJSONError, ConsoleValues, decode, read
-from credentials.entry import IDS, Entry, Judged, judge, judge_console, set_values
-from credentials.ims_check import Answer, ask
+from credentials.entry import IDS, AccountEntry, Judged, judge, judge_console, set_values
+from credentials.ims_check import AdobeAnswer, ask
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import AccountError
 from credentials.values import CLIENT_SECRET, LABELS
@@ -64,7 +64,9 @@ class Command(SafeCommand):
         if is_refused:
             sys.exit(1)
 
-    def _write_json(self, account: TechnicalAccount, secret: ClientSecret, answer: Answer | None) -> None:
+    def _write_json(
+        self, account: TechnicalAccount, secret: ClientSecret, answer: AdobeAnswer | None
+    ) -> None:
         found = {
             "account": account.name,
             "id": str(account.pk),
@@ -75,7 +77,9 @@ class Command(SafeCommand):
         }
         self.stdout.write(as_json(found))
 
-    def _write_text(self, account: TechnicalAccount, secret: ClientSecret, answer: Answer | None) -> None:
+    def _write_text(
+        self, account: TechnicalAccount, secret: ClientSecret, answer: AdobeAnswer | None
+    ) -> None:
         self.stdout.write(
             f"{account}: {account.state}, secret version {secret.version}, {secret.fingerprint}"
         )
@@ -100,7 +104,9 @@ def _create(
 
 
 @sensitive_variables()
-def _entry(account: TechnicalAccount, options: dict[str, object], tell: Callable[[str], object]) -> Entry:
+def _entry(
+    account: TechnicalAccount, options: dict[str, object], tell: Callable[[str], object]
+) -> AccountEntry:
     if options["from_json"] == STDIN and options["secret_file"] == STDIN:
         raise wrong_call("Only one of --from-json and --secret-file can be standard input.")
     judged = _judged(account, options, tell)

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from django.core.management.base import CommandError
 
 from credentials.keys.keyring import KeyringError
-from credentials.keys.rekeying import Rotated, State, inspect, rotate
+from credentials.keys.rekeying import KeyRingState, Rotated, inspect, rotate
 from portal.audit.operator import operator
 from portal.checks import TAG
 from portal.no_secrets import Command as SafeCommand
@@ -50,7 +50,7 @@ class Command(SafeCommand):
             self.shown = time.monotonic()
             self.stderr.write(f"{done} of {total}", style_func=str)
 
-    def _write_json(self, state: State, rotated: Rotated | None) -> None:
+    def _write_json(self, state: KeyRingState, rotated: Rotated | None) -> None:
         answer: dict[str, object] = {
             "keys": [
                 {"id": key.key_id, "active": key.is_active, "present": key.is_present, "secrets": key.secrets}
@@ -63,7 +63,7 @@ class Command(SafeCommand):
             answer |= {"moved": rotated.moved, "skipped": rotated.skipped, "failed": rotated.failed}
         self.stdout.write(json.dumps(answer))
 
-    def _write_text(self, state: State, rotated: Rotated | None) -> None:
+    def _write_text(self, state: KeyRingState, rotated: Rotated | None) -> None:
         if rotated:
             self.stdout.write(f"{rotated.moved} secrets moved to the active key.")
         for key in state.keys:

@@ -10,7 +10,7 @@ from credentials import values
 from credentials.adobe.console_json import MAX_BYTES, ConsoleJSONError, decode, read
 from credentials.by_name import active_account
 from credentials.entry import IDS, new_secret
-from credentials.ims_check import Answer, ask_before
+from credentials.ims_check import AdobeAnswer, ask_before
 from credentials.keys.keyring import fingerprint
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import add_secret, record_ims_verdict
@@ -79,7 +79,7 @@ class Command(SafeCommand):
         json: bool,
         account: TechnicalAccount,
         version: ClientSecret | None,
-        answer: Answer | None,
+        answer: AdobeAnswer | None,
         *,
         is_new: bool,
     ) -> None:

@@ -34,7 +34,7 @@ def printable(text: str) -> None:
         raise ValidationError(_("This contains invisible characters. Type it instead of pasting it."))
 
 
-class Line(forms.CharField):
+class TextLine(forms.CharField):
     """One line of visible text."""
 
     default_validators = [printable]
@@ -114,7 +114,7 @@ class FailedPushFilter(AccountFilter):
 class RetryForm(Form):
     """The optional reason of a retry, kept with every attempt that follows from it."""
 
-    message = Line(
+    message = TextLine(
         label=_("Message"),
         required=False,
         max_length=250,
@@ -141,7 +141,7 @@ class UnprovenForm(SelectionForm):
 class ReviewForm(Form):
     """The last word before a rollout."""
 
-    message = Line(
+    message = TextLine(
         label=_("Message for the history"),
         max_length=250,
         required=False,

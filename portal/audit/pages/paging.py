@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Max, Min, QuerySet
 
-from portal.audit.labels import Line, lines_of
+from portal.audit.labels import HistoryLine, lines_of
 from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.pages.forms import HistoryForm, PositionForm, visible_to
 from portal.audit.services import READING
@@ -25,7 +25,7 @@ SLACK = 1_000
 class Stretch:
     """One page of the history, and the numbers at which its neighbours begin."""
 
-    lines: list[Line]
+    lines: list[HistoryLine]
     newer: int | None
     older: int | None
     searched: tuple[int, int] | None

@@ -14,8 +14,8 @@ from instances.inventory.csv_format import (
     MAX_BYTES,
     MAX_LISTED,
     ROLE,
+    CsvRow,
     ParsedInventory,
-    Row,
     clean_address,
     clean_choice,
     clean_container_name,
@@ -56,7 +56,7 @@ def test_all_columns_in_any_order_are_read() -> None:
     )
     assert parsed.errors == ()
     assert parsed.rows == (
-        Row(
+        CsvRow(
             number=2,
             instance="prod1",
             container="app-1",
@@ -76,7 +76,7 @@ def test_all_columns_in_any_order_are_read() -> None:
 
 def test_what_has_no_column_or_an_empty_cell_is_not_said() -> None:
     parsed = read(HEAD + ",port,role", GOOD + ",,")
-    assert parsed.rows == (Row(2, "prod1", "app-1", "app-1.example.com"),)
+    assert parsed.rows == (CsvRow(2, "prod1", "app-1", "app-1.example.com"),)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -89,7 +89,7 @@ def test_every_usual_way_of_writing_csv_is_read(
     lines = [separator.join(quote + cell + quote for cell in line.split(",")) for line in (HEAD, GOOD)]
     parsed = parse(mark + line_end.join([*lines, ""]).encode())
     assert parsed.errors == ()
-    assert parsed.rows == (Row(2, "prod1", "app-1", "app-1.example.com"),)
+    assert parsed.rows == (CsvRow(2, "prod1", "app-1", "app-1.example.com"),)
 
 
 def test_excels_separator_line_is_followed_and_not_counted() -> None:
@@ -125,7 +125,7 @@ def test_rows_are_numbered_as_in_a_spreadsheet_whatever_their_cells_contain() ->
 
 def test_a_hosted_instance_needs_no_container() -> None:
     parsed = read(HEAD + ",deployment", "cloud1,,,Hosted", "cloud2,,,", "cloud3,,a.example.com,hosted")
-    assert parsed.rows == (Row(2, "cloud1", deployment="hosted"),)
+    assert parsed.rows == (CsvRow(2, "cloud1", deployment="hosted"),)
     assert places(parsed) == [(3, "container"), (4, "container")]
 
 
@@ -148,7 +148,7 @@ def excel(name: str) -> bytes:
     return (FILES / name).read_bytes()
 
 
-def the_row(data: bytes) -> Row:
+def the_row(data: bytes) -> CsvRow:
     parsed = parse(data)
     assert parsed.errors == ()
     (row,) = parsed.rows
@@ -159,11 +159,11 @@ def test_empty_cells_that_excel_leaves_out_at_the_end_of_a_row_are_empty() -> No
     parsed = parse(excel("excel-short-rows.csv"))
     assert parsed.errors == ()
     assert [row.uses_triggers for row in parsed.rows] == [True, True, True, None, None]
-    assert parsed.rows[-1] == Row(6, "prod", "mkt-5", "10.0.0.5")
+    assert parsed.rows[-1] == CsvRow(6, "prod", "mkt-5", "10.0.0.5")
 
 
 def test_blanks_around_quoted_cells_are_no_error() -> None:
-    assert the_row(excel("blank-before-quote.csv")) == Row(2, "prod", "mkt-1", "10.0.0.1")
+    assert the_row(excel("blank-before-quote.csv")) == CsvRow(2, "prod", "mkt-1", "10.0.0.1")
 
 
 @pytest.mark.parametrize(

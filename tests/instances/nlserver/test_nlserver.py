@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instances import nlserver
-from instances.nlserver import FileState, Job, Journal, Mark, Outcome, Ready
+from instances.nlserver import FileState, Job, Journal, Mark, Ready, StepExits
 from instances.nlserver.job import NO_C_SHELL
 from tests.instances.nlserver.shell_fleet import ACCOUNT, NONCE
 
@@ -190,7 +190,7 @@ class TestTranscript:
 
     def test_a_journal_is_read(self) -> None:
         text = "7 2 done config=0 reload=1 restart=- errors=config,reload"
-        outcome = Outcome(0, 1, None, frozenset({"config", "reload"}))
+        outcome = StepExits(0, 1, None, frozenset({"config", "reload"}))
         assert nlserver.parse_journal(text) == Journal(7, 2, "done", outcome)
 
     @pytest.mark.parametrize(

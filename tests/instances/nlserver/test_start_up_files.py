@@ -407,7 +407,7 @@ def test_start_up_files_neither_see_the_account_nor_count(
         expected = {"none": shell == "bash", "sudo": shell == "bash", "su": 2}[become]
         assert len(set(ran.read_text().split()) if ran.exists() else ()) == expected
         assert ready.build == 9383
-        assert report.outcome == nlserver.Outcome(0, 0, 0)
+        assert report.outcome == nlserver.StepExits(0, 0, 0)
         assert nlserver.judge(report, ACCOUNT).state == "succeeded"
         assert found == {SEARCHED_AND_FOUND}
         # No trap either, after the script.

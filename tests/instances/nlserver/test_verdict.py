@@ -15,16 +15,16 @@ from instances.nlserver import (
     Last,
     Look,
     Mark,
-    Outcome,
     Ready,
     Report,
+    StepExits,
     Verdict,
 )
 from tests.instances.nlserver.shell_fleet import ACCOUNT
 
 OLD, NEW, THIRD = "0" * 64, "1" * 64, "2" * 64
-DONE = Outcome(config=0, reload=0)
-REFUSED = Outcome(config=1)
+DONE = StepExits(config=0, reload=0)
+REFUSED = StepExits(config=1)
 THIS, OTHER, BOTH = Known(this=True), Known(others=True), Known(this=True, others=True)
 CANDIDATE = Known(candidate=True)
 
@@ -116,24 +116,24 @@ SAME = (file(OLD), file(OLD))
             Verdict("failed", Code.WRITE_NOT_CONFIRMED, True, "candidate", again=True),
         ),
         (
-            steady(*ROTATED, outcome=Outcome(0, 0, None, frozenset({"config"}))),
+            steady(*ROTATED, outcome=StepExits(0, 0, None, frozenset({"config"}))),
             Known(),
             Verdict("failed", Code.WRITE_NOT_CONFIRMED, True, "candidate", again=True),
         ),
         (steady(*SAME, outcome=REFUSED), CANDIDATE, Verdict("failed", Code.REFUSED_BY_NLSERVER, False)),
         (steady(UNREAD, file(NEW), outcome=REFUSED), Known(), Verdict("failed", Code.REFUSED_BY_NLSERVER)),
         (
-            steady(*SAME, outcome=Outcome(124), took=60),
+            steady(*SAME, outcome=StepExits(124), took=60),
             Known(),
             Verdict("failed", Code.STOPPED_BY_LIMIT, False),
         ),
         (
-            steady(*SAME, outcome=Outcome(137), took=65),
+            steady(*SAME, outcome=StepExits(137), took=65),
             Known(),
             Verdict("failed", Code.STOPPED_BY_LIMIT, False),
         ),
-        (steady(*SAME, outcome=Outcome(137), took=0), Known(), Verdict("failed", Code.KILLED, False)),
-        (steady(*SAME, outcome=Outcome(143), took=59), Known(), Verdict("failed", Code.KILLED, False)),
+        (steady(*SAME, outcome=StepExits(137), took=0), Known(), Verdict("failed", Code.KILLED, False)),
+        (steady(*SAME, outcome=StepExits(143), took=59), Known(), Verdict("failed", Code.KILLED, False)),
         # 7: changed while nlserver ran, and stayed so
         (steady(*ROTATED), Known(), Verdict("succeeded", "", True, "changed")),
         (steady(*ROTATED), THIS, Verdict("succeeded", "", True, "changed")),
@@ -168,32 +168,32 @@ SAME = (file(OLD), file(OLD))
         (steady(TORN, file(NEW)), CANDIDATE, Verdict("failed", Code.NOT_COMPARABLE)),
         # the reload decides only between success and "written"
         (
-            steady(*ROTATED, outcome=Outcome(0, 1)),
+            steady(*ROTATED, outcome=StepExits(0, 1)),
             Known(),
             Verdict("failed", Code.RELOAD_FAILED, True, "changed"),
         ),
         (
-            steady(*SAME, outcome=Outcome(0, 1)),
+            steady(*SAME, outcome=StepExits(0, 1)),
             THIS,
             Verdict("failed", Code.RELOAD_FAILED, True, "recognized"),
         ),
         (
-            steady(*SAME, outcome=Outcome(0, 1)),
+            steady(*SAME, outcome=StepExits(0, 1)),
             Known(),
             Verdict("failed", Code.NOT_PROVEN, False, final=False),
         ),
         (
-            steady(*ROTATED, outcome=Outcome(0)),
+            steady(*ROTATED, outcome=StepExits(0)),
             Known(),
             Verdict("failed", Code.RELOAD_NOT_CONFIRMED, True, "changed"),
         ),
         (
-            steady(*ROTATED, outcome=Outcome(0, 0, 3), job=job(restart_pipelined=True)),
+            steady(*ROTATED, outcome=StepExits(0, 0, 3), job=job(restart_pipelined=True)),
             Known(),
             Verdict("failed", Code.RELOAD_FAILED, True, "changed"),
         ),
         (
-            steady(*ROTATED, outcome=Outcome(0), job=job(reload=False)),
+            steady(*ROTATED, outcome=StepExits(0), job=job(reload=False)),
             Known(),
             Verdict("succeeded", "", True, "changed"),
         ),
@@ -222,7 +222,7 @@ def newer(fence: int, attempt: int) -> Verdict:
 
 def journal(
     stage: str = "done",
-    outcome: Outcome = DONE,
+    outcome: StepExits = DONE,
     held: Mark | None = None,
     written: Mark | None = None,
     pair: tuple[int, int] = (7, 2),
@@ -232,8 +232,8 @@ def journal(
 
 ENDED = journal(held=mark(OLD), written=mark(NEW))
 DID_NOTHING = journal(held=mark(OLD), written=mark(OLD))
-BEGUN = journal("begun", Outcome(), held=mark(OLD))
-CONFIGURED = journal("configured", Outcome(0), held=mark(OLD), written=mark(NEW))
+BEGUN = journal("begun", StepExits(), held=mark(OLD))
+CONFIGURED = journal("configured", StepExits(0), held=mark(OLD), written=mark(NEW))
 FIRST_RELEASE = journal()
 REQUEUE = Verdict("requeue", written=False)
 

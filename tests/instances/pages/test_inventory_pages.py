@@ -479,12 +479,12 @@ def test_the_keys_of_a_jump_host_change_only_with_their_fingerprints(as_admin: C
     address = f"/containers/jump-hosts/{host.pk}/edit/"
     values = {"name": "bastion-1", "address": "b", "port": "22", "login": "portal"}
     for lines in (new, f"{JUMP_HOST_KEY}\n{new}"):  # instead of the old one, and beside it
-        for typed in ("", ssh.HostKey.parse(JUMP_HOST_KEY).fingerprint):
+        for typed in ("", ssh.PublicHostKey.parse(JUMP_HOST_KEY).fingerprint):
             page = as_admin.post(address, values | {"host_keys": lines, "fingerprints": typed})
             assert "do not include the fingerprint of a new key" in page.content.decode()
             host.refresh_from_db()
             assert host.host_keys == JUMP_HOST_KEY
-    typed = "256 " + ssh.HostKey.parse(new).fingerprint + " root@b (ED25519)"
+    typed = "256 " + ssh.PublicHostKey.parse(new).fingerprint + " root@b (ED25519)"
     as_admin.post(address, values | {"host_keys": f"b {new}", "fingerprints": typed})
     host.refresh_from_db()
     assert host.host_keys == new

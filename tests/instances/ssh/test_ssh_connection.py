@@ -189,7 +189,7 @@ def test_fingerprints_are_those_of_ssh_keygen(sshd: OpenSSHServer, tmp_path: Pat
         shown = subprocess.run(
             [require("ssh-keygen"), "-lf", file], capture_output=True, text=True, check=True
         ).stdout
-        assert ssh.HostKey.parse(key.line).fingerprint == shown.split()[1]
+        assert ssh.PublicHostKey.parse(key.line).fingerprint == shown.split()[1]
 
 
 def test_silence_has_an_end(sshd: OpenSSHServer) -> None:
@@ -360,4 +360,4 @@ class TestKeys:
     )
     def test_what_is_no_host_key_line_is_refused(self, line: str) -> None:
         with pytest.raises(ValueError, match="host key"):
-            ssh.HostKey.parse(line)
+            ssh.PublicHostKey.parse(line)

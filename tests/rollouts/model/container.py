@@ -138,9 +138,9 @@ class Site:
         """What somebody else does on the container before a process goes on."""
 
     @property
-    def host_key(self) -> ssh.HostKey:
+    def host_key(self) -> ssh.PublicHostKey:
         blob = f"{self.name}-{self.key}".encode().hex()
-        return ssh.HostKey("ssh-ed25519", blob, f"SHA256:{blob}")
+        return ssh.PublicHostKey("ssh-ed25519", blob, f"SHA256:{blob}")
 
     @property
     def pending(self) -> list["Process"]:
