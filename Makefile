@@ -42,7 +42,7 @@ chaos: $(VENV)/dev ## make the portal suffer: 1,000 faults, seeded (SEEDS=417 re
 fuzz: $(VENV)/dev ## send hostile requests to every URL as each role, while a person works (REQUESTS=20000 SEED=1)
 	$(RUN) -m tests.fuzz --requests $(or $(REQUESTS),20000) --seed $(or $(SEED),1) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
-MODEL = $(RUN) -m pytest --capture no tests/rollouts/test_model.py
+MODEL = $(RUN) -m pytest --capture no tests/credentials/rollouts/test_model.py
 model: export MODEL_EXAMPLES = $(or $(EXAMPLES),2000)
 model: export MODEL_SEED = $(SEED)
 model: $(VENV)/dev ## search for sequences of events that break a promise, for half an hour (EXAMPLES=2000 SEED=)
@@ -53,7 +53,7 @@ liars: export LIARS_ROTATIONS = $(or $(ROTATIONS),250)
 liars: export LIARS_SEED = $(or $(SEED),1)
 liars: export LOG_LEVEL = ERROR
 liars: $(VENV)/dev ## count false verdicts over a thousand rotations where nlserver lies (ROTATIONS=250 SEED=1)
-	$(RUN) -m pytest --capture no tests/rollouts/test_liars.py
+	$(RUN) -m pytest --capture no tests/credentials/rollouts/test_liars.py
 
 keys: $(VENV)/dev ## try wrong, missing and swapped keys with every process, in about ten minutes (ARGS="--engine sqlite")
 	$(RUN) -m tests.keys $(ARGS)

@@ -26,7 +26,6 @@ from portal.health.models import Worker
 from portal.no_secrets import Command
 from portal.plaintext import Secret
 from portal.sandbox.ims import StandInIMS
-from tests.credentials.rollout_rows import make_account, make_rollout
 from tests.credentials.wizard.wizard_walk import (
     ACCOUNT,
     CLIENT,
@@ -35,6 +34,7 @@ from tests.credentials.wizard.wizard_walk import (
     SECRET,
     console_json,
 )
+from tests.factories import make_account, make_rollout
 from tests.services.portal import ROOT
 
 TABLE = re.findall(r"^\| (`[^|]*`) \|", (ROOT / "README.md").read_text(), re.MULTILINE)

@@ -18,7 +18,7 @@ from credentials.wizard.models import Draft
 from instances.inventory import pending
 from instances.models import Container, HostKey
 from portal.audit.models import Actor, AuditEvent, record
-from tests.credentials.rollout_rows import (
+from tests.factories import (
     finish,
     make_account,
     make_container,

@@ -68,7 +68,7 @@ def account_secret(request: HttpRequest, pk: UUID) -> HttpResponse:
             messages.warning(request, text % {"version": version.version})
         return redirect("account_rollout", account.pk)
     context = {"account": account, "form": form, "current": account.current_secret}
-    return render(request, "wizard/secret.html", context)
+    return render(request, "credentials/secret.html", context)
 
 
 @require_POST
@@ -92,7 +92,7 @@ def account_check(request: HttpRequest, pk: UUID) -> HttpResponse:
                 messages.add_message(request, level, f"{answer.label}: {answer.next_step}")
     if is_part:
         context = _adobe(account, secret) | {"problem": problem, "is_part": True}
-        return render(request, "wizard/_adobe.html", context)
+        return render(request, "credentials/_adobe.html", context)
     if problem:
         messages.error(request, str(problem))
     return redirect("account_rollout" if request.POST.get("back") == "rollout" else "account", account.pk)
@@ -122,7 +122,7 @@ def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
         preparing.keep(ids, form)
         if action in MOVES and not form.errors:
             return redirect(preparing.moved())
-    return render(request, "wizard/rollout.html", preparing.context() | {"form": form})
+    return render(request, "credentials/rollout.html", preparing.context() | {"form": form})
 
 
 def _adobe(account: TechnicalAccount, secret: ClientSecret | None) -> dict[str, object]:

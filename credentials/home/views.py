@@ -35,7 +35,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "is_new": is_new,
         "steps": first_steps() if is_new and request.user.has_perm("instances.change_inventory") else [],
     }
-    return render(request, "rollouts/home.html", context)
+    return render(request, "home/home.html", context)
 
 
 def _is_history_set_back(request: HttpRequest) -> bool:

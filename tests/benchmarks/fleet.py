@@ -18,7 +18,7 @@ from instances.models import Container, HostKey, Installation, Instance, JumpHos
 from portal.plaintext import Secret
 from tests.benchmarks.rows import store
 from tests.benchmarks.scale import Scale
-from tests.credentials.rollout_rows import JUMP_HOST_KEY
+from tests.factories import JUMP_HOST_KEY
 
 PEOPLE = {"alice": "Admin", "henry": "Helpdesk", "astrid": "Auditor"}
 CONTAINERS_PER_INSTANCE = 4

@@ -8,7 +8,7 @@ from django.test import Client
 from credentials.rollouts.models import Push
 from portal.audit.labels import line_of
 from portal.audit.models import Actor, AuditEvent, record
-from tests.credentials.rollout_rows import finish, make_account, make_rollout
+from tests.factories import finish, make_account, make_rollout
 
 pytestmark = pytest.mark.django_db
 

@@ -21,7 +21,7 @@ from tests.benchmarks.past import seed_past
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.trail import seed_trail
 from tests.benchmarks.visits import VISITS, Visit
-from tests.credentials.rollout_rows import finish, make_account
+from tests.factories import finish, make_account
 from tests.test_roles import INITIALS, PAGES
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine]

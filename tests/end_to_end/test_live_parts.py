@@ -8,7 +8,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from credentials.rollouts.models import Rollout
-from tests.credentials.rollout_rows import finish, make_account, make_installation, make_rollout
+from tests.factories import finish, make_account, make_installation, make_rollout
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine]
 

@@ -19,7 +19,7 @@ from portal.keys.gate import READS, Gate, gate
 from portal.keys.known import KeysRefused, NotRecorded
 from portal.keys.models import KnownKey
 from portal.private_files import random_key
-from tests.credentials.rollout_rows import make_account
+from tests.factories import make_account
 
 SECRETS = ["audit_key", "fingerprint_key", "keyring", "secret_key"]
 

@@ -24,8 +24,8 @@ from portal.audit.services import record_verification
 from portal.audit.verification import verify
 from portal.health import metrics, workers
 from portal.health.models import Worker
-from tests.credentials.rollout_rows import finish, make_rollout
-from tests.rollouts.test_worker import database_url
+from tests.credentials.rollouts.test_worker import database_url
+from tests.factories import finish, make_rollout
 from tests.services.portal import Portal
 
 TOKEN = "a-token-of-thirty-two-characters"

@@ -11,7 +11,7 @@ from credentials.rollouts.preparations import Preparation, prepare
 from credentials.wizard.models import Draft
 from portal.exit_status import REFUSED
 from portal.health.models import Worker
-from tests.credentials.rollout_rows import make_installation
+from tests.factories import make_installation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

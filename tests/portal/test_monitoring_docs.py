@@ -12,7 +12,7 @@ from instances.failures import Code
 from portal.audit.models import Actor, record
 from portal.audit.services import record_verification
 from portal.audit.verification import verify
-from tests.credentials.rollout_rows import finish, make_rollout
+from tests.factories import finish, make_rollout
 from tests.portal.monitoring_page import TEXT, rules
 
 METRIC = re.compile(r"portal_[a-z_]+")

@@ -20,7 +20,7 @@ from pytest_django.fixtures import Settings
 from credentials.keys.keyring import Keyring
 from portal.health import metrics, readiness
 from portal.plaintext import Secret
-from tests.credentials.rollout_rows import make_account
+from tests.factories import make_account
 from tests.services.portal import Portal
 from tests.services.postgres_server import PostgresServer, reason_against_postgres
 from tests.services.processes import descendants

@@ -13,7 +13,7 @@ from portal.audit.checks import matching_audit_key
 from portal.audit.export import safe
 from portal.audit.models import Actor, AuditEvent, record
 from portal.audit.verification import verify
-from tests.credentials.rollout_rows import finish, make_rollout
+from tests.factories import finish, make_rollout
 
 pytestmark = pytest.mark.django_db
 SOMEBODY = Actor("somebody")

@@ -31,8 +31,8 @@ from instances.models import Container, Installation, Instance, JumpHost
 from portal import no_secrets
 from portal.audit.models import Actor, AuditEvent
 from portal.no_secrets import RefusesSecrets, SecretInClear
-from tests.credentials.rollout_rows import make_account, make_rollout
 from tests.credentials.wizard.test_wizard_canary import everything_stored
+from tests.factories import make_account, make_rollout
 from tests.security.secret_shapes import BODY, HARMLESS, SECRET, WRITINGS
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from credentials.models import TechnicalAccount
 from instances import nlserver
 from portal.audit.models import AuditEvent
 from portal.plaintext import Secret
-from tests.credentials.rollout_rows import finish, make_rollout
 from tests.credentials.wizard.wizard_walk import ACCOUNT, CLIENT, SECRET, console_json, post, reach_values
+from tests.factories import finish, make_rollout
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from credentials.keys.checks import matching_keyring
 from portal.checks import safe_settings
-from tests.credentials.rollout_rows import make_account
+from tests.factories import make_account
 from tests.services.portal import ROOT, Portal
 from tests.services.processes import Process
 

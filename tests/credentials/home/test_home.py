@@ -18,7 +18,7 @@ from credentials.rollouts.starting import start_rollout
 from credentials.services import add_secret
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
 from portal.plaintext import Secret
-from tests.credentials.rollout_rows import (
+from tests.factories import (
     SOMEBODY,
     finish,
     finish_all,

@@ -17,7 +17,7 @@ from credentials.rollouts.services import cancel_rollout
 from credentials.rollouts.starting import start_rollout
 from instances.models import Container, ExpectedHostKey, HostKey, Installation
 from portal.audit.models import AuditEvent
-from tests.credentials.rollout_rows import SOMEBODY, finish, finish_all, make_rollout
+from tests.factories import SOMEBODY, finish, finish_all, make_rollout
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ from credentials.services import add_secret
 from instances.models import Container
 from portal.audit.models import AuditEvent
 from portal.plaintext import Secret
-from tests.credentials.rollout_rows import (
+from tests.factories import (
     SOMEBODY,
     finish,
     finish_all,

@@ -10,7 +10,7 @@ from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.progress import Progress
 from credentials.rollouts.services import retry_pushes
 from portal.audit.models import Actor, AuditEvent
-from tests.credentials.rollout_rows import finish, finish_all, make_rollout
+from tests.factories import finish, finish_all, make_rollout
 
 pytestmark = pytest.mark.django_db
 

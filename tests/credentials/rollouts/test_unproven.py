@@ -11,7 +11,7 @@ from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout
 from credentials.rollouts.services import LOOKED_AT_AGAIN
 from instances.failures import EXPLANATIONS
 from portal.audit.models import AuditEvent
-from tests.credentials.rollout_rows import finish, finish_all, make_rollout
+from tests.factories import finish, finish_all, make_rollout
 
 pytestmark = pytest.mark.django_db
 

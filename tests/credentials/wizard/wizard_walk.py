@@ -10,7 +10,8 @@ from django.urls import reverse
 
 from credentials.models import TechnicalAccount
 from credentials.wizard.models import Draft
-from instances.models import Container, HostKey, Installation, Instance
+from instances.models import Installation, Instance
+from tests import factories
 
 ORGANIZATION = "ABCDEF0123456789ABCDEF01@AdobeOrg"
 CLIENT = "0123456789abcdef0123456789abcdef"
@@ -50,20 +51,10 @@ def make_installation(
     build: int | None = 9390,
     deployment: str = "on-premise",
 ) -> Installation:
-    """Make an installation, and what it needs, with an approved host key."""
-    found, _ = Instance.objects.get_or_create(name=instance, defaults={"deployment": deployment})
-    host, is_new = Container.objects.get_or_create(
-        name=container, defaults={"address": f"{container}.example.com"}
+    """Make an installation that a build new enough was seen on, and what it needs."""
+    return factories.make_installation(
+        instance=instance, container=container, build=build, deployment=deployment
     )
-    if is_new:
-        HostKey.objects.create(
-            container=host,
-            type="ssh-ed25519",
-            base64="AAAA",
-            fingerprint="SHA256:x",
-            state=HostKey.State.APPROVED,
-        )
-    return Installation.objects.create(instance=found, container=host, observed_build=build)
 
 
 def begin(client: Client, *, way: str = "new", name: str = "Triggers production") -> TechnicalAccount:

@@ -31,9 +31,9 @@ from instances.urls import urlpatterns
 from portal.audit.models import AuditEvent
 from portal.private_files import key_file
 from portal.short_lived import remove_expired
-from tests.credentials.rollout_rows import JUMP_HOST_KEY, make_jump_host
 from tests.credentials.wizard.test_wizard_canary import everything_stored
 from tests.credentials.wizard.wizard_walk import SECRET, console_json
+from tests.factories import JUMP_HOST_KEY, make_jump_host
 from tests.instances.ssh.ssh_peers import lets_through, peer, web_server
 from tests.services.fixtures import StartOpenSSH
 

@@ -14,7 +14,7 @@ from instances.inventory.importing import ImportRefused, Plan, apply_import
 from instances.models import Container, JumpHost
 from instances.reaching import host_keys, jump_hosts
 from portal.audit.models import Actor, AuditEvent
-from tests.credentials.rollout_rows import JUMP_HOST_KEY, finish, make_container, make_jump_host, make_rollout
+from tests.factories import JUMP_HOST_KEY, finish, make_container, make_jump_host, make_rollout
 from tests.services.fixtures import StartOpenSSH
 from tests.services.programs import require
 

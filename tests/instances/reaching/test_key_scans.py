@@ -17,7 +17,7 @@ from instances.models import Container, ExpectedHostKey, HostKey, Installation, 
 from instances.pages import key_lists
 from instances.reaching import host_keys, key_scans
 from portal.audit.models import Actor, AuditEvent
-from tests.credentials.rollout_rows import JUMP_HOST_KEY, make_jump_host
+from tests.factories import JUMP_HOST_KEY, make_jump_host
 from tests.instances.ssh.ssh_peers import lets_through, peer
 from tests.services.fixtures import StartOpenSSH
 from tests.services.programs import require

@@ -19,7 +19,7 @@ from portal.audit.protection import triggers_in_place
 from portal.audit.triggers import existing
 from portal.health.models import Worker
 from portal.startup import refuse_unsafe_start
-from tests.credentials.rollout_rows import finish, make_rollout
+from tests.factories import finish, make_rollout
 
 pytestmark = pytest.mark.django_db(transaction=True)
 IS_SQLITE = connection.vendor == "sqlite"

@@ -190,3 +190,19 @@ def test_verify_audit_compares_with_a_noted_head() -> None:
 def test_verify_audit_writes_nothing() -> None:
     call_command("verify_audit")
     assert AuditEvent.objects.count() == 5
+
+
+def test_an_event_that_was_hashed_anew_and_its_followers_too_is_found() -> None:
+    """Form 2 has an open hash, which anybody can make: the seals need the audit key."""
+    open_trail()
+    previous = AuditEvent.objects.get(seq=2).hash
+    for event in AuditEvent.objects.filter(seq__gt=2).order_by("seq"):
+        event.details, seal = {"number": 9}, event.seal
+        event.chain(previous, "not the audit key")
+        previous = event.hash
+        AuditEvent.objects.filter(seq=event.seq).update(
+            details=event.details, prev_hash=event.prev_hash, hash=event.hash, seal=seal
+        )
+    head = AuditHead(pk=1, seq=5, hash=previous)
+    AuditHead.objects.update(hash=previous, seal=head.expected_seal())  # even if the head's seal could be had
+    assert problems() == [(seq, "was changed after it was recorded") for seq in (3, 4, 5)]

@@ -18,7 +18,7 @@ from portal.audit.names import PersonName, name_columns
 from portal.audit.verification import verify
 from portal.people.erasing import erase_name
 from portal.people.services import deactivate
-from tests.credentials.rollout_rows import finish, make_rollout
+from tests.factories import finish, make_rollout
 from tests.portal.audit.tampering import change
 from tests.test_retention import PERSONAL
 

@@ -1,0 +1,134 @@
+"""Rows of the inventory, of accounts and of rollouts, as tests need them."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.utils import timezone
+
+from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.starting import start_rollout
+from credentials.services import add_secret
+from instances.models import Container, HostKey, Installation, Instance, JumpHost
+from portal.audit.models import Actor
+from portal.plaintext import Secret
+
+SOMEBODY = Actor("somebody")
+FILE_DIGEST = "d" * 64
+JUMP_HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
+
+def make_instance(*, name: str = "prod1", deployment: str = "on-premise") -> Instance:
+    return Instance.objects.get_or_create(name=name, defaults={"deployment": deployment})[0]
+
+
+def make_container(*, name: str = "web1", is_enabled: bool = True, approved: bool = True) -> Container:
+    container = Container.objects.create(name=name, address=f"{name}.example.com", is_enabled=is_enabled)
+    state = HostKey.State.APPROVED if approved else HostKey.State.OFFERED
+    make_host_key(container=container, state=state)
+    return container
+
+
+def make_jump_host(*, name: str = "bastion-1") -> JumpHost:
+    return JumpHost.objects.create(
+        name=name, address=f"{name}.example.com", login="portal", host_keys=JUMP_HOST_KEY
+    )
+
+
+def make_host_key(*, container: Container, state: str) -> HostKey:
+    return HostKey.objects.create(
+        container=container,
+        type="ssh-ed25519",
+        base64="AAAA",
+        fingerprint=f"SHA256:{uuid.uuid4().hex}",
+        state=state,
+    )
+
+
+def make_installation(
+    *,
+    instance: str = "prod1",
+    container: str = "web1",
+    build: int | None = None,
+    deployment: str = "on-premise",
+) -> Installation:
+    """An installation, with the instance and the container if there are none; the host key is approved."""
+    found = Container.objects.filter(name=container).first() or make_container(name=container)
+    row = make_instance(name=instance, deployment=deployment)
+    return Installation.objects.create(instance=row, container=found, observed_build=build)
+
+
+def make_account(
+    *, name: str = "Triggers", secret: str = "p8e-first", instances: Sequence[str] = ()
+) -> ClientSecret:
+    """An active account that the instances use; return its secret."""
+    account = TechnicalAccount.objects.create(
+        name=name,
+        state=TechnicalAccount.State.ACTIVE,
+        organization_id="0123456789ABCDEF01234567@AdobeOrg",
+        client_id=uuid.uuid4().hex,
+        technical_account_id="0123456789ABCDEF01234567@techacct.adobe.com",
+    )
+    for instance in instances:
+        Assignment.objects.create(
+            instance=make_instance(name=instance), account=account, assigned_by=SOMEBODY.name
+        )
+    return add_secret(account=account, secret=Secret(secret), actor=SOMEBODY)[0]
+
+
+def make_rollout(
+    *,
+    account: str = "Triggers",
+    instance: str = "prod1",
+    containers: Sequence[str] = ("web1",),
+    message: str = "",
+) -> Rollout:
+    """A rollout of a new account to one instance on these containers; nothing has been delivered."""
+    installations = [make_installation(instance=instance, container=name) for name in containers]
+    secret = make_account(name=account, instances=[instance])
+    return start_rollout(
+        secret=secret, installations=installations, reason="new", actor=SOMEBODY, message=message
+    )
+
+
+def finish(push: Push, *, state: str, code: str = "", output: str = "", cause: str = "rollout") -> Attempt:
+    """Give a push an outcome, with the attempt that showed it."""
+    now = timezone.now()
+    attempt = Attempt.objects.create(
+        push=push,
+        number=push.attempts.count() + 1,
+        cause=cause,
+        caused_by=push.cause_by,
+        message=push.cause_message,
+        secret_version=push.rollout.secret.version,
+        secret_fingerprint=push.rollout.secret.fingerprint,
+        lease_token=uuid.uuid4(),
+        worker="worker1",
+        started=now - timedelta(seconds=2),
+        finished=now,
+        seconds=2.0,
+        stage=Attempt.Stage.DONE,
+        verdict=state,
+        code=code,
+        exit_codes={"config": 0},
+        output=output,
+        before_digest="b" * 64,
+        after_digest=FILE_DIGEST,
+        proof=Attempt.Proof.CHANGED if state == Push.State.SUCCEEDED else "",
+        build=9394,
+        host_key="SHA256:abc",
+    )
+    ended = None if state in (Push.State.UNKNOWN, Push.State.QUEUED) else now
+    values: dict[str, object] = {"state": state, "code": code, "finished": ended}
+    if state == Push.State.UNKNOWN:
+        values |= {"unknown_since": now, "cause": "look"}
+    Push.objects.filter(pk=push.pk).update(**values)
+    if state == Push.State.SUCCEEDED:
+        Installation.objects.filter(pk=push.installation_id).update(observed=now, observed_digest=FILE_DIGEST)
+    return attempt
+
+
+def finish_all(rollout: Rollout, *, state: str, code: str = "") -> None:
+    for push in rollout.pushes.all():
+        finish(push, state=state, code=code)
