@@ -5,7 +5,7 @@ import os
 import sys
 
 from portal.command_line import main
-from portal.logs import nothing_but_json
+from portal.processes.logs import nothing_but_json
 
 SERVICES = {"collectstatic", "migrate", "scheduler", "start", "sync_roles"}
 """Commands that run without a person, whose output is a log."""

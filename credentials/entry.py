@@ -19,7 +19,7 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import AccountError, add_secret
 from credentials.taken import client_id_taken, name_taken
 from credentials.values import CLIENT_SECRET, COMMAND_ORDER, Checked, CheckedValues
-from portal.audit.models import Actor, record
+from portal.audit.trail import Actor, record
 from portal.plaintext import Secret, may_hold_secret
 
 IDS = tuple(name for name in COMMAND_ORDER if name != CLIENT_SECRET)

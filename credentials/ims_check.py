@@ -14,7 +14,7 @@ from credentials.adobe.ims import NEXT_STEPS, TokenVerdict
 from credentials.keys.vault import open_version
 from credentials.models import ClientSecret
 from credentials.services import record_ims_verdict
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 
 FRESH: Final = timedelta(hours=1)

@@ -13,7 +13,7 @@ from credentials.keys import vault
 from credentials.keys.keyring import fingerprints
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from instances.models import Instance
-from portal.audit.models import Actor, Entry, record, record_all
+from portal.audit.trail import Actor, Entry, record, record_all
 from portal.plaintext import Secret
 
 

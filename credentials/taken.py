@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from credentials.models import TechnicalAccount
 from credentials.services import AccountError
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 State = TechnicalAccount.State
 _NAME = {

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 ADDRESS = "http://127.0.0.1:8000/healthz"
-OLDEST_BEAT = 60.0  # seconds; portal/heartbeat.py beats much oftener
+OLDEST_BEAT = 60.0  # seconds; portal/processes/heartbeat.py beats much oftener
 
 
 def answers() -> bool:

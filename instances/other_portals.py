@@ -4,7 +4,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from instances.models import Installation, OtherPortal, PortalIdentity
-from portal.audit.models import Actor, record
+from portal.audit.trail import Actor, record
 
 
 class NoLongerThere(Exception):

@@ -9,8 +9,8 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         from portal import checks, no_secrets  # noqa: F401  # checks register themselves; need the app registry
-        from portal.database import is_back
         from portal.places import make_places
+        from portal.processes.database import is_back
 
         make_places()
         connection_created.connect(no_secrets.guard, dispatch_uid="portal.no_secrets")

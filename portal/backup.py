@@ -15,8 +15,9 @@ from django.db import connection, transaction
 from django.db.backends.postgresql.client import DatabaseClient
 from django.dispatch import Signal
 
-from portal.audit import kept_head
-from portal.audit.models import Actor, AuditHead, record
+from portal.audit.chain import kept_head
+from portal.audit.models import AuditHead
+from portal.audit.trail import Actor, record
 from portal.key_changes import accept_keys
 from portal.keys import known as known_keys
 from portal.keys.gate import gate

@@ -14,12 +14,12 @@ from celery.signals import (
 )
 from kombu.transport import TRANSPORT_ALIASES
 
-from portal.heartbeat import Heartbeat
-from portal.logs import nothing_but_json
+from portal.processes.heartbeat import Heartbeat
+from portal.processes.logs import nothing_but_json
 
 logger = logging.getLogger(__name__)
 
-TRANSPORT_ALIASES["filesystem"] = "portal.file_broker:Transport"
+TRANSPORT_ALIASES["filesystem"] = "portal.processes.file_broker:Transport"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -47,7 +47,7 @@ def refuse_unsafe_worker(**_: object) -> None:
 
     One that may start gets its connections as workers need them.
     """
-    from portal.database import (
+    from portal.processes.database import (
         hurry,
         prepare_statements,
     )  # both need Django set up, which celery has done now

@@ -26,9 +26,9 @@ from django.db import DatabaseError, InterfaceError, models
 from django.utils.timezone import localtime
 from django.views.decorators.debug import sensitive_variables
 
-from portal.database import connect_directly
 from portal.exit_status import INTERRUPTED, NOBODY_READS, REFUSED, WRONG_CALL
 from portal.plaintext import cut_out
+from portal.processes.database import connect_directly
 
 STDIN = "-"
 WAITING = {"migrate", "start", "sync_roles"}

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from django.db import transaction
 
-from portal.audit.models import Actor, record
+from portal.audit.trail import Actor, record
 from portal.keys import holders, known
 from portal.keys.registry import Key, registered
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from portal.database import BUSY_SECONDS, try_again
 from portal.environment import Environment, env
-from portal.logs import JSON
 from portal.private_files import lines_of, read_key
+from portal.processes.database import BUSY_SECONDS, try_again
+from portal.processes.logs import JSON
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 Environment.read_env(BASE_DIR / ".env")
@@ -307,13 +307,13 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "context": {"()": "portal.logs.Context"},
-        "repeated": {"()": "portal.logs.Repeated"},
-        "seldom": {"()": "portal.logs.Seldom"},
-        "no_secrets": {"()": "portal.logs.NoSecrets"},
+        "context": {"()": "portal.processes.logs.Context"},
+        "repeated": {"()": "portal.processes.logs.Repeated"},
+        "seldom": {"()": "portal.processes.logs.Seldom"},
+        "no_secrets": {"()": "portal.processes.logs.NoSecrets"},
     },
     "formatters": {
-        "text": {"()": "portal.logs.Text"},
+        "text": {"()": "portal.processes.logs.Text"},
         "json": {
             "()": "pythonjsonlogger.json.JsonFormatter",
             **JSON,
@@ -326,7 +326,7 @@ LOGGING: dict[str, Any] = {
             "formatter": LOG_FORMAT if LOG_FORMAT in ("text", "json") else "text",
             "filters": ["context", "repeated", "no_secrets"],
         },
-        "refusals": {"class": "portal.logs.Refusals"},
+        "refusals": {"class": "portal.processes.logs.Refusals"},
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL if LOG_LEVEL in getLevelNamesMapping() else "INFO"},
     "loggers": {
@@ -342,7 +342,7 @@ LOGGING: dict[str, Any] = {
         "credentials.rollouts.reconciler": {"filters": ["seldom"]},
         "instances.visits.bells": {"filters": ["seldom"]},
         "instances.reaching.key_scans": {"filters": ["seldom"]},
-        "portal.housekeeping": {"filters": ["seldom"]},
+        "portal.processes.housekeeping": {"filters": ["seldom"]},
         "portal.health.metrics": {"filters": ["seldom"]},
         "psycopg.pool": {"filters": ["seldom"]},
         "waitress": {"level": "WARNING"},

@@ -1,7 +1,8 @@
 """Rows that live for minutes or an hour: they are removed once their time is over, and no backup has them."""
 
 import logging
-from typing import Self
+from collections.abc import Callable
+from typing import ClassVar, Self
 
 from django.apps import apps
 from django.contrib.sessions.models import Session
@@ -13,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 class ShortLived(models.Model):
     """The base of such rows."""
+
+    at_their_end: ClassVar[Callable[[], None] | None] = None
+    """What is done with expired rows, where that is more than to remove them; it removes them too."""
 
     class Meta:
         abstract = True
@@ -26,7 +30,11 @@ class ShortLived(models.Model):
     def remove_expired(cls) -> None:
         """Remove these rows. Mostly there is none, and nothing is written."""
         rows = cls.expired()
-        if rows.exists():
+        if not rows.exists():
+            return
+        if cls.at_their_end:
+            cls.at_their_end()
+        else:
             rows.delete()
 
 

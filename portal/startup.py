@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from django.core import checks
 
-from portal.audit import kept_head
+from portal.audit.chain import kept_head
 from portal.exit_status import REFUSED
 from portal.keys.gate import gate
 

@@ -5,7 +5,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from portal.logs import nothing_but_json
+from portal.processes.logs import nothing_but_json
 
 nothing_but_json()
 os.umask(0o077)  # whatever the web process writes is for nobody else on this machine

@@ -11,12 +11,13 @@ from django.test import Client, TransactionTestCase
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from portal.audit import kept_head
 from portal.audit.append_only import unprotect_all
-from portal.audit.models import FIRST, Actor, AuditHead, seal
+from portal.audit.chain import kept_head
+from portal.audit.models import FIRST, AuditHead, seal
+from portal.audit.trail import Actor
 from portal.keys.known import record_keys, unrecorded
 from portal.keys.models import KnownKey
-from portal.logs import Seldom
+from portal.processes.logs import Seldom
 
 pytest_plugins = ["tests.services.fixtures"]
 

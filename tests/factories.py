@@ -11,7 +11,7 @@ from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.starting import start_rollout
 from credentials.services import add_secret
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 
 SOMEBODY = Actor("somebody")

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from credentials.rollouts.models import Attempt, ProvenWrite
 from instances.models import Installation
-from portal.audit.verification import verify
+from portal.audit.chain.verification import verify
 from tests.benchmarks.fleet import seed_fleet
 from tests.benchmarks.past import seed_past
 from tests.benchmarks.scale import Scale

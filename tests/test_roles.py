@@ -17,7 +17,8 @@ from credentials.models import TechnicalAccount
 from credentials.wizard.models import Draft
 from instances.inventory import pending
 from instances.models import Container, HostKey
-from portal.audit.models import Actor, AuditEvent, record
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor, record
 from tests.factories import (
     finish,
     make_account,

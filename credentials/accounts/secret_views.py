@@ -34,7 +34,7 @@ from credentials.rollouts.preparations import Preparation, prepare
 from credentials.rollouts.starting import Consent, RolloutError, start
 from credentials.services import AccountError, add_secret
 from instances.models import PUSHABLE, Installation, Instance
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 ANOTHER = gettext_lazy(
     "Another secret became current meanwhile. Nothing was done: load the page again and compare."

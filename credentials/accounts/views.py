@@ -20,7 +20,7 @@ from credentials.ims_check import answer_about
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.services import outdated
 from credentials.services import AccountError, retire
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.no_secrets import Form
 
 PAGE = 25

@@ -32,11 +32,6 @@ def first_steps() -> list[FirstStep]:
     total = targets.count()
     approved = total - host_keys.without_approved(targets).count()
     entered = targets.filter(_entered()).count()
-    active = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE)
-    has_account = active.filter(
-        assignments__instance__installations__in=Installation.objects.pushable()
-    ).exists()
-    counted = {"total": total}
     return _numbered(
         (
             FirstStep(
@@ -53,10 +48,11 @@ def first_steps() -> list[FirstStep]:
                 _("Show the SSH key"),
                 reverse("ssh_key"),
                 _done(0 < total == entered) or ("unproven" if total else ""),
-                _("The portal has logged in to %(count)d of %(total)d. The first push shows the others.")
-                % {**counted, "count": entered}
-                if total
-                else "",
+                _so_far(
+                    _("The portal has logged in to %(count)d of %(total)d. The first push shows the others."),
+                    entered,
+                    total,
+                ),
             ),
             FirstStep(
                 _("Approve the host keys"),
@@ -64,16 +60,14 @@ def first_steps() -> list[FirstStep]:
                 _("Scan and approve"),
                 reverse("host_keys"),
                 _done(0 < total == approved),
-                _("%(count)d of %(total)d containers have an approved key.") % {**counted, "count": approved}
-                if total
-                else "",
+                _so_far(_("%(count)d of %(total)d containers have an approved key."), approved, total),
             ),
             FirstStep(
                 _("Add a technical account"),
                 _("The wizard follows the Adobe Developer Console step by step."),
                 _("New account"),
                 reverse("account_new"),
-                _done(has_account),
+                _done(_is_account_used()),
             ),
             FirstStep(
                 _("Roll its secret out"),
@@ -95,6 +89,16 @@ def _entered() -> Exists:
     """Whether a push got past the login of a container."""
     past = Attempt.objects.exclude(stage=Attempt.Stage.CONNECTING)
     return Exists(past.filter(push__container=OuterRef("pk")))
+
+
+def _is_account_used() -> bool:
+    active = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE)
+    pushable = Installation.objects.pushable()
+    return active.filter(assignments__instance__installations__in=pushable).exists()
+
+
+def _so_far(text: str, count: int, total: int) -> str:
+    return text % {"count": count, "total": total} if total else ""
 
 
 def _nothing_on() -> str:

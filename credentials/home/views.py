@@ -9,7 +9,7 @@ from credentials.home.first_steps import first_steps
 from credentials.home.needs import needs
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.progress import progress_of, with_open_pushes
-from portal.audit import kept_head
+from portal.audit.chain import kept_head
 from portal.people.proxy import proxy_signs
 
 SHOWN = 5

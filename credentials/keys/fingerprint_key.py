@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from credentials.keys.keyring import FINGERPRINT_KEY, UnreadableSecret, fingerprint
 from credentials.keys.vault import open_version
 from credentials.models import ClientSecret, TechnicalAccount
-from portal.audit.models import Actor, Entry, record, record_all
+from portal.audit.trail import Actor, Entry, record, record_all
 from portal.keys import holders, known, registry
 
 

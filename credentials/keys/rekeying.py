@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 from credentials.keys.keyring import UnreadableSecret, fingerprints, keyring, token_key_id
 from credentials.keys.vault import open_version, seal_version
 from credentials.models import ClientSecret
-from portal.audit.models import Actor, record
+from portal.audit.trail import Actor, record
 from portal.keys import holders, known, registry
 
 BATCH = 100

@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 
 from credentials.rollouts.models import Duty
 from credentials.rollouts.reconciler import DUTY
-from portal.heartbeat import INTERVAL, beat
-from portal.housekeeping import Timetable
+from portal.processes.heartbeat import INTERVAL, beat
+from portal.processes.housekeeping import Timetable
 
 logger = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ from instances.failures import Code
 from instances.reaching import jump_hosts, redaction
 from instances.visits.lease import Lease, LeaseLost
 from instances.visits.line import Line
-from portal import database
-from portal.logs import bound
 from portal.plaintext import Secret, cut_out
+from portal.processes import database
+from portal.processes.logs import bound
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")

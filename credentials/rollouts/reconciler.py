@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from credentials.rollouts.models import Duty
 from instances.visits import errands, visit
 from instances.visits.bells import ring
-from portal.audit import kept_head
+from portal.audit.chain import kept_head
 from portal.health import workers
 from portal.short_lived import remove_expired
 

@@ -4,7 +4,7 @@ from django.dispatch import receiver
 
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import cancel_rollout
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.backup import restored
 
 

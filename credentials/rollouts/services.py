@@ -19,7 +19,7 @@ from instances.failures import Code
 from instances.models import Installation
 from instances.requirements import obstacle
 from instances.visits.bells import ring_on_commit
-from portal.audit.models import Actor, Entry, record, record_all
+from portal.audit.trail import Actor, Entry, record, record_all
 
 logger = logging.getLogger(__name__)
 

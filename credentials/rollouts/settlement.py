@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from credentials.rollouts.models import Attempt, Push, due_in
 from instances.failures import Code, explain
 from instances.models import Installation
-from portal.audit.models import PORTAL, record
+from portal.audit.trail import PORTAL, record
 
 LOOK_PAUSE = 5.0  # seconds; looks have no end but an answer, so they must not follow each other at once
 PATIENCE = timedelta(minutes=20)

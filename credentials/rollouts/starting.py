@@ -21,7 +21,7 @@ from credentials.services import AccountError, assign
 from instances.models import Installation, Instance
 from instances.requirements import obstacle
 from instances.visits.bells import ring_on_commit
-from portal.audit.models import Actor, record
+from portal.audit.trail import Actor, record
 
 logger = logging.getLogger(__name__)
 

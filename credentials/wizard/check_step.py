@@ -9,7 +9,7 @@ from credentials.entry import usable_secret
 from credentials.ims_check import answer_about, ask
 from credentials.keys.keyring import UnreadableSecret
 from credentials.wizard.pages import Page
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 
 def check_page(page: Page) -> HttpResponse:

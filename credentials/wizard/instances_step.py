@@ -18,7 +18,7 @@ from credentials.rollouts.pages.choosing import (
 from credentials.wizard import services
 from credentials.wizard.pages import Page
 from instances.models import PUSHABLE, Instance
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 
 def instances_page(page: Page) -> HttpResponse:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from credentials.wizard.models import Draft
 from credentials.wizard.services import StaleDraft, finish_step
 from credentials.wizard.steps import DraftProgress, Step
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 Change = Callable[[], Draft]
 

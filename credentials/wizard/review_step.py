@@ -21,7 +21,7 @@ from credentials.services import AccountError
 from credentials.wizard import services
 from credentials.wizard.pages import Page
 from instances.models import PUSHABLE, Instance
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 
 def review_page(page: Page) -> HttpResponse:

@@ -18,7 +18,7 @@ from credentials.services import AccountError, activate
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import Step, first_slug, kept
 from instances.models import PUSHABLE
-from portal.audit.models import Actor, record
+from portal.audit.trail import Actor, record
 
 
 class StaleDraft(Exception):

@@ -25,7 +25,7 @@ from credentials.wizard import services
 from credentials.wizard.forms import ValuesFileForm, ValuesForm
 from credentials.wizard.models import Draft
 from credentials.wizard.pages import Page
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 
 def values_page(page: Page) -> HttpResponse:

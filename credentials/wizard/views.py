@@ -24,7 +24,7 @@ from credentials.wizard.pages import Page, PageView
 from credentials.wizard.review_step import review_page
 from credentials.wizard.steps import DraftProgress, Kind
 from credentials.wizard.values_step import values_page
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 
 @require_http_methods(["GET", "POST"])

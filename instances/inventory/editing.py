@@ -8,7 +8,7 @@ from django.dispatch import Signal
 from django.utils.translation import gettext as _
 
 from instances.models import Container, Installation, Instance, JumpHost
-from portal.audit.models import Actor, record
+from portal.audit.trail import Actor, record
 
 INSTANCE_FIELDS = ("name", "environment", "deployment", "role", "uses_triggers")
 CONTAINER_FIELDS = (

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy
 from instances.inventory.csv_format import CsvRow, ParsedInventory, RowError
 from instances.inventory.editing import Differences, containers_changed, differences, values
 from instances.models import Container, ExpectedHostKey, Installation, Instance, JumpHost
-from portal.audit.models import Actor, Details, record
+from portal.audit.trail import Actor, Details, record
 
 INSTANCE_COLUMNS = ("environment", "deployment", "role", "uses_triggers")
 CONTAINER_VALUES = ("address", "port", "login", "become", "install_root")

@@ -20,7 +20,7 @@ from instances.models import Container, HostKey, Installation, OtherPortal
 from instances.pages.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
 from instances.pages.saving import is_saved
 from instances.reaching import host_keys, jump_hosts, portal_key
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.no_secrets import Form
 
 PAGE = 25

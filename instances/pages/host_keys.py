@@ -17,7 +17,7 @@ from instances.pages.forms import ManyKeysForm
 from instances.pages.key_lists import ContainerLine
 from instances.reaching import host_keys as keys
 from instances.reaching import key_scans
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 PAGE = 100
 MOST_FAILED = 100

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from instances.inventory import csv_format, pending
 from instances.inventory.importing import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
 from instances.pages.forms import PASTE_LIMIT, ImportForm
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.web import tickets
 from portal.web.tickets import Ticket
 

@@ -19,7 +19,7 @@ from instances.models import Container, Installation, Instance
 from instances.nlserver import MIN_BUILD
 from instances.pages.forms import InstallationForm, InstanceFilter, InstanceForm
 from instances.pages.saving import is_saved
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 PAGE = 25
 SUGGESTIONS = 500

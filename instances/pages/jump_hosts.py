@@ -16,7 +16,7 @@ from instances.models import JumpHost
 from instances.pages.forms import JumpHostForm
 from instances.pages.saving import is_saved
 from instances.reaching import jump_hosts
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 PIN = ("instances.change_inventory", "instances.approve_host_key")
 """Whoever enters a jump host approves the keys that it must show."""

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from instances.inventory.pasted_keys import PastedKey, family_of
 from instances.models import Container, HostKey, Installation
 from instances.reaching import host_keys
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 
 @dataclass

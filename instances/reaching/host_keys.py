@@ -17,8 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from instances import ssh
 from instances.models import Container, ExpectedHostKey, HostKey
 from instances.reaching import jump_hosts, policy
-from portal.audit.models import PORTAL, Actor, Details, record
 from portal.audit.names import PersonName
+from portal.audit.trail import PORTAL, Actor, Details, record
 
 DOUBTS: dict[str, Promise] = {
     "revoked": _("This key was revoked or rejected before."),

@@ -23,7 +23,7 @@ from instances import ssh
 from instances.failures import Code, explain
 from instances.models import Container, KeyScan
 from instances.reaching import host_keys, jump_hosts
-from portal.audit.models import Actor, record
+from portal.audit.trail import Actor, record
 
 logger = logging.getLogger(__name__)
 

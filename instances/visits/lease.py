@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import OperationalError, transaction
 
 from instances.models import Container
-from portal import database
+from portal.processes import database
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from instances.failures import Code
 from instances.models import Container
 from instances.reaching import host_keys, jump_hosts, policy, portal_key
 from instances.visits.lease import Lease
-from portal import database
-from portal.audit.models import PORTAL
+from portal.audit.trail import PORTAL
+from portal.processes import database
 
 Result = TypeVar("Result")
 

@@ -11,7 +11,7 @@ from instances.visits import errands
 from instances.visits.errands import Job
 from instances.visits.lease import Lease, LeaseLost
 from instances.visits.line import Line
-from portal.logs import bound
+from portal.processes.logs import bound
 
 logger = logging.getLogger(__name__)
 WORKER = f"{socket.gethostname()}:{os.getpid()}"

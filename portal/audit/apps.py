@@ -8,10 +8,7 @@ class AuditConfig(AppConfig):
     label = "audit"
 
     def ready(self) -> None:
-        from portal.audit import (  # noqa: F401  # they register themselves
-            checks,
-            event_words,
-            kept_head,
-            metrics,
-            protection,
-        )
+        # they register themselves
+        from portal.audit import checks, event_words, metrics  # noqa: F401
+        from portal.audit.append_only import protection  # noqa: F401
+        from portal.audit.chain import kept_head  # noqa: F401

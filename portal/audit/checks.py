@@ -6,8 +6,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 
-from portal.audit import audit_keys
-from portal.audit.key_replacement import replace_audit_key
+from portal.audit.chain import audit_keys
+from portal.audit.chain.key_replacement import replace_audit_key
 from portal.audit.models import AuditEvent, AuditHead
 from portal.keys import registry
 from portal.keys.known import has_table

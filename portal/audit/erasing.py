@@ -12,10 +12,11 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from portal.audit.append_only import registered, without_triggers
-from portal.audit.canonical import commitment, put_at, value_at
-from portal.audit.erased_names import ACTION, Erased, replacement
-from portal.audit.models import Actor, AuditEvent, AuditHead, Details, record
+from portal.audit.chain.canonical import commitment, put_at, value_at
+from portal.audit.chain.erased_names import ACTION, Erased, replacement
+from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.names import name_columns
+from portal.audit.trail import Actor, Details, record
 
 BATCH = 500  # events
 COLUMNS = ["actor_name", "target_name", "details", "names"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from portal.audit.findings import in_words, shown
+from portal.audit.chain.findings import in_words, shown
 from portal.audit.labels import Meaning, tells
 from portal.audit.models import AuditEvent
 

@@ -7,7 +7,7 @@ from datetime import UTC
 
 from django.db.models import QuerySet
 
-from portal.audit import canonical
+from portal.audit.chain import canonical
 from portal.audit.models import AuditEvent
 
 BYTE_ORDER_MARK = "\ufeff"  # without it, Excel reads UTF-8 as the local code page

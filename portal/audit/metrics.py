@@ -6,10 +6,10 @@ from django.db import connection
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily
 
-from portal.audit import kept_head
 from portal.audit.append_only import unprotected
+from portal.audit.chain import kept_head
+from portal.audit.chain.sealed_breaks import sealed_breaks
 from portal.audit.models import AuditEvent, AuditHead
-from portal.audit.sealed_breaks import sealed_breaks
 from portal.health.metrics import collector, gauge
 
 

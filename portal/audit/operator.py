@@ -3,7 +3,7 @@
 import getpass
 import os
 
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 
 
 def operator() -> Actor:

@@ -5,9 +5,10 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from portal.audit.findings import Verification
-from portal.audit.models import Actor, AuditEvent, AuditHead, Details, record
+from portal.audit.chain.findings import Verification
+from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.names import PersonName
+from portal.audit.trail import Actor, Details, record
 
 SHOWN_FINDINGS = 20
 

@@ -9,6 +9,7 @@ class PeopleConfig(AppConfig):
 
     def ready(self) -> None:
         # they need the models; proxy has a check, sessions an hourly job
-        from portal.people import proxy, sessions, sign_in  # noqa: F401
+        from portal.people import proxy, sessions  # noqa: F401
+        from portal.people.signing_in import sign_in
 
         sign_in.connect()

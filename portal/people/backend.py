@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from portal.people import turns
-from portal.people.lock_out import Counter, Origin, locked_until
+from portal.people.signing_in import turns
+from portal.people.signing_in.lock_out import Counter, Origin, locked_until
 
 
 class PasswordBackend(ModelBackend):

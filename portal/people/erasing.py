@@ -5,7 +5,8 @@ from django.db import transaction
 
 from portal.audit import erasing
 from portal.audit.erasing import Erasure
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.people.services import end_sessions
 
 

@@ -104,13 +104,6 @@ class SignInTally(ShortLived):
         set_back = Q(began__gt=now + cls.KEPT)
         return models.QuerySet(cls).filter(Q(began__lte=now - cls.KEPT) | set_back)
 
-    @classmethod
-    def remove_expired(cls) -> None:
-        from portal.people.tally import close_windows  # needs the models
-
-        if cls.expired().exists():
-            close_windows()
-
 
 declare_names(SignInTally, "name")
 

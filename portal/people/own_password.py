@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from portal.audit.models import Actor, record
-from portal.people.lock_out import (
+from portal.audit.trail import Actor, record
+from portal.people.signing_in.lock_out import (
     FAILURE_LIMIT,
     Counter,
     Origin,

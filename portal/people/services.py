@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from portal.audit.models import Actor, record
+from portal.audit.trail import Actor, record
 from portal.roles import ROLES
 
 MANAGING = {role for role, permissions in ROLES.items() if "auth.change_user" in permissions}

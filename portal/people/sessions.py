@@ -2,7 +2,7 @@
 
 from django.core.management import call_command
 
-from portal.housekeeping import hourly
+from portal.processes.housekeeping import hourly
 
 
 @hourly

@@ -18,12 +18,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.audit.labels import lines_of
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.no_secrets import without_secret
-from portal.people import devices, own_password, turns
+from portal.people import own_password
 from portal.people.forms import PersonForm, RoleForm, SignInForm
-from portal.people.lock_out import Counter, Origin, locked_until, name_hash
-from portal.people.locks import current_locks, lift
 from portal.people.proxy import proxy_signs
 from portal.people.services import (
     PersonError,
@@ -34,6 +33,9 @@ from portal.people.services import (
     role_of,
     set_password,
 )
+from portal.people.signing_in import devices, turns
+from portal.people.signing_in.lock_out import Counter, Origin, locked_until, name_hash
+from portal.people.signing_in.locks import current_locks, lift
 
 BUSY_SECONDS = 5
 

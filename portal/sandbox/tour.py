@@ -14,7 +14,7 @@ from credentials.rollouts.starting import start_rollout
 from instances import ssh
 from instances.models import Container, Installation, Instance
 from instances.reaching import host_keys
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.people.services import create_user
 
 ACCOUNT = "Triggers"

@@ -12,8 +12,8 @@ from django.contrib.auth import logout
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-from portal.audit.models import Actor, record
-from portal.logs import bound
+from portal.audit.trail import Actor, record
+from portal.processes.logs import bound
 
 access = logging.getLogger("portal.access")
 GetResponse = Callable[[HttpRequest], HttpResponse]

@@ -27,7 +27,7 @@ def _cookie(ticket: Ticket) -> str:
 
 
 def _signer() -> TimestampSigner:
-    return TimestampSigner(salt="portal.web.tickets")
+    return TimestampSigner(salt="portal.tickets")
 
 
 def give(response: HttpResponse, ticket: Ticket, *, path: str = "/") -> None:

@@ -5,7 +5,7 @@ import logging.config
 import os
 import sys
 
-from portal.logs import nothing_but_json
+from portal.processes.logs import nothing_but_json
 from portal.settings import LOGGING
 from portal.webserver.processes import Processes, listen
 

@@ -23,7 +23,7 @@ from credentials.models import TechnicalAccount  # noqa: E402
 from credentials.rollouts.models import Attempt, Push, Rollout  # noqa: E402
 from credentials.rollouts.starting import start_rollout  # noqa: E402
 from instances.models import Installation  # noqa: E402
-from portal.audit.models import Actor  # noqa: E402
+from portal.audit.trail import Actor  # noqa: E402
 
 # The time that counts is the database's; this look must only be rare enough to cost nothing.
 LOOK_SECONDS = 0.2

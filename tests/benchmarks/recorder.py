@@ -19,7 +19,7 @@ def main() -> int:
     django.setup()
     from django.db import transaction
 
-    from portal.audit.models import Actor, record
+    from portal.audit.trail import Actor, record
 
     seconds = []
     while not select.select([sys.stdin], [], [], PAUSE)[0]:

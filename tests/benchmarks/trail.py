@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from credentials.rollouts.models import Push
-from portal.audit import canonical
+from portal.audit.chain import canonical
 from portal.audit.models import FIRST, AuditEvent, AuditHead
 from portal.audit.names import salted
 from tests.benchmarks.fleet import Fleet

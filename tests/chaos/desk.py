@@ -16,8 +16,8 @@ from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.services import Retried, cancel_rollout, retry_pushes
 from credentials.rollouts.starting import start_rollout
 from instances.models import Container, HostKey, Installation, Instance
-from portal.audit.models import Actor
-from portal.audit.verification import verify
+from portal.audit.chain.verification import verify
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from portal.sandbox.console import ConsoleAccount, make_secret
 from tests.chaos.services import LEASE, Services

@@ -7,7 +7,8 @@ from django.test import Client
 
 from credentials.rollouts.models import Push
 from portal.audit.labels import line_of
-from portal.audit.models import Actor, AuditEvent, record
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor, record
 from tests.factories import finish, make_account, make_rollout
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,8 @@ from credentials.services import (
     retire,
 )
 from instances.models import Instance
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 
 CANARY = "p8e-canary-canary-canary-canary-0000"

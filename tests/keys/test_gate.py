@@ -12,7 +12,8 @@ from credentials.keys.checks import matching_keyring
 from credentials.keys.rekeying import rotate
 from credentials.models import ClientSecret
 from instances.reaching import portal_key
-from portal.audit.models import Actor, AuditEvent, record
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor, record
 from portal.health.models import Worker
 from portal.keys import known, registry
 from portal.keys.gate import READS, Gate, gate

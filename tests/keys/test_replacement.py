@@ -14,9 +14,10 @@ from credentials.keys.rekeying import rotate
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.proof import is_same_secret
 from credentials.services import add_secret
-from portal.audit import audit_keys, kept_head
-from portal.audit.models import Actor, AuditEvent, AuditHead, record
-from portal.audit.verification import verify
+from portal.audit.chain import audit_keys, kept_head
+from portal.audit.chain.verification import verify
+from portal.audit.models import AuditEvent, AuditHead
+from portal.audit.trail import Actor, record
 from portal.health.models import Worker
 from portal.keys import holders, known
 from portal.keys.known import KeysRefused

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection, connections
 from psycopg_pool import ConnectionPool
 
-from portal.database import prepare_statements, try_again
+from portal.processes.database import prepare_statements, try_again
 from tests.services.postgres_server import PostgresServer, reason_against_postgres
 from tests.services.programs import require_that
 from tests.services.waiting import wait_until

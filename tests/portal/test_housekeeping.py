@@ -8,16 +8,17 @@ from django.contrib.sessions.models import Session
 from django.db import DatabaseError
 from django.utils import timezone
 
-from portal import housekeeping, short_lived
-from portal.housekeeping import HOUR, Timetable, hourly
+from portal import short_lived
 from portal.people.models import FailedSignIns
+from portal.processes import housekeeping
+from portal.processes.housekeeping import HOUR, Timetable, hourly
 
 
 def test_a_job_that_fails_is_logged_and_tried_again_and_the_others_are_done_once_an_hour(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("portal.housekeeping.time.monotonic", lambda: now)
+    monkeypatch.setattr("portal.processes.housekeeping.time.monotonic", lambda: now)
     monkeypatch.setattr(housekeeping, "_jobs", [])
     failures: list[Exception] = [DatabaseError("away"), ValueError("a defect")]
     done: list[str] = []

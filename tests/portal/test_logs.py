@@ -22,9 +22,9 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
 from portal.health import readiness
-from portal.logs import Lines as Stream
-from portal.logs import bound
 from portal.management.commands.start import programs
+from portal.processes.logs import Lines as Stream
+from portal.processes.logs import bound
 from portal.web.middleware import request_identity, session_limit
 from tests.services.fixtures import StartProcess
 from tests.services.portal import ROOT, Portal

@@ -19,9 +19,10 @@ from pytest_django.fixtures import DjangoAssertNumQueries, Settings
 from credentials.rollouts.models import Duty, Push, Rollout
 from instances.failures import Code
 from instances.models import Container
-from portal.audit.models import Actor, AuditHead
+from portal.audit.chain.verification import verify
+from portal.audit.models import AuditHead
 from portal.audit.services import record_verification
-from portal.audit.verification import verify
+from portal.audit.trail import Actor
 from portal.health import metrics, workers
 from portal.health.models import Worker
 from tests.credentials.rollouts.test_worker import database_url

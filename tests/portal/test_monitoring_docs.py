@@ -9,9 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from credentials.rollouts.models import Duty, Push
 from instances.failures import Code
-from portal.audit.models import Actor, record
+from portal.audit.chain.verification import verify
 from portal.audit.services import record_verification
-from portal.audit.verification import verify
+from portal.audit.trail import Actor, record
 from tests.factories import finish, make_rollout
 from tests.portal.monitoring_page import TEXT, rules
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.logs import AGAIN, Seldom
+from portal.processes.logs import AGAIN, Seldom
 from tests.services.portal import ROOT, Portal
 from tests.services.postgres_server import PostgresServer, reason_against_postgres
 from tests.services.processes import Process
@@ -130,7 +130,7 @@ def test_a_command_says_at_once_why_it_has_no_database(tmp_path: Path) -> None:
 
 def test_the_same_warning_passes_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("portal.logs.time.monotonic", lambda: now)
+    monkeypatch.setattr("portal.processes.logs.time.monotonic", lambda: now)
     seldom = Seldom()
 
     def passes(level: int, text: str, *args: object, **fields: object) -> bool:

@@ -9,10 +9,11 @@ from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from portal.audit.chain.verification import verify
 from portal.audit.checks import matching_audit_key
 from portal.audit.export import safe
-from portal.audit.models import Actor, AuditEvent, record
-from portal.audit.verification import verify
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor, record
 from tests.factories import finish, make_rollout
 
 pytestmark = pytest.mark.django_db

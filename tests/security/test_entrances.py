@@ -29,7 +29,8 @@ from instances.inventory import csv_format
 from instances.inventory.editing import save_instance
 from instances.models import Container, Installation, Instance, JumpHost
 from portal import no_secrets
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.no_secrets import RefusesSecrets, SecretInClear
 from tests.credentials.wizard.test_wizard_canary import everything_stored
 from tests.factories import make_account, make_rollout

@@ -7,8 +7,8 @@ import pytest
 
 from credentials import values
 from instances.reaching.redaction import redact
-from portal.logs import NoSecrets
 from portal.plaintext import USUAL_FORM, cut_out, has_secret, may_hold_secret
+from portal.processes.logs import NoSecrets
 from tests.security.secret_shapes import BODY, HARMLESS, JWT_SECRET, SECRET, WRITINGS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,8 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
-from portal.people.lock_out import FAILURE_LIMIT
 from portal.people.models import FailedSignIns
+from portal.people.signing_in.lock_out import FAILURE_LIMIT
 from portal.short_lived import remove_expired
 from tests.credentials.wizard.test_wizard_canary import everything_stored
 from tests.portal.people.test_sign_in import PASSWORD, sign_in

@@ -20,8 +20,8 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.utils import timezone
 
-from portal.audit import audit_keys, canonical
 from portal.audit.append_only import writable
+from portal.audit.chain import audit_keys, canonical
 from portal.audit.models import AuditHead
 
 DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -46,7 +46,8 @@ from credentials.rollouts.services import (
 from credentials.rollouts.starting import RolloutError, push_again
 from credentials.services import AccountError
 from instances.failures import Code
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 
 PLACE = ("installation__instance__name", "container__name")
 ROLLOUT = ("rollout__number", "rollout__secret__account__name")

@@ -10,7 +10,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.audit.kept_head import Head
+from portal.audit.chain.kept_head import Head
 from portal.audit.labels import GROUPS
 from portal.audit.models import GROUP, AuditEvent
 from portal.names import STAR, has_name

@@ -10,16 +10,17 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from portal.audit import kept_head
+from portal.audit.chain import kept_head
+from portal.audit.chain.findings import shown
+from portal.audit.chain.sealed_breaks import sealed_breaks
+from portal.audit.chain.verification import Walk
 from portal.audit.export import stream, stream_json
-from portal.audit.findings import shown
 from portal.audit.labels import line_of
-from portal.audit.models import Actor, AuditEvent, AuditHead
+from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.pages.forms import EarlierHeadForm, HistoryForm, PositionForm, visible_to
 from portal.audit.pages.paging import stretch
-from portal.audit.sealed_breaks import sealed_breaks
 from portal.audit.services import record_export, record_reading, record_verification
-from portal.audit.verification import Walk
+from portal.audit.trail import Actor
 
 VERIFYING_SECONDS = 5.0  # of one request
 WALK = "history_walk"

@@ -7,8 +7,8 @@ from pathlib import Path
 from django.core.management.base import CommandError
 from django.db import transaction
 
-from portal.audit.models import record
 from portal.audit.operator import operator
+from portal.audit.trail import record
 from portal.backup import BackupError, head, save_database, save_keys
 from portal.no_secrets import Command as SafeCommand
 

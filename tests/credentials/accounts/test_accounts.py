@@ -15,7 +15,7 @@ from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.starting import start_rollout
 from credentials.services import activate, add_secret, assign
 from instances.models import Installation
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from tests.credentials.wizard.wizard_walk import (
     ACCOUNT,

@@ -8,7 +8,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.choosing import PAGE
 from credentials.rollouts.models import Preparation, Rollout
 from instances.models import Installation
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from tests.credentials.accounts.test_accounts import make_account
 from tests.credentials.wizard.wizard_walk import make_installation
 

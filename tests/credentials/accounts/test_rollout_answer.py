@@ -16,7 +16,8 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Rollout
 from credentials.services import activate, add_secret, assign
 from instances.models import Installation
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from portal.sandbox.ims import Mode, StandInIMS
 from tests.credentials.wizard.wizard_walk import (

@@ -15,7 +15,8 @@ from credentials.keys.rekeying import BATCH, rotate
 from credentials.keys.vault import open_version
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import add_secret
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from portal.private_files import random_key
 

@@ -17,7 +17,7 @@ from instances.reaching import portal_key
 from instances.visits import visit
 from instances.visits.dispatcher import Dispatcher
 from instances.visits.lease import Lease
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from portal.private_files import key_file
 from portal.sandbox.config_files import Shape

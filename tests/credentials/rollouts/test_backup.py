@@ -19,7 +19,8 @@ from django.db import connection, transaction
 
 from credentials.rollouts.models import Push
 from portal import backup
-from portal.audit.models import Actor, AuditEvent, record
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor, record
 from portal.sandbox.config_files import Shape
 from portal.sandbox.console import ConsoleAccount
 from portal.sandbox.container import Container, make_container, read_account

@@ -15,7 +15,7 @@ from credentials.rollouts.models import Attempt, Push
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from instances.reaching import host_keys, policy, portal_key
 from instances.visits import visit
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from tests.chaos.proxy import Loop, Proxy
 from tests.credentials.rollouts.conftest import (
     FIRST,

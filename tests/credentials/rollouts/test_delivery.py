@@ -16,7 +16,8 @@ from credentials.rollouts.services import retry_pushes
 from instances import nlserver
 from instances.models import Container, ExpectedHostKey, HostKey
 from instances.visits import visit
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from portal.sandbox.ssh_server import SSHFaults
 from tests.credentials.rollouts.conftest import FIRST, SECOND, MakeSite, Start, deliver_all, only_push

@@ -9,7 +9,7 @@ from django.urls import reverse
 from credentials.rollouts.models import Rollout
 from instances.models import Container
 from instances.visits import visit
-from portal.logs import Context
+from portal.processes.logs import Context
 from tests.credentials.rollouts.conftest import FIRST, MakeSite, Start
 from tests.credentials.wizard.wizard_walk import choose
 from tests.factories import make_account, make_installation

@@ -9,7 +9,8 @@ from credentials.rollouts.models import Push
 from credentials.rollouts.services import retry_pushes
 from instances import nlserver, other_portals, ssh
 from instances.models import OtherPortal
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.sandbox.ssh_server import SSHFaults
 from tests.credentials.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push
 from tests.services.waiting import wait_until

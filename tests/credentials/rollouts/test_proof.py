@@ -16,7 +16,7 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, CandidateDigest, ProvenDigest, Push
 from credentials.rollouts.services import held_versions, look_again
 from instances.models import Installation
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from portal.sandbox import nlserver
 from portal.sandbox.ssh_server import SSHFaults

@@ -20,7 +20,8 @@ from instances.failures import Code, explain
 from instances.models import Container, Installation, Instance
 from instances.visits import bells, visit
 from instances.visits.lease import Lease
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from portal.sandbox.config_files import Shape
 from portal.sandbox.ssh_server import SSHFaults

@@ -9,7 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.progress import Progress
 from credentials.rollouts.services import retry_pushes
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from tests.factories import finish, finish_all, make_rollout
 
 pytestmark = pytest.mark.django_db

@@ -21,7 +21,8 @@ from credentials.rollouts import housekeeping
 from credentials.rollouts.models import Duty
 from credentials.rollouts.reconciler import on_duty
 from instances.models import Container
-from portal.audit.models import Actor, AuditHead, record
+from portal.audit.models import AuditHead
+from portal.audit.trail import Actor, record
 from portal.management.commands.start import programs
 from tests.credentials.rollouts.conftest import MakeSite, Start
 from tests.credentials.rollouts.test_worker import database_url
@@ -147,7 +148,7 @@ def test_what_failed_is_tried_again_soon_and_what_went_well_in_an_hour(
         seen.append("looked")
         return False
 
-    monkeypatch.setattr("portal.housekeeping._jobs", [tidy])
+    monkeypatch.setattr("portal.processes.housekeeping._jobs", [tidy])
     monkeypatch.setattr(housekeeping, "is_reconciled", is_reconciled)
     monkeypatch.setattr(housekeeping, "INTERVAL", 0.01)
     thread = threading.Thread(target=housekeeping.run, args=(stop,))

@@ -17,8 +17,9 @@ from credentials.rollouts.models import Attempt, ProvenDigest, ProvenWrite, Push
 from credentials.rollouts.services import held_versions
 from instances.models import Installation
 from portal.audit.append_only import unprotected
-from portal.audit.models import Actor, AuditEvent, record
-from portal.audit.verification import verify
+from portal.audit.chain.verification import verify
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor, record
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 

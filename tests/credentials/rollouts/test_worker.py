@@ -17,7 +17,8 @@ from credentials import services
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Attempt, Push
 from instances.models import Container, Instance
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from tests.credentials.rollouts.conftest import FIRST, MakeSite, Site, Start
 from tests.services.portal import Portal
 from tests.services.processes import Process

@@ -9,7 +9,8 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from instances.inventory import editing
 from instances.models import Container, Installation, Instance
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from instances.inventory import csv_format
 from instances.inventory.importing import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
 from instances.models import Container, ExpectedHostKey, Installation, Instance
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 
 pytestmark = pytest.mark.django_db
 KEY = "SHA256:" + "A" * 43

@@ -9,7 +9,8 @@ from pytest_django.fixtures import Settings
 from instances import ssh
 from instances.models import Container, ExpectedHostKey, HostKey
 from instances.reaching import host_keys
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from tests.services.fixtures import StartOpenSSH
 from tests.services.openssh_server import OpenSSHServer
 from tests.services.waiting import free_port

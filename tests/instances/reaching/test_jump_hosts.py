@@ -13,7 +13,8 @@ from instances.inventory import csv_format
 from instances.inventory.importing import ImportRefused, Plan, apply_import
 from instances.models import Container, JumpHost
 from instances.reaching import host_keys, jump_hosts
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from tests.factories import JUMP_HOST_KEY, finish, make_container, make_jump_host, make_rollout
 from tests.services.fixtures import StartOpenSSH
 from tests.services.programs import require

@@ -16,7 +16,8 @@ from instances.inventory import pasted_keys
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance, KeyScan
 from instances.pages import key_lists
 from instances.reaching import host_keys, key_scans
-from portal.audit.models import Actor, AuditEvent
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from tests.factories import JUMP_HOST_KEY, make_jump_host
 from tests.instances.ssh.ssh_peers import lets_through, peer
 from tests.services.fixtures import StartOpenSSH

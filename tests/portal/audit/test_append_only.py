@@ -14,9 +14,9 @@ from django.db.migrations.operations.base import Operation
 
 from portal.audit import append_only
 from portal.audit.append_only import AppendOnly, protect, registered, unprotected, writable
-from portal.audit.models import Actor, record
-from portal.audit.protection import triggers_in_place
-from portal.audit.triggers import existing
+from portal.audit.append_only.protection import triggers_in_place
+from portal.audit.append_only.triggers import existing
+from portal.audit.trail import Actor, record
 from portal.health.models import Worker
 from portal.startup import refuse_unsafe_start
 from tests.factories import finish, make_rollout

@@ -13,8 +13,9 @@ from django.db import models
 from credentials.models import Assignment, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from instances.models import Container, Installation, Instance, JumpHost
-from portal.audit import canonical
-from portal.audit.models import AuditEvent, audit_name
+from portal.audit.chain import canonical
+from portal.audit.models import AuditEvent
+from portal.audit.trail import audit_name
 
 VECTORS = json.loads((Path(__file__).parent / "files" / "form-1.json").read_text())
 """Events of the first release, with the texts and hashes that it made of them."""

@@ -7,8 +7,9 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
 
-from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record
-from portal.audit.verification import verify
+from portal.audit.chain.verification import verify
+from portal.audit.models import FIRST, AuditEvent, AuditHead
+from portal.audit.trail import Actor, record
 from tests.portal.audit.tampering import change, open_trail, remove
 
 pytestmark = pytest.mark.django_db

@@ -15,11 +15,12 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 
-from portal.audit import canonical
-from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record
+from portal.audit.chain import canonical
+from portal.audit.chain.sealing import examine, seal_break
+from portal.audit.chain.verification import verify
+from portal.audit.models import FIRST, AuditEvent, AuditHead
 from portal.audit.names import PersonName
-from portal.audit.sealing import examine, seal_break
-from portal.audit.verification import verify
+from portal.audit.trail import Actor, record
 from tests.portal.audit.tampering import change, open_trail
 from tests.services.portal import ROOT
 

@@ -15,13 +15,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from portal.audit import kept_head, services
+from portal.audit import services
+from portal.audit.chain import kept_head
+from portal.audit.chain.findings import shown as shown_findings
+from portal.audit.chain.sealing import examine, seal_break
+from portal.audit.chain.verification import Walk
 from portal.audit.export import stream
-from portal.audit.findings import shown as shown_findings
-from portal.audit.models import Actor, AuditEvent, AuditHead, record
+from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.pages import views
-from portal.audit.sealing import examine, seal_break
-from portal.audit.verification import Walk
+from portal.audit.trail import Actor, record
 from tests.portal.audit.tampering import change, set_back
 
 pytestmark = pytest.mark.django_db

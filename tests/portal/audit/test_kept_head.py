@@ -18,11 +18,12 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from portal.audit import kept_head
-from portal.audit.kept_head import Head, KeptHead
+from portal.audit.chain import kept_head
+from portal.audit.chain.kept_head import Head, KeptHead
+from portal.audit.chain.verification import verify
 from portal.audit.labels import line_of
-from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record
-from portal.audit.verification import verify
+from portal.audit.models import FIRST, AuditEvent, AuditHead
+from portal.audit.trail import Actor, record
 from tests.portal.audit.tampering import change, set_back
 from tests.services.portal import Portal
 

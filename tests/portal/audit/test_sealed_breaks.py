@@ -10,13 +10,14 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from pytest_django.fixtures import Settings
 
-from portal.audit import kept_head, verification
-from portal.audit.findings import Verification
+from portal.audit.chain import kept_head, verification
+from portal.audit.chain.findings import Verification
+from portal.audit.chain.sealed_breaks import sealed_breaks
+from portal.audit.chain.sealing import ChangedMeanwhile, examine, seal_break
+from portal.audit.chain.verification import Walk, verify
 from portal.audit.management.commands.seal_audit_break import PHRASE
-from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record
-from portal.audit.sealed_breaks import sealed_breaks
-from portal.audit.sealing import ChangedMeanwhile, examine, seal_break
-from portal.audit.verification import Walk, verify
+from portal.audit.models import FIRST, AuditEvent, AuditHead
+from portal.audit.trail import Actor, record
 from portal.keys.models import KnownKey
 from tests.portal.audit.tampering import change, open_trail, remove, set_back
 
@@ -293,7 +294,7 @@ def test_a_walk_can_be_interrupted_inside_a_sealed_break(size: int) -> None:
 
 
 def test_a_sealed_break_is_read_in_batches_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.audit.sealed_breaks.BATCH", 2)
+    monkeypatch.setattr("portal.audit.chain.sealed_breaks.BATCH", 2)
     monkeypatch.setattr(verification, "MOST_FINDINGS", 2)
     change(1, action="other")
     change(9, action="other")

@@ -13,9 +13,10 @@ from django.test import Client
 
 from credentials.rollouts.models import Attempt, Push, Rollout
 from portal.audit.append_only import unprotected
-from portal.audit.models import Actor, AuditEvent, record
+from portal.audit.chain.verification import verify
+from portal.audit.models import AuditEvent
 from portal.audit.names import PersonName, name_columns
-from portal.audit.verification import verify
+from portal.audit.trail import Actor, record
 from portal.people.erasing import erase_name
 from portal.people.services import deactivate
 from tests.factories import finish, make_rollout
@@ -86,7 +87,7 @@ def unsay(by: int, seq: int) -> None:
 def take_out(by: int, seq: int) -> None:
     """Hide who did something, as if it had been erased with the others."""
     event = AuditEvent.objects.get(action="user.deactivated")
-    from portal.audit.canonical import commitment
+    from portal.audit.chain.canonical import commitment
 
     names: dict[str, Any] = event.names or {}
     known = commitment(names["/actor_name"]["salt"], event.actor_name)

@@ -15,11 +15,12 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from portal.audit.labels import line_of
-from portal.audit.models import Actor, AuditEvent
-from portal.people import lock_out, tally, turns
-from portal.people.lock_out import FAILURE_LIMIT
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
 from portal.people.models import FailedSignIns, SignInTally
 from portal.people.services import create_user, set_password
+from portal.people.signing_in import lock_out, tally, turns
+from portal.people.signing_in.lock_out import FAILURE_LIMIT
 from portal.short_lived import remove_expired
 from tests.portal.people.test_sign_in import PASSWORD, sign_in
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
 
-from portal.audit import kept_head
+from portal.audit.chain import kept_head
 from portal.audit.operator import operator
 from portal.command_line import add_json, as_json, wrong_call
 from portal.no_secrets import Command as SafeCommand

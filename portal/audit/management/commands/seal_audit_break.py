@@ -4,8 +4,8 @@ from argparse import ArgumentParser
 
 from django.core.management.base import CommandError, OutputWrapper
 
+from portal.audit.chain.sealing import ChangedMeanwhile, NothingToSeal, examine, seal_break
 from portal.audit.operator import operator
-from portal.audit.sealing import ChangedMeanwhile, NothingToSeal, examine, seal_break
 from portal.command_line import add_json, as_json, wrong_call
 from portal.no_secrets import Command as SafeCommand
 

@@ -8,11 +8,11 @@ import json
 import sys
 from argparse import ArgumentParser
 
-from portal.audit.findings import SealedBreak, Verification
-from portal.audit.kept_head import Head
+from portal.audit.chain.findings import SealedBreak, Verification
+from portal.audit.chain.kept_head import Head
+from portal.audit.chain.verification import verify
 from portal.audit.operator import operator
 from portal.audit.services import record_verification
-from portal.audit.verification import verify
 from portal.command_line import wrong_call
 from portal.keys.known import KeysRefused, problem_of
 from portal.keys.registry import named

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from portal.audit.operator import operator
 from portal.no_secrets import Command as SafeCommand
-from portal.people.locks import Lock, current_locks, lift, lift_name
+from portal.people.signing_in.locks import Lock, current_locks, lift, lift_name
 
 
 class Command(SafeCommand):

@@ -14,8 +14,8 @@ from credentials.models import ClientSecret
 from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.services import held_versions
 from instances.models import Container, Installation
+from portal.audit.chain.verification import verify
 from portal.audit.models import AuditEvent
-from portal.audit.verification import verify
 from tests.credentials.rollouts.model.container import Site, Write
 from tests.credentials.rollouts.model.world import World
 

@@ -19,9 +19,10 @@ from credentials.rollouts.models import (
 )
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
 from instances.visits import bells, visit
-from portal.audit import kept_head
 from portal.audit.append_only import protect_all, unprotect_all
-from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, seal
+from portal.audit.chain import kept_head
+from portal.audit.models import FIRST, AuditEvent, AuditHead, seal
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from tests.credentials.rollouts.model.container import Process, Site
 from tests.credentials.rollouts.model.workers import Until, Worker

@@ -1,7 +1,7 @@
 """Locks after wrong passwords, for a quarter of an hour: who is kept out, and who never is.
 
 * Five failures for one name from one address lock that pair; fifty for whatever names lock the address.
-* A browser in which this person signed in before (`portal.people.devices`) has a counter of its own: what
+* A browser in which this person signed in before (`devices`) has a counter of its own: what
   strangers do cannot lock it, wherever they seem to come from.
 * There is no lock of a name everywhere: with one, anybody could keep anybody out.
 * A try against a lock is not counted as a failure: it must not prolong the lock.
@@ -19,8 +19,8 @@ from django.db.models import F, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-from portal.people import devices
 from portal.people.models import FailedSignIns
+from portal.people.signing_in import devices
 from portal.short_lived import remove_expired_of
 
 FAILURE_LIMIT = 5

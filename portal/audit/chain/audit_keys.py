@@ -9,12 +9,9 @@ verified with the key of its time and with no other.
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from portal.keys import known, registry
-
-if TYPE_CHECKING:
-    from portal.audit.models import AuditEvent
 
 NAME = "audit_key"
 REPLACED = "audit_key.replaced"
@@ -43,6 +40,16 @@ def sealed_with(text: str, found: str) -> str:
     return ""
 
 
+class Replacement(Protocol):
+    """An event that says that another audit key is in use from now on."""
+
+    seq: int
+    details: dict[str, Any]  # Any: plain JSON values
+
+    def is_sealed_with(self, key: str) -> bool:
+        """Whether the event is as it was when this key sealed it."""
+
+
 @dataclass(frozen=True)
 class Epoch:
     """The time of one audit key: from its first event until the next epoch begins."""
@@ -56,7 +63,7 @@ class Epoch:
 class Epochs:
     """The times of all audit keys. With one key that was never replaced there is one."""
 
-    def __init__(self, replacements: "Iterable[AuditEvent]") -> None:
+    def __init__(self, replacements: Iterable[Replacement]) -> None:
         keys = {fingerprint(key): key for key in held()}
         valid = []
         for event in replacements:

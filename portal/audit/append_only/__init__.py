@@ -2,8 +2,8 @@
 
     register(Attempt, unless_open="finished")
 
-next to the model's definition is all that a new append-only table needs. `portal.audit.protection` makes its
-triggers after every migrate, and lets no process start without them.
+next to the model's definition is all that a new append-only table needs. `protection` makes its triggers
+after every migrate, and lets no process start without them.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-from portal.audit.triggers import create, drop, existing, expected, is_ours
+from portal.audit.append_only.triggers import create, drop, existing, expected, is_ours
 
 
 @dataclass(frozen=True)

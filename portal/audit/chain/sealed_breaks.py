@@ -6,8 +6,8 @@ it is, so that any later change in it is a new finding.
 
 from collections.abc import Iterable, Iterator
 
-from portal.audit.audit_keys import seal
-from portal.audit.findings import SealedBreak, shown
+from portal.audit.chain.audit_keys import seal
+from portal.audit.chain.findings import SealedBreak, shown
 from portal.audit.models import AuditEvent, epochs
 
 ACTION = "history.break_sealed"

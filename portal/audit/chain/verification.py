@@ -8,11 +8,11 @@ from typing import Any, Self
 
 from django.db import transaction
 
-from portal.audit import erased_names, kept_head
-from portal.audit.audit_keys import REPLACED
-from portal.audit.findings import Finding, Params, SealedBreak, Verification
+from portal.audit.chain import erased_names, kept_head
+from portal.audit.chain.audit_keys import REPLACED
+from portal.audit.chain.findings import Finding, Params, SealedBreak, Verification
+from portal.audit.chain.sealed_breaks import added, beginning, in_force, sealed_breaks
 from portal.audit.models import FIRST, AuditEvent, AuditHead, epochs
-from portal.audit.sealed_breaks import added, beginning, in_force, sealed_breaks
 
 MOST_FINDINGS = 100
 BATCH = 2000  # events

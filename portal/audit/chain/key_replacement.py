@@ -2,9 +2,10 @@
 
 from django.db import transaction
 
-from portal.audit import audit_keys, kept_head
-from portal.audit.models import Actor, AuditHead, Entry, record_all
-from portal.audit.verification import verify
+from portal.audit.chain import audit_keys, kept_head
+from portal.audit.chain.verification import verify
+from portal.audit.models import AuditHead
+from portal.audit.trail import Actor, Entry, record_all
 from portal.keys import holders, known, registry
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from django.db import transaction
 
-from portal.audit import kept_head
-from portal.audit.models import Actor, AuditEvent, AuditHead, Details, epochs, record
-from portal.audit.sealed_breaks import ACTION, digest_of
-from portal.audit.verification import Walk
+from portal.audit.chain import kept_head
+from portal.audit.chain.sealed_breaks import ACTION, digest_of
+from portal.audit.chain.verification import Walk
+from portal.audit.models import AuditEvent, AuditHead, epochs
+from portal.audit.trail import Actor, Details, record
 
 SHOWN_FINDINGS = 20
 NEVER = 2**63

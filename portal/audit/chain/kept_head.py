@@ -27,10 +27,11 @@ from django.db import DatabaseError, connection, transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
-from portal.audit import audit_keys
-from portal.audit.audit_keys import seal
-from portal.audit.findings import Problem
-from portal.audit.models import FIRST, Actor, AuditEvent, AuditHead, record, recorded
+from portal.audit.chain import audit_keys
+from portal.audit.chain.audit_keys import seal
+from portal.audit.chain.findings import Problem
+from portal.audit.models import FIRST, AuditEvent, AuditHead
+from portal.audit.trail import Actor, record, recorded
 from portal.private_files import folder
 
 logger = logging.getLogger(__name__)

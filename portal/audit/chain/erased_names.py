@@ -13,8 +13,8 @@ from django.db import transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from portal.audit.canonical import value_at
-from portal.audit.findings import Finding
+from portal.audit.chain.canonical import value_at
+from portal.audit.chain.findings import Finding
 from portal.audit.models import AuditEvent, AuditHead, epochs
 
 ACTION = "user.name_erased"

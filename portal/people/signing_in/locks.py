@@ -8,16 +8,16 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 
-from portal.audit.models import Actor, record
-from portal.people import lock_out
-from portal.people.lock_out import (
+from portal.audit.trail import Actor, record
+from portal.people.models import FailedSignIns
+from portal.people.signing_in import lock_out
+from portal.people.signing_in.lock_out import (
     FAILURE_LIMIT,
     Purpose,
     address_locked_until,
     counted_at,
     name_hash,
 )
-from portal.people.models import FailedSignIns
 
 MOST = 1000  # counters that are looked at for one page
 SHOWN = 10  # addresses of one lock

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from django.db import transaction
 from django.db.models import F, Sum
 
-from portal.audit.models import Actor, Details, record
 from portal.audit.names import PersonName
+from portal.audit.trail import Actor, Details, record
 from portal.people.models import SignInTally
 
 SINGLE_LINES = 20
@@ -51,6 +51,9 @@ def close_windows() -> None:
         if any(row.failures + row.refused > row.recorded for row in mine):
             record("sign_in.failures_counted", actor=PORTAL, details=_sum(began, mine))
     SignInTally.objects.filter(pk__in=[row.pk for row in rows]).delete()
+
+
+SignInTally.at_their_end = close_windows
 
 
 def _window(now: datetime) -> datetime:

@@ -10,10 +10,10 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from portal.audit.models import Actor, record
 from portal.audit.names import PersonName
-from portal.people import tally
-from portal.people.lock_out import FAILURE_LIMIT, Counter, Origin, count_failure, forget_failures
+from portal.audit.trail import Actor, record
+from portal.people.signing_in import tally
+from portal.people.signing_in.lock_out import FAILURE_LIMIT, Counter, Origin, count_failure, forget_failures
 
 
 def connect() -> None:
