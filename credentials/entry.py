@@ -217,7 +217,7 @@ def set_values(*, account: TechnicalAccount, entry: AccountEntry, actor: Actor) 
             _("Another account has this Client ID.")
         ) from None
     if entry.secret:
-        add_secret(account=account, secret=entry.secret, actor=actor)
+        add_secret(account=account, plaintext=entry.secret, actor=actor)
     if former != dict(entry.ids):
         record(
             "account.values_entered",

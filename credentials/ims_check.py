@@ -55,22 +55,22 @@ def answer_about(secret: ClientSecret | None) -> AdobeAnswer | None:
     return AdobeAnswer(verdict, verdict.label, NEXT_STEPS[verdict], secret.ims_checked)
 
 
-def ask(*, secret: ClientSecret, actor: Actor) -> AdobeAnswer:
+def ask(*, version: ClientSecret, actor: Actor) -> AdobeAnswer:
     """Ask Adobe now, at most `ims.DEADLINE` seconds, and keep the answer.
 
     Not inside a transaction: it waits for the network. `UnreadableSecret` if the secret does not decrypt.
     """
-    answer = ask_before(client_id=secret.client_id, secret=open_version(secret))
-    record_ims_verdict(secret=secret, verdict=answer.verdict, actor=actor)
+    answer = ask_before(client_id=version.client_id, plaintext=open_version(version))
+    record_ims_verdict(version=version, verdict=answer.verdict, actor=actor)
     return answer
 
 
 @sensitive_variables()
-def ask_before(*, client_id: str, secret: Secret) -> AdobeAnswer:
+def ask_before(*, client_id: str, plaintext: Secret) -> AdobeAnswer:
     """Ask Adobe about a secret that is not stored; keeps nothing. Not inside a transaction, as `ask`."""
     found = ims.check(
         client_id,
-        secret,
+        plaintext,
         settings.IMS_TEST_SCOPES,
         base_url=settings.IMS_BASE_URL,
         proxy=settings.ADOBE_PROXY,
@@ -79,7 +79,7 @@ def ask_before(*, client_id: str, secret: Secret) -> AdobeAnswer:
     return AdobeAnswer(found.verdict, found.verdict.label, NEXT_STEPS[found.verdict], found.checked_at)
 
 
-def answer_for_start(*, secret: ClientSecret, actor: Actor) -> AdobeAnswer:
+def answer_for_start(*, version: ClientSecret, actor: Actor) -> AdobeAnswer:
     """Return a fresh yes if there is one; else ask Adobe now, as `ask` does."""
-    known = answer_about(secret)
-    return known if known and known.is_valid and known.is_fresh else ask(secret=secret, actor=actor)
+    known = answer_about(version)
+    return known if known and known.is_valid and known.is_fresh else ask(version=version, actor=actor)

@@ -23,7 +23,7 @@ class AccountError(Exception):
 
 @sensitive_variables()
 @transaction.atomic
-def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tuple[ClientSecret, bool]:
+def add_secret(*, account: TechnicalAccount, plaintext: Secret, actor: Actor) -> tuple[ClientSecret, bool]:
     """Make a secret the account's current version: a new one, encrypted at once, or one it already has.
 
     Returns the version and whether it is new. A version is a plaintext, one to one: the current secret
@@ -31,7 +31,7 @@ def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tu
     previous one.
     """
     account = TechnicalAccount.objects.select_for_update().get(pk=account.pk)
-    names = fingerprints(secret, account.client_id)
+    names = fingerprints(plaintext, account.client_id)
     current = account.current_secret
     if current and current.fingerprint in names and current.client_id == account.client_id:
         return current, False
@@ -53,7 +53,7 @@ def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tu
         entered_by=actor.user,
         entered_by_name=actor.name,
     )
-    version.ciphertext = vault.seal_version(version, secret)
+    version.ciphertext = vault.seal_version(version, plaintext)
     version.save(force_insert=True)
     record(
         "client_secret.entered",
@@ -65,15 +65,15 @@ def add_secret(*, account: TechnicalAccount, secret: Secret, actor: Actor) -> tu
 
 
 @transaction.atomic
-def record_ims_verdict(*, secret: ClientSecret, verdict: str, actor: Actor) -> None:
+def record_ims_verdict(*, version: ClientSecret, verdict: str, actor: Actor) -> None:
     """Keep what Adobe IMS said about a version."""
-    secret.ims_verdict, secret.ims_checked = verdict, timezone.now()
-    secret.save(update_fields=["ims_verdict", "ims_checked"])
+    version.ims_verdict, version.ims_checked = verdict, timezone.now()
+    version.save(update_fields=["ims_verdict", "ims_checked"])
     record(
         "client_secret.checked",
         actor=actor,
-        target=secret.account,
-        details={"version": secret.version, "fingerprint": secret.fingerprint, "verdict": verdict},
+        target=version.account,
+        details={"version": version.version, "fingerprint": version.fingerprint, "verdict": verdict},
     )
 
 

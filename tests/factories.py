@@ -74,7 +74,7 @@ def make_account(
         Assignment.objects.create(
             instance=make_instance(name=instance), account=account, assigned_by=SOMEBODY.name
         )
-    return add_secret(account=account, secret=Secret(secret), actor=SOMEBODY)[0]
+    return add_secret(account=account, plaintext=Secret(secret), actor=SOMEBODY)[0]
 
 
 def make_rollout(
@@ -88,7 +88,7 @@ def make_rollout(
     installations = [make_installation(instance=instance, container=name) for name in containers]
     secret = make_account(name=account, instances=[instance])
     return start_rollout(
-        secret=secret, installations=installations, reason="new", actor=SOMEBODY, message=message
+        version=secret, installations=installations, reason="new", actor=SOMEBODY, message=message
     )
 
 

@@ -57,8 +57,8 @@ class NewSecretForm(ConsoleFileForm):
         return secret
 
     @sensitive_variables()
-    def _judge(self, secret: Secret, *, accepted: bool) -> None:
-        checked = values.check(CLIENT_SECRET, secret.reveal())
+    def _judge(self, plaintext: Secret, *, accepted: bool) -> None:
+        checked = values.check(CLIENT_SECRET, plaintext.reveal())
         if checked.problem:
             self.add_error(CLIENT_SECRET, str(checked.problem))
             return

@@ -41,9 +41,9 @@ ANOTHER = gettext_lazy(
 )
 
 
-def _is_another(request: HttpRequest, secret: ClientSecret) -> bool:
+def _is_another(request: HttpRequest, version: ClientSecret) -> bool:
     """Whether the page that was sent showed another version than the current one."""
-    return request.POST.get("secret", str(secret.pk)) != str(secret.pk)
+    return request.POST.get("secret", str(version.pk)) != str(version.pk)
 
 
 def _active_account(pk: UUID) -> TechnicalAccount:
@@ -60,7 +60,7 @@ def account_secret(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = NewSecretForm(*posted_data, account=account)
     if request.method == "POST" and form.is_valid():
         former = account.current_secret
-        version, is_new = add_secret(account=account, secret=form.secret, actor=Actor.of(request))
+        version, is_new = add_secret(account=account, plaintext=form.secret, actor=Actor.of(request))
         if version == former:
             messages.info(request, _("This is the secret that is current already: nothing was changed."))
         elif not is_new:
@@ -83,7 +83,7 @@ def account_check(request: HttpRequest, pk: UUID) -> HttpResponse:
         problem = ANOTHER
     elif secret:
         try:
-            answer = ask(secret=secret, actor=Actor.of(request))
+            answer = ask(version=secret, actor=Actor.of(request))
         except UnreadableSecret as error:
             problem = error
         else:

@@ -86,7 +86,7 @@ class TokenCheck:
 
 def check(
     client_id: str,
-    secret: Secret,
+    plaintext: Secret,
     scopes: Sequence[str] = MINIMAL_SCOPES,
     *,
     base_url: str,
@@ -105,7 +105,7 @@ def check(
     question = _Question(
         url=base_url.rstrip("/") + TOKEN_PATH,
         client_id=client_id,
-        secret=secret,
+        secret=plaintext,
         scope=",".join(filter(None, (scope.strip() for scope in scopes))),
         proxy=proxy,
         verify=ca_bundle or True,

@@ -68,11 +68,11 @@ def _versions(client_id: str) -> list[ClientSecret]:
 
 
 @sensitive_variables()
-def _rename(secret: ClientSecret) -> Entry | None:
+def _rename(version: ClientSecret) -> Entry | None:
     """Give one version its fingerprint under the newest key; None if it has it."""
-    before, after = secret.fingerprint, fingerprint(open_version(secret), secret.client_id)
+    before, after = version.fingerprint, fingerprint(open_version(version), version.client_id)
     if before == after:
         return None
-    ClientSecret.objects.filter(pk=secret.pk).update(fingerprint=after)
-    details: dict[str, object] = {"version": secret.version, "former": before, "fingerprint": after}
-    return Entry("client_secret.fingerprint_replaced", secret.account, details)
+    ClientSecret.objects.filter(pk=version.pk).update(fingerprint=after)
+    details: dict[str, object] = {"version": version.version, "former": before, "fingerprint": after}
+    return Entry("client_secret.fingerprint_replaced", version.account, details)

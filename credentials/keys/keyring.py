@@ -71,12 +71,12 @@ class Keyring:
         return [registry.fingerprint(key, "keyring") for key in self._keys.values()]
 
     @sensitive_variables()
-    def encrypt(self, secret: Secret, binding: Binding) -> str:
-        """Return the token of `secret` under the active key. `ValueError` if it is over 254 bytes."""
-        plaintext = secret.reveal().encode()
-        if len(plaintext) > PADDED - 2:
+    def encrypt(self, plaintext: Secret, binding: Binding) -> str:
+        """Return the token of `plaintext` under the active key. `ValueError` if it is over 254 bytes."""
+        raw = plaintext.reveal().encode()
+        if len(raw) > PADDED - 2:
             raise ValueError("the secret is too long to be stored")
-        padded = len(plaintext).to_bytes(2, "big") + plaintext.ljust(PADDED - 2, b"\0")
+        padded = len(raw).to_bytes(2, "big") + raw.ljust(PADDED - 2, b"\0")
         nonce = os.urandom(12)
         sealed = AESGCM(self._keys[self.active]).encrypt(nonce, padded, binding.associated_data(self.active))
         return f"v1.{self.active}.{urlsafe_b64encode(nonce + sealed).decode()}"
@@ -138,18 +138,18 @@ def key_fingerprints() -> list[str]:
 
 
 @sensitive_variables()
-def fingerprint(secret: Secret, client_id: str, key: str = "") -> str:
+def fingerprint(plaintext: Secret, client_id: str, key: str = "") -> str:
     """Return the short public name of a secret: 12 hex digits of a keyed HMAC, different per client.
 
     It is made with `key`, or else with the newest fingerprint key.
     """
-    text = f"fp|v1|{client_id}|{secret.reveal()}"
+    text = f"fp|v1|{client_id}|{plaintext.reveal()}"
     made_with = key or registry.keys_of(FINGERPRINT_KEY)[0]
     return hmac.new(made_with.encode(), text.encode(), hashlib.sha256).hexdigest()[:12]
 
 
 @sensitive_variables()
-def fingerprints(secret: Secret, client_id: str) -> list[str]:
+def fingerprints(plaintext: Secret, client_id: str) -> list[str]:
     """Return the names by which a stored secret may be known: the one to store first, then by other keys.
 
     There are others only while one fingerprint key replaces another. Until the database has accepted
@@ -159,4 +159,4 @@ def fingerprints(secret: Secret, client_id: str) -> list[str]:
     row = known.known_keys().get(FINGERPRINT_KEY) if len(keys) > 1 else None
     if row:
         keys.sort(key=lambda key: registry.fingerprint(key.encode(), FINGERPRINT_KEY) != row.fingerprint)
-    return [fingerprint(secret, client_id, key) for key in keys]
+    return [fingerprint(plaintext, client_id, key) for key in keys]

@@ -109,13 +109,13 @@ def _move(secrets: Iterable[ClientSecret], result: Rotated) -> None:
 
 
 @sensitive_variables()
-def _reencrypt(secret: ClientSecret) -> bool:
+def _reencrypt(version: ClientSecret) -> bool:
     """Give one row a token under the active key. False: its ciphertext changed meanwhile."""
-    token = seal_version(secret, open_version(secret))
-    same = ClientSecret.objects.filter(pk=secret.pk, ciphertext=secret.ciphertext)
+    token = seal_version(version, open_version(version))
+    same = ClientSecret.objects.filter(pk=version.pk, ciphertext=version.ciphertext)
     if not same.update(ciphertext=token):
         return False
-    again = ClientSecret.objects.get(pk=secret.pk)
+    again = ClientSecret.objects.get(pk=version.pk)
     if again.fingerprint not in fingerprints(open_version(again), again.client_id):
         raise UnreadableSecret("After the re-encryption it read differently; the batch was undone.")
     return True

@@ -87,7 +87,7 @@ def start(
 
 def confirm(version: ClientSecret, actor: Actor) -> None:
     """Ask Adobe about a version, unless it said yes within the last hour; `NotConfirmed` unless it does."""
-    answer = answer_for_start(secret=version, actor=actor)
+    answer = answer_for_start(version=version, actor=actor)
     if not answer.is_valid:
         raise NotConfirmed(answer)
 
@@ -123,7 +123,7 @@ def one_start_at_a_time() -> None:
 @transaction.atomic
 def start_rollout(
     *,
-    secret: ClientSecret,
+    version: ClientSecret,
     installations: Iterable[Installation],
     reason: str,
     actor: Actor,
@@ -131,11 +131,11 @@ def start_rollout(
 ) -> Rollout:
     """Start a rollout as `start` does, without a word about Adobe's answer: for the sandbox and for tests."""
     one_start_at_a_time()
-    return _queue(secret, installations, reason, actor, message)
+    return _queue(version, installations, reason, actor, message)
 
 
 def _queue(
-    secret: ClientSecret, installations: Iterable[Installation], reason: str, actor: Actor, message: str
+    version: ClientSecret, installations: Iterable[Installation], reason: str, actor: Actor, message: str
 ) -> Rollout:
     """Queue one push per installation and ring their containers once this transaction commits.
 
@@ -144,9 +144,9 @@ def _queue(
     """
     chosen = _current_rows(installations)
     # As it is now: a newer version may have been entered, and even rolled out, since the caller read it.
-    secret = ClientSecret.objects.select_related("account").get(pk=secret.pk)
+    version = ClientSecret.objects.select_related("account").get(pk=version.pk)
     rollout = Rollout(
-        secret=secret,
+        secret=version,
         reason=reason,
         message=message,
         requested_by=actor.user,
@@ -167,9 +167,9 @@ def _queue(
         actor=actor,
         target=rollout,
         details={
-            "account": secret.account.name,
-            "version": secret.version,
-            "fingerprint": secret.fingerprint,
+            "account": version.account.name,
+            "version": version.version,
+            "fingerprint": version.fingerprint,
             "reason": reason,
             "message": message,
             "installations": len(chosen),
@@ -227,7 +227,7 @@ def push_again(*, pushes: Iterable[Push], actor: Actor, message: str = "") -> li
         _version_of(account) for account in TechnicalAccount.objects.filter(pk__in=chosen).order_by("name")
     ]
     for version in versions:
-        answer = answer_for_start(secret=version, actor=actor)
+        answer = answer_for_start(version=version, actor=actor)
         if answer.is_refusal:
             raise NotConfirmed(answer)
     with transaction.atomic():

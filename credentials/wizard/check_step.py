@@ -20,7 +20,7 @@ def check_page(page: Page) -> HttpResponse:
         return redirect(page.url(page.progress.first_open))
     if request.method == "POST" and request.POST.get("action") == "ask":
         try:
-            ask(secret=secret, actor=Actor.of(request))
+            ask(version=secret, actor=Actor.of(request))
         except UnreadableSecret as error:
             messages.error(request, str(error))
         if not is_part:

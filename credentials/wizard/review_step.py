@@ -61,7 +61,7 @@ def _ask_again_if_old(page: Page) -> None:
     answer = answer_about(secret)
     if secret is None or (answer and answer.is_fresh):
         return
-    answer = ask(secret=secret, actor=Actor.of(page.request))
+    answer = ask(version=secret, actor=Actor.of(page.request))
     if not answer.is_valid:
         text = _("Adobe was asked again, since its answer was old. %(answer)s: %(next_step)s")
         raise AccountError(text % {"answer": answer.label, "next_step": answer.next_step})

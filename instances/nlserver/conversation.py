@@ -161,14 +161,14 @@ class Conversation:
             raise Refused(Code.INPUT_NOT_PRIVATE, ready, self.output)
         return ready
 
-    def commit(self, account: Account, secret: Secret, *, before_newline: Callable[[], None]) -> Report:
+    def commit(self, account: Account, plaintext: Secret, *, before_newline: Callable[[], None]) -> Report:
         """Send the account, and return the report.
 
         `before_newline` is called when everything but the commit point has been sent; if it raises, nothing
         is executed. An `ssh.SSHError` means that nothing was changed, `ReportLost` that nobody knows. What
         the tick raises after `before_newline` has returned leaves the outcome unknown, too.
         """
-        line = spec_line(account, secret.reveal())
+        line = spec_line(account, plaintext.reveal())
         if not LINE.fullmatch(line):
             raise ValueError("not four values on one line")
         self.talk.send(line.encode())

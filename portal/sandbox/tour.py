@@ -84,7 +84,7 @@ def roll_out(expected: Expected) -> Iterator[list[TourRow]]:
     if secret is None:
         raise RuntimeError("the demo's account has no secret")
     rollout = start_rollout(
-        secret=secret,
+        version=secret,
         installations=Installation.objects.filter(instance__assignment__account__name=ACCOUNT),
         reason=Rollout.Reason.NEW,
         message="First rollout of the demo",

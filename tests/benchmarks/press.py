@@ -57,7 +57,9 @@ def _press(account: str, containers: list[str], limit: float) -> dict[str, objec
         chosen = chosen.filter(container__name__in=containers)
     installations = list(chosen)
     monotonic, pressed = time.monotonic(), time.time()
-    rollout = start_rollout(secret=secret, installations=installations, reason="repair", actor=Actor("bench"))
+    rollout = start_rollout(
+        version=secret, installations=installations, reason="repair", actor=Actor("bench")
+    )
     answered = time.time() - pressed
     complete = _wait(rollout, limit)
     return {

@@ -104,12 +104,12 @@ class Desk:
     def new_rollout(self) -> Rollout:
         """Enter a new secret and start its rollout to every installation."""
         secret = make_secret()
-        version, _ = services.add_secret(account=self.account, secret=secret, actor=ADMIN)
+        version, _ = services.add_secret(account=self.account, plaintext=secret, actor=ADMIN)
         # The web server's clock is stepped with the database's: fences are made from it.
         stepped = datetime.now(UTC) + timedelta(seconds=self.services.clock.seconds)
         with time_machine.travel(stepped, tick=True):
             rollout = start_rollout(
-                secret=ClientSecret.objects.get(pk=version.pk),
+                version=ClientSecret.objects.get(pk=version.pk),
                 installations=Installation.objects.all(),
                 reason="rotation",
                 actor=ADMIN,

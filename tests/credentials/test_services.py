@@ -28,8 +28,8 @@ def account(db: None) -> TechnicalAccount:
 
 
 def test_a_secret_is_stored_encrypted_and_bound_to_its_row(account: TechnicalAccount, actor: Actor) -> None:
-    first, _ = add_secret(account=account, secret=Secret(CANARY), actor=actor)
-    second, _ = add_secret(account=account, secret=Secret("another"), actor=actor)
+    first, _ = add_secret(account=account, plaintext=Secret(CANARY), actor=actor)
+    second, _ = add_secret(account=account, plaintext=Secret("another"), actor=actor)
     assert open_version(first).reveal() == CANARY
     assert CANARY not in first.ciphertext
     first.ciphertext = second.ciphertext
@@ -39,21 +39,21 @@ def test_a_secret_is_stored_encrypted_and_bound_to_its_row(account: TechnicalAcc
 
 def test_a_new_secret_makes_the_former_one_previous(account: TechnicalAccount, actor: Actor) -> None:
     for text in ("one", "two", "three"):
-        add_secret(account=account, secret=Secret(text), actor=actor)
+        add_secret(account=account, plaintext=Secret(text), actor=actor)
     states = list(account.secrets.order_by("version").values_list("version", "state"))
     assert states == [(1, "previous"), (2, "previous"), (3, "current")]
 
 
 def test_the_current_secret_again_is_no_new_version(account: TechnicalAccount, actor: Actor) -> None:
-    add_secret(account=account, secret=Secret("one"), actor=actor)
-    same, is_new = add_secret(account=account, secret=Secret("one"), actor=actor)
+    add_secret(account=account, plaintext=Secret("one"), actor=actor)
+    same, is_new = add_secret(account=account, plaintext=Secret("one"), actor=actor)
     assert (same.version, is_new, account.secrets.count()) == (1, False, 1)
 
 
 def test_an_older_secret_again_makes_its_version_current(account: TechnicalAccount, actor: Actor) -> None:
-    first, _ = add_secret(account=account, secret=Secret("one"), actor=actor)
-    second, _ = add_secret(account=account, secret=Secret("two"), actor=actor)
-    again, is_new = add_secret(account=account, secret=Secret("one"), actor=actor)
+    first, _ = add_secret(account=account, plaintext=Secret("one"), actor=actor)
+    second, _ = add_secret(account=account, plaintext=Secret("two"), actor=actor)
+    again, is_new = add_secret(account=account, plaintext=Secret("one"), actor=actor)
     assert (again, is_new, account.secrets.count()) == (first, False, 2)
     second.refresh_from_db()
     assert (account.current_secret, second.state) == (first, "previous")
@@ -62,21 +62,21 @@ def test_an_older_secret_again_makes_its_version_current(account: TechnicalAccou
 
 
 def test_entering_a_secret_is_recorded_by_fingerprint_alone(account: TechnicalAccount, actor: Actor) -> None:
-    secret, _ = add_secret(account=account, secret=Secret(CANARY), actor=actor)
+    secret, _ = add_secret(account=account, plaintext=Secret(CANARY), actor=actor)
     event = AuditEvent.objects.get(action="client_secret.entered")
     assert event.details == {"version": 1, "fingerprint": secret.fingerprint}
     assert event.actor_name == "alice"
 
 
 def test_the_database_allows_one_current_secret(account: TechnicalAccount, actor: Actor) -> None:
-    add_secret(account=account, secret=Secret("one"), actor=actor)
+    add_secret(account=account, plaintext=Secret("one"), actor=actor)
     with pytest.raises(IntegrityError):
         ClientSecret.objects.create(account=account, version=9, client_id="client", entered_by_name="x")
 
 
 def test_an_answer_of_adobe_is_kept_with_its_version(account: TechnicalAccount, actor: Actor) -> None:
-    secret, _ = add_secret(account=account, secret=Secret("one"), actor=actor)
-    record_ims_verdict(secret=secret, verdict="valid", actor=actor)
+    secret, _ = add_secret(account=account, plaintext=Secret("one"), actor=actor)
+    record_ims_verdict(version=secret, verdict="valid", actor=actor)
     secret.refresh_from_db()
     assert secret.ims_verdict == "valid"
     assert AuditEvent.objects.filter(action="client_secret.checked").count() == 1
@@ -105,7 +105,7 @@ def test_a_hosted_instance_is_not_assigned_nor_are_the_others(
 def test_only_a_draft_with_a_secret_becomes_active(account: TechnicalAccount, actor: Actor) -> None:
     with pytest.raises(AccountError, match="four values"):
         activate(account=account, actor=actor)
-    add_secret(account=account, secret=Secret("one"), actor=actor)
+    add_secret(account=account, plaintext=Secret("one"), actor=actor)
     activate(account=account, actor=actor)
     activate(account=account, actor=actor)
     assert AuditEvent.objects.filter(action="account.activated").count() == 1
@@ -114,7 +114,7 @@ def test_only_a_draft_with_a_secret_becomes_active(account: TechnicalAccount, ac
 def test_retiring_revokes_the_secrets_unless_the_account_is_used(
     account: TechnicalAccount, actor: Actor
 ) -> None:
-    add_secret(account=account, secret=Secret("one"), actor=actor)
+    add_secret(account=account, plaintext=Secret("one"), actor=actor)
     activate(account=account, actor=actor)
     assign(account=account, instances=[Instance.objects.create(name="prod1")], actor=actor)
     with pytest.raises(AccountError, match="prod1"):

@@ -184,7 +184,7 @@ def test_a_history_that_does_not_verify_is_not_taken_over(settings: Settings, ac
 def account(actor: Actor) -> TechnicalAccount:
     account = TechnicalAccount.objects.create(name="a", client_id="client")
     for text in ("one", "two"):
-        add_secret(account=account, secret=Secret(text), actor=actor)
+        add_secret(account=account, plaintext=Secret(text), actor=actor)
     return account
 
 
@@ -192,7 +192,7 @@ def test_secrets_are_recognized_before_during_and_after_a_new_fingerprint_key(
     settings: Settings, actor: Actor, account: TechnicalAccount
 ) -> None:
     def recognizes() -> None:
-        assert add_secret(account=account, secret=Secret("two"), actor=actor)[1] is False
+        assert add_secret(account=account, plaintext=Secret("two"), actor=actor)[1] is False
         assert ClientSecret.objects.count() == 2
 
     before = {each.version: each.fingerprint for each in account.secrets.all()}
@@ -215,7 +215,7 @@ def test_nothing_is_stored_under_a_fingerprint_key_that_is_not_accepted(
     settings: Settings, actor: Actor, account: TechnicalAccount
 ) -> None:
     _, former = prepend(settings, "fingerprint_key")
-    version, is_new = add_secret(account=account, secret=Secret("three"), actor=actor)
+    version, is_new = add_secret(account=account, plaintext=Secret("three"), actor=actor)
     assert is_new
     assert version.fingerprint == fingerprint(Secret("three"), "client", former)
 
@@ -225,9 +225,9 @@ def test_an_interrupted_replacement_of_the_fingerprint_key_is_repeated(
 ) -> None:
     """Versions of one client id are compared with each other, so they change together or not at all."""
     other = TechnicalAccount.objects.create(name="b", client_id="other")
-    spoiled, _ = add_secret(account=other, secret=Secret("spoiled"), actor=actor)
+    spoiled, _ = add_secret(account=other, plaintext=Secret("spoiled"), actor=actor)
     twin = TechnicalAccount.objects.create(name="c", client_id="client", state="retired")
-    add_secret(account=twin, secret=Secret("two"), actor=actor)
+    add_secret(account=twin, plaintext=Secret("two"), actor=actor)
     new, _ = prepend(settings, "fingerprint_key")
     whole = spoiled.ciphertext
     ClientSecret.objects.filter(pk=spoiled.pk).update(ciphertext="v1.00000000.AAAA")

@@ -56,7 +56,7 @@ class Command(SafeCommand):
             draft, secret = _create(name.strip(), way, options, self.stderr.write)
         except AccountError as error:
             raise CommandError(str(error)) from error
-        answer = None if no_check else ask(secret=secret, actor=operator())
+        answer = None if no_check else ask(version=secret, actor=operator())
         is_refused = answer is not None and answer.is_refusal
         if not is_refused:
             activate_draft(draft=draft, actor=operator())
@@ -65,23 +65,23 @@ class Command(SafeCommand):
             sys.exit(1)
 
     def _write_json(
-        self, account: TechnicalAccount, secret: ClientSecret, answer: AdobeAnswer | None
+        self, account: TechnicalAccount, version: ClientSecret, answer: AdobeAnswer | None
     ) -> None:
         found = {
             "account": account.name,
             "id": str(account.pk),
             "state": account.state,
-            "version": secret.version,
-            "fingerprint": secret.fingerprint,
+            "version": version.version,
+            "fingerprint": version.fingerprint,
             "ims": str(answer.verdict) if answer else None,
         }
         self.stdout.write(as_json(found))
 
     def _write_text(
-        self, account: TechnicalAccount, secret: ClientSecret, answer: AdobeAnswer | None
+        self, account: TechnicalAccount, version: ClientSecret, answer: AdobeAnswer | None
     ) -> None:
         self.stdout.write(
-            f"{account}: {account.state}, secret version {secret.version}, {secret.fingerprint}"
+            f"{account}: {account.state}, secret version {version.version}, {version.fingerprint}"
         )
         if answer:
             self.stdout.write(f"Adobe: {answer.label}. {answer.next_step}")

@@ -65,13 +65,13 @@ class Command(SafeCommand):
             raise CommandError(str(error)) from None
         secret = _judged(given, accepts_unusual=bool(options.get("accept_unusual")))
         _refuse_older(secret, found, accepted=bool(options.get("accept_older")))
-        answer = None if no_check else ask_before(client_id=found.client_id, secret=secret)
+        answer = None if no_check else ask_before(client_id=found.client_id, plaintext=secret)
         if answer and answer.is_refusal:
             self._say(json, found, None, answer, is_new=False)
             sys.exit(1)
-        version, is_new = add_secret(account=found, secret=secret, actor=operator())
+        version, is_new = add_secret(account=found, plaintext=secret, actor=operator())
         if answer:
-            record_ims_verdict(secret=version, verdict=answer.verdict, actor=operator())
+            record_ims_verdict(version=version, verdict=answer.verdict, actor=operator())
         self._say(json, found, version, answer, is_new=is_new)
 
     def _say(
@@ -118,8 +118,8 @@ def _from_json(data: bytes, account: TechnicalAccount) -> Secret:
 
 
 @sensitive_variables()
-def _judged(secret: Secret, *, accepts_unusual: bool) -> Secret:
-    checked = values.check(CLIENT_SECRET, secret.reveal())
+def _judged(plaintext: Secret, *, accepts_unusual: bool) -> Secret:
+    checked = values.check(CLIENT_SECRET, plaintext.reveal())
     if checked.problem:
         raise CommandError(str(checked.problem))
     if checked.cautions and not accepts_unusual:
@@ -129,8 +129,8 @@ def _judged(secret: Secret, *, accepts_unusual: bool) -> Secret:
 
 
 @sensitive_variables()
-def _refuse_older(secret: Secret, account: TechnicalAccount, *, accepted: bool) -> None:
-    name = fingerprint(secret, account.client_id)
+def _refuse_older(plaintext: Secret, account: TechnicalAccount, *, accepted: bool) -> None:
+    name = fingerprint(plaintext, account.client_id)
     older = account.secrets.filter(fingerprint=name).exclude(state=ClientSecret.State.CURRENT).first()
     if older and not accepted:
         raise CommandError(

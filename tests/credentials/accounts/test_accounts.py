@@ -49,7 +49,7 @@ def make_account(
     account = TechnicalAccount.objects.create(
         name=name, client_id=client_id, organization_id=ORGANIZATION, technical_account_id=ACCOUNT
     )
-    add_secret(account=account, secret=Secret(SECRET), actor=actor)
+    add_secret(account=account, plaintext=Secret(SECRET), actor=actor)
     activate(account=account, actor=actor)
     assign(account=account, instances=[each.instance for each in installations], actor=actor)
     if installations:
@@ -64,7 +64,7 @@ def deliver(
     secret = account.current_secret
     assert secret is not None
     rollout = start_rollout(
-        secret=secret, installations=installations, reason="new", actor=actor, message="CHG-7"
+        version=secret, installations=installations, reason="new", actor=actor, message="CHG-7"
     )
     for push in rollout.pushes.all():
         digest = f"{secret.version:064d}"
@@ -137,7 +137,7 @@ def test_the_list_and_the_account_count_a_restored_file_alike(
 ) -> None:
     digest = Installation.objects.get().observed_digest
     other = make_account(actor, [], name="Other")
-    add_secret(account=other, secret=Secret(OTHER_SECRET), actor=actor)
+    add_secret(account=other, plaintext=Secret(OTHER_SECRET), actor=actor)
     assign(account=other, instances=[installation.instance], actor=actor)
     deliver(other, [installation], actor)
     assign(account=account, instances=[installation.instance], actor=actor)
@@ -194,7 +194,7 @@ def test_coverage_tells_current_older_and_unproven_apart(
     as_admin: Client, actor: Actor, account: TechnicalAccount, installation: Installation
 ) -> None:
     assert "1 / 1" in get(as_admin, account)
-    add_secret(account=account, secret=Secret(OTHER_SECRET), actor=actor)
+    add_secret(account=account, plaintext=Secret(OTHER_SECRET), actor=actor)
     assert "Previous" in get(as_admin, account)
     Installation.objects.update(observed_digest="f" * 64, observed_client_id="somebody else")
     text = get(as_admin, account)
@@ -205,7 +205,7 @@ def test_coverage_tells_current_older_and_unproven_apart(
 def test_the_history_shows_versions_rollouts_pushes_and_attempts(
     as_auditor: Client, actor: Actor, account: TechnicalAccount, installation: Installation
 ) -> None:
-    add_secret(account=account, secret=Secret(OTHER_SECRET), actor=actor)
+    add_secret(account=account, plaintext=Secret(OTHER_SECRET), actor=actor)
     deliver(account, [installation], actor, output="<b>remote</b> text" + "x" * 5000 + "the end")
     text = get(as_auditor, account, show="history")
     fingerprints = [secret.fingerprint for secret in account.secrets.all()]
@@ -274,7 +274,7 @@ def test_a_rotation_reaches_all_installations_by_default(
     as_admin: Client, actor: Actor, account: TechnicalAccount, installation: Installation
 ) -> None:
     second = make_installation(container="app02")
-    add_secret(account=account, secret=Secret(OTHER_SECRET), actor=actor)
+    add_secret(account=account, plaintext=Secret(OTHER_SECRET), actor=actor)
     text = get(as_admin, account, "account_rollout")
     assert text.count('name="installation"') == text.count(" checked>") - 2  # the instance and the reason
     assert f"-setimsoauth:{ORGANIZATION}/{CLIENT}/{ACCOUNT}/********" in text
@@ -289,7 +289,7 @@ def test_only_a_secret_that_was_never_rolled_out_is_called_a_rotation(
     as_admin: Client, actor: Actor, account: TechnicalAccount, installation: Installation
 ) -> None:
     url = reverse("account_rollout", args=[account.pk])
-    add_secret(account=account, secret=Secret(OTHER_SECRET), actor=actor)
+    add_secret(account=account, plaintext=Secret(OTHER_SECRET), actor=actor)
     assert as_admin.get(url).context["form"]["reason"].value() == "rotation"
     as_admin.post(url, {**choose([installation]), "reason": "rotation"} | UNCONFIRMED)
     assert as_admin.get(url).context["form"]["reason"].value() == "repair"

@@ -54,7 +54,7 @@ def account(actor: Actor, installation: Installation) -> TechnicalAccount:
     account = TechnicalAccount.objects.create(
         name="Triggers", client_id=CLIENT, organization_id=ORGANIZATION, technical_account_id=ACCOUNT
     )
-    add_secret(account=account, secret=Secret(SECRET), actor=actor)
+    add_secret(account=account, plaintext=Secret(SECRET), actor=actor)
     activate(account=account, actor=actor)
     assign(account=account, instances=[installation.instance], actor=actor)
     return account

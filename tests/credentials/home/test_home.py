@@ -178,10 +178,10 @@ def test_a_new_version_makes_every_installation_outdated() -> None:
     rollout = make_rollout(containers=["web1", "web2"])
     finish_all(rollout, state="succeeded")
     assert not outdated().exists()
-    version, _new = add_secret(account=rollout.secret.account, secret=Secret("p8e-second"), actor=SOMEBODY)
+    version, _new = add_secret(account=rollout.secret.account, plaintext=Secret("p8e-second"), actor=SOMEBODY)
     assert outdated().count() == 2
     newer = start_rollout(
-        secret=version, installations=Installation.objects.all(), reason="rotation", actor=SOMEBODY
+        version=version, installations=Installation.objects.all(), reason="rotation", actor=SOMEBODY
     )
     finish_all(newer, state="succeeded")
     assert not outdated().exists()

@@ -25,7 +25,7 @@ from portal.private_files import random_key
 def secrets(actor: Actor) -> list[ClientSecret]:
     """Three secrets under the first key."""
     account = TechnicalAccount.objects.create(name="a", client_id="client")
-    return [add_secret(account=account, secret=Secret(f"secret{n}"), actor=actor)[0] for n in range(3)]
+    return [add_secret(account=account, plaintext=Secret(f"secret{n}"), actor=actor)[0] for n in range(3)]
 
 
 def prepend_key(settings: Settings) -> str:
@@ -100,7 +100,7 @@ def test_a_rotation_that_breaks_off_is_simply_repeated(
 ) -> None:
     account = secrets[0].account
     for number in range(BATCH):
-        add_secret(account=account, secret=Secret(f"more{number}"), actor=actor)
+        add_secret(account=account, plaintext=Secret(f"more{number}"), actor=actor)
     new = prepend_key(settings)
 
     def break_off(done: int, total: int) -> None:
@@ -155,10 +155,10 @@ def test_the_check_reads_a_row_for_each_key_however_many_secrets_there_are(
 ) -> None:
     before = rows_read()
     for number in range(20):
-        add_secret(account=secrets[0].account, secret=Secret(f"more{number}"), actor=actor)
+        add_secret(account=secrets[0].account, plaintext=Secret(f"more{number}"), actor=actor)
     assert rows_read() == before == 2  # the second finds nothing
     prepend_key(settings)
-    add_secret(account=secrets[0].account, secret=Secret("under the new key"), actor=actor)
+    add_secret(account=secrets[0].account, plaintext=Secret("under the new key"), actor=actor)
     assert rows_read() == 3
 
 
@@ -167,7 +167,7 @@ def test_the_check_names_each_key_that_is_missing(
 ) -> None:
     old = keyring().active
     new = prepend_key(settings)
-    newest, _ = add_secret(account=secrets[0].account, secret=Secret("under the new key"), actor=actor)
+    newest, _ = add_secret(account=secrets[0].account, plaintext=Secret("under the new key"), actor=actor)
     both, settings.KEYRING = settings.KEYRING, random_key()
     found = matching_keyring(databases=["default"])
     assert ids(found) == ["credentials.E002"] * 2

@@ -124,7 +124,7 @@ def account(actor: Actor) -> TechnicalAccount:
         client_id="0123456789abcdef0123456789abcdef",
         technical_account_id="1A2B3C4D5E6F708192A3B4C5@techacct.adobe.com",
     )
-    services.add_secret(account=account, secret=Secret(FIRST), actor=actor)
+    services.add_secret(account=account, plaintext=Secret(FIRST), actor=actor)
     return account
 
 
@@ -140,7 +140,7 @@ def start(account: TechnicalAccount, actor: Actor) -> Start:
         services.assign(account=account, instances=[each.instance for each in installations], actor=actor)
         current = secret or account.current_secret
         assert current
-        return start_rollout(secret=current, installations=installations, reason="new", actor=actor)
+        return start_rollout(version=current, installations=installations, reason="new", actor=actor)
 
     return start
 

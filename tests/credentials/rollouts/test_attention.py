@@ -82,7 +82,7 @@ class Story:
         if not chosen:
             return
         rollout = start_rollout(
-            secret=self.secret, installations=chosen, reason="repair", actor=SOMEBODY, message=""
+            version=self.secret, installations=chosen, reason="repair", actor=SOMEBODY, message=""
         )
         for push in rollout.pushes.all():
             former = self.records[push.installation_id]
@@ -180,7 +180,7 @@ class Story:
     def rollout(self, place: str) -> Push:
         """Start a rollout to one installation, and return its push."""
         chosen = [self.installations[place]]
-        started = start_rollout(secret=self.secret, installations=chosen, reason="repair", actor=SOMEBODY)
+        started = start_rollout(version=self.secret, installations=chosen, reason="repair", actor=SOMEBODY)
         return started.pushes.get()
 
     def failed(self, place: str) -> Push:

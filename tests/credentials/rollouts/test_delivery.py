@@ -126,7 +126,7 @@ def test_exit_0_without_writing_is_no_success_at_a_rotation(
     site = make_site()
     start(site)
     deliver_all(site)
-    services.add_secret(account=account, secret=Secret(SECOND), actor=actor)
+    services.add_secret(account=account, plaintext=Secret(SECOND), actor=actor)
     site.container.set_faults("exit_0_without_writing")
     rotation = start(site)
     deliver_all(site)
@@ -197,7 +197,7 @@ def test_a_newer_rollout_replaces_an_older_one(
 ) -> None:
     site = make_site()
     older = start(site)
-    services.add_secret(account=account, secret=Secret(SECOND), actor=actor)
+    services.add_secret(account=account, plaintext=Secret(SECOND), actor=actor)
     newer = start(site)
     deliver_all(site)
     assert only_push(older).state == "superseded"

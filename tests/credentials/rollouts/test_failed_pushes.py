@@ -375,7 +375,7 @@ def switch_off(push: Push) -> None:
 
 def start_and_cancel_another(push: Push) -> None:
     newer = start_rollout(
-        secret=push.rollout.secret, installations=[push.installation], reason="repair", actor=SOMEBODY
+        version=push.rollout.secret, installations=[push.installation], reason="repair", actor=SOMEBODY
     )
     cancel_rollout(rollout=newer, actor=SOMEBODY)
 

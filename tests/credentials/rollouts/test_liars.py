@@ -55,10 +55,10 @@ class Fleet:
     def rotate(self) -> None:
         """Enter a new version, roll it out everywhere, and hold each verdict against the file."""
         text = f"p8e-secret-rotated-{len(self.texts):06}"
-        version = services.add_secret(account=self.account, secret=Secret(text), actor=PERSON)[0]
+        version = services.add_secret(account=self.account, plaintext=Secret(text), actor=PERSON)[0]
         self.texts[version.pk] = text
         rollout = start_rollout(
-            secret=version, installations=Installation.objects.all(), reason="rotation", actor=PERSON
+            version=version, installations=Installation.objects.all(), reason="rotation", actor=PERSON
         )
         self._deliver(rollout)
         if self.retries:

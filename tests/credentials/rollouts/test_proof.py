@@ -74,7 +74,7 @@ def rotation(make_site: MakeSite, start: Start, account: TechnicalAccount, actor
         first = start(site)
         deliver_all(site)
         assert only_push(first).state == "succeeded"
-        services.add_secret(account=account, secret=Secret(SECOND), actor=actor)
+        services.add_secret(account=account, plaintext=Secret(SECOND), actor=actor)
         return Rotation(site, account, actor, start, cipher)
 
     return make
@@ -321,7 +321,7 @@ def test_the_same_secret_under_another_account_is_the_same_secret(
     there = rotation(("deterministic",))
     there.push()
     again = TechnicalAccount.objects.create(name="Again", state="retired", client_id=account.client_id)
-    version = services.add_secret(account=again, secret=Secret(SECOND), actor=there.actor)[0]
+    version = services.add_secret(account=again, plaintext=Secret(SECOND), actor=there.actor)[0]
     ProvenDigest.objects.filter(secret__account=account, secret__version=2).update(secret=version)
     push = there.push()
     assert (*verdict(push), last(push).proof) == ("succeeded", "", "recognized")

@@ -71,7 +71,7 @@ def test_a_secret_that_was_replaced_meanwhile_starts_nothing(
 ) -> None:
     site = make_site()
     as_read_before = account.current_secret
-    services.add_secret(account=account, secret=Secret(SECOND), actor=actor)
+    services.add_secret(account=account, plaintext=Secret(SECOND), actor=actor)
     newer = start(site)
     with pytest.raises(RolloutError, match="Only the current secret"):
         start(site, secret=as_read_before)
@@ -90,7 +90,7 @@ def move_to_adobe(push: Push, actor: Actor) -> None:
 
 def replace_secret(push: Push, actor: Actor) -> None:
     account = push.rollout.secret.account
-    services.add_secret(account=account, secret=Secret(SECOND), actor=actor)
+    services.add_secret(account=account, plaintext=Secret(SECOND), actor=actor)
 
 
 def retire_account(push: Push, actor: Actor) -> None:

@@ -130,7 +130,7 @@ def test_the_reason_is_found_out_from_the_accounts_history(run: Run) -> None:
     secret = make_account(name="Triggers", instances=["prod1"])
     run("rollout", "Triggers", "--unconfirmed")
     run("rollout", "Triggers", "--unconfirmed")
-    add_secret(account=secret.account, secret=Secret("p8e-second"), actor=SOMEBODY)
+    add_secret(account=secret.account, plaintext=Secret("p8e-second"), actor=SOMEBODY)
     run("rollout", "Triggers", "--unconfirmed")
     run("rollout", "Triggers", "--unconfirmed", "--reason", "migration")
     assert list(Rollout.objects.order_by("number").values_list("reason", flat=True)) == [

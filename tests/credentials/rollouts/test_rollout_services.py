@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 
 def start(secret: ClientSecret, *installations: Installation) -> Rollout:
-    return start_rollout(secret=secret, installations=installations, reason="repair", actor=SOMEBODY)
+    return start_rollout(version=secret, installations=installations, reason="repair", actor=SOMEBODY)
 
 
 def states() -> dict[str, str]:
@@ -207,7 +207,7 @@ def spoil_replaced(push: Push) -> None:
 
 
 def spoil_version(push: Push) -> None:
-    add_secret(account=push.rollout.secret.account, secret=Secret("p8e-new"), actor=SOMEBODY)
+    add_secret(account=push.rollout.secret.account, plaintext=Secret("p8e-new"), actor=SOMEBODY)
 
 
 def spoil_account(push: Push) -> None:
@@ -265,7 +265,7 @@ def test_a_container_holds_the_version_of_its_newest_push_that_succeeded() -> No
     assert held_versions(Installation.objects.all()) == {}
     finish_all(rollout, state="succeeded")
     assert [secret.version for secret in held_versions(Installation.objects.all()).values()] == [1]
-    version, _new = add_secret(account=account, secret=Secret("p8e-second"), actor=SOMEBODY)
+    version, _new = add_secret(account=account, plaintext=Secret("p8e-second"), actor=SOMEBODY)
     newer = start(version, *Installation.objects.all())
     assert [secret.version for secret in held_versions(Installation.objects.all()).values()] == [1]
     finish_all(newer, state="succeeded")

@@ -103,11 +103,11 @@ def watch(
         sys.exit(1)
 
 
-def reason_for(secret: ClientSecret) -> str:
+def reason_for(version: ClientSecret) -> str:
     """Return why this secret is rolled out: it is the first, a newer one, or the same again."""
-    if secret.rollouts.exists():
+    if version.rollouts.exists():
         return Rollout.Reason.REPAIR.value
-    former = Rollout.objects.filter(secret__account=secret.account).exists()
+    former = Rollout.objects.filter(secret__account=version.account).exists()
     return Rollout.Reason.ROTATION.value if former else Rollout.Reason.NEW.value
 
 

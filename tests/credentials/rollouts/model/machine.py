@@ -95,7 +95,7 @@ class Pushes(RuleBasedStateMachine):
         )
         picked = allowed.filter(pk__in=[every[number].pk for number in chosen])
         if picked and account.current_secret:
-            start_rollout(secret=account.current_secret, installations=picked, reason="new", actor=PERSON)
+            start_rollout(version=account.current_secret, installations=picked, reason="new", actor=PERSON)
 
     @rule(everything=st.booleans(), number=which)
     def retry(self, *, everything: bool, number: int) -> None:

@@ -86,7 +86,7 @@ class World:
 
     def new_secret(self, account: TechnicalAccount) -> None:
         text = f"p8e-secret-{account.name}-{len(self.versions) + 1:04}"
-        version, _is_new = services.add_secret(account=account, secret=Secret(text), actor=PERSON)
+        version, _is_new = services.add_secret(account=account, plaintext=Secret(text), actor=PERSON)
         self.versions[text] = version.pk
 
     def site_at(self, host: str) -> Site:
