@@ -60,12 +60,12 @@ PROBLEMS = {
     "placeholder": _("This is a placeholder: paste the real {label} instead."),
     "swapped": _("This looks like the {owner}, not the {label}: move it to the field {owner}."),
     "secret_inside": _("This contains what looks like a client secret: paste only the {label} here."),
-    "repeated": _("The same value stands in two fields: copy the {label} again from the console."),
+    "repeated": _("The same value is in two fields: copy the {label} again from the console."),
     "too_long": _("This is too long for a {label} (at most {limit} characters): copy only that one value."),
     "slash": _("The {label} contains a slash, which separates the values in the command: copy it again."),
     "line_break": _("The {label} has a line break inside: copy it again in one piece."),
     "space": _("The {label} has a space inside: copy it again in one piece."),
-    "quote": _("The {label} contains a quotation mark: copy only what stands between the quotation marks."),
+    "quote": _("The {label} contains a quotation mark: copy only what is between the quotation marks."),
     "dollar": _("The {label} contains a dollar sign, which the command cannot carry: copy it again."),
     "backtick": _("The {label} contains a backtick, which the command cannot carry: copy it again."),
     "backslash": _("The {label} contains a backslash, which the command cannot carry: copy it again."),
@@ -76,7 +76,7 @@ PROBLEMS = {
 }
 CAUTIONS = {
     "email": _(
-        "This looks like the technical account email: copy the Technical account ID, which stands beside it."
+        "This looks like the technical account email: copy the Technical account ID, which is next to it."
     ),
     "numeric_organization": _("This looks like the organization number: copy the ID that ends in @AdobeOrg."),
     "suffix_missing": _("The end of the {label} is missing: copy it whole ({usual})."),

@@ -329,8 +329,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.SCRIPT_NOT_RUN: Explanation(
         _(
             "The login worked, but the login shell did not run the portal's script: it is no shell (such as "
-            "nologin), not a usual one (such as csh), or a forced command or limit stands in its place. If "
-            "it said anything, that stands below, under What the container said. Nothing was changed."
+            "nologin), not a usual one (such as csh), or replaced by a forced command or limit. If it said "
+            "anything, you find that below, under What the container said. Nothing was changed."
         ),
         _(
             "Ask the server team to give the login user a normal shell (such as bash) on this container; "
@@ -340,7 +340,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.BECOME_REFUSED: Explanation(
         _(
             "The login user may not act as neolane through sudo or su, or neolane's account has expired. If "
-            "sudo or su said why, it stands below, under What the container said. Nothing was changed."
+            "sudo or su said why, you find that below, under What the container said. Nothing was changed."
         ),
         _(
             "Ask the server team for the sudo rule of the operator guide, or for a login as neolane; "

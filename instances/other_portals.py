@@ -23,7 +23,7 @@ def note(installation: Installation, last: str) -> None:
 
 
 def forget(installation: Installation) -> None:
-    """This portal wrote there: whoever writes after it has to be decided about anew."""
+    """This portal wrote there: forget the others, so that people decide anew if one writes after it."""
     OtherPortal.objects.filter(installation=installation).delete()
 
 

@@ -87,12 +87,12 @@ class Same(Requirement):
 
 
 def all_met(requirements: Iterable[Requirement]) -> Q:
-    """Return the condition on rows for which nothing stands in the way."""
+    """Return the condition on rows that meet all of these requirements."""
     return Q(*(each.condition() for each in requirements))
 
 
 def obstacle(row: Model, requirements: Sequence[Requirement]) -> str:
-    """Return the code of the first requirement that a row does not meet; empty: nothing stands in the way."""
+    """Return the code of the first requirement that a row does not meet; empty if it meets all."""
     return next((each.code for each in requirements if not each.is_met_by(row)), "")
 
 

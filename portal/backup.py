@@ -134,7 +134,7 @@ def _copy_sqlite(draft: Path) -> None:
     connection.ensure_connection()
     with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
         connection.connection.backup(copy)
-        copy.execute("PRAGMA journal_mode=MEMORY")  # one file, with no others beside it
+        copy.execute("PRAGMA journal_mode=MEMORY")  # one file, with no others next to it
         for table in _left_out():
             copy.execute(f'DELETE FROM "{table}"')  # noqa: S608  # a table's name, from the models
         copy.execute("VACUUM")  # the rows would still be in the file's unused pages

@@ -29,7 +29,7 @@ app.steps["worker"].add(Heartbeat)
 
 @setup_logging.connect
 def keep_our_logging(**_: object) -> None:
-    """Celery configures logging only where nobody listens here: the portal's LOGGING stands."""
+    """Keep the portal's LOGGING: Celery configures logging only where nothing is connected to this signal."""
 
 
 @celeryd_init.connect

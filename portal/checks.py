@@ -124,7 +124,7 @@ def safe_settings(**_: object) -> list[CheckMessage]:
 
 @register(TAG, deploy=True)
 def settings_of_a_deployment(**_: object) -> list[CheckMessage]:
-    """Warn whoever asks for a deployment check, before a host is named, of what production must give."""
+    """Warn in a deployment check, before a host is named, of what production must set."""
     if serves_other_machines():
         return []  # then these are errors
     return [Warning(each.msg, hint=each.hint, id="portal.W021") for each in _missing()]
@@ -213,7 +213,7 @@ def _adobe() -> list[CheckMessage]:
 
 
 def _private_files() -> list[CheckMessage]:
-    """Keys, and the database file: it holds sessions, and whoever copies one is that person."""
+    """Keys, and the database file: it holds sessions, and somebody who copies one can act as that person."""
     keys = [path for path in Path(settings.KEYS).glob("*") if path.suffix != ".pub"]
     database = settings.DATABASES["default"]
     if database["ENGINE"] == "django.db.backends.sqlite3":

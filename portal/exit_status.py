@@ -2,6 +2,6 @@
 
 WRONG_CALL = 2
 REFUSED = 3
-"""The process must not serve, or the command must not act: what stands against it was printed."""
+"""The process must not serve, or the command must not act; the reason was printed."""
 INTERRUPTED = 130
 NOBODY_READS = 141

@@ -1,4 +1,4 @@
-"""Stands where the settings of Gunicorn were: who still starts it is told what serves the portal now."""
+"""Replaces the former settings of Gunicorn: tells people who still start it what serves the portal now."""
 
 raise SystemExit(
     "Gunicorn no longer serves the portal: it lets a few half-sent requests hold all others up. "

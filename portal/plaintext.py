@@ -75,7 +75,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the plaintext. Every caller stands in docs/threat-model.md."""
+        """Return the plaintext. Every caller is listed in docs/threat-model.md."""
         return self._value
 
     def __repr__(self) -> str:

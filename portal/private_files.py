@@ -16,7 +16,7 @@ def folder(path: Path) -> Path:
 def private_file(path: Path) -> Path:
     """Make an empty file that this user alone can read, unless there is one, and return its path.
 
-    SQLite gives the files beside its database the mode of the database.
+    SQLite gives the files next to its database the mode of the database.
     """
     if not path.exists():
         folder(path.parent)
@@ -51,7 +51,7 @@ def key_file(path: Path, make: Callable[[], str] = random_key) -> str:
     """Return the content of a key file; write what `make` returns, with mode 0600, if there is none.
 
     Two processes that start at once agree: the file appears under its name only when it is complete, and
-    whoever comes second reads what the first one wrote.
+    the second one reads what the first one wrote.
     """
     if not path.exists():
         folder(path.parent)

@@ -18,7 +18,7 @@ from portal.private_files import private_file
 
 logger = logging.getLogger(__name__)
 LOG_BYTES = 10 * 1024 * 1024  # a log file longer than this is put aside
-LOG_FILES = 5  # that many are kept beside the one that grows
+LOG_FILES = 5  # this number is kept in addition to the one that grows
 RESTART_PAUSE = 2.0  # seconds
 STOP_PATIENCE = 110.0  # seconds; longer than a push may take, so that a stop cuts none in two
 

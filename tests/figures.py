@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-MEASURED = "<!-- What follows is written anew by each run of record; what stands above is kept. -->"
+MEASURED = "<!-- What follows is written anew by each run of record; what is above is kept. -->"
 Cell = str | int | float
 LIBRARIES = ("django", "celery", "paramiko", "redis", "psycopg")
 PATTERNS = {"at most": "≤", "at least": "≥"}
@@ -42,7 +42,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Table:
-    """One table; `note` stands below it."""
+    """One table; `note` comes below it."""
 
     title: str
     columns: Sequence[str]
@@ -100,7 +100,7 @@ class Report:
 
 
 def _written_by_people(record: Path, introduction: str) -> str:
-    """Return what stands above the figures, up to and with the mark; nothing where nobody introduces them."""
+    """Return what is above the figures, up to and with the mark; nothing where nobody introduces them."""
     former = record.read_text() if record.exists() else ""
     above, mark, _figures = former.partition(MEASURED)
     introduction = above if mark else introduction

@@ -54,5 +54,26 @@ def test_a_construction_that_readers_stumble_over_is_named_with_its_line() -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("The key stands in the file.", "stands"),
+        ("The star stands for any name; a proxy stands in front of it.", ""),
+        ("Whoever asks gets an answer.", "Whoever"),
+        ("Two keys, of which one is new.", "of which"),
+        ("The key is in the file beside it.", "beside"),
+        ("Kept beside.", "beside"),
+        ("    return beside(named, clock, abort=None)", ""),
+        ("It is cut, for it may be long.", ", for it"),
+        ("It is cut, for that cannot be read.", ", for that cannot"),
+        ("A title, for that page alone.", ""),
+        ("Nobody waits for it.", ""),
+    ],
+)
+def test_a_word_is_let_through_only_where_it_is_the_usual_one(line: str, word: str) -> None:
+    quoted = [text.split("'")[1] for text in check_words.found_in("docs/x.md", line)]
+    assert quoted == ([word] if word else [])
+
+
 def test_none_of_them_is_left() -> None:
     assert list(check_words.found()) == []

@@ -1,7 +1,7 @@
 """Reads the two JSON files that the Adobe Developer Console offers: *Download JSON* and the workspace file.
 
-Pure: no models, no requests. Errors say where something is wrong, never what stands there: the file holds
-secrets.
+Pure: no models, no requests. Errors say where something is wrong, never what is written there: the file
+holds secrets.
 """
 
 import json
@@ -36,7 +36,7 @@ _UNSEEN = re.compile(
 )
 _BETWEEN_SCOPES = re.compile(r"[\s,]+")
 _TWICE = object()
-"""Stands where one name has two values: nobody knows which one counts."""
+"""The value of a name that has two: nobody knows which one counts."""
 _TOO_LONG = object()
 """Stands for a number that is too long to be read."""
 _CREDENTIAL_KEYS = ("CLIENT_ID", "API_KEY", "ORG_ID", "TECHNICAL_ACCOUNT_ID")
@@ -170,7 +170,7 @@ def _why_no_json(text: str, error: json.JSONDecodeError) -> str:
         )
     if text.lstrip()[:1] not in '{["':
         return gettext(
-            "Something else stands before the JSON (line {line}, column {column}): begin with the first "
+            "Something else comes before the JSON (line {line}, column {column}): begin with the first "
             "{{, or use the file as downloaded."
         )
     return gettext("This is not complete JSON (line {line}, column {column}): copy the whole file again.")
@@ -237,7 +237,7 @@ class _Node:
         return text if len(text) <= MAX_TEXT and text.isprintable() else ""
 
     def _refuse(self, message: Promise) -> NoReturn:
-        repeated = _("The same name stands twice in the file: use it as downloaded.")
+        repeated = _("The same name appears twice in the file: use it as downloaded.")
         raise ConsoleJSONError(repeated if self.value is _TWICE else message, self.path)
 
 

@@ -2,7 +2,7 @@
 
 Apart from a push and a check by Adobe, this is the only place that decrypts: each secret for the moment of
 its re-encryption. Batches are committed one by one, and a row changes only if its ciphertext is still the one
-that was read; so a run that was interrupted is simply repeated, beside a portal that goes on working.
+that was read; so a run that was interrupted is simply repeated, while the portal goes on working.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Which installations can receive an account, which are chosen, and what speaks for or against each."""
+"""Which installations can receive an account, which are chosen, and what may prevent a push there."""
 
 import uuid
 from collections.abc import Collection, Iterable
@@ -83,7 +83,7 @@ def select(
 ) -> Selection:
     """Return one page of `instances` to choose from, with the `chosen` installations among them ticked.
 
-    `ticked` stands for what is chosen on this page, where a form says so that was not stored.
+    `ticked` replaces `chosen` for the rows of this page, where a form that was not stored says so.
     """
     shown = Paginator(instances.order_by("name"), PAGE).get_page(page)
     found = _instances().filter(pk__in=[instance.pk for instance in shown]).order_by("name")
@@ -98,12 +98,12 @@ class Gaps:
     """What a choice leaves out."""
 
     blocked: tuple[ChoiceRow, ...]
-    """Chosen once, and cannot be pushed to any more: the first of them."""
+    """The first of those that were chosen once and cannot be pushed to any more."""
     blocked_count: int
     left_out: int
     """Containers of chosen instances that are not chosen."""
     doubtful: tuple[ChoiceRow, ...] = ()
-    """Chosen, and likely to fail, judging by what was seen there last: the first of them."""
+    """The first of those that are chosen and likely to fail, judging by what was seen there last."""
     doubtful_count: int = 0
 
     @property

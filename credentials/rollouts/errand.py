@@ -52,7 +52,7 @@ class PushErrand:
             number=made + 1,
             kind=Attempt.Kind.LOOK if looking else Attempt.Kind.PUSH,
             cause=push.cause,
-            # cut, for an earlier release may have stored a secret there, and no table takes one any more
+            # cut: an earlier release may have stored a secret there, and no table takes one any more
             caused_by=cut_out(push.cause_by) if push.cause in ("rollout", "retry") else "",
             message=cut_out(push.cause_message) if push.cause == "retry" else "",
             secret_version=secret.version,
@@ -86,7 +86,7 @@ def _first_at_hand(container_id: uuid.UUID) -> Push | None:
         "installation__other_portal",
         "container__jump_host",
     )
-    # Unknown ones before queued ones: a look takes moments, and whoever asked waits for its answer.
+    # Unknown ones before queued ones: a look takes moments, and the person who asked waits for its answer.
     rank = Case(When(state=Push.State.RUNNING, then=0), When(state=Push.State.UNKNOWN, then=1), default=2)
     pushes = Push.objects.at_hand().filter(container=container_id).select_related(*related)
     # A person may retry, and so sign, an unknown push while it is read: hence the lock.

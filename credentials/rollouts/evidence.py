@@ -1,4 +1,4 @@
-"""What an attempt gathers on its way, and what of it is kept of the installation."""
+"""What an attempt gathers on its way, and what of that is kept about the installation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Evidence:
     def note(self, error: ssh.SSHError, secrets: Iterable[Secret] = ()) -> None:
         """Remember what an error says beyond its code.
 
-        A jump host's key is known from nowhere else: it is not kept with the container's.
+        A jump host's key is kept nowhere else: it does not belong to the container's keys.
         """
         known = list(secrets)
         self.notes = [redaction.redact(detail.encode(), known) for detail in error.details]

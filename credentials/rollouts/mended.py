@@ -1,7 +1,7 @@
-"""What people mend brings forward the looks that wait for it.
+"""Brings forward the looks that wait for something, once a person has mended it.
 
-An unknown push is looked at ever more rarely. Whoever approves a key or corrects an address expects an answer
-now, and not tomorrow.
+An unknown push is looked at ever more rarely. A person who approves a key or corrects an address expects an
+answer now, and not tomorrow.
 """
 
 import uuid

@@ -86,7 +86,7 @@ def _came_to_nothing() -> Q:
 
 
 def is_retried_lately() -> Q:
-    """Whether a person set a push off again, and it has no outcome yet or got one in the last hour."""
+    """Whether a person retried a push, and it has no outcome yet or got one in the last hour."""
     lately = Q(finished=None) | Q(finished__gte=Now() - Push.RETRIES_SHOWN)
     return lately & Q(retried__isnull=False)
 
@@ -100,7 +100,7 @@ class PushQuerySet(models.QuerySet["Push"]):
     def due(self) -> Self:
         """Pushes to deliver now, and unknown ones to look at now, on containers that are on.
 
-        One that was put off in the future has seen the clock set back, and must not wait for that long.
+        If `put_off` is in the future, the clock was set back, and the push must not wait that long.
         """
         return self.filter(_is_due())
 
@@ -116,11 +116,11 @@ class PushQuerySet(models.QuerySet["Push"]):
         return self.filter(state__in=Push.OPEN)
 
     def wanted(self) -> Self:
-        """Pushes for which all that allowed them when they were queued still holds."""
+        """Pushes that are still allowed, as they were when they were queued."""
         return self.filter(all_met(rules.SENDING))
 
     def needing_attention(self) -> Self:
-        """Pushes that wait for a person. Asked per installation, of its last push that came to something.
+        """Pushes that wait for a person. Counts per installation, by its last push that came to something.
 
         It failed or is unknown, or was superseded or cancelled on the way and left something behind.
         What was called off before it came to anything hides nothing: an older failure counts again.
@@ -140,13 +140,13 @@ class PushQuerySet(models.QuerySet["Push"]):
         return self.filter(pk__in=found)
 
     def being_retried(self) -> Self:
-        """Pushes that a person set off again and that have no outcome yet."""
+        """Pushes that a person retried and that have no outcome yet."""
         sent = Q(state__in=[Push.State.QUEUED, Push.State.RUNNING])
         looked_at = Q(state=Push.State.UNKNOWN, cause=Attempt.Cause.RETRY)
         return self.filter(sent | looked_at, retried__isnull=False, finished=None)
 
     def retried_lately(self) -> Self:
-        """Pushes that a person set off again, without an outcome yet or with one of the last hour."""
+        """Pushes that a person retried, without an outcome yet or with one of the last hour."""
         return self.filter(is_retried_lately())
 
     def waiting_or_retried(self) -> Self:
@@ -163,7 +163,7 @@ class PushQuerySet(models.QuerySet["Push"]):
     def locked(self) -> list[uuid.UUID]:
         """Lock these pushes until the transaction ends, and return their ids.
 
-        Always in the same order: whoever locks several of them would otherwise wait for each other in a ring.
+        Always in the same order: transactions that lock several of them could otherwise deadlock.
         """
         rows = self.select_for_update(of=("self",)).order_by("pk")
         return [push.pk for push in rows.only("pk")]
@@ -184,7 +184,7 @@ class Push(WithChoices):
     NO_MORE_TRIES = 10_000
     """In `tries`: more than any list of delays, so that nothing but a person's retry sends this again."""
     RETRIES_SHOWN = timedelta(hours=1)
-    """For so long the outcome of a retry is shown where it was asked for."""
+    """How long the outcome of a retry is shown where it was asked for."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     rollout = models.ForeignKey(Rollout, models.PROTECT, related_name="pushes")
@@ -202,7 +202,7 @@ class Push(WithChoices):
     is_written = models.BooleanField(_("in the file"), null=True)
     replaced = models.BooleanField(default=False)
     resent = models.BooleanField(default=False)
-    """Whether it was sent once more by itself since a person asked, for its write was not confirmed."""
+    """Whether it was sent once more by itself since a person asked, because its write was not confirmed."""
     is_unproven = models.BooleanField(default=False)
     """Called succeeded by a release that took a rewritten file for a proof; nothing new is marked so."""
     unknown_since = models.DateTimeField(_("unknown since"), null=True)
@@ -316,7 +316,7 @@ class Attempt(WithChoices):
         DONE = "done", _("Done")
 
     class Proof(models.TextChoices):
-        """On what it rests that the file holds this version; `instances.nlserver.verdict` decides it."""
+        """What shows that the file holds this version; `instances.nlserver.verdict` decides it."""
 
         CHANGED = "changed", _("The encrypted secret changed while nlserver ran, and stayed so")
         REPEATED = "repeated", _("It had changed in an unconfirmed attempt, and a clean one left it so")
@@ -396,14 +396,14 @@ def last_attempt_number() -> Coalesce:
 
 class ProvenWriteQuerySet(models.QuerySet["ProvenWrite"]):
     def proven(self) -> Self:
-        """Those whose file still was as the write had left it when it was last seen."""
+        """Proven writes whose file was still as the write had left it when it was last seen."""
         return self.filter(digest=F("installation__observed_digest"))
 
 
 class ProvenWrite(models.Model):
     """The last version that an installation was known to hold, and the digest of it in the file.
 
-    Kept beside the attempts, which say the same, because pages count it for the whole fleet.
+    Kept in addition to the attempts, which say the same, because pages count it for the whole fleet.
     """
 
     installation = models.OneToOneField(
@@ -436,7 +436,7 @@ class ProvenDigest(models.Model):
     """An encrypted secret that is known to be one version's, by the first attempt that proved it.
 
     Equal ciphertext is equal plaintext, so it proves that version wherever else it is seen. Only root proofs
-    stand here: what was merely recognized would let one error vouch for the next.
+    are kept here: what was merely recognized would let one error vouch for the next.
     """
 
     digest = models.CharField(max_length=64)

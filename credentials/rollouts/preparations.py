@@ -15,7 +15,7 @@ from instances.models import Installation
 
 class PreparationQuerySet(models.QuerySet["Preparation"]):
     def fresh(self) -> Self:
-        """Those of today's work: an older choice would leave out what was added to the inventory since."""
+        """Recent preparations: an older choice would leave out what was added to the inventory since."""
         return self.filter(changed__gt=Now() - Preparation.KEPT)
 
 

@@ -7,7 +7,7 @@ from credentials.rollouts.models import CandidateDigest, ProvenDigest, Push
 from instances import nlserver
 
 MOST = 5
-"""Versions named for one digest at the most; more than one is an error already."""
+"""At most this number of versions is named for one digest; more than one is an error already."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def knowledge_of(digest: str, push: Push) -> Knowledge:
 
 
 def is_same_secret(one: ClientSecret, other: ClientSecret) -> bool:
-    """Whether two versions are the same plaintext, be it under two accounts for the same credential."""
+    """Whether two versions are the same plaintext, even under two accounts for the same credential."""
     return (one.client_id, one.fingerprint) == (other.client_id, other.fingerprint)
 
 

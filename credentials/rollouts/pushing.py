@@ -84,7 +84,7 @@ def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Ou
 
 
 def _act(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
-    """Push or look. Why the login could not become neolane is asked here, for nothing was sent."""
+    """Push or look. Ask here why the login could not become neolane: nothing was sent."""
     try:
         if attempt.kind == Attempt.Kind.LOOK:
             return _look(push, attempt, line, evidence)
@@ -96,7 +96,7 @@ def _act(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcom
 
 
 def _broken(attempt: Attempt) -> Outcome:
-    """Return what is known after an error inside the portal: once something was sent, nothing is."""
+    """Return the outcome after an error inside the portal: unknown, once something was sent."""
     if attempt.stage in SENT:
         return Outcome(Push.State.UNKNOWN, Code.NO_REPORT)
     return _nothing_sent(attempt, Code.PORTAL_ERROR)
@@ -173,7 +173,7 @@ def _look(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outco
 
 
 def _wait(seconds: float, lease: Lease) -> None:
-    """Give a file that is written late its time, while the container stays ours."""
+    """Give a file that is written late some time, while the container stays ours."""
     database.rest()
     while seconds > 0:
         time.sleep(min(seconds, 1.0))
@@ -198,7 +198,7 @@ def _see(
 
 
 def _know(digest: str, push: Push) -> proof.Knowledge:
-    """Ask what is known of a digest; a report that is at hand must not be lost to a database that is away."""
+    """Ask what is known of a digest; a report that is here must not be lost because the database is away."""
     return _insist(partial(proof.knowledge_of, digest, push), "the proofs", push)
 
 

@@ -1,4 +1,4 @@
-"""Waiting for a rollout at the command line, and saying how it went."""
+"""Waits for a rollout at the command line, and reports its outcome."""
 
 import time
 from collections.abc import Callable

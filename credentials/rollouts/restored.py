@@ -1,4 +1,4 @@
-"""After a restore nothing that the copy held as open goes on by itself."""
+"""After a restore: nothing that was open in the copy goes on by itself."""
 
 from django.dispatch import receiver
 

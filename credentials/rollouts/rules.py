@@ -1,4 +1,4 @@
-"""The rule book: what forbids that a push is started, sent or retried. Every place that asks, asks here.
+"""The rule book: what forbids starting, sending or retrying a push. Every place that needs to know asks here.
 
 Obstacles are codes; their words are for the place that shows them. The paths lead from a push, which need not
 be stored: a push that is about to be started can be asked about as well.
@@ -30,7 +30,7 @@ class _HasKey(Requirement):
     """A host key of the container is approved or expected. An unknown push may be looked at without one."""
 
     def is_met_by(self, row: Model) -> bool:
-        """Ask a push that `has_key` was noted for, since a list asks for all of its pushes at once."""
+        """Read `has_key`, which the caller noted on the push: a list asks for all of its pushes at once."""
         return bool(getattr(row, "state") != State.FAILED or getattr(row, "has_key"))  # noqa: B009
 
     def condition(self) -> Q:
@@ -38,7 +38,7 @@ class _HasKey(Requirement):
 
 
 def with_key() -> ContainerQuerySet:
-    """Return the containers of which a host key is approved, or expected at the first sight."""
+    """Return the containers with a host key that is approved, or expected at the first sight."""
     known = Q(host_keys__state=HostKey.State.APPROVED) | Q(expected_host_key__isnull=False)
     return Container.objects.filter(known)
 
@@ -46,7 +46,7 @@ def with_key() -> ContainerQuerySet:
 HAS_KEY = _HasKey("no_host_key", "container_id")
 
 SENDING = (NOT_REPLACED, VERSION_CURRENT, ACCOUNT_ACTIVE, ASSIGNED, INSTANCE_NOT_HOSTED)
-"""Asked again in the transaction before the values go out: whatever changed since the start counts."""
+"""Checked again in the transaction before the values go out: whatever changed since the start counts."""
 
 STARTING = (VERSION_CURRENT, ACCOUNT_ACTIVE, INSTANCE_NOT_HOSTED, ASSIGNED, PUSH_CONTAINER_ON)
 
@@ -61,4 +61,4 @@ RETRYING = (
     PUSH_CONTAINER_ON,
     HAS_KEY,
 )
-"""Nothing here rests on what was seen on a container before, such as its build: a retry sees it anew."""
+"""None depends on what was seen on a container before, such as its build: a retry sees it anew."""

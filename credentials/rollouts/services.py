@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Retried:
-    """What a retry did: the pushes it set off, and why it left others alone."""
+    """What a retry did: the pushes that it queued again, and why it left others alone."""
 
     pushes: list[Push] = field(default_factory=list)
     refused: list[tuple[Push, str]] = field(default_factory=list)
@@ -72,7 +72,7 @@ LOOKED_AT_AGAIN = frozenset(
         Code.WRITE_NOT_CONFIRMED,
     }
 )
-"""Failures that the file decides: it, or what is known of its secret, may have changed since."""
+"""Failures that depend on the file: it, or what is known of its secret, may have changed since."""
 
 
 def can_look_again(push: Push) -> bool:
@@ -82,7 +82,7 @@ def can_look_again(push: Push) -> bool:
 
 @transaction.atomic
 def look_again(*, push_id: uuid.UUID, actor: Actor, message: str = "") -> bool:
-    """Read the file of a failed push once more and judge it anew; nothing is sent, whatever it shows.
+    """Read the file of a failed push once more and judge it anew; nothing is sent, whatever the file shows.
 
     False: the push is not one that a look could settle, or somebody moved it meanwhile.
     """
@@ -125,7 +125,7 @@ def refusal(push: Push) -> str:
 def obstacles(pushes: Iterable[Push]) -> dict[uuid.UUID, Obstacle]:
     """Return what prevents a retry, for those of the pushes that cannot be retried; one query for all.
 
-    Nothing here rests on what was seen on a container some time ago, such as its build: a retry sees it anew.
+    None depends on what was seen on a container some time ago, such as its build: a retry sees it anew.
     """
     asked = list(pushes)
     prefetch_related_objects(asked, "installation__instance__assignment")
@@ -180,8 +180,8 @@ def _requeue(push: Push, actor: Actor, message: str) -> str:
 def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
     """Cancel the pushes of a rollout that are still queued; return how many.
 
-    What runs or is unknown ends by itself, and is not sent again unless a person retries it. What had failed
-    and only waited for its retry is failed again: a cancelled retry mends nothing.
+    A push that runs or is unknown ends by itself, and is not sent again unless a person retries it. A push
+    that had failed and only waited for its retry is failed again: a cancelled retry mends nothing.
     """
     pushes = rollout.pushes.open()
     pushes.locked()
@@ -204,9 +204,9 @@ def held_versions(installations: Iterable[Installation]) -> dict[uuid.UUID, Clie
 
 
 def outdated() -> QuerySet[Installation]:
-    """Return installations of active accounts for which it is not proven that they hold the current secret.
+    """Return installations that can be pushed to, but are not proven to hold the current secret.
 
-    Of those that can be pushed to.
+    Only those of active accounts.
     """
     is_current = Q(
         proven_write__digest=F("observed_digest"),

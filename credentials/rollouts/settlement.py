@@ -18,9 +18,9 @@ from portal.audit.trail import PORTAL, record
 
 LOOK_PAUSE = 5.0  # seconds; looks have no end but an answer, so they must not follow each other at once
 PATIENCE = timedelta(minutes=20)
-"""For so long an unknown push is looked at as often as a failed one is sent again; then rarer and rarer."""
+"""How long an unknown push is looked at as often as a failed one is sent again; then ever more rarely."""
 RARER = 4
-"""After that the next look comes when another such part of the time since it is unknown has passed."""
+"""After that, the pause before the next look is the time that it has been unknown, divided by this."""
 RAREST = timedelta(days=1)
 SENT = (Attempt.Stage.COMMITTING, Attempt.Stage.REPORTING, Attempt.Stage.DONE)
 
@@ -43,7 +43,7 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     """Move a running push on from `outcome`, in the caller's transaction, and finish its attempt.
 
     `push` is the locked, fresh row; its new state is returned. An end, and becoming unknown, are recorded in
-    the audit trail: last, for that keeps everybody else's recording waiting.
+    the audit trail: last, because that keeps everybody else's recording waiting.
     """
     values = _values(push, attempt, outcome)
     if outcome.state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.PUSH:
@@ -73,8 +73,8 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
 def look_soon(container_ids: Iterable[uuid.UUID]) -> None:
     """Have the unknown pushes of these containers looked at now: one answered, or a person mended something.
 
-    A push that somebody else is just writing to is left out, since two who write
-    to several pushes could wait for each other; it is looked at in its own time.
+    A push that another transaction is just writing is left out, since two that write several pushes could
+    wait for each other; it is looked at in its own time.
     """
     unknown = Push.objects.filter(container__in=list(container_ids), state=Push.State.UNKNOWN)
     free = unknown.filter(due__gt=Now()).order_by("pk").select_for_update(of=("self",), skip_locked=True)
@@ -122,9 +122,9 @@ def _values(push: Push, attempt: Attempt, outcome: Outcome) -> dict[str, object]
 
 
 def _next_look(push: Push, attempt: Attempt) -> dict[str, object]:
-    """Return what puts off the next look: a host that has been away for long is asked less and less often.
+    """Return what puts off the next look: a host that has been away for long is asked ever more rarely.
 
-    So an outcome that could be had again comes late by a quarter of the time that it could not be had.
+    So an outcome that can be read again comes late by a quarter of the time that it could not be read.
     """
     moments = Push.objects.filter(pk=push.pk).annotate(now=Now()).values_list("unknown_since", "now")
     since, now = moments.get()
@@ -143,7 +143,7 @@ def _looks(push: Push, attempt: Attempt) -> int:
 
 
 def _later(tries: int, at_least: float = 0) -> dict[str, object]:
-    """Return what puts a push off until its next try, with jitter so that containers do not come in step."""
+    """Return what puts a push off until its next try, with jitter so that not all containers come at once."""
     delays: list[int] = settings.PUSH_RETRY_DELAYS or [60]
     delay = delays[min(max(tries, 1), len(delays)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
     return due_in(timedelta(seconds=max(delay, at_least)))

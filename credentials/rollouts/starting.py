@@ -1,4 +1,4 @@
-"""The one door to a rollout: wizard, pages and commands start theirs here, and are refused alike."""
+"""The one door to a rollout: wizard, pages and commands start rollouts here, under the same rules."""
 
 import logging
 import uuid
@@ -30,9 +30,9 @@ class Consent(Enum):
     """What the person who starts a rollout says about Adobe's answer on the secret."""
 
     NEEDED = "needed"
-    """Nothing starts unless Adobe accepts the secret: it is asked, if it has not said so lately."""
+    """Nothing starts unless Adobe accepts the secret. Adobe is asked, unless it has said so lately."""
     WAIVED = "waived"
-    """It starts without an answer, but not against a refusal."""
+    """It starts without an answer from Adobe, but not after a refusal."""
     DESPITE_REFUSAL = "despite refusal"
 
 
@@ -63,8 +63,8 @@ def start(
 
     `version` is the one that the person saw: `AccountError` if another one became current meanwhile.
     `RolloutError` says what else prevents it, `UnreadableSecret` that Adobe could not be asked; then nothing
-    was changed. With `Consent.NEEDED` not inside a transaction, since it may wait for the network. What the
-    person had prepared for it is done with.
+    was changed. With `Consent.NEEDED` not inside a transaction, since it may wait for the network. The
+    person's preparation of this rollout is removed.
     """
     if consent == Consent.NEEDED:
         confirm(version, actor)
@@ -93,7 +93,7 @@ def confirm(version: ClientSecret, actor: Actor) -> None:
 
 
 def _account_of(version: ClientSecret, consent: Consent) -> tuple[TechnicalAccount, AdobeAnswer | None]:
-    """Lock starts and the account; return it with Adobe's last answer. `AccountError`: not now."""
+    """Lock starts and the account; return it with Adobe's last answer. `AccountError` if it may not start."""
     one_start_at_a_time()
     account = TechnicalAccount.objects.select_for_update().get(pk=version.account_id)
     current = usable_secret(account)
@@ -112,7 +112,7 @@ def _instances(installations: Sequence[Installation]) -> list[Instance]:
 
 
 def one_start_at_a_time() -> None:
-    """Wait for a start that is under way: numbers, fences and their order are given out one by one.
+    """Wait for a start that is under way: numbers and fences are given out one by one, in the same order.
 
     Every start locks this row before the head of the audit trail; the other order could deadlock with it.
     """
@@ -129,7 +129,7 @@ def start_rollout(
     actor: Actor,
     message: str = "",
 ) -> Rollout:
-    """Start a rollout as `start` does, without a word about Adobe's answer: for the sandbox and for tests."""
+    """Start a rollout as `start` does, without asking Adobe: for the sandbox and for tests."""
     one_start_at_a_time()
     return _queue(version, installations, reason, actor, message)
 

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class State(models.TextChoices):
-    """Where a push stands. Unknown: the values went out, and nobody knows yet what became of them."""
+    """How far a push is. Unknown: the values went out, and nobody knows yet what became of them."""
 
     QUEUED = "queued", _("Queued")
     RUNNING = "running", _("Running")

@@ -37,7 +37,7 @@ def pushes(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
 def _uuid(text: str) -> UUID | None:
     try:
         return UUID(text)
-    except ValueError:  # whoever changes rows of the history must not take its page away
+    except ValueError:  # a changed row of the history must not break its page
         return None
 
 

@@ -1,4 +1,4 @@
-"""What every page of the wizard shares: where the draft stands, and how a form ends."""
+"""What every page of the wizard shares: how far the draft is, and how a form ends."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -63,7 +63,7 @@ class Page:
         )
 
     def go_on(self) -> HttpResponseRedirect:
-        """Go to the step where the draft stands now, or leave."""
+        """Go to the step that the draft is at now, or leave."""
         if self.leaves:
             messages.success(
                 self.request, _("Saved. Any admin can go on from here, today or on another day.")

@@ -1,4 +1,4 @@
-"""The steps of the wizard as data, and where a draft stands in them."""
+"""The steps of the wizard as data, and how far a draft is."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class Place:
 
 
 class DraftProgress:
-    """Where a draft stands: all steps, which are done, and which may be opened."""
+    """How far a draft is: all steps, which are done, and which may be opened."""
 
     def __init__(self, draft: Draft) -> None:
         self.steps = STEPS[draft.account.way]

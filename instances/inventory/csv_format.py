@@ -509,7 +509,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(?:\r\n|\r|\n|\Z)', re.I
 
 
 def _without_blanks_around_quotes(text: str, delimiter: str) -> str:
-    """Return the text with each quoted cell right beside its delimiters, as the reader needs it."""
+    """Return the text with each quoted cell right next to its delimiters, as the reader needs it."""
     blank = f"[{_BLANKS.replace(delimiter, '')}]"
     if not re.search(f'{blank}"|"{blank}', text):
         return text
@@ -557,7 +557,7 @@ def _header(records: Iterator[tuple[int, list[str]]], report: _Report) -> list[s
         if name and name not in COLUMNS:
             report.add(number, _shown(cells[position]), _unknown(name))
         elif name and name in names[:position]:
-            reason = _("This column stands twice in the file, here as “%s”: take one out.")
+            reason = _("This column appears twice in the file, here as “%s”: take one out.")
             report.add(number, name, reason % _shown(cells[position]))
     for name in (name for name in REQUIRED if name not in names):
         report.add(number, name, _("This column is missing; the first row has the names of the columns."))

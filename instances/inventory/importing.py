@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Stands for exactly these changes, so that a person confirms what was shown and nothing else."""
+        """A hash of exactly these changes, so that a person confirms what was shown and nothing else."""
         text = json.dumps([asdict(change) for change in self.changes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

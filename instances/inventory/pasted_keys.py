@@ -19,7 +19,7 @@ _HOST_AND_PORT = re.compile(r"\[([^]]+)\](?::([0-9]{1,5}))?")
 
 @dataclass(frozen=True)
 class PastedKey:
-    """One line: whose key it is (if it says so), of which family (if it says so), and its fingerprint."""
+    """One line: whose key it is and its family, each if it says so, and its fingerprint."""
 
     line: int
     names: tuple[str, ...]

@@ -82,7 +82,7 @@ ANYWHERE = -1
 
 @dataclass(frozen=True)
 class _Shape:
-    """How a field may look, where in the conversation it stands, and how often it may be said."""
+    """How a field may look, where in the conversation it comes, and how often it may be said."""
 
     phase: int
     value: re.Pattern[str]

@@ -22,7 +22,7 @@ _TRIALS = {
 def why_silent(connection: ssh.Connection, job: Job) -> str:
     """Return the failure code for a script that was not heard behind sudo or su. Sends nothing.
 
-    The cautious answer, `BECOME_REFUSED`, also stands where the question itself finds no answer.
+    `BECOME_REFUSED`, the cautious answer, is also returned if the question itself gets no answer.
     """
     with suppress(ssh.SSHError):
         answers = _ask(connection, job)

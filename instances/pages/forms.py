@@ -140,8 +140,8 @@ class ContainerForm(ModelForm):
 class JumpHostForm(ModelForm):
     """A new or edited jump host, with the keys that it must show.
 
-    Key lines are often copied from ssh-keyscan, which believes whoever answers. So a key that takes the place
-    of others, or comes beside them, is taken only with its fingerprint.
+    Key lines are often copied from ssh-keyscan, which believes any machine that answers. So a key that
+    replaces others, or is added to them, is taken only with its fingerprint.
     """
 
     fingerprints = forms.CharField(
@@ -231,7 +231,7 @@ class HostKeyApproval(Form):
 
     compared = forms.BooleanField(
         label=_("I compared this fingerprint with the server team, or on the server itself."),
-        error_messages={"required": _("Compare the fingerprint first, and tick the box beside it.")},
+        error_messages={"required": _("Compare the fingerprint first, and tick the box next to it.")},
     )
 
 

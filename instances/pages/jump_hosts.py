@@ -19,7 +19,7 @@ from instances.reaching import jump_hosts
 from portal.audit.trail import Actor
 
 PIN = ("instances.change_inventory", "instances.approve_host_key")
-"""Whoever enters a jump host approves the keys that it must show."""
+"""A person who enters a jump host approves the keys that it must show."""
 
 
 @require_GET

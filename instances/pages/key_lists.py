@@ -75,8 +75,8 @@ def _keys(container: Container) -> list[KeyLine]:
 def compare(lines: Sequence[ContainerLine], pasted: Iterable[PastedKey]) -> list[PastedKey]:
     """Mark the keys that a pasted list confirms, and the containers that it contradicts.
 
-    A line that names a container speaks of that one alone; one without a known name, of whoever shows that
-    key. Returns the lines that fit no container here.
+    A line that names a container is about that one alone; a line without a known name is about every
+    container that shows its key. Returns the lines that fit no container here.
     """
     named: dict[str, list[ContainerLine]] = {}
     for line in lines:

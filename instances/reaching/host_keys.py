@@ -297,7 +297,7 @@ def in_host_key_state(containers: QuerySet[Container], state: str) -> QuerySet[C
 
 
 def without_approved(containers: QuerySet[Container]) -> QuerySet[Container]:
-    """Return those of which no key is approved."""
+    """Return those without an approved key."""
     is_approved, _is_offered, _is_changed = _host_key_conditions()
     return containers.filter(~is_approved)
 

@@ -1,7 +1,8 @@
 """*Scan all*: the host keys of every container that has no approved one, scanned by the workers.
 
-The rows are the work. Whoever looks for work takes a row by compare-and-set; one that a vanished worker took
-is taken again. Connections are made by threads that need no database, so that one connection to it is enough.
+The rows are the work. A worker that looks for work takes a row by compare-and-set; a row that a vanished
+worker took is taken again. Connections are made by threads that need no database, so that one connection to
+it is enough.
 """
 
 import logging
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 24
 ABANDONED = timedelta(seconds=90)
-"""A scan takes 12 seconds; whoever has not stored its outcome after this time never will."""
+"""A scan takes 12 seconds; a worker that has not stored its outcome after this time never will."""
 PORTAL_KEY, INTERNAL = "portal_key", "internal"
 State = KeyScan.State
 

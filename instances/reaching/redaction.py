@@ -17,7 +17,7 @@ CUT = "\n[...]\n"
 def redact(data: bytes, secrets: Iterable[Secret] = ()) -> str:
     """Return remote output as text that may be stored: no secret, at most `LIMIT` bytes, only printable.
 
-    What is not printable goes first, for it could lie inside a secret and hide it. The cut comes last: it
+    What is not printable goes first: it could lie inside a secret and hide it. The cut comes last: it
     could leave half a secret, which no pattern finds.
     """
     text = _printable(data.decode("utf-8", "replace"))
@@ -48,10 +48,10 @@ def _spellings(value: str) -> set[str]:
 
 
 def _base64_forms(raw: bytes) -> Iterable[str]:
-    """Base64 of the value alone, and its unmistakable middle when it stands inside something longer.
+    """Base64 of the value alone, and its unmistakable middle when it is inside something longer.
 
     Base64 works on groups of three bytes, so within a longer text the same value appears in one of three
-    forms, of which the first and last characters depend on the neighbours.
+    forms, whose first and last characters depend on the neighbours.
     """
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         yield encode(raw).decode().rstrip("=")

@@ -1,8 +1,8 @@
 """Reaching a host by SSH, with an end to every wait. The only importer of Paramiko.
 
 Paramiko's own timeouts do not bound a conversation (they restart with every byte, or are missing), so the
-calling thread waits with a monotonic deadline while the blocking call runs beside it, and closes the socket
-when time is up. Errors carry a code, and lines for people that quote the other side cleaned and cut.
+calling thread waits with a monotonic deadline while another one makes the blocking call, and closes the
+socket when time is up. Errors carry a code, and lines for people that quote the other side cleaned and cut.
 """
 
 from instances.ssh.addresses import ADDRESS_TRIES, AddressPolicy, is_address, resolve

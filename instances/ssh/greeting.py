@@ -107,7 +107,7 @@ def _ssh_failure(greeting: Greeting, ours: Algorithms, error: Exception | None) 
 
 
 def no_common(greeting: Greeting, ours: Algorithms, lacking: Sequence[str]) -> SSHError:
-    """Return the error for kinds of algorithms of which there is no common one, with both lists of each."""
+    """Return the error for kinds of algorithms without a common one, with both lists of each."""
     offered = [name for kind in lacking for name in greeting.offered[kind]]
     details = [
         f"{kind}: the server offers {_names(greeting.offered[kind])}; the portal has {', '.join(ours[kind])}."

@@ -26,7 +26,7 @@ _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----\n.*?\n-----END \1PRI
 _PUTTYGEN = "puttygen FILE -O private-openssh -o NEW_FILE"
 _SIGNS = (
     (r"PuTTY-User-Key-File-", f"it is in the format of PuTTY; convert it with: {_PUTTYGEN}"),
-    (r"\S+-cert-v\d\d@openssh\.com ", "it is a certificate; the private key is in the file beside it"),
+    (r"\S+-cert-v\d\d@openssh\.com ", "it is a certificate; the private key is in the file next to it"),
     (r"(?:ssh|ecdsa|sk)-\S+ AAAA", "it is a public key; the private key is in the file without .pub"),
     (r"-{4,5} ?BEGIN [A-Z0-9 ]*PUBLIC KEY", "it is a public key; the private key is in another file"),
     (r"-----BEGIN CERTIFICATE", "it is a certificate and holds no private key"),

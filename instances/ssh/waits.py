@@ -1,4 +1,4 @@
-"""Waiting with a monotonic deadline, while a blocking call runs beside the thread that waits."""
+"""Waiting with a monotonic deadline, while another thread makes a blocking call."""
 
 import threading
 import time

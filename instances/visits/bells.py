@@ -36,7 +36,7 @@ def deliver(container_ids: list[str]) -> None:
 def ring_on_commit(container_ids: Collection[uuid.UUID]) -> None:
     """Ring containers once the surrounding transaction is committed.
 
-    Robust: what is committed stands, whether its bell rings or not.
+    Robust: a bell that fails undoes nothing of what is committed.
     """
     transaction.on_commit(partial(ring, list(container_ids)), robust=True)
 

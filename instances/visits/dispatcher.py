@@ -1,9 +1,9 @@
-"""Takes bells, dials, and visits many containers at once; dead ones take nobody's place.
+"""Takes bells, dials, and visits many containers at once; dead ones hold no place.
 
 A bell puts containers into the fair queue, where they wait for their turn. One thread makes all connections,
-which costs a descriptor each and no thread; a container that answers gets a thread for its visit. One that
-does not answer at once may take its time among thousands of others, and its failure is written down by
-threads of their own. Names are looked up by threads too, for that cannot be polled.
+so each costs a descriptor and no thread; a container that answers gets a thread for its visit. One that does
+not answer at once may take its time among thousands of others, and other threads store its failure. Names are
+looked up by threads too, because that cannot be polled.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from instances.visits.queue import FairQueue, Way
 
 logger = logging.getLogger(__name__)
 PROMPT_SECONDS = 0.25
-"""Most servers answer within this time; so long a place is kept for whoever was dialed."""
+"""Most servers answer within this time; a dialed container keeps its place for so long."""
 IDLE_SECONDS = 1.0
 WHERE = ("address", "port", "jump_host__address", "jump_host__port")
 OTHER_FILES = 256
@@ -82,7 +82,7 @@ class Dispatcher:
         self._thread.start()
 
     def ring(self, container_ids: Iterable[uuid.UUID]) -> None:
-        """Put containers into line; waits while the line is long, so that other workers get their share."""
+        """Put containers into the queue; wait while it is long, so that other workers get their share."""
         with self._changed:
             while len(self._line) >= self._places and not visit.stopping.is_set():
                 self._changed.wait(1)
@@ -98,7 +98,7 @@ class Dispatcher:
             self._rung_again.add(container_id)
 
     def _forget(self, container_id: uuid.UUID, *, again: bool = False) -> None:
-        """Be done with a container, or put it into line once more if there was a bell in between."""
+        """Be done with a container, or put it into the queue once more if there was a bell in between."""
         with self._changed:
             self._known.discard(container_id)
             self._visited.discard(container_id)
@@ -140,7 +140,7 @@ class Dispatcher:
             visit.stopping.wait(IDLE_SECONDS)
 
     def _admit(self) -> None:
-        """Sort the line, and dial those whose turn it is, as far as there are places for them."""
+        """Sort the queue, and dial the containers whose turn it is, as far as there are places for them."""
         with self._changed:
             rung = [self._line.popleft() for _ in range(min(len(self._line), SORTED_AT_ONCE))]
             self._changed.notify_all()
@@ -155,7 +155,7 @@ class Dispatcher:
         for pk in chosen:
             if pk in fresh:
                 self._start(fresh[pk])
-        # The others are asked for again, for they may have waited long.
+        # The others are read again, because they may have waited long.
         for container in self._with_work([pk for pk in chosen if pk not in fresh]):
             with self._changed:
                 is_where_it_was = self._queue.is_on(container.pk, _way_to(container))
@@ -166,7 +166,7 @@ class Dispatcher:
                 self._wake()
 
     def _with_work(self, pks: list[uuid.UUID]) -> list[Container]:
-        """Read where these containers are and forget those without work; after an error all are in line."""
+        """Read where these containers are and forget those without work; after an error all stay queued."""
         if not pks:
             return []
         try:
@@ -202,7 +202,7 @@ class Dispatcher:
         return max(0, min(places, self._dial_limit - len(self._dials) - len(self._lookups)))
 
     def _start(self, container: Container) -> None:
-        """Begin a dial, to its jump host if it has one; a name is looked up first, beside the loop."""
+        """Begin a dial, to its jump host if it has one; a name is looked up first, outside the loop."""
         pk, first = container.pk, container.jump_host or container
         self._expected[pk] = time.monotonic()
         with self._losing_nobody(pk):

@@ -1,4 +1,4 @@
-"""Errands: what the rooms above do on a container during a visit. They register; nothing here names them."""
+"""Errands: what the rooms above do on a container during a visit. They register here and are not named."""
 
 import uuid
 from datetime import timedelta
@@ -37,8 +37,8 @@ class Errand(Protocol):
         """Settle what a vanished holder left, and begin the next job that is due; None if there is none.
 
         Runs in the transaction that claims the container or renews its lease. Each errand is asked in the
-        order of ranks before any job of a higher rank begins, so nothing runs beside a job of a lower rank
-        that was left half done.
+        order of ranks before any job of a higher rank begins, so nothing runs while a job of a lower rank
+        that was left half done is unsettled.
         """
 
     def is_more(self, container_id: uuid.UUID) -> bool:

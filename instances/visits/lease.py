@@ -1,4 +1,4 @@
-"""The right to deliver to one container: one holder at a time, and whoever lost it writes nothing."""
+"""The right to deliver to one container: one holder at a time, and a holder that lost it writes nothing."""
 
 import logging
 import time
@@ -57,7 +57,7 @@ class Lease:
     def tick(self) -> None:
         """Renew if it is time; called about once a second while something remote is awaited.
 
-        A database that is away disturbs nobody for half of the lease: until it ends, the container is ours.
+        The database may be away for half of the lease: until the lease ends, the container is ours.
         """
         age = time.monotonic() - self.renewed
         if age < settings.PUSH_LEASE_RENEWAL:

@@ -70,7 +70,7 @@ class Line:
     def in_session(self, act: Callable[[], Result]) -> Result:
         """Do what opens a session; over a new connection if an earlier conversation holds the only one.
 
-        A server may allow few sessions at once (`MaxSessions`), and refuses before it reads anything.
+        A server may allow only a few sessions at once (`MaxSessions`), and refuses before it reads anything.
         """
         try:
             return act()
@@ -81,12 +81,12 @@ class Line:
             return act()
 
     def heed(self, refused: nlserver.Refused) -> None:
-        """Keep the connection after a refusal, unless its sign was a silence: the deadline closed it then."""
+        """Keep the connection after a refusal, unless that was a silence: then the deadline closed it."""
         if refused.code in {Code.BECOME_REFUSED, Code.INPUT_NOT_PRIVATE}:
             self.drop()
 
     def why_silent(self, container: Container, job: nlserver.Job) -> str:
-        """Ask over a new connection why the login could not become neolane: a silence ended the old one."""
+        """Ask over a new connection why the login could not become neolane: a deadline closed the old one."""
         self.drop()
         try:
             return nlserver.why_silent(self.open(container), job)

@@ -1,4 +1,4 @@
-"""Who may start next, and who waits until others are done."""
+"""Decides which container may start next, and which ones wait until others are done."""
 
 import uuid
 from collections import Counter, deque
@@ -79,7 +79,7 @@ class FairQueue:
         return container in self._waits
 
     def following(self) -> uuid.UUID | None:
-        """Let in whose turn it is; None: nobody who waits may start now."""
+        """Let in the container whose turn it is; None if none of those that wait may start now."""
         for group in sorted(self._waiting, key=self._inside.count):
             if not self._has_place(group, self._inside):
                 break  # nor have the others, which have as many inside or more
@@ -97,14 +97,14 @@ class FairQueue:
             self._ways.leave(container)
 
     def is_slow(self, container: uuid.UUID) -> None:
-        """Take back a place among its group: a container that does not answer holds nobody back."""
+        """Give back its place in its group: a container that does not answer holds up no other."""
         self._inside.leave(container)
 
     def answers(self, container: uuid.UUID) -> bool:
         """Whether one that was let in, and may have been slow since, has a place; if not, it waits again.
 
-        What counts is who has answered before. Were those counted that may answer any moment, and all were
-        slow, each would find its place taken by the next, and nobody would ever have one.
+        Only those that have answered count. If those counted, too, that may answer any moment, and all were
+        slow, each would find its place taken by the next, and none would ever have one.
         """
         group, way = self._known[container]
         self._inside.leave(container)
@@ -117,7 +117,7 @@ class FairQueue:
         return False
 
     def leave(self, container: uuid.UUID) -> None:
-        """Let a container out, if it is inside; nobody leaves while it waits."""
+        """Let a container out, if it is inside; one that waits stays."""
         self._known.pop(container, None)
         self._inside.leave(container)
         self._answered.leave(container)

@@ -1,4 +1,4 @@
-"""System check of the audit key: another one would seal new events, and make all older ones look changed."""
+"""System check of the audit key: a wrong one would seal new events, and make all older ones look changed."""
 
 from collections.abc import Sequence
 

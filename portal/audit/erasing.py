@@ -1,4 +1,4 @@
-"""Erases a name from the history, as a recorded act. What was done stays, and the chain verifies as before.
+"""Erases a name from the history, and records that. What was done stays, and the chain verifies as before.
 
 Only events in form 2 can lose a name: form 1 has the names themselves in its text.
 """
@@ -39,7 +39,7 @@ class Erasure:
 def erase(name: str, *, user: User | None, reason: str, actor: Actor) -> Erasure:
     """Replace a name wherever the portal keeps it as a name; in a transaction.
 
-    `user` is renamed, if the name is that of one. What people typed, such as messages, is not looked at.
+    `user` is renamed, if the name is a user's. Texts that people typed, such as messages, are not searched.
     """
     head = AuditHead.objects.select_for_update().get(pk=1)  # nothing is recorded meanwhile
     number = head.seq + 1

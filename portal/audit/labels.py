@@ -52,7 +52,7 @@ LABELS: dict[str, Promise] = {
 def register(*, groups: Mapping[str, Promise], labels: Mapping[str, Promise]) -> None:
     """Add an app's words: the nouns of its actions as the filter lists them, and a label for each action.
 
-    Whoever registers later is listed earlier: what is built on others comes first.
+    An app that registers later is listed earlier: what is built on others comes first.
     """
     own = dict(GROUPS)
     GROUPS.clear()
@@ -131,7 +131,7 @@ def _flat(details: dict[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _changes(details: dict[str, object]) -> dict[str, tuple[object, object]]:
-    """Return former and new value by name, in whichever of both ways an event keeps them."""
+    """Return former and new values by name. Events keep them in one of two ways."""
     before, after, pairs = details.get("before"), details.get("after"), details.get("changes")
     if isinstance(before, dict) and isinstance(after, dict):
         return {key: (before.get(key), value) for key, value in after.items()}

@@ -16,7 +16,7 @@ from portal.audit.chain.audit_keys import Epochs
 FIRST = "0" * 64
 seal = audit_keys.seal
 UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
-"""What a row raises that no release of the portal wrote, such as one with a text that is no time."""
+"""What is raised by a row that no release of the portal wrote, such as one whose time is no time."""
 
 GROUP = Substr("action", 1, StrIndex("action", Value(".")))
 """The noun of an action, with its dot: `push.` of `push.failed`."""

@@ -1,4 +1,4 @@
-"""Reading the history is itself history: who read, exported or verified what."""
+"""Records in the history who read, exported or verified it."""
 
 from datetime import timedelta
 
@@ -15,12 +15,12 @@ SHOWN_FINDINGS = 20
 
 READING = "history.read"
 READING_COUNTS = timedelta(hours=1)
-"""How long a recorded reading stands for further ones of the same person."""
+"""How long one recorded reading covers further ones by the same person."""
 
 
 @transaction.atomic
 def record_reading(*, filters: dict[str, str], actor: Actor) -> None:
-    """Record that a person looks at the history, with the filters of the first look: once in an hour."""
+    """Record that a person reads the history: once an hour, with the filters of the first page they open."""
     if _has_read(actor):
         return
     AuditHead.objects.select_for_update().get(pk=1)  # two pages opened at once are one reading too

@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Bounded(Generic[T]):
-    """A function that runs in a thread of its own, so that whoever waits for it can give up.
+    """A function that runs in a thread of its own, so that callers can give up waiting for it.
 
-    It never runs twice at once: who asks while it runs gets the same answer. So a question that hangs costs
-    one thread, however often it is asked.
+    It never runs twice at once: callers that ask while it runs get the same answer. So a question that hangs
+    costs one thread, however often it is asked.
     """
 
     def __init__(self, function: Callable[[], T]) -> None:
@@ -33,7 +33,7 @@ class Bounded(Generic[T]):
     def _run(self, future: "Future[T]") -> None:
         try:
             answer = self._function()
-        except Exception as error:  # noqa: BLE001  # it goes to whoever asked
+        except Exception as error:  # noqa: BLE001  # it goes to the caller
             future.set_exception(error)
         else:
             future.set_result(answer)

@@ -49,7 +49,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def figures(request: HttpRequest) -> HttpResponse:
-    """Return the figures to whoever has the token, or without a token to this machine alone."""
+    """Return the figures to clients that have the token; if none is set, to this machine alone."""
     if settings.METRICS_TOKEN:
         if not _has_token(request):
             return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})

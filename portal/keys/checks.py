@@ -24,7 +24,7 @@ def register_secret_key() -> None:
 
 @register(Tags.database)
 def own_keys(databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
-    """Refuse a key that is missing or another one than the database knows. An empty database knows none."""
+    """Refuse a key that is missing, or not the one that the database knows. An empty database knows none."""
     if not databases:
         return []
     try:

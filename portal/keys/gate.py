@@ -1,8 +1,8 @@
-"""Stands in front of every write: none passes before this process's keys were held against the database.
+"""The gate in front of every write: none passes until this process's keys are compared with the database.
 
 It sits in Django's database connections, because everything that writes comes by there: sessions, lock-outs,
 heartbeats, tasks, commands, migrations. Reading is always allowed. The first other statement of the process
-makes it compare, by reading; if that is well, the gate is gone for good and costs nothing any more. While the
+makes it compare, by reading; if all keys fit, the gate is gone for good and costs nothing any more. While the
 database is away nothing is compared, and nothing can be written either.
 """
 
@@ -47,7 +47,7 @@ class Gate:
         self._also: Callable[[], list[str]] = list
 
     def close(self) -> None:
-        """Stand in front of the writes of this process."""
+        """Guard the writes of this process."""
         self.is_open = False
         connection_created.connect(self._on_connection)
         for each in connections.all(initialized_only=True):
@@ -68,7 +68,7 @@ class Gate:
         return execute(sql, params, many, context)
 
     def verify(self) -> None:
-        """Hold all keys against the database, once; `KeysRefused` if one is missing or another one.
+        """Compare all keys with the database, once; `KeysRefused` if one is missing or another one.
 
         A process that serves ends instead. `DatabaseError` if the database does not answer: ask again later.
         """
@@ -101,8 +101,8 @@ class Gate:
     def migrating(self) -> Iterator[None]:
         """Let this thread make or change tables, and record at the end which keys the portal has.
 
-        On an empty database the keys are made that are missing. What the database does not know yet is held
-        against the rows that the key has made: so a portal of an older release finds out about a wrong key.
+        On an empty database, missing keys are made. A key that the database does not know yet is compared
+        with the rows that it should have made: so a portal of an older release finds out about a wrong key.
         """
         if self.is_open:
             yield
@@ -151,7 +151,7 @@ class Gate:
     ) -> None:
         """Compare before the process serves, or once the database answers; end the process if a key is wrong.
 
-        A key that is missing ends it at once: no serving process makes any, whatever the database holds.
+        A missing key ends it at once: no serving process makes keys, whatever the database holds.
         `also` says what else is wrong with the database, if anything; `begun` is called once all is well.
         """
         self._serving, self._needed, self._also = True, frozenset(needed), also
@@ -171,7 +171,7 @@ class Gate:
         pause, is_told = threading.Event(), False
         while not is_compared.is_set():
             try:
-                connection.ensure_connection()  # first: whoever waits for the lock may hold all others
+                connection.ensure_connection()  # first: a thread that waits for the lock may hold all others
                 self.verify()
                 keys.record_keys(keys.unrecorded(keys.known_keys()))  # the SSH key of an older release
                 begun()
@@ -199,7 +199,7 @@ def _evidence(names: Collection[str] | None = None) -> list[str]:
 
 
 def _end(error: keys.KeysRefused) -> NoReturn:
-    """End the process from whichever thread: nothing may go on, and nothing has begun that could be lost."""
+    """End the process, from any thread: nothing may go on, and nothing has begun that could be lost."""
     sys.stderr.write(f"The portal does not start:\n{error}\n")
     sys.stderr.flush()
     os._exit(error.STATUS)

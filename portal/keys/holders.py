@@ -1,4 +1,4 @@
-"""Which keys the running processes hold, by fingerprint: each that serves says so every few seconds.
+"""Which keys the running processes hold, by fingerprint: each one that serves notes it every few seconds.
 
 A key is replaced while the portal works: first every process gets the new key as well, then the portal
 moves to it. A process that was forgotten could not read what is encrypted under the new key, or would go
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def begin() -> None:
-    """Say from now on, in a thread of its own, which keys this process holds."""
+    """Begin to note every few seconds, in a thread of its own, which keys this process holds."""
     threading.Thread(target=_go_on, name="key-holder", daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""Holds this process's keys against the ones that the database knows."""
+"""Compares this process's keys with the ones that the database knows."""
 
 from collections.abc import Collection, Mapping
 
@@ -55,7 +55,7 @@ def missing(*, needed: Collection[str] = ()) -> list[str]:
 
 
 def foreign(known: Known, *, accepted: Collection[str] = ()) -> list[str]:
-    """Return a line for each key that is another one than the database knows, unless it is `accepted`."""
+    """Return a line for each key that is not the one that the database knows, unless it is `accepted`."""
     return [
         _differs(key, known[key.name])
         for key in registered()
@@ -126,6 +126,6 @@ def is_first(key: Key) -> bool:
 
 
 def replace(key: Key) -> KnownKey:
-    """Let the key that this process holds be the portal's from now on."""
+    """Make the key that this process holds the portal's key from now on."""
     values = {"fingerprint": key.held()[0], "since": Now()}
     return KnownKey.objects.update_or_create(name=key.name, defaults=values)[0]

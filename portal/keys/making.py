@@ -1,7 +1,7 @@
 """Makes keys: all of them for an empty database, and the SSH key for a portal that never had one.
 
-Nothing else makes a key. One that was made in the place of a lost one would write a history that never
-verifies again, encrypt secrets that no other process can read, and log in nowhere.
+Nothing else makes a key. A new one instead of a lost one would write a history that never verifies again,
+encrypt secrets that no other process can read, and be accepted by no container.
 """
 
 import os
@@ -21,7 +21,7 @@ def make_missing() -> None:
     """Make the keys that a new portal lacks, where its settings look for them."""
     for key in registered():
         if key.held() or key.path is None or os.environ.get(f"{key.setting}_FILE"):
-            continue  # whoever named a file for it has to put it there
+            continue  # somebody named a file for it and has to put it there
         try:
             text = key_file(key.path, key.make)
         except OSError:
@@ -34,7 +34,7 @@ def make_missing() -> None:
 
 @contextmanager
 def claimed(name: str, fingerprint: str) -> Iterator[None]:
-    """Write a new key's file in this block: the database lets one process of all do so, ever."""
+    """Write a new key's file in this block: the database lets only one process do so, and only once."""
     try:
         with transaction.atomic():
             KnownKey.objects.create(name=name, fingerprint=fingerprint)

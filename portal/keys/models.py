@@ -12,7 +12,7 @@ from portal.short_lived import ShortLived
 
 class KeyHolderQuerySet(models.QuerySet["KeyHolder"]):
     def at_work(self) -> Self:
-        """Processes that were seen within the last three times that they say so."""
+        """Processes that were seen within three of the intervals at which they report."""
         return self.filter(seen__gte=Now() - timedelta(seconds=settings.RECONCILE_INTERVAL * 3 + 5))
 
 

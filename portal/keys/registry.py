@@ -22,7 +22,7 @@ class Key:
     """One key: where it is, what this process holds of it, and what the database can say about it."""
 
     name: str
-    """As its file below PORTAL_HOME/keys is called."""
+    """The name of its file below PORTAL_HOME/keys."""
     held: Callable[[], list[str]]
     """Returns the fingerprints of what this process holds; none if the key is missing or unusable.
 
@@ -66,7 +66,7 @@ _keys: dict[str, Key] = {}
 
 
 def register(key: Key) -> None:
-    """Make a key known: from then on no process writes without it, or with another one."""
+    """Register a key: from then on no process writes without it, or with another one."""
     _keys[key.name] = key
 
 

@@ -1,6 +1,6 @@
 """Wrong passwords on the page of the own password: counted, limited and recorded like those of a sign-in.
 
-Whoever finds a signed-in browser could otherwise try passwords there for ever, and keep the account.
+Somebody who finds a signed-in browser could otherwise try passwords there for ever, and keep the account.
 """
 
 from datetime import datetime

@@ -42,7 +42,7 @@ class NotEasilyGuessed:
 
 
 def _reason(password: str, user: AbstractBaseUser | None) -> str:
-    from zxcvbn import zxcvbn  # 10 MB of word lists, which only whoever sets a password needs
+    from zxcvbn import zxcvbn  # 10 MB of word lists, needed only where a password is set
 
     words = [*portal_words(), *_words_of(user)]
     if len(_own_letters(password, words)) < OWN_LETTERS:

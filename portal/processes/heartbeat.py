@@ -1,6 +1,6 @@
 """A sign of life for health checks: a file in PORTAL_HOME that a healthy process touches every few seconds.
 
-A worker's own timer touches it, which stands still while the worker has no broker, or hangs.
+A worker's own timer touches it; the timer stops while the worker has no broker, or hangs.
 """
 
 from pathlib import Path

@@ -4,9 +4,9 @@
     <folder>/bin/{id,sudo,su}            stand-ins, first on PATH
     <folder>/{faults,gates,invocations.jsonl,sudo.log,nlserver.key,sandbox.json}       the sandbox's own
 
-This machine need not have a user `neolane`: everything runs as whoever runs the sandbox. Who one *is* in the
-container stands in the variable SANDBOX_USER; `id` reads it, `sudo` and `su` set it. They check what real
-ones would (a rule for sudo, root for su) and log what real ones would, but they protect nothing.
+This machine need not have a user `neolane`: everything runs as the user who runs the sandbox. Who one *is*
+in the container is kept in the variable SANDBOX_USER; `id` reads it, `sudo` and `su` set it. They check what
+real ones would (a rule for sudo, root for su) and log what real ones would, but they protect nothing.
 """
 
 import json
@@ -193,7 +193,7 @@ def make_container(
     major: str = "nl6",
     sudoers: Iterable[str] = ("campaign",),
 ) -> Container:
-    """Make a container in `folder` and return it; one that stands there already keeps its files.
+    """Make a container in `folder` and return it; one that is there already keeps its files.
 
     `build` is Campaign's, `language` is `en` or `fr`, `sudoers` are the logins that may become neolane.
     """

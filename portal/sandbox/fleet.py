@@ -50,7 +50,7 @@ class InstanceRow:
     role: str = "MKT"
     uses_triggers: bool = False
     has_account: bool = True
-    """Whether the demo's first account is for it; the others wait for whoever tries the wizard."""
+    """Whether the demo's first account is for it; the others wait for somebody to try the wizard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ INSTANCES = (
     InstanceRow(name="acme-dev", environment="development", has_account=False),
     InstanceRow(name="acme-cloud", deployment="hosted"),
 )
-"""The last one is hosted by Adobe: it stands in the inventory without a container and is never pushed to."""
+"""The last one is hosted by Adobe: it is in the inventory without a container and is never pushed to."""
 WITHOUT_ACCOUNT = tuple(row.name for row in INSTANCES if not row.has_account)
 
 SITES = (

@@ -146,7 +146,7 @@ class _Request(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
-        with contextlib.suppress(OSError):  # whoever asked may have given up
+        with contextlib.suppress(OSError):  # the client may have given up
             self.end_headers()
             self.wfile.write(body)
 

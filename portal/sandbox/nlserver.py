@@ -438,7 +438,7 @@ def _stored(call: Call, path: Path) -> bool:
 
 
 def _write_in_two(call: Call, path: Path, content: bytes, share: float) -> None:
-    """Write the file where it stands, as the real nlserver may: first this share of it, then the rest."""
+    """Write the file in place, as the real nlserver may: first this share of it, then the rest."""
     cut = int(len(content) * share)
     with path.open("wb", buffering=0) as file:
         file.write(content[:cut])

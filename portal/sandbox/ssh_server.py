@@ -80,7 +80,7 @@ def make_host_key(path: Path | None = None) -> paramiko.ECDSAKey:
 
 
 def key_line(key: paramiko.PKey) -> str:
-    """Return the public half of a key as it stands in known_hosts and authorized_keys: type and base64."""
+    """Return the public half of a key as known_hosts and authorized_keys have it: type and base64."""
     return f"{key.get_name()} {key.get_base64()}"
 
 

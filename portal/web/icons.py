@@ -1,4 +1,4 @@
-"""Small drawings of 16 by 16 units, in the colour of the text beside them."""
+"""Small drawings of 16 by 16 units, in the colour of the text next to them."""
 
 # ruff: noqa: E501  # a drawing is one piece
 

@@ -18,7 +18,7 @@ from portal.processes.logs import bound
 access = logging.getLogger("portal.access")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 ROOM = 40_000
-"""Places on the interpreter's stack: Python takes 512 kB for them, of which 200 are left to further calls."""
+"""Places on the interpreter's stack: Python takes 512 kB for them; 200 kB of that are for further calls."""
 
 
 def room_for_calls(get_response: GetResponse) -> GetResponse:

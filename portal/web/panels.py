@@ -16,7 +16,7 @@ Show = Callable[[Any, HttpRequest], "Panel | None"]  # Any: the row that the pag
 
 @dataclass(frozen=True)
 class Panel:
-    """A template and what it needs beside the page's own context: the permissions are there already."""
+    """A template and what it needs besides the page's own context, which has the permissions already."""
 
     template: str
     context: Mapping[str, object] = field(default_factory=dict)

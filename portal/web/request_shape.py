@@ -78,7 +78,7 @@ def _is_length(length: str) -> bool:
 
 
 def _is_path(environ: Environment) -> bool:
-    """Servers hand the path over without its percents, and the line as it came beside it."""
+    """Servers hand over the path without its percents, and also the line as it came."""
     line = _bytes(environ.get("REQUEST_URI", "")).partition(b"?")[0]
     return _is_text(_bytes(environ.get("PATH_INFO", ""))) and not _BROKEN_PERCENT.search(line)
 

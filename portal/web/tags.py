@@ -32,7 +32,7 @@ def word_states(words: dict[str, Promise]) -> None:
 @register.simple_tag
 @lru_cache(maxsize=512)
 def icon(name: str, further: str = "") -> SafeString:
-    """Draw an icon. Decorative: the word beside it carries the meaning."""
+    """Draw an icon. Decorative: the word next to it carries the meaning."""
     classes = " ".join(filter(None, ["icon", further, "icon-spin" if name == "running" else ""]))
     return format_html(
         '<svg class="{}" viewBox="0 0 16 16" aria-hidden="true" focusable="false">{}</svg>',

@@ -1,7 +1,7 @@
 """Tickets: signed cookies by which the web server knows, before it reads a body, how large that may be.
 
-It cannot ask the database who sends a request, for it must not wait. A ticket opens nothing: session and
-permissions are asked as ever, once the request is there. Whoever copies one may send a larger body.
+It cannot ask the database who sends a request, because it must not wait. A ticket opens nothing: session and
+permissions are checked as ever, once the request is there. Somebody who copies one may send a larger body.
 """
 
 from enum import StrEnum

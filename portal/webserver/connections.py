@@ -138,9 +138,9 @@ class Server(TcpWSGIServer):
 
     It closes connections of its own accord only between two rounds of Waitress's `poll2`, which goes by
     descriptors. A round lists the connections and asks each whether it wants to read (that is where Waitress
-    calls `maintenance`), polls those descriptors, accepts one client, and gives each event to whoever has its
-    descriptor by then. If a connection is closed on the way, the client accepted next gets its descriptor,
-    and with that the old one's event: "closed", say, and it is closed itself, without an answer.
+    calls `maintenance`), polls those descriptors, accepts one client, and gives each event to the client that
+    has its descriptor by then. If a connection is closed on the way, the client accepted next gets its
+    descriptor, and with that the old one's event: "closed", say, and it is closed itself, without an answer.
     """
 
     channel_class = Connection
@@ -243,7 +243,7 @@ class Server(TcpWSGIServer):
             logger.info("connections closed that waited for their client", extra=fields)
             self.closed, self._told = dict.fromkeys(self.closed, 0), now
         if os.getppid() != self._parent:
-            self.stop()  # whoever started this process is gone
+            self.stop()  # the process that started this one is gone
         elif resident_megabytes() > limits.RECYCLED_MEGABYTES:
             logger.warning(
                 "this process has grown, and makes way for another",

@@ -63,8 +63,8 @@ def rollout(report: Report, size: Size) -> None:
             for contender in contenders
         ],
         "Medians. In turns, on the same sshd and folders. Portal: press to last verdict recorded, "
-        f"{size.workers_told}; as shipped: {SHIPPED_WORKERS} workers with {SHIPPED_PLACES} places, of which "
-        f"{SHIPPED_PER_ROLLOUT} for one rollout. Bare loops: {size.at_once} threads, their start not "
+        f"{size.workers_told}; as shipped: {SHIPPED_WORKERS} workers with {SHIPPED_PLACES} places, "
+        f"{SHIPPED_PER_ROLLOUT} of them for one rollout. Bare loops: {size.at_once} threads, their start not "
         f"counted. Ansible: its defaults with {FORKS} forks, host keys checked, all connections new, its "
         f"start counted. {_again('rollout')}",
     )
@@ -328,7 +328,7 @@ def unreachable(report: Report, size: Size) -> None:
                 with race.fleet.expecting(race.site.console.client_id):
                     mixed.append(race.site.press(limit=limit))
     report.table(
-        f"{size.dead:,} containers that do not answer, beside {size.containers} that do",
+        f"{size.dead:,} containers that do not answer, and {size.containers} that do",
         ["rollout", "reachable done (s)", "each round", "all done (s)", "verdicts"],
         [
             _reached("reachable ones alone", alone),

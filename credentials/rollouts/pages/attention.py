@@ -5,7 +5,7 @@ from django.http import HttpRequest
 from credentials.rollouts.models import Push
 
 MOST = 1000
-"""Every page counts so far and no farther; it then shows "999+"."""
+"""Every page counts up to this number; above it, it shows "999+"."""
 
 
 def attention(request: HttpRequest) -> dict[str, int]:

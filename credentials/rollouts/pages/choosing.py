@@ -59,7 +59,7 @@ def moved_to(request: HttpRequest, search: InstanceSearch) -> str:
 
 
 class InstallationsForm(Form):
-    """The chosen installations; what can be chosen is for `rollouts.choosing` to say."""
+    """The chosen installations; `rollouts.choosing` says which ones can be chosen."""
 
     def __init__(self, data: QueryDict, *, total: int) -> None:
         super().__init__(data)

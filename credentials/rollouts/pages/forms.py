@@ -17,7 +17,7 @@ ANY = ("", _("All"))
 
 
 class AccountFilter(Form):
-    """What a list is narrowed to that may be about one account."""
+    """The filter of a list that can be limited to one account."""
 
     account = forms.ChoiceField(label=_("Account"), required=False)
 
@@ -139,7 +139,7 @@ class UnprovenForm(SelectionForm):
 
 
 class ReviewForm(Form):
-    """The last word before a rollout."""
+    """The confirmation before a rollout."""
 
     message = TextLine(
         label=_("Message for the history"),

@@ -66,7 +66,7 @@ RETRIES_SHOWN = 20
 
 @dataclass(frozen=True)
 class Retry:
-    """What a person retried: who, when and why, and how the push stood then."""
+    """What a person retried: who, when and why, and which outcome the push had then."""
 
     who: str
     at: datetime

@@ -30,7 +30,7 @@ class Trigger:
 
 
 def expected(connection: BaseDatabaseWrapper, table: str, open_column: str = "") -> dict[str, Trigger]:
-    """Return the triggers that refuse UPDATE and DELETE on `table`, and all that amounts to one of them.
+    """Return the triggers that refuse UPDATE and DELETE on `table`, and everything that has the same effect.
 
     With `open_column`, a row may be changed as long as that column is NULL.
     """
@@ -70,7 +70,7 @@ def create(connection: BaseDatabaseWrapper, made: Iterable[Trigger]) -> None:
 
 
 def _check_foreign_keys(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
-    """Check now what PostgreSQL would check at the end: it refuses to alter a table with checks to come."""
+    """Check now what PostgreSQL would check at the end: it refuses to alter a table with pending checks."""
     if connection.vendor == "postgresql":
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")

@@ -1,4 +1,4 @@
-"""Which audit key sealed which events: what a former key sealed is verified with it for ever.
+"""Which audit key sealed which events. What a former key sealed is always verified with that key.
 
 The setting holds one key a line, the newest first. `keys accept audit_key` records an event under the new
 key; from that event on only the new key counts. Its `prev_hash` vouches, under the new key, for every
@@ -97,7 +97,7 @@ def _recorded(keys: dict[str, str]) -> str:
 
 
 def in_use(text: str, found: str) -> str:
-    """Return the key to seal new events with: the one that sealed the head, of which `found` is the seal.
+    """Return the key to seal new events with: the one that sealed the head, whose seal is `found`.
 
     `KeysRefused` if that was none of this process's keys and the database has recorded another one: it was
     replaced meanwhile, and what this process wrote would never verify.

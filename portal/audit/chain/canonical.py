@@ -6,7 +6,7 @@ Form 1 (an empty column) is what the first releases wrote; its hash is a keyed o
 recompute it. Form 2 names itself in its text, has no fractions of numbers, and its hash can be recomputed by
 anybody who has an export: `docs/audit-form.md` says how. A keyed seal vouches for that hash.
 
-In form 2 the names of people stand in the text as salted hashes. `names` of a row says where, by JSON
+In form 2 the text has salted hashes for the names of people. `names` of a row says where, by JSON
 pointers (RFC 6901) into the content: `{"/actor_name": {"salt": …}}`, or `{"commitment": …, "erased_by": …}`
 after the name was erased.
 """
@@ -111,7 +111,7 @@ def hash_2(text: str, prev_hash: str) -> str:
 
 
 def commitment(salt: str, name: str) -> str:
-    """Return what stands for a name in the text: SHA-256 of the salt (as hexadecimal text) and the name."""
+    """Return what the text has instead of a name: SHA-256 of the salt (as hexadecimal text) and the name."""
     return hashlib.sha256(f"{salt}{name}".encode()).hexdigest()
 
 

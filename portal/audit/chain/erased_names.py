@@ -44,7 +44,7 @@ def replacement(erased_by: int) -> str:
 def problems() -> list[Finding]:
     """Return each erased name that no event accounts for, and each event whose names are not those it erased.
 
-    Reads without a lock first: erasures are rare. What it finds must be so with the head locked, too.
+    Reads without a lock first: erasures are rare. A problem counts only if it is there with the head locked.
     """
     if not _problems():
         return []

@@ -4,7 +4,7 @@ A database that was set back to an older copy is consistent: its last event, its
 each other. Only a newer head that was kept elsewhere shows what is missing. So each process keeps the newest
 one in a file, and compares: the event with that number must still have that hash.
 
-A head that is not in the history stays in the file, and the alarm with it, until somebody gives it up by an
+A head that is not in the history stays in the file, and the alarm stays on, until somebody gives it up by an
 act that is itself recorded: a restore, a sealed break, or `accept_audit_head`.
 """
 
@@ -266,7 +266,7 @@ def _is_unchanged(comparison: Comparison) -> bool:
 
 @contextmanager
 def _locked(*, wait: bool = False) -> Iterator[bool]:
-    """Lock the folder. False: another process has it, which keeps a head just now."""
+    """Lock the folder. False: another process has the lock and is keeping a head."""
     descriptor = os.open(folder(path().parent), os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -305,7 +305,7 @@ def _give_to_owner(descriptor: int) -> None:
 
 
 def _say_head(head: Head) -> None:
-    """Log the head at the start, then once an hour if it moved: a log kept elsewhere has it then."""
+    """Log the head at the start, then once an hour if it moved, so that a log kept elsewhere has it."""
     if str(head) != process.said_head and _is_due("head"):
         process.said_head = str(head)
         logger.info("The audit chain ends at %s (for verify_audit --expect-head).", head)

@@ -1,4 +1,4 @@
-"""Replaces the audit key, as a recorded act: the new one seals from then on, the former only verifies."""
+"""Replaces the audit key and records that: from then on the new key seals, and the former only verifies."""
 
 from django.db import transaction
 

@@ -1,4 +1,4 @@
-"""Sealed breaks: what was broken stays visible for ever, and the history can be trusted again from there on.
+"""Sealed breaks: the break stays visible for ever, and the history can be trusted again from there on.
 
 Sealing changes nothing in the broken part. It records an event with a keyed digest over that part exactly as
 it is, so that any later change in it is a new finding.
@@ -22,7 +22,7 @@ def sealed_breaks() -> list[SealedBreak]:
 
 
 def in_force(breaks: Iterable[SealedBreak]) -> list[SealedBreak]:
-    """Return those that a verification goes by, in the order of the chain.
+    """Return the sealed breaks that a verification accepts, in the order of the chain.
 
     A break that was changed after it was sealed can be sealed again: the newer seal covers the older one.
     """

@@ -24,7 +24,7 @@ class ChangedMeanwhile(Exception):
 
 
 def examine(progress: Callable[[int], None] | None = None) -> Walk:
-    """Walk the whole chain, to its end, to know how far its breaks reach; return the walk."""
+    """Walk the whole chain to its end, to find out how far its breaks reach; return the walk."""
     walk = Walk.begin(is_thorough=True)
     while walk.batch():
         if progress:
@@ -83,7 +83,7 @@ def _last_number(walk: Walk, kept: kept_head.Comparison) -> int:
 
 
 def _key_in_use() -> str:
-    """Return the audit key of the newest epoch: the head, which tells it otherwise, may be lost."""
+    """Return the audit key of the newest epoch. The head usually tells which one it is, but may be lost."""
     return epochs().at(NEVER).key
 
 

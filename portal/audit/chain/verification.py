@@ -1,4 +1,4 @@
-"""Verifies the audit chain: any change, gap or removal shows."""
+"""Verifies the audit chain: finds any change, gap or removal."""
 
 import hmac
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def verify(
 
 @dataclass
 class Walk:
-    """A walk along the chain: how far it came, and what it found. It can be interrupted and resumed."""
+    """A walk along the chain: how far it is, and what it has found. It can be interrupted and resumed."""
 
     expected_head: str = ""
     is_thorough: bool = False
@@ -74,7 +74,7 @@ class Walk:
 
     @classmethod
     def resume(cls, left: dict[str, Any]) -> Self:  # Any: plain JSON values
-        """Go on where a walk was left; one that a former release left begins anew."""
+        """Go on where a walk was interrupted; a walk that a former release began starts anew."""
         try:
             findings = [Finding(**finding) for finding in left["findings"]]
         except TypeError:
@@ -169,7 +169,7 @@ class Walk:
             self.digest = beginning(sealed.first, sealed.last, self._keys.at(sealed.seq).key)
 
     def _pass(self, sealed: SealedBreak) -> None:
-        """Compare a sealed break with what it was when it was sealed, once its last row is behind."""
+        """Compare a sealed break with what it was when it was sealed, once its last row was read."""
         self._enter(sealed)
         if not hmac.compare_digest(self.digest, sealed.digest):
             code = "sealed_event_changed" if sealed.first == sealed.last else "sealed_events_changed"

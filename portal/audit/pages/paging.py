@@ -18,7 +18,7 @@ PAGE = 50
 SEARCHED = 10_000
 """Entries that one search looks through."""
 SLACK = 1_000
-"""Entries beside the first and last of some dates that are looked at too: a clock may have been set back."""
+"""Entries around those of the chosen dates that are looked at too: a clock may have been set back."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def stretch(form: HistoryForm, position: PositionForm, user: User | AnonymousUse
 
 
 def _span_of_dates(form: HistoryForm) -> _Span:
-    """Return the numbers between which all events of the chosen dates stand; without dates, all numbers."""
+    """Return a span of numbers with all events of the chosen dates in it; without dates, all numbers."""
     since, until = form.times()
     first, last = 1, AuditHead.objects.get(pk=1).seq
     if since:

@@ -1,4 +1,4 @@
-"""The history: everybody's for those who may see it, one's own for the rest."""
+"""The history: all of it for people who may see it, their own events for the others."""
 
 import time
 from typing import Any
@@ -24,7 +24,7 @@ from portal.audit.trail import Actor
 
 VERIFYING_SECONDS = 5.0  # of one request
 WALK = "history_walk"
-"""In the session: where a verification stands that takes several requests."""
+"""In the session: how far a verification is that takes several requests."""
 
 
 @require_GET
@@ -69,8 +69,8 @@ def history_export(request: HttpRequest) -> HttpResponseBase:
 def history_verify(request: HttpRequest) -> HttpResponse:
     """Verify the chain on request, and show what the last verification saw.
 
-    The whole chain, always; one that takes longer than a browser should wait, in several requests. Where the
-    walk stands meanwhile is kept in the session.
+    It always verifies the whole chain. If that takes longer than a browser should wait, it takes several
+    requests, and the session keeps how far the walk is.
     """
     action = request.POST.get("action") if request.method == "POST" else "look"
     if action == "stop":

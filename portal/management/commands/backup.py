@@ -16,7 +16,7 @@ from portal.no_secrets import Command as SafeCommand
 class Command(SafeCommand):
     help = (
         "Copy the database into FOLDER while web server and workers go on. The keys are copied only if "
-        "asked, and into another folder: whoever has both has every secret."
+        "asked, and into another folder: anybody who has both has every secret."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,7 +28,7 @@ class Command(SafeCommand):
 
     def handle(self, *args: str, folder: Path, with_keys: Path | None, json: bool, **options: object) -> None:
         if with_keys and _is_within(with_keys, folder):
-            raise CommandError("Keys do not belong beside the database: give another folder.")
+            raise CommandError("Keys do not belong next to the database: give another folder.")
         try:
             noted = head()  # before the copy is begun, so that the copy has it
             saved = {"database": str(save_database(folder)), "head": noted}

@@ -1,7 +1,7 @@
 """How many passwords are hashed at once. A hash takes a core for half a second, on purpose.
 
-Strangers can ask for as many as they like. Whoever finds no turn is told so at once, and nothing was counted:
-threads that wait would be missing to people who are signed in.
+Strangers can ask for as many as they like. A request that finds no turn is told so at once, and nothing is
+counted: threads that wait would not be there for people who are signed in.
 """
 
 import os
