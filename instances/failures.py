@@ -86,7 +86,7 @@ class Explanation:
     cause: Promise
     next_step: Promise
     retries: bool = False
-    """Whether the portal tries again by itself: nothing was changed, and it may pass without a person."""
+    """Whether the portal tries again by itself: it may pass by itself, and sending again does no harm."""
 
 
 EXPLANATIONS: dict[str, Explanation] = {

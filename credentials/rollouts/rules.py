@@ -27,7 +27,7 @@ NOT_OVER = OneOf("not_failed", "state", (State.FAILED, State.UNKNOWN))
 
 @dataclass(frozen=True)
 class _HasKey(Requirement):
-    """A host key of the container is approved or expected. An unknown push may be looked at without one."""
+    """A failed push needs a host key of the container, approved or expected. Any other push does not."""
 
     def is_met_by(self, row: Model) -> bool:
         """Read `has_key`, which the caller noted on the push: a list asks for all of its pushes at once."""
@@ -49,6 +49,7 @@ SENDING = (NOT_REPLACED, VERSION_CURRENT, ACCOUNT_ACTIVE, ASSIGNED, INSTANCE_NOT
 """Checked again in the transaction before the values go out: whatever changed since the start counts."""
 
 STARTING = (VERSION_CURRENT, ACCOUNT_ACTIVE, INSTANCE_NOT_HOSTED, ASSIGNED, PUSH_CONTAINER_ON)
+"""A missing host key does not forbid a start: the form warns, and the attempt fails before the login."""
 
 RETRYING = (
     NOT_REPLACED,

@@ -3,7 +3,8 @@
 A push has succeeded only if the portal knows that the file holds this version of the secret. Exit 0 is no
 proof, nor are the right ids (a rotation leaves them as they are), nor a rewritten file. Two things are: the
 encrypted secret changed while nlserver ran, and stayed so; or its digest is one that was proven before.
-`docs/decisions/0016-proof-of-a-push.md` explains each row.
+`docs/decisions/0016-proof-of-a-push.md` explains each row: its L, W and A are `held`, `written` and `after`
+here, its K(A) is `Known`. Row 0 is in `judge`, row 1 in `credentials.rollouts.pushing`: the report is lost.
 """
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The audit trail: append-only events, each chained to the one before by a keyed hash."""
+"""The audit trail: append-only events, each chained to the one before by its hash, and sealed with a key."""
 
 import hmac
 from typing import Any
