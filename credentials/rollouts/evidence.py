@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from django.db.models.functions import Now
 
 from credentials.rollouts.models import Push
+from credentials.rollouts.notes import Note, note
 from instances import nlserver, other_portals, ssh
 from instances.models import Installation
 from instances.reaching import redaction
@@ -24,9 +25,9 @@ class Evidence:
     after_digest: str = ""
     build: int = 0
     host_key: str = ""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     other_portal: str = ""
-    via: str = ""
+    via: Note = ""
 
     def say(self, output: bytes, secrets: Iterable[Secret]) -> None:
         """Keep what the container said, without these secrets; nothing if none of them could be opened."""
@@ -41,13 +42,13 @@ class Evidence:
         known = list(secrets)
         self.notes = [redaction.redact(detail.encode(), known) for detail in error.details]
         if isinstance(error, ssh.JumpHostKeyChanged):
-            self.notes = [f"the jump host showed {error.offered.fingerprint}"]
+            self.notes = [note("jump_host_showed", fingerprint=error.offered.fingerprint)]
 
     def meet(self, last: str) -> None:
         """Remember who else pushed to the installation, if anybody did."""
         if last:
             self.other_portal = last
-            self.notes = [*self.notes, f"the last push there was by {last}"]
+            self.notes = [*self.notes, note("last_push_by", last=last)]
 
     def keep(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
         """Remember the file as it was at the end, if it was read at all."""

@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
 from credentials.models import ClientSecret
+from credentials.rollouts import notes as attempt_notes
 from credentials.rollouts import rules
 from credentials.rollouts.preparations import Preparation
 from credentials.rollouts.states import State
@@ -375,6 +376,10 @@ class Attempt(WithChoices):
     @property
     def explanation(self) -> Explanation | None:
         return explain(self.code) if self.code else None
+
+    @property
+    def notes_in_words(self) -> list[str]:
+        return attempt_notes.in_words(self.notes)
 
 
 declare_names(Attempt, "caused_by")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from credentials.models import ClientSecret
 from credentials.rollouts.models import CandidateDigest, ProvenDigest, Push
+from credentials.rollouts.notes import Note, note
 from instances import nlserver
 
 MOST = 5
@@ -12,10 +13,10 @@ MOST = 5
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What is known of one digest, and in words where it was proven for other versions."""
+    """What is known of one digest, and as notes where it was proven for other versions."""
 
     known: nlserver.Known = field(default_factory=nlserver.Known)
-    elsewhere: list[str] = field(default_factory=list)
+    elsewhere: list[Note] = field(default_factory=list)
 
 
 def knowledge_of(digest: str, push: Push) -> Knowledge:
@@ -35,7 +36,7 @@ def knowledge_of(digest: str, push: Push) -> Knowledge:
             others=bool(others),
             candidate=not proofs and _is_candidate(digest, push),
         ),
-        [_in_words(proof) for proof in others],
+        [_noted(proof) for proof in others],
     )
 
 
@@ -49,7 +50,13 @@ def _is_candidate(digest: str, push: Push) -> bool:
     return candidates.filter(secret=push.rollout.secret_id).exists()
 
 
-def _in_words(proof: ProvenDigest) -> str:
-    where = proof.attempt.push.installation
-    where.container = proof.attempt.push.container
-    return f"the file holds {proof.secret}, as was proven on {where}"
+def _noted(proof: ProvenDigest) -> Note:
+    push, secret = proof.attempt.push, proof.secret
+    return note(
+        "proven_for_other_version",
+        account=secret.account.name,
+        version=secret.version,
+        fingerprint=secret.fingerprint,
+        instance=push.installation.instance.name,
+        container=push.container.name,
+    )

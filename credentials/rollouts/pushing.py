@@ -19,10 +19,11 @@ from credentials.keys.vault import open_version
 from credentials.rollouts import proof
 from credentials.rollouts.evidence import Evidence, observe
 from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.notes import Note, note
 from credentials.rollouts.settlement import SENT, Outcome, settle
 from instances import nlserver, ssh
 from instances.failures import Code
-from instances.reaching import jump_hosts, redaction
+from instances.reaching import redaction
 from instances.visits.lease import Lease, LeaseLost
 from instances.visits.line import Line
 from portal.plaintext import Secret, cut_out
@@ -40,7 +41,7 @@ class NoLongerWanted(Exception):
 def run_attempt(push: Push, attempt: Attempt, line: Line) -> None:
     """Run the attempt and store its outcome. Only a lost lease or a database failure is raised."""
     started = time.monotonic()
-    evidence = Evidence(via=cut_out(jump_hosts.in_words(push.container)))
+    evidence = Evidence(via=_way(push))
     with bound(rollout=push.rollout.number, push=push.pk, attempt=attempt.number):
         outcome = _attempt(push, attempt, line, evidence)
         attempt.seconds = round(time.monotonic() - started, 3)
@@ -48,6 +49,14 @@ def run_attempt(push: Push, attempt: Attempt, line: Line) -> None:
         _insist(write, "the outcome", push)
         fields = {"state": outcome.state, "code": outcome.code, "seconds": attempt.seconds}
         logger.info("the attempt ended", extra=fields)
+
+
+def _way(push: Push) -> Note:
+    """Note the jump host in front of the container, if there is one."""
+    host = push.container.jump_host
+    if host is None:
+        return ""
+    return note("through_jump_host", name=cut_out(host.name), address=cut_out(host.address), port=host.port)
 
 
 def _attempt(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outcome:
@@ -212,7 +221,7 @@ def _secrets(push: Push) -> list[Secret]:
 
 def _outcome(verdict: nlserver.Verdict, knowledge: proof.Knowledge, evidence: Evidence) -> Outcome:
     """Say a verdict in a push's own states; to be sent again means queued."""
-    evidence.notes = [*verdict.notes, *knowledge.elsewhere]
+    evidence.notes = [*map(note, verdict.notes), *knowledge.elsewhere]
     if verdict.last and _is_not_ours(verdict.last):
         evidence.meet(str(verdict.last))
         return Outcome(Push.State.FAILED, Code.OTHER_PORTAL, verdict.written)
@@ -285,5 +294,5 @@ def _write_outcome(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evi
         attempt.after_digest = evidence.after_digest
         attempt.exit_codes, attempt.output = evidence.exit_codes, evidence.output
         attempt.build, attempt.host_key = evidence.build or None, evidence.host_key
-        attempt.notes = [f"through {evidence.via}", *evidence.notes] if evidence.via else evidence.notes
+        attempt.notes = [evidence.via, *evidence.notes] if evidence.via else evidence.notes
         settle(fresh, attempt, outcome)

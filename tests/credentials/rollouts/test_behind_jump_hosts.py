@@ -78,7 +78,7 @@ def test_a_push_goes_through_a_jump_host_that_learns_nothing(
     for canary in (FIRST, "setimsoauth", "0123456789abcdef0123456789abcdef"):
         assert canary not in log
     attempt = Attempt.objects.order_by("started")[0]
-    assert attempt.notes == [f"through bastion-1 ({row.address}:{row.port})"]
+    assert attempt.notes_in_words == [f"through bastion-1 ({row.address}:{row.port})"]
     assert attempt.host_key == site.server.fingerprint
 
 
@@ -154,9 +154,9 @@ def test_what_fails_at_the_jump_host_has_a_code_of_its_own(
     push.refresh_from_db()
     assert (push.state, push.code) == (state, code)
     attempt = push.attempts.get()
-    assert attempt.notes[0] == f"through bastion-1 ({row.address}:{row.port})"
+    assert attempt.notes_in_words[0] == f"through bastion-1 ({row.address}:{row.port})"
     if code == "jump_host_key_changed":
-        assert attempt.notes[1] == f"the jump host showed {server.host_keys[0].fingerprint}"
+        assert attempt.notes_in_words[1] == f"the jump host showed {server.host_keys[0].fingerprint}"
         assert "publickey" not in server.log.read_text()
     assert not HostKey.objects.filter(state="offered").exists()  # a jump host's key is no container's
 

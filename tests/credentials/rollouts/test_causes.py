@@ -141,7 +141,7 @@ def test_both_lists_of_algorithms_stand_with_the_attempt(
     deliver_all(site)
     push = only_push(rollout)
     assert (push.state, push.code) == ("failed", "no_common_algorithm")
-    (note,) = push.attempts.get().notes
+    (note,) = push.attempts.get().notes_in_words
     assert note.startswith("Cipher: the server offers chacha20-poly1305@openssh.com; the portal has aes")
 
 
@@ -174,7 +174,7 @@ def test_a_key_that_cannot_be_used_is_no_mystery(
     deliver_all(site)
     push = only_push(rollout)
     assert (push.state, push.code) == ("failed", "ssh_key_unusable")
-    assert why in push.attempts.get().notes[0]
+    assert why in push.attempts.get().notes_in_words[0]
 
 
 def test_words_of_a_server_are_kept_without_a_secret(make_site: MakeSite, start: Start) -> None:
@@ -190,7 +190,7 @@ def test_words_of_a_server_are_kept_without_a_secret(make_site: MakeSite, start:
         rollout = start(site)
         deliver_all(site)
     push = only_push(rollout)
-    notes = str(push.attempts.order_by("number")[0].notes)
+    notes = str(push.attempts.order_by("number")[0].notes_in_words)
     assert push.code == "turned_away"
     assert "It said" in notes
     assert FIRST not in notes

@@ -159,4 +159,4 @@ def test_a_digest_of_another_accounts_version_is_told_with_its_name(
     deliver_all(site)
     push.refresh_from_db()
     assert (push.state, push.code) == ("failed", "other_version")
-    assert "Somebody else's" in push.attempts.latest("number").notes[0]
+    assert "Somebody else's" in push.attempts.latest("number").notes_in_words[0]

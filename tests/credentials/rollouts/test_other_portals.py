@@ -58,7 +58,7 @@ def test_another_portal_is_named_and_an_admin_decides(
     push.refresh_from_db()
     last = OTHER if OTHER in left else "99999999999999.1"
     assert (push.state, push.code, site.secret()) == ("failed", "other_portal", None)
-    assert push.attempts.latest("number").notes == [f"the last push there was by {last}"]
+    assert push.attempts.latest("number").notes_in_words == [f"the last push there was by {last}"]
     assert last in as_admin.get(f"/containers/{site.row.pk}/").content.decode()
 
     retry(push, actor)

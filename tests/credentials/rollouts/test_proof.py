@@ -211,7 +211,7 @@ def test_exit_0_without_the_secret_is_told_to_hold_the_other_version(
     first = ClientSecret.objects.get(version=1)
     assert push.explanation
     assert "Do not delete the old secret" in str(push.explanation.next_step)
-    assert last(push).notes == [f"the file holds {first}, as was proven on prod1 on mkt-1"]
+    assert last(push).notes_in_words == [f"the file holds {first}, as was proven on prod1 on mkt-1"]
     assert held_versions(Installation.objects.all())[there.site.installation.pk] == first
 
 
