@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test slow chaos fuzz model liars keys rotation alerts breaks house axe bench check compose format clean
+.PHONY: help demo start test slow chaos fuzz model liars keys rotation alerts breaks upgrade house axe bench check compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -66,6 +66,9 @@ alerts: $(VENV)/dev ## let every alert fire by its cause, under a real Prometheu
 
 breaks: $(VENV)/dev ## break the code on purpose, and see that the tests notice, in about five minutes (NAMES="03 04")
 	$(RUN) -m tests.breaks $(NAMES)
+
+upgrade: $(VENV)/dev ## rehearse an upgrade in mid-rollout on both engines, in about six minutes (FROM=32fedec)
+	$(RUN) -m tests.upgrade $(or $(FROM),32fedec)
 
 house: $(VENV)/dev ## print figures of the structure: lengths, fan-out, circles, crowded rooms
 	$(RUN) tests/house.py
