@@ -193,9 +193,7 @@ class Rehearsal:
         assert rows == left
         assert self.today.answers() == answers
         verified = self.today.verified(left["head"])
-        say(
-            f"migrate repeated: same rows and answers; {verified['events']} events verify: {verified['intact']}"
-        )
+        say(f"migrate repeated: same rows and answers; {verified['events']} events, {verified['intact']=}")
 
     def look(self, drafts: dict[str, str]) -> None:
         """Drafts open at their step with what was typed, and every list for every role."""
