@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from django.apps import apps
 
-from credentials.adobe.ims import Verdict
+from credentials.adobe.ims import NEXT_STEPS
 from credentials.entry import REARRANGED
 from credentials.rollouts.models import Attempt
 from credentials.rollouts.notes import WORDS
@@ -38,7 +38,7 @@ def of_today() -> Codes:
         **columns(),
         "rollouts_push.cause": Attempt.Cause.values,
         "rollouts_attempt.notes": WORDS,
-        "credentials_clientsecret.ims_verdict": Verdict.values,
+        "credentials_clientsecret.ims_verdict": NEXT_STEPS,
         "instances_keyscan.code": [*Code.values, PORTAL_KEY, INTERNAL],
         "wizard_draft.step": [step.slug for steps in STEPS.values() for step in steps],
         "wizard_draft.cautions": [*CAUTIONS, REARRANGED],
