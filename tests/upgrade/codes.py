@@ -22,11 +22,12 @@ from credentials.wizard.steps import STEPS
 from instances.failures import Code
 from instances.inventory import editing
 from instances.reaching.key_scans import INTERNAL, PORTAL_KEY
-from portal.audit.labels import GROUPS, LABELS
+from portal.audit.labels import LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("portal", "instances", "credentials")
 RECORDING = {"record", "_record", "Entry"}
+ACTION = re.compile(r"[a-z_]+\.[a-z_]+")
 NO_DETAILS = {"actor", "target", "details", "key"}
 Codes = dict[str, list[str]]
 Kind = TypeVar("Kind", bound=ast.AST)
@@ -65,18 +66,19 @@ def target_types() -> Iterable[str]:
 
 
 def actions() -> Iterable[str]:
-    """Return what has a label, and each text of an action's form; modules of the portal have it too."""
-    nouns = "|".join(noun for noun in GROUPS if noun != "portal")
-    texts = {node.value for node in nodes(ast.Constant) if isinstance(node.value, str)}
-    return {*LABELS, *(text for text in texts if re.fullmatch(rf"({nouns})\.[a-z_]+", text)), *recorded()}
-
-
-def recorded() -> Iterator[str]:
-    """Yield what calls name that record an event."""
+    """Return what has a label, and what calls name that record an event, in words or by a constant."""
+    constants: dict[str, set[str]] = {}
+    for target, value in assignments():
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            constants.setdefault(name_of(target), set()).add(value.value)
+    found = set(LABELS)
     for call in nodes(ast.Call):
         first = call.args[0] if name_of(call.func) in RECORDING and call.args else None
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            yield first.value
+        if isinstance(first, ast.Constant):
+            found.add(str(first.value))
+        elif isinstance(first, ast.Name | ast.Attribute):
+            found |= {text for text in constants.get(name_of(first), ()) if ACTION.fullmatch(text)}
+    return found
 
 
 def detail_keys() -> Iterator[str]:
