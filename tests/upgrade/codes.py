@@ -22,6 +22,7 @@ from credentials.wizard.steps import STEPS
 from instances.failures import Code
 from instances.inventory import editing
 from instances.reaching.key_scans import INTERNAL, PORTAL_KEY
+from portal.audit.chain.findings import PROBLEMS
 from portal.audit.labels import LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,7 @@ def of_today() -> Codes:
         "audit_auditevent.action": actions(),
         "audit_auditevent.target_type": target_types(),
         "audit_auditevent.details": detail_keys(),
+        "audit_auditevent.details.findings": PROBLEMS,
     }
     return {name: sorted(map(str, set(values))) for name, values in sorted(found.items())}
 

@@ -19,6 +19,7 @@ from credentials.wizard.steps import STEPS
 from instances.failures import explain
 from instances.models import Container, KeyScan
 from instances.reaching import key_scans
+from portal.audit.chain.findings import PROBLEMS
 from portal.audit.labels import LABELS, line_of
 from portal.audit.models import AuditEvent
 from portal.web import tags
@@ -69,6 +70,7 @@ def answer(code: str) -> str:
 WORDS_OF: dict[str, Callable[[str], Any]] = {
     "audit_auditevent.action": LABELS.__getitem__,
     "audit_auditevent.details": detail,
+    "audit_auditevent.details.findings": PROBLEMS.__getitem__,
     "audit_auditevent.target_type": target_type,
     "credentials_clientsecret.ims_verdict": answer,
     "instances_keyscan.code": lambda code: key_scans.why_failed(

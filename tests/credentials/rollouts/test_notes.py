@@ -8,7 +8,7 @@ from django.utils.text import format_lazy
 
 from credentials.rollouts.models import Attempt
 from credentials.rollouts.notes import WORDS, in_words, note
-from tests.credentials.rollout_rows import finish, make_rollout
+from tests.factories import finish, make_rollout
 
 NEWER = {"code": "of_a_newer_release", "name": "web1"}
 
