@@ -95,6 +95,7 @@ check: $(VENV)/dev ## format, lint, types, import directions, templates, migrati
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/djlint --check --lint templates
 	$(RUN) tests/check_ground.py
+	$(RUN) tests/check_rules.py
 	$(RUN) tests/check_words.py
 	$(RUN) tests/check_settings.py
 

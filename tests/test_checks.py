@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import check_words
+from tests import check_rules, check_words
 from tests.check_ground import OF_CREDENTIALS, found, found_in, found_in_template, found_in_templates, uses
 
 
@@ -77,3 +77,24 @@ def test_a_word_is_let_through_only_where_it_is_the_usual_one(line: str, word: s
 
 def test_none_of_them_is_left() -> None:
     assert list(check_words.found()) == []
+
+
+SECOND_OWNERS = {
+    "container_off": "Push.objects.filter(container__is_enabled=True)",
+    "account_not_active": "if account.state != TechnicalAccount.State.ACTIVE: stop()",
+    "version_not_current": "return secret.state == ClientSecret.State.CURRENT",
+    "hosted": "if instance.deployment == Instance.Deployment.HOSTED: stop()",
+    "not_assigned": "rows.exclude(installation__instance__assignment__account=account)",
+    "replaced": "return not push.replaced",
+}
+
+
+@pytest.mark.parametrize(("obstacle", "code"), SECOND_OWNERS.items())
+def test_a_second_owner_of_a_rule_is_named_with_its_line(obstacle: str, code: str) -> None:
+    [line] = check_rules.found_in("credentials/rollouts/pages/views.py", f"\n{code}\n")
+    assert line.startswith("credentials/rollouts/pages/views.py:2: ")
+    assert f"the rule {obstacle!r}, which {check_rules.FACTS[obstacle][1]} owns" in line
+
+
+def test_each_rule_has_one_owner_and_no_exemption_is_left_over() -> None:
+    assert [*check_rules.found(), *check_rules.stale()] == []

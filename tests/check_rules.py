@@ -1,0 +1,114 @@
+"""Part of `make check`: each fact that decides whether something is pushed is judged in one place.
+
+`credentials/rollouts/rules.py` and the requirements of `instances/models.py` own the rules. Other code may
+use such a fact for something else, and says here for what; a file that is not listed fails with its line.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RULES = "credentials/rollouts/rules.py"
+REQUIREMENTS = "instances/models.py"
+
+FACTS: dict[str, tuple[str, str]] = {
+    "hosted": (r"HOSTED", REQUIREMENTS),
+    "container_off": (r"(?:\w+__)?is_enabled", REQUIREMENTS),
+    "version_not_current": (r"CURRENT", RULES),
+    "account_not_active": (r"ACTIVE", RULES),
+    "not_assigned": (r"\w*assignment__account\w*", RULES),
+    "replaced": (r"(?:\w+__)?replaced", RULES),
+}
+"""Obstacle: the names by which code asks for its fact, and the file that owns the rule."""
+
+OTHERWISE: dict[str, dict[str, str]] = {
+    "container_off": {
+        "credentials/home/needs.py": "counts host keys of containers in use",
+        "credentials/rollouts/management/commands/rollout.py": "leaves out what is off where nobody named it",
+        "credentials/rollouts/models.py": "what is due: a push waits while its container is off",
+        "instances/inventory/editing.py": "switches",
+        "instances/pages/containers.py": "switches, and filters the list",
+        "instances/pages/host_keys.py": "lists containers in use",
+        "instances/pages/key_lists.py": "lists containers in use",
+        "instances/reaching/key_scans.py": "scans containers in use",
+    },
+    "version_not_current": {
+        "credentials/models.py": "says which version is current",
+        "credentials/services.py": "makes a version current",
+        "credentials/accounts/forms.py": "recognizes an older one",
+        "credentials/accounts/history.py": "says what installations hold",
+        "credentials/accounts/views.py": "lists accounts with their version",
+        "credentials/management/commands/secret.py": "recognizes an older one",
+        "credentials/rollouts/services.py": "leaves unproven successes out that hold a later one",
+    },
+    "account_not_active": {
+        "credentials/accounts/secret_views.py": "has no page for a draft",
+        "credentials/accounts/views.py": "has no page for a draft",
+        "credentials/by_name.py": "says why a command does not take an account",
+        "credentials/home/first_steps.py": "says how far the first steps are done",
+        "credentials/rollouts/services.py": "counts unproven successes of accounts in use",
+        "credentials/services.py": "activates and retires",
+        "credentials/taken.py": "says who has the name",
+    },
+    "not_assigned": {
+        "credentials/accounts/history.py": "says what installations hold",
+        "credentials/accounts/secret_views.py": "offers what uses the account",
+        "credentials/rollouts/management/commands/rollout.py": "offers what uses the account",
+        "credentials/rollouts/services.py": "counts unproven successes of accounts in use",
+    },
+    "replaced": {
+        "credentials/rollouts/models.py": "keeps the newest push of an installation",
+        "credentials/rollouts/settlement.py": "ends a push that a newer one replaced",
+        "credentials/rollouts/starting.py": "replaces older ones",
+    },
+}
+"""Obstacle: files that use its fact for something else than to allow or forbid a push."""
+
+
+def found_in(name: str, source: str) -> Iterator[str]:
+    """Yield a line for each fact that a module asks for without being listed."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            line, word = node.lineno, node.attr
+        elif isinstance(node, ast.keyword) and node.arg:
+            line, word = node.value.lineno, node.arg
+        else:
+            continue
+        for obstacle, (names, owner) in FACTS.items():
+            is_listed = name == owner or name in OTHERWISE.get(obstacle, {})
+            if re.fullmatch(names, word) and not is_listed:
+                yield (
+                    f"{name}:{line}: {word!r} is the fact of the rule {obstacle!r}, which {owner} owns; "
+                    "ask it, or say in tests/check_rules.py for what else you need the fact"
+                )
+
+
+def found() -> Iterator[str]:
+    """Yield a line for each second owner of a rule in the project."""
+    for package in ("portal", "instances", "credentials"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if not {"migrations", "sandbox"} & set(path.parts):
+                yield from found_in(str(path.relative_to(ROOT)), path.read_text())
+
+
+def stale() -> Iterator[str]:
+    """Yield a line for each listed file that does not ask for the fact any more."""
+    for obstacle, files in OTHERWISE.items():
+        for name in files:
+            path = ROOT / name
+            words = set(re.findall(r"\w+", path.read_text() if path.exists() else ""))
+            if not any(re.fullmatch(FACTS[obstacle][0], word) for word in words):
+                yield f"tests/check_rules.py: {name} does not ask for {obstacle!r} any more; take it out"
+
+
+def main() -> int:
+    lines = [*found(), *stale()]
+    print("\n".join(lines) or "each rule has one owner")  # noqa: T201  # a command's output
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
