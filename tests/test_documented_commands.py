@@ -20,7 +20,7 @@ OURS = {
     for file in (ROOT / app).rglob("management/commands/*.py")
     if file.stem != "__init__"
 }
-DJANGOS = {"help", "check", "collectstatic", "migrate"}
+DJANGOS = {"help", "check", "collectstatic", "makemigrations", "migrate"}
 PROGRAMS = {
     "chaos": ("-m", "tests.chaos"),
     "keys": ("-m", "tests.keys"),
