@@ -22,6 +22,7 @@ PATIENCE = timedelta(minutes=20)
 RARER = 4
 """After that, the pause before the next look is the time that it has been unknown, divided by this."""
 RAREST = timedelta(days=1)
+MOST_DOUBLINGS = 16
 SENT = (Attempt.Stage.COMMITTING, Attempt.Stage.REPORTING, Attempt.Stage.DONE)
 
 
@@ -124,15 +125,20 @@ def _values(push: Push, attempt: Attempt, outcome: Outcome) -> dict[str, object]
 def _next_look(push: Push, attempt: Attempt) -> dict[str, object]:
     """Return what puts off the next look: a host that has been away for long is asked ever more rarely.
 
-    So an outcome that can be read again comes late by a quarter of the time that it could not be read.
+    So an outcome that can be read again comes late by a quarter of the time that it could not be read. A
+    clock that was set forward makes it look old at once: so the first looks are as frequent as ever, and then
+    the pause at most doubles with each.
     """
     moments = Push.objects.filter(pk=push.pk).annotate(now=Now()).values_list("unknown_since", "now")
     since, now = moments.get()
     age = now - since if since else timedelta()  # both by the database's clock
-    if age < PATIENCE:
-        return _later(_looks(push, attempt), LOOK_PAUSE)
-    usual = timedelta(seconds=max(settings.PUSH_RETRY_DELAYS, default=60))
-    pause = max(usual, min(age / RARER, RAREST))
+    delays: list[int] = settings.PUSH_RETRY_DELAYS or [60]
+    looks = _looks(push, attempt)
+    if age < PATIENCE or looks <= len(delays):
+        return _later(looks, LOOK_PAUSE)
+    usual = timedelta(seconds=max(delays))
+    most = max(usual, timedelta(minutes=1)) * 2 ** min(looks - len(delays), MOST_DOUBLINGS)
+    pause = max(usual, min(age / RARER, most, RAREST))
     return due_in(pause * random.uniform(0.9, 1.0))  # noqa: S311  # no secret
 
 

@@ -71,20 +71,25 @@ def is_due(push: Push) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("age", "least", "most"),
+    ("age", "looks", "least", "most"),
     [
-        (timedelta(), timedelta(seconds=3), 6 * MINUTE),
-        (19 * MINUTE, timedelta(seconds=3), 6 * MINUTE),
-        (HOUR, 13 * MINUTE, 15 * MINUTE),
-        (8 * HOUR, 105 * MINUTE, 2 * HOUR),
-        (30 * DAY, 21 * HOUR, DAY),
-        (-HOUR, timedelta(seconds=3), 6 * MINUTE),  # the clock was set back
+        (timedelta(), 0, timedelta(seconds=3), 6 * MINUTE),
+        (19 * MINUTE, 6, timedelta(seconds=3), 6 * MINUTE),
+        (HOUR, 9, 13 * MINUTE, 15 * MINUTE),
+        (8 * HOUR, 20, 105 * MINUTE, 2 * HOUR),
+        (30 * DAY, 60, 21 * HOUR, DAY),
+        (-HOUR, 0, timedelta(seconds=3), 6 * MINUTE),  # the clock was set back
+        (HOUR, 0, timedelta(seconds=3), 6 * MINUTE),  # or forward
+        (30 * DAY, 4, timedelta(seconds=3), 21 * MINUTE),
     ],
 )
 def test_the_longer_unknown_the_rarer_it_is_looked_at(
-    age: timedelta, least: timedelta, most: timedelta
+    age: timedelta, looks: int, least: timedelta, most: timedelta
 ) -> None:
-    pause = pause_after_a_look(unknown(since=age))
+    push = unknown(since=age)
+    for _ in range(looks):
+        pause_after_a_look(push)
+    pause = pause_after_a_look(put_off(push, age))
     assert least <= pause <= most
 
 
