@@ -4,8 +4,9 @@ A conversation has one commit point, the newline after the account. Before it no
 it the outcome is known only from a report, or later from a look at the file.
 """
 
-from instances.nlserver.conversation import MIN_BUILD, Conversation, Refused, ReportLost, look, refusal
-from instances.nlserver.job import SCRIPT, Account, Become, Job, command, review_command, script
+from instances.nlserver.conversation import MIN_BUILD, Conversation, Refused, ReportLost, look, read, refusal
+from instances.nlserver.job import SCRIPT, Account, Become, Job, command, read_job, review_command, script
+from instances.nlserver.reading import FileSeen, Reading
 from instances.nlserver.report import (
     FileState,
     Journal,
@@ -28,6 +29,7 @@ __all__ = [
     "Account",
     "Become",
     "Conversation",
+    "FileSeen",
     "FileState",
     "Job",
     "Journal",
@@ -35,6 +37,7 @@ __all__ = [
     "Last",
     "Look",
     "Mark",
+    "Reading",
     "Ready",
     "Refused",
     "Report",
@@ -49,6 +52,8 @@ __all__ = [
     "look",
     "parse_journal",
     "parse_report",
+    "read",
+    "read_job",
     "refusal",
     "review_command",
     "script",

@@ -4,12 +4,13 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 from uuid import uuid4
 
 from instances import ssh
 from instances.failures import Code
 from instances.nlserver.job import Account, Job, Mode, command, spec_line
+from instances.nlserver.reading import Reading, ReadingFields, parse_reading
 from instances.nlserver.report import (
     BUILD,
     Fields,
@@ -32,6 +33,8 @@ READY_SECONDS = 60
 """pdump 15 + 5, twice where env.sh ends the shell, and a slow host; nothing else is waited for."""
 HEARING_SECONDS = 10
 """From the script's listening to its answer; the line that it listens for was sent before."""
+READ_SECONDS = 180
+"""READY_SECONDS, 20 for locks in all, and two hundred files."""
 LOOK_SECONDS = 150
 """READY_SECONDS, 70 for the lock and reading the file."""
 
@@ -70,7 +73,7 @@ class Conversation:
         self.job = job
         self._mode = mode
         self._harmless = ""
-        self._transcript = Transcript(nonce)
+        self._transcript = Transcript(nonce, ReadingFields() if mode == "read" else None)
         self._connection = connection
         self._command = command(job, mode, nonce)
         self._talk: ssh.Talk | None = None
@@ -110,7 +113,7 @@ class Conversation:
         Something else that reads the script's input takes this line, and the account is never sent. The line
         travels while the script looks around, so that nobody waits for it.
         """
-        if self._harmless or self._mode == "look" or self._transcript.fields.last("user") != self.job.user:
+        if self._harmless or self._mode != "apply" or self._transcript.fields.last("user") != self.job.user:
             return
         self._harmless = uuid4().hex
         # A script that has stopped already said why, and that is still to be read.
@@ -214,7 +217,15 @@ class Conversation:
             output=self.output,
         )
 
-    def _raise_unready(self) -> None:
+    def read_reading(self, seconds: float) -> Reading:
+        """Read to the end of a reading."""
+        self._read(self._lines(seconds))
+        fields = self._transcript.fields
+        if fields.malformed or not fields.has("done") or not isinstance(fields, ReadingFields):
+            self._raise_unready()
+        return parse_reading(fields, self.seen(), self.output)
+
+    def _raise_unready(self) -> NoReturn:
         ready = self.seen()
         code = _missing(self._transcript, self.job, ready)
         if code:
@@ -229,6 +240,15 @@ def look(connection: ssh.Connection, job: Job, seconds: float = LOOK_SECONDS) ->
     """
     with Conversation(connection, job, "look") as conversation:
         return conversation.read_look(seconds)
+
+
+def read(connection: ssh.Connection, job: Job, seconds: float = READ_SECONDS) -> Reading:
+    """Read the build and the files of all instances; nothing there is created, changed or stored.
+
+    Raises `Refused` where the script cannot read, `ssh.SSHError` where it cannot be reached.
+    """
+    with Conversation(connection, job, "read") as conversation:
+        return conversation.read_reading(seconds)
 
 
 def refusal(transcript: Transcript, job: Job, ready: Ready) -> str:

@@ -22,7 +22,7 @@ NO_C_SHELL = (
 )
 
 Become = Literal["none", "sudo", "su"]
-Mode = Literal["apply", "look"]
+Mode = Literal["apply", "look", "read"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ class Account:
     organization_id: str
     client_id: str
     technical_account_id: str
+
+
+def read_job(*, install_root: str, become: Become, user: str = "neolane") -> Job:
+    """Return the job of reading a whole container. It names no instance that counts, and changes nothing."""
+    return Job("any", install_root, become, fence=0, attempt=0, reload=False, user=user)
 
 
 def command(job: Job, mode: Mode, nonce: str) -> str:

@@ -2,8 +2,11 @@
 # What the portal runs on a container. It is public and contains no value: the account arrives as one line on
 # stdin, after this script said that it is ready. Before it comes a harmless line, which `hear` sends back.
 #
-#   sh -c '<this text>' portal <nonce> apply|look <instance> <root> <fence> <attempt> <flags> <limit> [user]
+#   sh -c '<this text>' portal <nonce> apply|look|read <instance> <root> <fence> <attempt> <flags> <limit> [user]
 #      [portal] [over]
+#
+# `read` tells what every instance of the container has in its file. It is for all of them, so what it is given
+# as instance, fence, attempt, flags and limit does not matter, and it creates, changes and stores nothing.
 #
 # `portal` is the id of the portal that speaks, and is kept with what it wrote. Where another one wrote last,
 # nothing is sent, unless an admin gave that one's id as `over` (or the number of a push that nobody knows).
@@ -74,8 +77,8 @@ stop() {
 
 check_arguments() {
     case $nonce in '' | *[!$letters$digits]*) exit 96 ;; esac
-    case $mode in apply | look) ;; *) stop 96 argument=mode ;; esac
-    case $instance in default | '' | -* | _* | *[!$letters${digits}_-]*) stop 96 argument=instance ;; esac
+    case $mode in apply | look | read) ;; *) stop 96 argument=mode ;; esac
+    is_instance "$instance" || stop 96 argument=instance
     case $root in /*) ;; *) stop 96 argument=root ;; esac
     case $root in *..* | *[!$letters$digits/._-]*) stop 96 argument=root ;; esac
     check_number fence "$fence"
@@ -84,6 +87,10 @@ check_arguments() {
     case $user in '' | -* | *[!$letters${digits}._-]*) stop 96 argument=user ;; esac
     case $portal in *[!$letters$digits]*) stop 96 argument=portal ;; esac
     case $over in *[!$letters$digits.]*) stop 96 argument=over ;; esac
+}
+
+is_instance() {
+    case $1 in default | '' | -* | _* | *[!$letters${digits}_-]*) return 1 ;; esac
 }
 
 check_number() {
@@ -104,7 +111,9 @@ check_user() {
 
 check_tools() {
     missing=
-    for tool in awk chmod date flock id ls mkdir mv sha256sum sleep timeout; do
+    more=
+    [ "$mode" != read ] || more=stat
+    for tool in awk chmod date flock id ls mkdir mv sha256sum sleep timeout $more; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     # A printf that is a program would carry the account in its arguments. Where no programs are, only a
@@ -402,6 +411,11 @@ attributes() {
 report() {
     found=$(attributes "$config")
     unread=$?
+    tell "$1"
+}
+
+# tell <reading>: says what `attributes` found and with which status it ended.
+tell() {
     mark=none
     while [ -n "$found" ]; do
         pair=${found%%"$newline"*}
@@ -611,16 +625,101 @@ look() {
     report after
 }
 
+MOST_FILES=200
+MOST_BYTES=16777216
+
+# Every file `config-<instance>.xml`, whether or not the portal knows the instance. Names that no instance can
+# have are only counted, and so are files beyond the first two hundred.
+survey() {
+    trap '' HUP PIPE
+    state=$base/var/campaign-portal
+    count=0 strange=0
+    clock
+    deadline=$((now + 20))
+    for config in conf/config-*.xml; do
+        name=${config#conf/config-}
+        name=${name%.xml}
+        [ "$name" != default ] || continue
+        [ "$name" != '*' ] || [ -e "$config" ] || continue
+        if ! is_instance "$name" || [ "${#name}" -gt 40 ]; then
+            strange=$((strange + 1))
+            continue
+        fi
+        count=$((count + 1))
+        [ "$count" -gt "$MOST_FILES" ] || survey_file
+    done
+    say "strange=$strange"
+    [ "$count" -le "$MOST_FILES" ] || say "further=$((count - MOST_FILES))"
+}
+
+survey_file() {
+    say "instance=$name"
+    [ -f "$config" ] || { say file=none && return; }
+    [ -r "$config" ] || { say file=unreadable && return; }
+    wait_for_push || { say file=busy && return; }
+    read_twice
+    exec 9<&-
+    flush
+}
+
+# While a push is under way the file is about to change. The lock is taken only where its file exists, which
+# opening it for reading does not change, and for at most two seconds, or twenty for all files.
+wait_for_push() {
+    [ -r "$state/$name.lock" ] || return 0
+    exec 9<"$state/$name.lock"
+    clock
+    patience=$((now + 2))
+    [ "$patience" -le "$deadline" ] || patience=$deadline
+    until flock -n 9; do
+        clock
+        [ "$now" -lt "$patience" ] || { exec 9<&- && return 1; }
+        sleep 0.2 2>/dev/null || sleep 1
+    done
+}
+
+# Somebody else may write the file meanwhile: its stamp is the same before and after, or it is read once more.
+read_twice() {
+    for _ in first second; do
+        found=$(stamp "$config" && echo && attributes "$config")
+        unread=$?
+        before=${found%%"$newline"*}
+        found=${found#"$before"}
+        found=${found#"$newline"}
+        case $before in too_big | none) say "file=$before" && return ;; esac
+        [ "$before" != "$(stamp "$config")" ] || break
+        before=
+    done
+    [ -n "$before" ] || { say file=moving && return; }
+    say "stamp=$before"
+    tell now
+}
+
+# stamp <file>: where it is, its size, and when its content and its inode changed, without a line end.
+stamp() {
+    stamp=$(stat -L -c '%d.%i.%s %y %z' "$1" 2>/dev/null) || { printf none && return 1; }
+    size=${stamp%% *}
+    [ "${size##*.}" -le "$MOST_BYTES" ] || { printf too_big && return 1; }
+    printf '%s' "$stamp"
+}
+
 check_arguments
 check_tools
 check_user
 PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
 find_nlserver
 cd "$base" || leave 90
-check_config
-check_state
-check_portal
-find_environment
-"$mode"
+case $mode in
+read)
+    find_environment
+    survey
+    ;;
+*)
+    check_config
+    check_state
+    check_portal
+    find_environment
+    "$mode"
+    ;;
+esac
 say done=yes
 flush

@@ -75,13 +75,13 @@ READINGS = ("before", "held", "written", "after")
 STEPS = ("config", "reload", "restart")
 OCCURRENCES = 40
 """The script prints no more of our attributes than this for one reading."""
-_TEXT = r"[^\x00-\x1f\x7f]{0,200}"
-_YES = "yes"
+TEXT = r"[^\x00-\x1f\x7f]{0,200}"
+YES = "yes"
 ANYWHERE = -1
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """How a field may look, where in the conversation it comes, and how often it may be said."""
 
     phase: int
@@ -89,12 +89,12 @@ class _Shape:
     times: int = 1
 
 
-def _shapes() -> dict[str, _Shape]:
-    def shape(phase: int, value: str, times: int = 1) -> _Shape:
-        return _Shape(phase, re.compile(value), times)
+def _shapes() -> dict[str, Shape]:
+    def shape(phase: int, value: str, times: int = 1) -> Shape:
+        return Shape(phase, re.compile(value), times)
 
     shapes = {
-        "shell": shape(0, _YES),
+        "shell": shape(0, YES),
         "argument": shape(1, "[a-z]{1,20}"),
         "tools": shape(1, "[a-z0-9 -]{1,200}"),
         "user": shape(2, r"[^\s\x00-\x1f\x7f]{0,100}"),
@@ -106,15 +106,15 @@ def _shapes() -> dict[str, _Shape]:
         "build": shape(5, "[0-9]{1,9}@?[0-9a-f]{0,64}", 2),
         "environment": shape(5, "unusable"),
         "stdin": shape(7, "terminal"),
-        "listening": shape(7, _YES),
+        "listening": shape(7, YES),
         "heard": shape(8, "[A-Za-z0-9]{0,200}"),
         "ready": shape(9, ""),
-        "late": shape(10, _YES),
-        "busy": shape(10, _YES),
+        "late": shape(10, YES),
+        "busy": shape(10, YES),
         "newer": shape(10, "[0-9]{1,15} [0-9]{1,15}"),
         "journal": shape(11, "[ -~]{0,600}"),
         "took.config": shape(12, "[0-9]{1,6}"),
-        "done": shape(17, _YES),
+        "done": shape(17, YES),
         # These end the conversation, and have no place of their own.
         "state": shape(ANYWHERE, "unwritable"),
         "elsewhere": shape(ANYWHERE, "[A-Za-z0-9]{1,64}"),
@@ -123,7 +123,7 @@ def _shapes() -> dict[str, _Shape]:
     }
     for phase, reading in zip((6, 11, 13, 16), READINGS, strict=True):
         for name in ("client_id", "technical_account_id", "organization_id"):
-            shapes[f"{reading}.{name}"] = shape(phase, _TEXT, OCCURRENCES)
+            shapes[f"{reading}.{name}"] = shape(phase, TEXT, OCCURRENCES)
         shapes[f"{reading}.secret"] = shape(phase, f"{DIGEST.pattern}|empty", OCCURRENCES)
         shapes[f"{reading}.jwt"] = shape(phase, "yes|", OCCURRENCES)
         shapes[f"{reading}.read"] = shape(phase, "yes|no|torn")
@@ -135,8 +135,8 @@ def _shapes() -> dict[str, _Shape]:
 
 
 SHAPES = _shapes()
-RUNS = {"probe": _Shape(5, re.compile("probe"), 2)} | {
-    step: _Shape(phase, re.compile(step)) for phase, step in zip((12, 14, 15), STEPS, strict=True)
+RUNS = {"probe": Shape(5, re.compile("probe"), 2)} | {
+    step: Shape(phase, re.compile(step)) for phase, step in zip((12, 14, 15), STEPS, strict=True)
 }
 
 
@@ -156,18 +156,18 @@ class Fields:
     def add(self, text: str) -> None:
         """Take one marked line without its mark."""
         key, _equals, value = text.partition("=")
-        shape = self._shape(key, value)
+        shape = self.shape(key, value)
         if shape is None or not shape.value.fullmatch(value) or not self._fits(shape, key, value):
             self.malformed = True
             return
         self._phase = max(self._phase, shape.phase)
         self.values.setdefault(key, []).append(value)
 
-    @staticmethod
-    def _shape(key: str, value: str) -> _Shape | None:
+    def shape(self, key: str, value: str) -> Shape | None:
+        """Return how this line may look; None if the script never says it."""
         return RUNS.get(value) if key == "run" else SHAPES.get(key)
 
-    def _fits(self, shape: _Shape, key: str, value: str) -> bool:
+    def _fits(self, shape: Shape, key: str, value: str) -> bool:
         said = self.values.get(key, [])
         times = said.count(value) if key == "run" else len(said)
         return times < shape.times and (shape.phase == ANYWHERE or shape.phase >= self._phase)
@@ -209,11 +209,11 @@ class Transcript:
     knows what came from nlserver, and judges it.
     """
 
-    def __init__(self, nonce: str) -> None:
+    def __init__(self, nonce: str, fields: Fields | None = None) -> None:
         self._mark = f"PORTAL {nonce} ".encode()
         self._at_start = True
         self._blank = True
-        self.fields = Fields()
+        self.fields = fields or Fields()
         self.output = ssh.Excerpt()
         self.ready = False
 
