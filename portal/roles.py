@@ -17,6 +17,7 @@ ROLES: Final[dict[str, set[str]]] = {
     | {
         "instances.change_inventory",
         "instances.approve_host_key",
+        "discovery.read_container",
         "credentials.manage_account",
         "credentials.enter_secret",
         "rollouts.start_rollout",
@@ -26,7 +27,7 @@ ROLES: Final[dict[str, set[str]]] = {
         "audit.export_events",
         "auth.change_user",
     },
-    "Helpdesk": VIEW | {"rollouts.retry_push", "audit.view_auditevent"},
+    "Helpdesk": VIEW | {"discovery.read_container", "rollouts.retry_push", "audit.view_auditevent"},
     "Auditor": VIEW | {"audit.view_auditevent", "audit.view_all_events", "audit.export_events"},
 }
 

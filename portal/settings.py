@@ -111,6 +111,7 @@ INSTALLED_APPS = [
     "portal.audit",
     "portal.people",
     "instances",
+    "instances.discovery",
     "credentials",
     "credentials.rollouts",
     "credentials.wizard",

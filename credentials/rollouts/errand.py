@@ -1,6 +1,7 @@
 """The errand of rollouts: which containers have a push or a look due, and how one is begun."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db.models import Case, OuterRef, Q, Subquery, When
@@ -29,6 +30,10 @@ class PushErrand:
         """Return an annotation for containers: the rollout of what comes first there."""
         due = Push.objects.due().filter(container=OuterRef("pk")).order_by("due")
         return Subquery(due.values("rollout")[:1])
+
+    def limits(self, places: int) -> Mapping[uuid.UUID, int]:
+        """Return nothing: each rollout gets the usual number of places."""
+        return {}
 
     def begin(self, container_id: uuid.UUID, lease: Lease) -> "PushJob | None":
         """Mark the next due push as running and write its attempt; None if nothing is due. In a transaction.

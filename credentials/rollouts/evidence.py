@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 from django.db.models.functions import Now
 
-from credentials.rollouts.models import Push
+from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.notes import Note, note
 from instances import nlserver, other_portals, ssh
+from instances.discovery.models import Observation
+from instances.discovery.observing import Sight, observe
 from instances.models import Installation
 from instances.reaching import redaction
 from portal.plaintext import Secret
@@ -22,6 +24,7 @@ class Evidence:
     seen: nlserver.FileState | None = None
     client_ids: str = ""
     account_ids: str = ""
+    organization_ids: str = ""
     after_digest: str = ""
     build: int = 0
     host_key: str = ""
@@ -61,26 +64,33 @@ class Evidence:
         self.seen = state
         self.client_ids = for_people(state.client_ids, secrets)
         self.account_ids = for_people(state.technical_account_ids, secrets)
+        self.organization_ids = for_people(state.organization_ids, secrets)
 
 
 def for_people(values: Iterable[str], secrets: Iterable[Secret]) -> str:
     return redaction.redact(", ".join(sorted(set(values))).encode(), secrets)[:200]
 
 
-def observe(push: Push, evidence: Evidence) -> None:
+def observe_seen(push: Push, attempt: Attempt, evidence: Evidence) -> None:
     """Keep what was last seen on the installation."""
-    values: dict[str, object] = {}
-    if evidence.build:
-        values["observed_build"] = evidence.build
     if (seen := evidence.seen) and seen.read:
-        values |= {
-            "observed_client_id": evidence.client_ids,
-            "observed_account_id": evidence.account_ids,
-            "observed_digest": seen.digest,
-            "observed_jwt": seen.jwt,
-        }
-    if values:
-        Installation.objects.filter(pk=push.installation_id).update(observed=Now(), **values)
+        is_look = attempt.kind == Attempt.Kind.LOOK
+        observe(
+            installation_id=push.installation_id,
+            sight=Sight(
+                client_id=evidence.client_ids,
+                account_id=evidence.account_ids,
+                organization_id=evidence.organization_ids,
+                digest=seen.digest,
+                is_jwt=seen.jwt,
+                build=evidence.build or None,
+            ),
+            source=Observation.Source.LOOK if is_look else Observation.Source.PUSH,
+            source_id=str(attempt.pk),
+        )
+    elif evidence.build:
+        rows = Installation.objects.filter(pk=push.installation_id)
+        rows.update(observed=Now(), observed_build=evidence.build)
     if evidence.other_portal:
         other_portals.note(push.installation, evidence.other_portal)
     elif evidence.exit_codes and hasattr(push.installation, "other_portal"):

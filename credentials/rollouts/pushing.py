@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_variables
 from credentials.keys.keyring import UnreadableSecret
 from credentials.keys.vault import open_version
 from credentials.rollouts import proof
-from credentials.rollouts.evidence import Evidence, observe
+from credentials.rollouts.evidence import Evidence, observe_seen
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.notes import Note, note
 from credentials.rollouts.settlement import SENT, Outcome, settle
@@ -290,7 +290,7 @@ def _write_outcome(push: Push, attempt: Attempt, outcome: Outcome, evidence: Evi
         if fresh.state != Push.State.RUNNING:
             return  # an earlier try did reach the database, only its answer was lost
         fresh.rollout, fresh.installation, fresh.container = push.rollout, push.installation, push.container
-        observe(push, evidence)
+        observe_seen(push, attempt, evidence)
         attempt.after_digest = evidence.after_digest
         attempt.exit_codes, attempt.output = evidence.exit_codes, evidence.output
         attempt.build, attempt.host_key = evidence.build or None, evidence.host_key

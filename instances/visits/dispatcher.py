@@ -64,6 +64,7 @@ class Dispatcher:
             shared=max(per_group, places - places // 8),
             per_jump_host=per_jump_host,
             lookups=LOOKUPS,
+            limits=errands.limits(places),
         )
         self._lookups: dict[uuid.UUID, tuple[Future[list[str]], int]] = {}  # with the port to dial then
         self._dials: dict[uuid.UUID, ssh.Dial] = {}

@@ -1,6 +1,7 @@
 """Errands: what the rooms above do on a container during a visit. They register here and are not named."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import reduce
 from operator import or_
@@ -33,6 +34,9 @@ class Errand(Protocol):
     def group(self) -> Subquery:
         """Return an annotation for containers: the group of the job in the fair queue; None: its own."""
 
+    def limits(self, places: int) -> Mapping[uuid.UUID, int]:
+        """Return how many of a worker's places some of its groups get, instead of the usual number."""
+
     def begin(self, container_id: uuid.UUID, lease: Lease) -> Job | None:
         """Settle what a vanished holder left, and begin the next job that is due; None if there is none.
 
@@ -62,6 +66,11 @@ def begin(container_id: uuid.UUID, lease: Lease) -> Job | None:
 def is_more(container_id: uuid.UUID) -> bool:
     """Tell whether anything is due on this container now."""
     return any(errand.is_more(container_id) for errand in _errands)
+
+
+def limits(places: int) -> dict[uuid.UUID, int]:
+    """Return the limits of all errands' groups, for a worker with this many places."""
+    return {group: most for errand in _errands for group, most in errand.limits(places).items()}
 
 
 def containers_due() -> ContainerQuerySet:

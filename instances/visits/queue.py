@@ -2,6 +2,7 @@
 
 import uuid
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -54,12 +55,22 @@ class FairQueue:
 
     On their way, at most `per_jump_host` share a jump host, which drops connections when too many come at
     once, and must not be dialed by hundreds if it is dead; and at most `lookups` names are looked up.
+    `limits` gives some groups another number than `per_group`.
 
     Not thread-safe: its user has a lock.
     """
 
-    def __init__(self, *, per_group: int, shared: int, per_jump_host: int, lookups: int) -> None:
+    def __init__(
+        self,
+        *,
+        per_group: int,
+        shared: int,
+        per_jump_host: int,
+        lookups: int,
+        limits: Mapping[uuid.UUID, int] | None = None,
+    ) -> None:
         self._per_group, self._shared = max(1, per_group), shared
+        self._limits = dict(limits or {})
         self._per_jump_host, self._lookups = max(1, per_jump_host), max(1, lookups)
         self._known: dict[uuid.UUID, tuple[uuid.UUID | None, Way]] = {}
         # Groups in the order of their turns, the ways within each in theirs, first come first on each way.
@@ -82,6 +93,8 @@ class FairQueue:
         """Let in the container whose turn it is; None if none of those that wait may start now."""
         for group in sorted(self._waiting, key=self._inside.count):
             if not self._has_place(group, self._inside):
+                if group in self._limits:
+                    continue
                 break  # nor have the others, which have as many inside or more
             for way in self._waiting[group]:
                 if self._is_free(way):
@@ -125,7 +138,8 @@ class FairQueue:
 
     def _has_place(self, group: uuid.UUID | None, among: Inside[uuid.UUID | None]) -> bool:
         inside = among.count(group)
-        return not inside or (inside < self._per_group and len(among) < self._shared)
+        most = self._limits.get(group, self._per_group) if group else self._per_group
+        return not inside or (inside < most and len(among) < self._shared)
 
     def _is_free(self, way: Way) -> bool:
         if way.jump_host:

@@ -1,0 +1,136 @@
+"""What was seen on containers: readings, one for each read, and observations of installations."""
+
+import uuid
+from datetime import timedelta
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from instances.models import CONTAINER_ON, Container, Installation
+from instances.requirements import all_met
+from portal.audit import append_only
+from portal.audit.names import declare_names
+from portal.choices import WithChoices
+
+
+class ReadingQuerySet(models.QuerySet["Reading"]):
+    def due(self) -> Self:
+        """Those that wait, on containers that are on."""
+        in_time = Q(due__lte=Now()) | Q(due__gt=Now() + Reading.FARTHEST)  # the clock was set back
+        return self.filter(in_time, all_met([CONTAINER_ON.of("container")]), state=Reading.State.QUEUED)
+
+
+class Reading(WithChoices):
+    """One read of one container: asked for, under way, or how it ended and what it found there."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("Running")
+        SUCCEEDED = "succeeded", _("Read")
+        FAILED = "failed", _("Failed")
+
+    OPEN = (State.QUEUED, State.RUNNING)
+    FARTHEST = timedelta(days=7)
+    MOST_TRIES = 3
+    """A reading that a vanished worker left is begun again so often."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    container = models.ForeignKey(Container, models.PROTECT, related_name="readings")
+    state = models.CharField(_("state"), max_length=9, choices=State, default=State.QUEUED)
+    asked_by = models.CharField(_("asked by"), max_length=150)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    asked = models.DateTimeField(_("asked"), db_default=Now())
+    due = models.DateTimeField(db_default=Now())
+    tries = models.PositiveSmallIntegerField(default=0)
+    lease_token = models.UUIDField(null=True, editable=False)
+    worker = models.CharField(max_length=100, blank=True)
+    started = models.DateTimeField(_("started"), null=True)
+    finished = models.DateTimeField(_("finished"), null=True)
+    code = models.CharField(_("code"), max_length=30, blank=True)
+    build = models.PositiveIntegerField(_("build"), null=True)
+    found = models.JSONField(default=dict)
+    """Instance name -> why its file was not read, or an empty text."""
+    strange = models.PositiveIntegerField(default=0)
+    """Files whose names no instance can have."""
+    further = models.PositiveIntegerField(default=0)
+    """Files beyond the most that are read."""
+
+    objects = ReadingQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-asked"]
+        default_permissions = ()
+        permissions = [("read_container", "Can have containers read")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["container"], condition=Q(finished=None), name="discovery_one_open_reading"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due"], name="reading_due", condition=Q(state="queued")),
+            models.Index(fields=["container"], name="reading_running", condition=Q(state="running")),
+            models.Index(fields=["container", "-finished"], name="reading_by_container"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.container}: {self.state}"
+
+
+append_only.register(Reading, unless_open="finished")
+declare_names(Reading, "asked_by")
+
+
+class Observation(models.Model):
+    """What an installation was seen to hold, from its first sight to the last one that was equal.
+
+    The newest row of an installation is open: equal sights move `last_seen` and `sights`. The first that
+    differs ends it, and a trigger freezes it. Their order is that of the numbers, never of a clock.
+    """
+
+    class Source(models.TextChoices):
+        PUSH = "push", _("Push")
+        LOOK = "look", _("Look")
+        READ = "read", _("Reading")
+
+    id = models.BigAutoField(primary_key=True)
+    # What was seen stays, even of an installation that was removed.
+    installation = models.ForeignKey(
+        Installation, models.DO_NOTHING, related_name="observations", db_constraint=False
+    )
+    at = models.DateTimeField(_("first seen"), db_default=Now())
+    last_seen = models.DateTimeField(_("last seen"), db_default=Now())
+    sights = models.PositiveIntegerField(default=1)
+    ended = models.DateTimeField(null=True)
+    source = models.CharField(max_length=4, choices=Source)
+    source_id = models.CharField(max_length=60)
+    """What saw it first: a reading, or an attempt of a room above; plain text, and no foreign key upwards."""
+    last_source = models.CharField(max_length=4, choices=Source)
+    last_source_id = models.CharField(max_length=60)
+    build = models.PositiveIntegerField(null=True)
+    client_id = models.CharField(max_length=200, blank=True)
+    account_id = models.CharField(max_length=200, blank=True)
+    organization_id = models.CharField(max_length=200, blank=True)
+    digest = models.CharField(max_length=64, blank=True)
+    is_jwt = models.BooleanField()
+    stamp = models.CharField(max_length=120, blank=True)
+    """Empty as long as nothing said it: a push does not."""
+
+    class Meta:
+        ordering = ["-pk"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["installation"], condition=Q(ended=None), name="discovery_one_open_observation"
+            ),
+        ]
+        indexes = [models.Index(fields=["installation", "-id"], name="observation_by_number")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} of {self.installation_id}"
+
+
+append_only.register(Observation, unless_open="ended")

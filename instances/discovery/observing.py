@@ -1,0 +1,70 @@
+"""Keeps what was seen of an installation, whoever saw it."""
+
+from dataclasses import asdict, dataclass
+from uuid import UUID
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from instances.discovery.models import Observation
+from instances.models import Installation
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one look at an installation's file showed; of the secret only a digest of its encrypted form.
+
+    `stamp` tells whether the file was written since; empty where it is not known. `build`: None if unknown.
+    """
+
+    client_id: str
+    account_id: str
+    organization_id: str
+    digest: str
+    is_jwt: bool
+    build: int | None = None
+    stamp: str = ""
+
+
+def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str) -> Observation:
+    """Note a sight in the caller's transaction, which holds the container, and return what it belongs to.
+
+    An equal sight goes on with the open observation, another one ends it. A file that was written anew with
+    the same content is another sight: nobody knows what it held in between.
+    """
+    values: dict[str, object] = {
+        "observed_client_id": sight.client_id,
+        "observed_account_id": sight.account_id,
+        "observed_digest": sight.digest,
+        "observed_jwt": sight.is_jwt,
+    }
+    values |= {"observed_build": sight.build} if sight.build else {}
+    Installation.objects.filter(pk=installation_id).update(observed=Now(), **values)
+    open_rows = Observation.objects.select_for_update().filter(installation=installation_id, ended=None)
+    known = open_rows.first()
+    if known and _is_equal(known, sight):
+        changes: dict[str, object] = {"last_seen": Now(), "sights": F("sights") + 1}
+        changes |= {"last_source": source, "last_source_id": source_id}
+        changes |= {"stamp": sight.stamp} if sight.stamp else {}
+        changes |= {"build": sight.build} if sight.build else {}
+        Observation.objects.filter(pk=known.pk).update(**changes)
+        return known
+    if known:
+        Observation.objects.filter(pk=known.pk).update(ended=Now())
+    return Observation.objects.create(
+        installation_id=installation_id,
+        source=source,
+        source_id=source_id,
+        last_source=source,
+        last_source_id=source_id,
+        **asdict(sight),
+    )
+
+
+def _is_equal(known: Observation, sight: Sight) -> bool:
+    for name, value in asdict(sight).items():
+        before = getattr(known, name)
+        is_unknown = name in ("build", "stamp") and not (before and value)
+        if before != value and not is_unknown:
+            return False
+    return True

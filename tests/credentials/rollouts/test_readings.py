@@ -1,0 +1,229 @@
+"""Reading containers over real connections: what is stored, what failures say, and that pushes come first."""
+
+import json
+import uuid
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, transaction
+
+from credentials.models import TechnicalAccount
+from instances.discovery.errand import GROUP, ReadErrand
+from instances.discovery.management.commands import read as command
+from instances.discovery.models import Observation, Reading
+from instances.discovery.observing import Sight, observe
+from instances.discovery.services import ask
+from instances.models import Container, Instance
+from instances.visits.lease import Lease
+from instances.visits.queue import FairQueue, Way
+from portal.audit.models import AuditEvent
+from portal.audit.trail import Actor
+from portal.sandbox.ssh_server import SSHFaults
+from tests.credentials.rollouts.conftest import FIRST, MakeSite, Start, deliver_all
+
+pytestmark = pytest.mark.django_db
+
+
+def read(actor: Actor, *sites: object) -> list[Reading]:
+    readings = ask(containers=[site.row for site in sites], actor=actor)  # type: ignore[attr-defined]
+    for site in sites:
+        deliver_all(site)  # type: ignore[arg-type]
+    return [Reading.objects.get(pk=each.pk) for each in readings]
+
+
+def test_a_container_is_read_and_what_it_holds_is_kept(make_site: MakeSite, actor: Actor) -> None:
+    site = make_site(instances=("prod1", "prod2"))
+    Instance.objects.filter(name="prod2").delete()
+    [reading] = read(actor, site)
+    assert (reading.state, reading.code, reading.build) == ("succeeded", "", 9391)
+    assert reading.found == {"prod1": "", "prod2": ""}
+    [seen] = Observation.objects.all()
+    assert (seen.installation_id, seen.source, seen.source_id) == (
+        site.installation.pk,
+        "read",
+        str(reading.pk),
+    )
+    assert (seen.build, seen.ended, seen.sights) == (9391, None, 1)
+    assert seen.stamp
+    event = AuditEvent.objects.get(action="container.reading_asked")
+    assert (event.actor_name, event.details) == ("alice", {"containers": 1})
+
+
+def test_equal_sights_are_one_observation_and_the_next_different_one_ends_it(
+    make_site: MakeSite, actor: Actor, start: Start
+) -> None:
+    site = make_site()
+    for _ in range(3):
+        read(actor, site)
+    [before] = Observation.objects.all()
+    assert (before.sights, before.ended) == (3, None)
+    start(site)
+    deliver_all(site)
+    read(actor, site)
+    after, before = Observation.objects.all()
+    assert (before.sights, before.ended is None, before.digest) == (3, False, "")
+    assert (after.source, after.last_source, after.sights, after.ended) == ("push", "read", 2, None)
+    assert after.client_id == TechnicalAccount.objects.get().client_id
+    assert after.stamp
+
+
+def test_an_ended_observation_and_a_finished_reading_are_frozen(make_site: MakeSite, actor: Actor) -> None:
+    site = make_site()
+    [reading] = read(actor, site)
+    observe(installation_id=site.installation.pk, sight=SIGHT, source="read", source_id="x")
+    for rows in (Observation.objects.exclude(ended=None), Reading.objects.filter(pk=reading.pk)):
+        assert rows.count() == 1
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+            rows.update(build=1)
+
+
+SIGHT = Sight(client_id="c", account_id="a", organization_id="o", digest="d" * 64, is_jwt=False, stamp="1")
+
+
+@pytest.mark.parametrize(
+    ("change", "is_another"),
+    [
+        ({}, False),
+        ({"stamp": ""}, False),
+        ({"build": 9390}, False),
+        ({"stamp": "2"}, True),
+        ({"digest": "e" * 64}, True),
+        ({"client_id": "d"}, True),
+        ({"account_id": "b"}, True),
+        ({"organization_id": ""}, True),
+        ({"is_jwt": True}, True),
+    ],
+)
+def test_what_makes_another_sight(change: dict[str, object], is_another: bool, make_site: MakeSite) -> None:
+    installation_id = make_site().installation.pk
+    for sight in (SIGHT, Sight(**{**vars(SIGHT), **change})):
+        observe(installation_id=installation_id, sight=sight, source="read", source_id="x")
+    assert Observation.objects.count() == 1 + is_another
+
+
+@pytest.mark.parametrize(
+    ("site", "code"),
+    [
+        ({"ssh_faults": SSHFaults(refuse=True)}, "connection_refused"),
+        ({"trusted": False}, "host_key_unknown"),
+        ({"login": "somebody", "become": "sudo", "faults": ("sudo-refuses",)}, "become_refused"),
+    ],
+)
+def test_why_a_container_could_not_be_read_is_said(
+    site: dict[str, object], code: str, make_site: MakeSite, actor: Actor
+) -> None:
+    [reading] = read(actor, make_site(**site))
+    assert (reading.state, reading.code) == ("failed", code)
+    assert not Observation.objects.exists()
+
+
+def test_nobody_is_asked_twice(make_site: MakeSite, actor: Actor) -> None:
+    site = make_site()
+    first, second = (ask(containers=[site.row], actor=actor) for _ in range(2))
+    assert first == second
+    assert AuditEvent.objects.filter(action="container.reading_asked").count() == 1
+
+
+def test_a_push_comes_before_a_reading(make_site: MakeSite, actor: Actor, start: Start) -> None:
+    site = make_site()
+    [reading] = ask(containers=[site.row], actor=actor)
+    rollout = start(site)
+    deliver_all(site)
+    reading.refresh_from_db()
+    push = rollout.pushes.get()
+    assert (push.state, reading.state) == ("succeeded", "succeeded")
+    ended, began = push.attempts.get().finished, reading.started
+    assert ended and began and ended < began
+    assert site.secret() == FIRST
+
+
+def test_what_a_vanished_worker_left_is_read_again_and_given_up_in_the_end(
+    make_site: MakeSite, actor: Actor
+) -> None:
+    site = make_site()
+    [reading] = ask(containers=[site.row], actor=actor)
+    for tries in (1, 2, 3):
+        lease = Lease(site.row.pk, owner="gone")
+        with lease.taken():
+            assert ReadErrand().begin(site.row.pk, lease)
+        Container.objects.filter(pk=site.row.pk).update(lease_token=None, lease_expires=None)
+        reading.refresh_from_db()
+        assert (reading.state, reading.tries) == ("running", tries)
+    deliver_all(site)
+    reading.refresh_from_db()
+    assert (reading.state, reading.code) == ("failed", "interrupted")
+    [again] = read(actor, site)
+    assert again.state == "succeeded"
+
+
+def test_a_container_that_is_off_waits(make_site: MakeSite, actor: Actor) -> None:
+    site = make_site()
+    [reading] = ask(containers=[site.row], actor=actor)
+    Container.objects.update(is_enabled=False)
+    deliver_all(site)
+    reading.refresh_from_db()
+    assert reading.state == "queued"
+
+
+def test_readings_take_an_eighth_of_the_places() -> None:
+    queue = FairQueue(per_group=30, shared=32, per_jump_host=8, lookups=8, limits=ReadErrand().limits(32))
+    rollout, way = uuid.uuid4(), Way()
+    for group in (GROUP, rollout):
+        for _ in range(20):
+            queue.wait(uuid.uuid4(), group=group, way=way)
+    let_in = []
+    while pk := queue.following():
+        let_in.append(queue._known[pk][0])
+    assert (let_in.count(GROUP), let_in.count(rollout)) == (4, 20)
+
+
+def test_the_command_says_what_is_there(
+    make_site: MakeSite, actor: Actor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = make_site(instances=("prod1", "prod2"))
+    Instance.objects.filter(name="prod2").delete()
+    Instance.objects.create(name="gone").installations.create(container=site.row)
+    call_command("read", "mkt-1")
+    assert capsys.readouterr().out == "mkt-1: Queued\n"
+    deliver_all(site)
+    call_command("read", "mkt-1")
+    deliver_all(site)
+    lines = command._lines(Reading.objects.order_by("asked").last())  # type: ignore[arg-type]
+    assert lines == [
+        "mkt-1: build 9391, 2 instances",
+        "  prod1: no account",
+        "  prod2: not in the inventory",
+        "  gone: in the inventory, but not there",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((), "Name containers, or give --all."),
+        (("mkt-1", "--all"), "Name containers, or give --all."),
+        (("mtk-1",), "There is no container mtk-1. Did you mean mkt-1?"),
+        (("off-1",), "off-1 is off: nobody logs in there."),
+    ],
+)
+def test_a_wrong_call_is_said_and_asks_for_nothing(
+    words: tuple[str, ...], why: str, make_site: MakeSite
+) -> None:
+    make_site()
+    Container.objects.create(name="off-1", address="off-1.example.com", is_enabled=False)
+    with pytest.raises(CommandError) as error:
+        call_command("read", *words)
+    assert (str(error.value), error.value.returncode) == (why, 2)
+    assert not Reading.objects.exists()
+
+
+def test_all_reads_those_that_are_on(make_site: MakeSite, capsys: pytest.CaptureFixture[str]) -> None:
+    make_site("one")
+    make_site("two")
+    Container.objects.create(name="off-1", address="off-1.example.com", is_enabled=False)
+    call_command("read", "--all", "--json")
+    answer = json.loads(capsys.readouterr().out)
+    assert [(each["container"], each["state"]) for each in answer["readings"]] == [
+        ("one", "queued"),
+        ("two", "queued"),
+    ]
