@@ -26,6 +26,7 @@ labels.register(
         "instance.changed": _("Instance changed"),
         "container.created": _("Container added"),
         "container.changed": _("Container changed"),
+        "container.reading_asked": _("Reading of containers asked for"),
         "installation.taken_over": _("Installation taken over from another portal"),
         "jump_host.created": _("Jump host added"),
         "jump_host.changed": _("Jump host changed"),

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from instances.pages import containers, host_keys, importing, instances, jump_hosts
+from instances.pages import containers, host_keys, importing, instances, jump_hosts, readings
 
 urlpatterns: list[URLPattern] = [
     path("instances/", instances.instance_list, name="instances"),
@@ -29,6 +29,7 @@ urlpatterns: list[URLPattern] = [
     path("containers/<uuid:pk>/", containers.container_detail, name="container"),
     path("containers/<uuid:pk>/edit/", containers.container_edit, name="container_edit"),
     path("containers/<uuid:pk>/switch/", containers.container_switch, name="container_switch"),
+    path("containers/<uuid:pk>/read/", readings.container_read, name="container_read"),
     path("containers/<uuid:pk>/scan/", containers.container_scan, name="container_scan"),
     path("containers/host-keys/", host_keys.host_keys, name="host_keys"),
     path("containers/host-keys/scan/", host_keys.host_key_scan, name="host_key_scan"),

@@ -153,6 +153,7 @@ PAGES: dict[str, Page] = {
     "container_edit": Page("A", "A", a_container),
     "container_switch": Page(None, "A", a_container),
     "container_scan": Page(None, "A", a_container),
+    "container_read": Page(None, "AH", a_container),
     "host_keys": Page("A", "A"),
     "host_key_scan": Page("A", "A"),
     "host_key_scan_stop": Page(None, "A"),

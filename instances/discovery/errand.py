@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 GROUP = uuid.UUID("00000000-0000-0000-0000-00000000ead5")
 """All readings are one group of the fair queue, so that they share what places they get."""
 SHARE = 8
-"""Readings take at most one in so many places of a worker."""
+"""Readings take at most an eighth of a worker's places."""
 READ_SECONDS = 18
 """For the conversation: a push that becomes due meanwhile waits for it."""
 

@@ -39,7 +39,7 @@ class Reading(WithChoices):
     """A reading that a vanished worker left is begun again so often."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    container = models.ForeignKey(Container, models.PROTECT, related_name="readings")
+    container = models.ForeignKey(Container, models.PROTECT, related_name="container_readings")
     state = models.CharField(_("state"), max_length=9, choices=State, default=State.QUEUED)
     asked_by = models.CharField(_("asked by"), max_length=150)
     person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")

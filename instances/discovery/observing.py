@@ -1,4 +1,4 @@
-"""Keeps what was seen of an installation, whoever saw it."""
+"""Keeps what was seen of an installation: by a push, a look or a reading."""
 
 from dataclasses import asdict, dataclass
 from uuid import UUID

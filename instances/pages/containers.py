@@ -18,6 +18,7 @@ from instances import other_portals, ssh
 from instances.inventory import editing
 from instances.models import Container, HostKey, Installation, OtherPortal
 from instances.pages.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
+from instances.pages.readings import last_reading
 from instances.pages.saving import is_saved
 from instances.reaching import host_keys, jump_hosts, portal_key
 from portal.audit.trail import Actor
@@ -77,9 +78,16 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     }
     is_busy = container.lease_expires is not None and container.lease_expires > timezone.now()
     others = _others(container)
-    context = {
+    installations = list(container.installations.select_related("instance", "container"))
+    contents = {
         "container": container,
-        "installations": container.installations.select_related("instance", "container"),
+        "installations": installations,
+        "last_reading": last_reading(container, {each.instance.name for each in installations}),
+    }
+    if request.headers.get("HX-Request") == "true":
+        return render(request, "instances/_contents_live.html", contents)
+    context = {
+        **contents,
         "host_keys": [(key, host_keys.DOUBTS.get(doubts[key.pk], "")) for key in keys],
         "host_key_state": host_keys.state_of(keys),
         "expected": expected,

@@ -122,7 +122,7 @@ class Migration(migrations.Migration):
                     "container",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="readings",
+                        related_name="container_readings",
                         to="instances.container",
                     ),
                 ),

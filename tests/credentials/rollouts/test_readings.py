@@ -133,7 +133,9 @@ def test_a_push_comes_before_a_reading(make_site: MakeSite, actor: Actor, start:
     push = rollout.pushes.get()
     assert (push.state, reading.state) == ("succeeded", "succeeded")
     ended, began = push.attempts.get().finished, reading.started
-    assert ended and began and ended < began
+    assert ended
+    assert began
+    assert ended < began
     assert site.secret() == FIRST
 
 
