@@ -1,6 +1,6 @@
 """Keeps what was seen of an installation: by a push, a look or a reading."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
 from django.db.models import F
@@ -30,7 +30,7 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
     """Note a sight in the caller's transaction, which holds the container, and return what it belongs to.
 
     An equal sight goes on with the open observation, another one ends it. A file that was written anew with
-    the same content is another sight: nobody knows what it held in between.
+    the same content is another sight: nobody knows what it held in between. So is one without a stamp.
     """
     values: dict[str, object] = {
         "observed_client_id": sight.client_id,
@@ -45,7 +45,6 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
     if known and _is_equal(known, sight):
         changes: dict[str, object] = {"last_seen": Now(), "sights": F("sights") + 1}
         changes |= {"last_source": source, "last_source_id": source_id}
-        changes |= {"stamp": sight.stamp} if sight.stamp else {}
         changes |= {"build": sight.build} if sight.build else {}
         Observation.objects.filter(pk=known.pk).update(**changes)
         return known
@@ -62,9 +61,8 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
 
 
 def _is_equal(known: Observation, sight: Sight) -> bool:
-    for name, value in asdict(sight).items():
-        before = getattr(known, name)
-        is_unknown = name in ("build", "stamp") and not (before and value)
-        if before != value and not is_unknown:
-            return False
-    return True
+    """Whether the file is as it was, and was not written in between: nobody knows that without both stamps."""
+    if known.build and sight.build and known.build != sight.build:
+        return False
+    values = asdict(replace(sight, build=known.build))
+    return bool(sight.stamp) and all(getattr(known, name) == value for name, value in values.items())

@@ -60,11 +60,12 @@ def test_equal_sights_are_one_observation_and_the_next_different_one_ends_it(
     start(site)
     deliver_all(site)
     read(actor, site)
-    after, before = Observation.objects.all()
+    after, pushed, before = Observation.objects.all()
     assert (before.sights, before.ended is None, before.digest) == (3, False, "")
-    assert (after.source, after.last_source, after.sights, after.ended) == ("push", "read", 2, None)
-    assert after.client_id == TechnicalAccount.objects.get().client_id
-    assert after.stamp
+    assert (pushed.source, pushed.sights, pushed.stamp, pushed.ended is None) == ("push", 1, "", False)
+    assert (after.source, after.sights, after.ended) == ("read", 1, None)
+    assert pushed.client_id == after.client_id == TechnicalAccount.objects.get().client_id
+    assert pushed.digest == after.digest
 
 
 def test_an_ended_observation_and_a_finished_reading_are_frozen(make_site: MakeSite, actor: Actor) -> None:
@@ -84,8 +85,8 @@ SIGHT = Sight(client_id="c", account_id="a", organization_id="o", digest="d" * 6
     ("change", "is_another"),
     [
         ({}, False),
-        ({"stamp": ""}, False),
-        ({"build": 9390}, False),
+        ({"stamp": ""}, True),
+        ({"build": 9390}, False),  # it was not known before
         ({"stamp": "2"}, True),
         ({"digest": "e" * 64}, True),
         ({"client_id": "d"}, True),

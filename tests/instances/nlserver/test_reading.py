@@ -4,6 +4,7 @@ import fcntl
 import getpass
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.instances.nlserver.shell_fleet import (
     converse,
     make_container,
 )
+from tests.services.small_disk import SmallDisk, may_mount
 
 OLD_DIGEST = hashlib.sha256(b"@b2xk").hexdigest()
 
@@ -221,3 +223,34 @@ def test_what_the_script_says_is_not() -> None:
     reading = parse_reading(fields, Ready(), b"")
     assert [(each.instance, each.unread) for each in reading.files] == [("prod1", ""), ("two", "busy")]
     assert (reading.strange, reading.further) == (1, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_thousand_readings_leave_no_trace(container: ShellContainer) -> None:
+    """Files, folders and states are as before, whichever shell reads."""
+    container.state.mkdir()
+    for suffix in ("lock", "fence", "journal"):
+        (container.state / f"prod1.{suffix}").write_text("9 9\n")
+    add(container, "two")
+    quiet = container.base / "bin" / "nlserver"
+    lines = quiet.read_text().splitlines(keepends=True)
+    quiet.write_text("".join(line for line in lines if '"$base/calls"' not in line))
+    before = everything(container.root)
+    for number in range(1_000):
+        assert len(read(container, list(SHELLS)[number % 3]).files) == 2
+    assert everything(container.root) == before
+
+
+@pytest.mark.skipif(not may_mount(), reason="no small disk can be mounted here")
+def test_a_full_disk_does_not_stop_a_reading(container: ShellContainer) -> None:
+    disk = SmallDisk(container.base, megabytes=1)
+    kept = container.root / "kept"
+    shutil.copytree(container.base, kept)
+    with disk:
+        shutil.copytree(kept, container.base, dirs_exist_ok=True)
+        (container.base / "calls").symlink_to("/dev/null")  # where the stand-in notes its calls
+        disk.fill()
+        before = everything(container.base)
+        assert by_name(read(container))["prod1"].state.client_ids == ("old-client",)
+        assert everything(container.base) == before

@@ -1,0 +1,64 @@
+"""What an installation held at a moment, as far as that is known from what was seen."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+from django.utils import timezone
+
+from instances.discovery.models import Observation
+
+Certainty = Literal["known", "between", "not_known"]
+
+
+class Seen(Protocol):
+    """What this needs of an observation. `pk` orders them: a clock may have been set back between two."""
+
+    pk: int
+    at: datetime
+    last_seen: datetime
+
+
+class InTheFuture(ValueError):
+    """Nobody has seen anything at that moment yet."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was there at a moment.
+
+    *Known*: the moment lies between two equal sights, so `before` is what was there. *Between*: it lies
+    between the sights of `before` and `after`, or nobody has looked since `before` (`after` is None).
+    *Not known*: it is before the first sight, `after`, if there was any.
+    """
+
+    certainty: Certainty
+    before: Observation | None = None
+    after: Observation | None = None
+
+
+def as_of(*, installation_id: UUID, moment: datetime) -> Answer:
+    """Return what an installation held at a moment; `InTheFuture` for one that has not come yet."""
+    if moment > timezone.now():
+        raise InTheFuture
+    rows = Observation.objects.filter(installation=installation_id).order_by("pk")
+    return answer(rows, moment)
+
+
+def answer(rows: Iterable[Observation], moment: datetime) -> Answer:
+    """Return the answer from observations in the order of their numbers.
+
+    Where the clock was set back, a moment came twice, and two observations claim it: then it is not known
+    which of both was there, and the answer is *between*.
+    """
+    seen: Sequence[Observation] = list(rows)
+    claim = [row for row in seen if row.at <= moment <= row.last_seen]
+    if len(claim) == 1:
+        return Answer("known", claim[0], claim[0])
+    if claim:
+        return Answer("between", claim[0], claim[-1])
+    before = next((row for row in reversed(seen) if row.last_seen < moment), None)
+    after = next((row for row in seen if row.at > moment and (not before or row.pk > before.pk)), None)
+    return Answer("between" if before else "not_known", before, after)
