@@ -154,6 +154,8 @@ PAGES: dict[str, Page] = {
     "container_switch": Page(None, "A", a_container),
     "container_scan": Page(None, "A", a_container),
     "container_read": Page(None, "AH", a_container),
+    "readings": Page(ALL, None),
+    "readings_ask": Page(None, "AH"),
     "host_keys": Page("A", "A"),
     "host_key_scan": Page("A", "A"),
     "host_key_scan_stop": Page(None, "A"),

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Attempt
+from instances.discovery.models import Reading
 from instances.models import Container, Installation
 from instances.reaching import host_keys
 
@@ -85,10 +86,11 @@ def _targets() -> QuerySet[Container]:
     return Container.objects.filter(pk__in=Installation.objects.pushable().values("container"))
 
 
-def _entered() -> Exists:
-    """Whether a push got past the login of a container."""
-    past = Attempt.objects.exclude(stage=Attempt.Stage.CONNECTING)
-    return Exists(past.filter(push__container=OuterRef("pk")))
+def _entered() -> Q:
+    """Whether a push got past the login of a container, or it was read."""
+    past = Attempt.objects.exclude(stage=Attempt.Stage.CONNECTING).filter(push__container=OuterRef("pk"))
+    read = Reading.objects.filter(state=Reading.State.SUCCEEDED, container=OuterRef("pk"))
+    return Q(Exists(past)) | Q(Exists(read))
 
 
 def _is_account_used() -> bool:

@@ -60,8 +60,9 @@ class ReadErrand:
         left = mine.filter(state=Reading.State.RUNNING).first()
         if left and left.tries >= Reading.MOST_TRIES:
             _finish(left, Code.INTERRUPTED)
-            left = None
-        reading = left or mine.due().select_related("container__jump_host").first()
+        elif left:
+            Reading.objects.filter(pk=left.pk).update(state=Reading.State.QUEUED)
+        reading = mine.due().select_related("container__jump_host").first()
         if reading is None:
             return None
         reading.state, reading.tries = Reading.State.RUNNING, reading.tries + 1

@@ -6,7 +6,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +22,11 @@ class ReadingQuerySet(models.QuerySet["Reading"]):
         """Those that wait, on containers that are on."""
         in_time = Q(due__lte=Now()) | Q(due__gt=Now() + Reading.FARTHEST)  # the clock was set back
         return self.filter(in_time, all_met([CONTAINER_ON.of("container")]), state=Reading.State.QUEUED)
+
+    def newest(self) -> Self:
+        """The newest of each container."""
+        mine = Reading.objects.filter(container=OuterRef("container")).order_by("-asked")
+        return self.filter(pk=Subquery(mine.values("pk")[:1]))
 
 
 class Reading(WithChoices):
@@ -73,7 +78,7 @@ class Reading(WithChoices):
         indexes = [
             models.Index(fields=["due"], name="reading_due", condition=Q(state="queued")),
             models.Index(fields=["container"], name="reading_running", condition=Q(state="running")),
-            models.Index(fields=["container", "-finished"], name="reading_by_container"),
+            models.Index(fields=["container", "-asked"], name="reading_by_container"),
         ]
 
     def __str__(self) -> str:

@@ -61,7 +61,7 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
 
 
 def _is_equal(known: Observation, sight: Sight) -> bool:
-    """Whether the file is as it was, and was not written in between: nobody knows that without both stamps."""
+    """Whether the file is as it was and was not written in between, which takes both stamps to know."""
     if known.build and sight.build and known.build != sight.build:
         return False
     values = asdict(replace(sight, build=known.build))

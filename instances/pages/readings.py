@@ -1,22 +1,27 @@
-"""What a container's page says of the last time it was read, and the button that has it read now."""
+"""Reading: what a container's page says of it, the page of all containers, and the buttons to ask for it."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from instances.discovery.models import Reading
 from instances.discovery.services import ask
-from instances.failures import Explanation, explain
-from instances.models import Container
+from instances.failures import Code, Explanation, explain
+from instances.models import Container, Installation
 from portal.audit.trail import Actor
+
+PAGE = 50
+MOST_STRAYS = 100
 
 UNREAD: dict[str, Promise] = {
     "none": gettext_lazy("Its file is a folder, or a link that leads nowhere."),
@@ -75,3 +80,50 @@ def container_read(request: HttpRequest, pk: UUID) -> HttpResponse:
     else:
         messages.error(request, _("%s is off: nobody logs in there.") % container)
     return redirect(f"{request.path.removesuffix('read/')}#contents")
+
+
+@require_POST
+@permission_required("discovery.read_container", raise_exception=True)
+def readings_ask(request: HttpRequest) -> HttpResponse:
+    """Have every container that is on read."""
+    if not ask(containers=Container.objects.filter(is_enabled=True), actor=Actor.of(request)):
+        messages.info(request, _("No container is on, so none was read."))
+    return redirect("readings")
+
+
+@require_GET
+@permission_required("instances.view_container", raise_exception=True)
+def readings(request: HttpRequest) -> HttpResponse:
+    """Show the newest reading of every container: how far they are, what failed, and what nobody entered."""
+    newest = Reading.objects.newest()
+    states = dict(newest.order_by().values_list("state").annotate(count=Count("*")))
+    is_open = any(states.get(state) for state in Reading.OPEN)
+    failed = newest.filter(state=Reading.State.FAILED).select_related("container").order_by("container__name")
+    page = Paginator(failed, PAGE).get_page(request.GET.get("page"))
+    strays = _strays(newest)
+    context = {
+        "states": states,
+        "total": sum(states.values()),
+        "ended": sum(count for state, count in states.items() if state not in Reading.OPEN),
+        "is_open": is_open,
+        "page_obj": page,
+        "failed": [(reading.container, Code(reading.code).label, explain(reading.code)) for reading in page],
+        "strays": strays[:MOST_STRAYS],
+        "strays_more": max(0, len(strays) - MOST_STRAYS),
+        "never": Container.objects.filter(is_enabled=True, container_readings=None).count(),
+    }
+    is_part = request.headers.get("HX-Request") == "true"
+    template = "instances/_readings_live.html" if is_part else "instances/readings.html"
+    return render(request, template, context)
+
+
+def _strays(newest: QuerySet[Reading]) -> list[tuple[Container, list[str]]]:
+    """Return containers on which instances were found that are not in the inventory, with their names."""
+    read = newest.filter(state=Reading.State.SUCCEEDED).exclude(found={})
+    entered: dict[UUID, set[str]] = {}
+    names = Installation.objects.filter(container__in=read.values("container"))
+    for container, name in names.order_by().values_list("container", "instance__name"):
+        entered.setdefault(container, set()).add(name)
+    rows = read.select_related("container").order_by("container__name")
+    found = [(row.container, sorted(set(row.found) - entered.get(row.container_id, set()))) for row in rows]
+    return [(container, strays) for container, strays in found if strays]

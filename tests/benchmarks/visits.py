@@ -36,11 +36,8 @@ class Kind(StrEnum):
 KINDS: Mapping[str, Kind] = {
     name: kind
     for kind, names in (
-        (
-            Kind.LIST,
-            "home accounts rollouts failed_pushes instances containers jump_hosts history users locks",
-        ),
-        (Kind.LIST, "unproven_successes"),
+        (Kind.LIST, "home accounts rollouts failed_pushes instances containers jump_hosts history users"),
+        (Kind.LIST, "locks unproven_successes readings"),
         (Kind.DETAIL, "account rollout push instance container history_event user"),
         # Steps of the wizard, forms, questions, files, checks.
         (Kind.TASK, "login password_change account_new account_secret account_rollout account_retire"),
@@ -228,6 +225,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("container_add", CONTAINER),
     Visit("container", CONTAINER, place=a_container),
     Visit("container_edit", CONTAINER, place=a_container),
+    Visit("readings", CONTAINER),
     Visit("host_keys", CONTAINER),
     Visit("host_key_scan", CONTAINER, headers=LIVE),
     Visit("host_key_approve", CONTAINER, place=a_host_key),

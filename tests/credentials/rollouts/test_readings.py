@@ -21,7 +21,7 @@ from portal.audit.trail import Actor
 from portal.sandbox.ssh_server import SSHFaults
 from tests.credentials.rollouts.conftest import FIRST, MakeSite, Start, deliver_all
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 def read(actor: Actor, *sites: object) -> list[Reading]:
@@ -159,13 +159,19 @@ def test_what_a_vanished_worker_left_is_read_again_and_given_up_in_the_end(
     assert again.state == "succeeded"
 
 
-def test_a_container_that_is_off_waits(make_site: MakeSite, actor: Actor) -> None:
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_container_that_is_off_waits(state: str, make_site: MakeSite, actor: Actor) -> None:
     site = make_site()
     [reading] = ask(containers=[site.row], actor=actor)
+    Reading.objects.update(state=state)
     Container.objects.update(is_enabled=False)
     deliver_all(site)
     reading.refresh_from_db()
     assert reading.state == "queued"
+    Container.objects.update(is_enabled=True)
+    deliver_all(site)
+    reading.refresh_from_db()
+    assert reading.state == "succeeded"
 
 
 def test_readings_take_an_eighth_of_the_places() -> None:

@@ -106,6 +106,8 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
         "container_switch": (f"/containers/{container}/switch/", "post", admin),
         "container_scan": (f"/containers/{container}/scan/", "post", admin),
         "container_read": (f"/containers/{container}/read/", "post", {"admin", "helpdesk"}),
+        "readings": ("/containers/readings/", "get", everybody),
+        "readings_ask": ("/containers/readings/ask/", "post", {"admin", "helpdesk"}),
         "host_keys": ("/containers/host-keys/", "get", admin),
         "host_key_scan": ("/containers/host-keys/scan/", "get", admin),
         "host_key_scan_stop": ("/containers/host-keys/scan/stop/", "post", admin),

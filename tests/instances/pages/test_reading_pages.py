@@ -1,9 +1,12 @@
 """What a container's page says of reading: never, under way, what was found, and why not."""
 
 import html
+from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from instances.discovery.models import Reading
@@ -103,3 +106,60 @@ def test_one_that_is_off_is_not_read(as_helpdesk: Client, container: Container) 
 def test_auditors_have_nothing_read(as_auditor: Client, container: Container) -> None:
     assert "Read now" not in page(as_auditor, container)
     assert as_auditor.post(f"/containers/{container.pk}/read/").status_code == 403
+
+
+def test_all_containers_are_read_and_the_page_sums_up(as_helpdesk: Client, container: Container) -> None:
+    off = make_installation(container="off-1").container
+    Container.objects.filter(pk=off.pk).update(is_enabled=False)
+    other = make_installation(container="web2").container
+    assert "2 containers that are on were never read." in everything(as_helpdesk)
+    answer = as_helpdesk.post("/containers/readings/ask/")
+    assert answer.headers["Location"] == "/containers/readings/"
+    assert {reading.container for reading in Reading.objects.all()} == {container, other}
+    text = everything(as_helpdesk)
+    assert "0 of 2 containers" in text
+    assert "2 waiting" in text
+    assert 'hx-trigger="every 2s"' in text
+    Reading.objects.filter(container=container).update(
+        state="succeeded", finished=timezone.now(), found={"prod1": "", "stray": "", "other": "busy"}
+    )
+    Reading.objects.filter(container=other).update(state="failed", finished=timezone.now(), code="timed_out")
+    text = everything(as_helpdesk)
+    assert 'hx-trigger="every 2s"' not in text
+    assert "1 read" in text
+    assert "1 could not be read" in text
+    assert "other, stray" in text
+    assert str(explain("timed_out").next_step) in text
+
+
+def test_only_the_newest_reading_of_a_container_counts(as_auditor: Client, container: Container) -> None:
+    ended(container, state="failed", code="timed_out", asked=timezone.now() - timedelta(hours=1))
+    ended(container, state="succeeded", found={"prod1": ""})
+    text = everything(as_auditor)
+    assert "1 read" in text
+    assert "could not be read" not in text.lower().replace("could not be read</h2>", "")
+
+
+def test_an_empty_inventory_says_so(as_helpdesk: Client) -> None:
+    assert "There is no container that is on." in everything(as_helpdesk)
+    answer = as_helpdesk.post("/containers/readings/ask/", follow=True)
+    assert "No container is on, so none was read." in answer.content.decode()
+
+
+def test_the_page_of_readings_costs_the_same_however_many_there_are(as_auditor: Client) -> None:
+    counts = []
+    for number in (1, 60):
+        for each in range(number):
+            one = make_installation(instance="prod1", container=f"c{number}-{each}").container
+            ended(one, state="failed", code="timed_out")
+        everything(as_auditor)
+        with CaptureQueriesContext(connection) as queries:
+            everything(as_auditor)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def everything(client: Client) -> str:
+    answer = client.get("/containers/readings/")
+    assert answer.status_code == 200
+    return " ".join(html.unescape(answer.content.decode()).split())
