@@ -8,7 +8,7 @@ from operator import or_
 from typing import Protocol
 
 from django.conf import settings
-from django.db.models import Q, Subquery
+from django.db.models import Q, Subquery, UUIDField
 from django.db.models.functions import Coalesce
 
 from instances.models import Container, ContainerQuerySet
@@ -82,4 +82,4 @@ def containers_due() -> ContainerQuerySet:
 def next_group() -> Coalesce | Subquery:
     """Return an annotation for containers: the group of the first job there; None: its own."""
     groups = [errand.group() for errand in _errands]
-    return Coalesce(*groups) if len(groups) > 1 else groups[0]
+    return Coalesce(*groups, output_field=UUIDField()) if len(groups) > 1 else groups[0]

@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, transaction
 
 from credentials.models import TechnicalAccount
+from credentials.rollouts.models import Push
 from instances.discovery.errand import GROUP, ReadErrand
 from instances.discovery.management.commands import read as command
 from instances.discovery.models import Observation, Reading
@@ -19,7 +20,8 @@ from instances.visits.queue import FairQueue, Way
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
 from portal.sandbox.ssh_server import SSHFaults
-from tests.credentials.rollouts.conftest import FIRST, MakeSite, Start, deliver_all
+from tests.credentials.rollouts.conftest import FIRST, MakeDispatcher, MakeSite, Start, deliver_all
+from tests.services.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -236,3 +238,17 @@ def test_all_reads_those_that_are_on(make_site: MakeSite, capsys: pytest.Capture
         ("one", "queued"),
         ("two", "queued"),
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_dispatcher_reads_and_pushes_what_is_due(
+    make_site: MakeSite, actor: Actor, start: Start, make_dispatcher: MakeDispatcher
+) -> None:
+    first, second = make_site("one"), make_site("two")
+    [reading] = ask(containers=[first.row], actor=actor)
+    push = start(second).pushes.get()
+    make_dispatcher().ring([first.row.pk, second.row.pk])
+    wait_until(
+        lambda: Reading.objects.filter(pk=reading.pk, state="succeeded").exists(), within=30, what="a reading"
+    )
+    wait_until(lambda: Push.objects.filter(pk=push.pk, state="succeeded").exists(), within=30, what="a push")
