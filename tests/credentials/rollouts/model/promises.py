@@ -11,7 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from credentials.models import ClientSecret
-from credentials.rollouts.models import Attempt, Push
+from credentials.rollouts.models import Attempt, ProvenDigest, Push
 from credentials.rollouts.services import held_versions
 from instances.models import Container, Installation
 from portal.audit.chain.verification import verify
@@ -135,11 +135,21 @@ class Promises:
         applied = bool(writes) and _is_by(writes[-1], row) and writes[-1].changed
         is_open = row["is_written"] is None and row["code"] in UNDECIDED
         assert row["is_written"] or is_open or not applied, f"failed ({row['code']}), but it was applied"
+        doubted = row["code"] in DOUBTS and not self._nobody_can_tell(row, writes)
         honest = self._site(row).is_honest
-        # A file that was written late is sent again, but not once its rollout was cancelled meanwhile.
-        is_left = row["code"] == "changed_again" and row["pk"] in self.cancelled
-        doubted = row["code"] in DOUBTS and not is_left
         assert not (honest and doubted), f"{row['code']}, though nlserver did its work"
+
+    def _nobody_can_tell(self, row: Row, writes: list[Write]) -> bool:
+        """Whether even an honest nlserver leaves a doubt that only a person, or a later push, can end."""
+        if row["code"] == "changed_again":
+            # It is sent again by itself, but not once its rollout was cancelled meanwhile.
+            return row["pk"] in self.cancelled
+        if row["code"] == "not_proven" and writes and not writes[-1].changed:
+            # A lost push, which a newer one replaced, had set the same secret to the same text already.
+            last = self.rows.of(row["pk"])[-1]
+            earlier = ProvenDigest.objects.filter(attempt__finished__lt=last["finished"])
+            return not earlier.filter(digest=last["after_digest"]).exists()
+        return False
 
     # --- attempts --------------------------------------------------------------------------------------
 
