@@ -56,13 +56,13 @@ class ReadErrand:
 
         One that runs already was left by a holder that vanished: it changed nothing, and begins again.
         """
-        mine = Reading.objects.filter(container=container_id).select_for_update(of=("self",))
-        left = mine.filter(state=Reading.State.RUNNING).first()
-        if left and left.tries >= Reading.MOST_TRIES:
-            _finish(left, Code.INTERRUPTED)
-        elif left:
-            Reading.objects.filter(pk=left.pk).update(state=Reading.State.QUEUED)
-        reading = mine.due().select_related("container__jump_host").first()
+        reading = _first_at_hand(container_id)
+        if reading and reading.state == Reading.State.RUNNING:
+            if reading.tries >= Reading.MOST_TRIES:
+                _finish(reading, Code.INTERRUPTED)
+            else:
+                Reading.objects.filter(pk=reading.pk).update(state=Reading.State.QUEUED)
+            reading = _first_at_hand(container_id)
         if reading is None:
             return None
         reading.state, reading.tries = Reading.State.RUNNING, reading.tries + 1
@@ -132,6 +132,12 @@ class ReadJob:
                 source=Observation.Source.READ,
                 source_id=source_id,
             )
+
+
+def _first_at_hand(container_id: uuid.UUID) -> Reading | None:
+    """Return the reading of a container that was left running, or is due; locked."""
+    mine = Reading.objects.at_hand().filter(container=container_id)
+    return mine.select_related("container__jump_host").select_for_update(of=("self",)).first()
 
 
 def _sight(file: nlserver.FileSeen, build: int | None) -> Sight:

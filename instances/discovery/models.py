@@ -23,6 +23,10 @@ class ReadingQuerySet(models.QuerySet["Reading"]):
         in_time = Q(due__lte=Now()) | Q(due__gt=Now() + Reading.FARTHEST)  # the clock was set back
         return self.filter(in_time, all_met([CONTAINER_ON.of("container")]), state=Reading.State.QUEUED)
 
+    def at_hand(self) -> Self:
+        """Those that are due, and those that were left running. A container has one of both at most."""
+        return self.filter(Q(state=Reading.State.RUNNING) | Q(pk__in=self.due().values("pk")))
+
     def newest(self) -> Self:
         """The newest of each container."""
         mine = Reading.objects.filter(container=OuterRef("container")).order_by("-asked")
