@@ -7,6 +7,7 @@ digest over their places and commitments.
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -15,7 +16,7 @@ from django.db.models.functions import Cast
 
 from portal.audit.chain.canonical import value_at
 from portal.audit.chain.findings import Finding
-from portal.audit.models import AuditEvent, AuditHead, epochs
+from portal.audit.models import UNREADABLE, AuditEvent, AuditHead, epochs
 
 ACTION = "user.name_erased"
 
@@ -79,13 +80,21 @@ def _differs(act: AuditEvent, erased: Erased) -> bool:
 def _erased() -> Iterator[tuple[int, int, str, str]]:
     """Yield event, erasing event, place and commitment of each erased name, in the order of the chain.
 
-    A row that shows anything but the replacement there counts as erased by nobody (0).
+    A row that shows anything but the replacement there counts as erased by nobody (0). One that makes no
+    sense is left to the walk along the chain, which finds that it was changed.
     """
     as_text = Cast("names", TextField())
     events = AuditEvent.objects.filter(form=2).alias(as_text=as_text).filter(as_text__contains="erased_by")
     for event in events.order_by("seq").iterator():
-        for pointer, known in sorted((event.names or {}).items()):
-            if "erased_by" in known or "commitment" in known:
-                by = known.get("erased_by")
-                is_so = isinstance(by, int) and value_at(event.readable, pointer) == replacement(by)
-                yield event.seq, by if is_so else 0, pointer, str(known.get("commitment"))
+        with suppress(*UNREADABLE):
+            yield from _erased_of(event)
+
+
+def _erased_of(event: AuditEvent) -> list[tuple[int, int, str, str]]:
+    found = []
+    for pointer, known in sorted((event.names or {}).items()):
+        if "erased_by" in known or "commitment" in known:
+            by = known.get("erased_by")
+            is_so = isinstance(by, int) and value_at(event.readable, pointer) == replacement(by)
+            found.append((event.seq, by if is_so else 0, pointer, str(known.get("commitment"))))
+    return found

@@ -106,6 +106,11 @@ LIES: dict[str, dict[str, Any]] = {
     "no names": {"names": {}},
     "names that are none": {"names": None},
     "names in a place that is not there": {"names": {"/details/9/x": {"salt": "00"}}},
+    "a name erased in a place that is not there": {
+        "names": {"/details/9/x": {"commitment": "0", "erased_by": 1}}
+    },
+    "a list of names": {"names": [{"erased_by": 1}]},
+    "a text for a name": {"names": {"/actor_name": "erased_by"}},
     "another seal": {"seal": "f" * 64},
     "no seal": {"seal": None},
 }
