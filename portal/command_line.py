@@ -21,7 +21,7 @@ from typing import NoReturn, TextIO, TypeVar
 
 from django.conf import settings
 from django.core.management import ManagementUtility, get_commands, load_command_class
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import DatabaseError, InterfaceError, models
 from django.utils.timezone import localtime
 from django.views.decorators.debug import sensitive_variables
@@ -78,6 +78,18 @@ def read_input(name: str, *, most: int, tell: Callable[[str], object] | None = N
             return file.read(most)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
         raise wrong_call(f"{name}: {getattr(error, 'strerror', None) or 'cannot be read'}.") from None
+
+
+def insist_on_phrase(say: OutputWrapper, phrase: str, otherwise: str) -> None:
+    """Have a phrase typed before what cannot be undone; `CommandError` with the text `otherwise` if not."""
+    say.write(f'This cannot be undone. Type "{phrase}" to go on:')
+    say.flush()
+    try:
+        answer = input()
+    except EOFError:
+        answer = ""
+    if answer.strip() != phrase:
+        raise CommandError(otherwise)
 
 
 def add_json(parser: ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal
 from uuid import UUID
 
 from django.utils import timezone
@@ -11,14 +11,6 @@ from django.utils import timezone
 from instances.discovery.models import Observation
 
 Certainty = Literal["known", "between", "not_known"]
-
-
-class Seen(Protocol):
-    """What this needs of an observation. `pk` orders them: a clock may have been set back between two."""
-
-    pk: int
-    at: datetime
-    last_seen: datetime
 
 
 class InTheFuture(ValueError):

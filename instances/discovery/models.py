@@ -20,12 +20,11 @@ from portal.choices import WithChoices
 class ReadingQuerySet(models.QuerySet["Reading"]):
     def due(self) -> Self:
         """Those that wait, on containers that are on."""
-        in_time = Q(due__lte=Now()) | Q(due__gt=Now() + Reading.FARTHEST)  # the clock was set back
-        return self.filter(in_time, all_met([CONTAINER_ON.of("container")]), state=Reading.State.QUEUED)
+        return self.filter(Reading.is_due())
 
     def at_hand(self) -> Self:
         """Those that are due, and those that were left running. A container has one of both at most."""
-        return self.filter(Q(state=Reading.State.RUNNING) | Q(pk__in=self.due().values("pk")))
+        return self.filter(Q(state=Reading.State.RUNNING) | Reading.is_due())
 
     def newest(self) -> Self:
         """The newest of each container."""
@@ -87,6 +86,12 @@ class Reading(WithChoices):
 
     def __str__(self) -> str:
         return f"{self.container}: {self.state}"
+
+    @classmethod
+    def is_due(cls) -> Q:
+        """Return the condition on readings that wait, on containers that are on."""
+        in_time = Q(due__lte=Now()) | Q(due__gt=Now() + cls.FARTHEST)  # the clock was set back
+        return in_time & all_met([CONTAINER_ON.of("container")]) & Q(state=cls.State.QUEUED)
 
 
 append_only.register(Reading, unless_open="finished")

@@ -9,6 +9,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -34,22 +35,16 @@ UNREAD: dict[str, Promise] = {
 
 
 @dataclass(frozen=True)
-class Unknown:
-    """An instance that was found there and is not in the inventory."""
-
-    name: str
-    unread: Promise | str
-
-
-@dataclass(frozen=True)
 class LastReading:
     """The last reading of a container, compared with its inventory."""
 
     reading: Reading
-    unknown: list[Unknown]
+    unknown: list[tuple[str, Promise | str]]
+    """Instances that were found there and are not in the inventory, with why their file was not read."""
     gone: list[str]
     """Instances of the inventory that have no file there."""
     unread: list[tuple[str, Promise | str]]
+    """Instances of the inventory whose file was not read, and why."""
     explanation: Explanation | None
 
 
@@ -63,7 +58,7 @@ def last_reading(container: Container, names: set[str]) -> LastReading | None:
     is_read = reading.state == Reading.State.SUCCEEDED
     return LastReading(
         reading=reading,
-        unknown=[Unknown(name, why) for name, why in words.items() if name not in names],
+        unknown=[(name, why) for name, why in words.items() if name not in names],
         gone=sorted(names - found.keys()) if is_read and not reading.further else [],
         unread=[(name, why) for name, why in words.items() if why and name in names],
         explanation=explain(reading.code) if reading.code else None,
@@ -79,7 +74,7 @@ def container_read(request: HttpRequest, pk: UUID) -> HttpResponse:
         ask(containers=[container], actor=Actor.of(request))
     else:
         messages.error(request, _("%s is off: nobody logs in there.") % container)
-    return redirect(f"{request.path.removesuffix('read/')}#contents")
+    return redirect(reverse("container", args=[pk]) + "#contents")
 
 
 @require_POST

@@ -46,8 +46,12 @@ def erase(name: str, *, user: User | None, reason: str, actor: Actor) -> Erasure
     instead = replacement(number)
     kept = AuditEvent.objects.filter(_holds(name), form=None).count()
     erased = Erased()
-    for event, pointer in _places(name):
-        erased.add(event.seq, pointer, _commitment(event, pointer))
+    changed = []
+    for event in _events_with(name):
+        places = _places(event, name)
+        for pointer in places:
+            erased.add(event.seq, pointer, _erase(event, pointer, number))
+        changed += [event] if places else []
     if user:
         user.username = instead
         user.save(update_fields=["username"])
@@ -58,18 +62,9 @@ def erase(name: str, *, user: User | None, reason: str, actor: Actor) -> Erasure
         "kept_in_form_1": kept,
     }
     event = record(ACTION, actor=actor, target=user, details=details)
-    _erase_events(name, number)
+    _store(changed)
     rows = sum(_erase_column(model, field, name, instead) for model, field in name_columns())
     return Erasure(event, instead, erased.count, rows, kept)
-
-
-def name_at(event: AuditEvent, pointer: str) -> str:
-    """Return the name that an event shows at a place."""
-    return str(value_at(event.readable, pointer))
-
-
-def _commitment(event: AuditEvent, pointer: str) -> str:
-    return commitment((event.names or {})[pointer]["salt"], name_at(event, pointer))
 
 
 def _holds(name: str) -> Q:
@@ -83,32 +78,29 @@ def _events_with(name: str) -> Iterator[AuditEvent]:
     yield from events.filter(_holds(name) | in_details).order_by("seq").iterator(BATCH)
 
 
-def _places(name: str) -> Iterator[tuple[AuditEvent, str]]:
-    for event in _events_with(name):
-        for pointer, known in sorted((event.names or {}).items()):
-            if "salt" in known and name_at(event, pointer).casefold() == name.casefold():
-                yield event, pointer
-
-
-def _erase_events(name: str, number: int) -> None:
-    changed: dict[int, AuditEvent] = {}
-    with without_triggers(connection, AuditEvent._meta.db_table):  # noqa: SLF001  # Django's documented API
-        for event, pointer in _places(name):
-            if event.seq < number:
-                _erase(changed.setdefault(event.seq, event), pointer, number)
-        _store(changed.values())
-
-
-def _erase(event: AuditEvent, pointer: str, number: int) -> None:
+def _places(event: AuditEvent, name: str) -> list[str]:
+    """Return the places at which an event shows the name."""
     content = event.readable
-    known = _commitment(event, pointer)
+    return [
+        pointer
+        for pointer, known in sorted((event.names or {}).items())
+        if "salt" in known and str(value_at(content, pointer)).casefold() == name.casefold()
+    ]
+
+
+def _erase(event: AuditEvent, pointer: str, number: int) -> str:
+    """Take a name out of an event that is not stored yet; return the commitment that stays."""
+    content, names = event.readable, event.names or {}
+    known = commitment(names[pointer]["salt"], str(value_at(content, pointer)))
     put_at(content, pointer, replacement(number))
     event.actor_name, event.target_name = str(content["actor_name"]), str(content["target_name"])
-    event.names = {**(event.names or {}), pointer: {"commitment": known, "erased_by": number}}
+    event.names = {**names, pointer: {"commitment": known, "erased_by": number}}
+    return known
 
 
 def _store(events: Iterable[AuditEvent]) -> None:
-    AuditEvent.objects.bulk_update(events, COLUMNS, batch_size=BATCH)
+    with without_triggers(connection, AuditEvent._meta.db_table):  # noqa: SLF001  # Django's documented API
+        AuditEvent.objects.bulk_update(events, COLUMNS, batch_size=BATCH)
 
 
 def _erase_column(model: type[models.Model], field: str, name: str, instead: str) -> int:

@@ -2,11 +2,11 @@
 
 from argparse import ArgumentParser
 
-from django.core.management.base import CommandError, OutputWrapper
+from django.core.management.base import CommandError
 
 from portal.audit.chain.sealing import ChangedMeanwhile, NothingToSeal, examine, seal_break
 from portal.audit.operator import operator
-from portal.command_line import add_json, as_json, wrong_call
+from portal.command_line import add_json, as_json, insist_on_phrase, wrong_call
 from portal.no_secrets import Command as SafeCommand
 
 PHRASE = "seal this break"
@@ -35,7 +35,7 @@ class Command(SafeCommand):
             say.write("\n".join(f"event {each.seq}: {each.problem}" for each in walk.findings))
             say.write(f"Problems in the chain: {walk.problems}.")
             if not yes:
-                self._ask(say)
+                insist_on_phrase(say, PHRASE, "Nothing was sealed.")
             event = seal_break(reason=reason.strip(), actor=operator(), looked_at=walk)
         except NothingToSeal as error:
             raise CommandError(
@@ -51,16 +51,6 @@ class Command(SafeCommand):
             f"Events {event.details['first']} to {event.details['last']} are sealed by event {event.seq}."
         )
         self.stdout.write(f"{sealed} Next: verify_audit.")
-
-    def _ask(self, say: OutputWrapper) -> None:
-        say.write(f'This cannot be undone. Type "{PHRASE}" to go on:')
-        say.flush()
-        try:
-            answer = input()
-        except EOFError:
-            answer = ""
-        if answer.strip() != PHRASE:
-            raise CommandError("Nothing was sealed.")
 
     def _progress(self, events: int) -> None:
         if events % 20_000 == 0:

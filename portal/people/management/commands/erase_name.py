@@ -3,10 +3,10 @@
 from argparse import ArgumentParser
 
 from django.contrib.auth.models import User
-from django.core.management.base import CommandError, OutputWrapper
+from django.core.management.base import CommandError
 
 from portal.audit.operator import operator
-from portal.command_line import add_json, as_json, did_you_mean, wrong_call
+from portal.command_line import add_json, as_json, did_you_mean, insist_on_phrase, wrong_call
 from portal.no_secrets import Command as SafeCommand
 from portal.people.erasing import NobodyOfThatName, StillActive, erase_name
 
@@ -37,7 +37,7 @@ class Command(SafeCommand):
         if name.casefold() in reason.casefold():
             raise wrong_call("The reason stays for ever, so it must not hold the name.")
         if not yes:
-            self._ask(self.stderr if json else self.stdout)
+            insist_on_phrase(self.stderr if json else self.stdout, PHRASE, "Nothing was erased.")
         try:
             done = erase_name(name=name, reason=reason.strip(), actor=operator())
         except NobodyOfThatName as error:
@@ -60,13 +60,3 @@ class Command(SafeCommand):
                 f"{done.kept} older entries of the history keep it: their hashes need the name itself."
             )
         self.stdout.write("Backups and logs still have it. Next: verify_audit.")
-
-    def _ask(self, say: OutputWrapper) -> None:
-        say.write(f'This cannot be undone. Type "{PHRASE}" to go on:')
-        say.flush()
-        try:
-            answer = input()
-        except EOFError:
-            answer = ""
-        if answer.strip() != PHRASE:
-            raise CommandError("Nothing was erased.")
