@@ -1,7 +1,7 @@
 """What an attempt gathers on its way, and what of that is kept about the installation."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db.models.functions import Now
 
@@ -21,10 +21,7 @@ class Evidence:
 
     exit_codes: dict[str, int] = field(default_factory=dict)
     output: str = ""
-    seen: nlserver.FileState | None = None
-    client_ids: str = ""
-    account_ids: str = ""
-    organization_ids: str = ""
+    sight: Sight | None = None
     after_digest: str = ""
     build: int = 0
     host_key: str = ""
@@ -60,31 +57,21 @@ class Evidence:
             self.after_digest = state.digest
 
     def see(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
-        """Remember a file's ids as text for people: a container may have mixed up what it was sent."""
-        self.seen = state
-        self.client_ids = for_people(state.client_ids, secrets)
-        self.account_ids = for_people(state.technical_account_ids, secrets)
-        self.organization_ids = for_people(state.organization_ids, secrets)
+        """Remember what a file shows, if it was read; what was seen before is forgotten."""
 
+        def clean(text: str) -> str:
+            return redaction.redact(text.encode(), secrets)
 
-def for_people(values: Iterable[str], secrets: Iterable[Secret]) -> str:
-    return redaction.redact(", ".join(sorted(set(values))).encode(), secrets)[:200]
+        self.sight = Sight.of(state, clean) if state.read else None
 
 
 def observe_seen(push: Push, attempt: Attempt, evidence: Evidence) -> None:
     """Keep what was last seen on the installation."""
-    if (seen := evidence.seen) and seen.read:
+    if evidence.sight:
         is_look = attempt.kind == Attempt.Kind.LOOK
         observe(
             installation_id=push.installation_id,
-            sight=Sight(
-                client_id=evidence.client_ids,
-                account_id=evidence.account_ids,
-                organization_id=evidence.organization_ids,
-                digest=seen.digest,
-                is_jwt=seen.jwt,
-                build=evidence.build or None,
-            ),
+            sight=replace(evidence.sight, build=evidence.build or None),
             source=Observation.Source.LOOK if is_look else Observation.Source.PUSH,
             source_id=str(attempt.pk),
         )

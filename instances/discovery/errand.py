@@ -124,13 +124,11 @@ class ReadJob:
         rows = Installation.objects.filter(container=self.reading.container_id, instance__name__in=seen)
         for installation in rows.select_related("instance"):
             file = seen[installation.instance.name]
-            sight = _sight(file, self.reading.build)
-            source_id = str(self.reading.pk)
             observe(
                 installation_id=installation.pk,
-                sight=sight,
+                sight=Sight.of(file.state, cut_out, build=self.reading.build, stamp=file.stamp),
                 source=Observation.Source.READ,
-                source_id=source_id,
+                source_id=str(self.reading.pk),
             )
 
 
@@ -138,24 +136,6 @@ def _first_at_hand(container_id: uuid.UUID) -> Reading | None:
     """Return the reading of a container that was left running, or is due; locked."""
     mine = Reading.objects.at_hand().filter(container=container_id)
     return mine.select_related("container__jump_host").select_for_update(of=("self",)).first()
-
-
-def _sight(file: nlserver.FileSeen, build: int | None) -> Sight:
-    state = file.state
-    return Sight(
-        client_id=_text(state.client_ids),
-        account_id=_text(state.technical_account_ids),
-        organization_id=_text(state.organization_ids),
-        digest=state.digest,
-        is_jwt=state.jwt,
-        build=build,
-        stamp=file.stamp,
-    )
-
-
-def _text(values: tuple[str, ...]) -> str:
-    """Return what a file says, for people: a container may have mixed up what it was sent."""
-    return cut_out(", ".join(sorted(set(values))))[:200]
 
 
 def _job(container: Container) -> nlserver.Job:

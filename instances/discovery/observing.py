@@ -1,11 +1,14 @@
 """Keeps what was seen of an installation: by a push, a look or a reading."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from typing import Self
 from uuid import UUID
 
 from django.db.models import F
 from django.db.models.functions import Now
 
+from instances import nlserver
 from instances.discovery.models import Observation
 from instances.models import Installation
 
@@ -24,6 +27,33 @@ class Sight:
     is_jwt: bool
     build: int | None = None
     stamp: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        file: nlserver.FileState,
+        clean: Callable[[str], str],
+        *,
+        build: int | None = None,
+        stamp: str = "",
+    ) -> Self:
+        """Return the sight of a file. Its ids become text for people, from which `clean` cuts secrets out.
+
+        A container may have mixed up what it was sent.
+        """
+
+        def text(values: Iterable[str]) -> str:
+            return clean(", ".join(sorted(set(values))))[:200]
+
+        return cls(
+            client_id=text(file.client_ids),
+            account_id=text(file.technical_account_ids),
+            organization_id=text(file.organization_ids),
+            digest=file.digest,
+            is_jwt=file.jwt,
+            build=build,
+            stamp=stamp,
+        )
 
 
 def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str) -> Observation:
