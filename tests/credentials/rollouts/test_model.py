@@ -55,8 +55,9 @@ DEEP = profile(BOUNDED, derandomize=False, max_examples=EXAMPLES or 1, phases=(P
 @pytest.fixture
 def _workers(transactional_db: None, settings: Settings) -> Iterator[None]:
     """Threads for all examples of a run, and settings under which time passes only in the database."""
-    settings.PUSH_RETRY_DELAYS = [15, 60]
-    settings.PUSH_LEASE = 120
+    settings.PUSH_RETRY_DELAYS = [150, 600]
+    settings.PUSH_LEASE = 1200
+    settings.RECONCILE_INTERVAL = 60
     settings.PUSH_LEASE_RENEWAL = 0
     settings.PUSH_SECOND_LOOK = 1
     connection_created.connect(_hurry)
