@@ -176,9 +176,14 @@ def new_secret(found: ConsoleValues, *, account: TechnicalAccount) -> Secret | N
 
 
 def usable_secret(account: TechnicalAccount) -> ClientSecret | None:
-    """Return the account's current secret if it was entered for its present client id, else None."""
-    secret = account.current_secret
-    return secret if secret and secret.client_id == account.client_id else None
+    """Return the account's newest usable version, if it was entered for its present client id, else None."""
+    version = account.newest_version
+    return version if version and is_usable(version, account) else None
+
+
+def is_usable(version: ClientSecret, account: TechnicalAccount) -> bool:
+    """Whether a version of this account can be rolled out: usable, and entered for its present client id."""
+    return version.state == ClientSecret.State.USABLE and version.client_id == account.client_id
 
 
 @transaction.atomic

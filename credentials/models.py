@@ -1,4 +1,4 @@
-"""Technical accounts, the versions of their client secrets, and which instance uses which account."""
+"""Technical accounts, the versions of their client secrets, who uses them, and what is to be held where."""
 
 import uuid
 from collections.abc import Iterator
@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Substr
+from django.db.models.functions import Now, Substr
 from django.utils.translation import gettext_lazy as _
 
-from instances.models import Instance
+from instances.models import Installation, Instance
+from portal.audit import append_only
 from portal.audit.names import declare_names
 from portal.choices import WithChoices
 
@@ -45,6 +46,8 @@ class TechnicalAccount(WithChoices):
     product_profile = models.CharField(_("product profile"), max_length=120, blank=True)
     project = models.CharField(_("project"), max_length=120, blank=True)
     scopes = models.CharField(_("scopes"), max_length=1000, blank=True)
+    goal = models.ForeignKey("ClientSecret", models.PROTECT, null=True, related_name="+")
+    """The version that all its installations are to hold in the end; `credentials.desired` changes it."""
     created = models.DateTimeField(_("created"), auto_now_add=True)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
 
@@ -67,9 +70,9 @@ class TechnicalAccount(WithChoices):
         return self.name
 
     @property
-    def current_secret(self) -> "ClientSecret | None":
-        """The secret version that installations should hold, or None before one was entered."""
-        return self.secrets.filter(state=ClientSecret.State.CURRENT).first()
+    def newest_version(self) -> "ClientSecret | None":
+        """The usable version that was entered last, or None where there is none."""
+        return self.secrets.filter(state=ClientSecret.State.USABLE).order_by("-version").first()
 
 
 class ClientSecretQuerySet(models.QuerySet["ClientSecret"]):
@@ -91,9 +94,13 @@ class ClientSecret(WithChoices):
     """
 
     class State(models.TextChoices):
-        CURRENT = "current", _("Current")
-        PREVIOUS = "previous", _("Previous")
-        REVOKED = "revoked", _("Revoked")
+        USABLE = "usable", _("Usable")
+        DELETING = "deleting", _("Being deleted at Adobe")
+        DELETED = "deleted", _("Deleted at Adobe")
+        ABANDONED = "abandoned", _("Abandoned")
+
+    SLOTS = (1, 2)
+    """Adobe allows two secrets at a time. A version that may still exist there takes one of two places."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(TechnicalAccount, models.PROTECT, related_name="secrets")
@@ -101,7 +108,8 @@ class ClientSecret(WithChoices):
     client_id = models.CharField(_("Client ID"), max_length=200)
     ciphertext = models.TextField()
     fingerprint = models.CharField(_("fingerprint"), max_length=16)
-    state = models.CharField(_("state"), max_length=8, choices=State, default=State.CURRENT)
+    state = models.CharField(_("state"), max_length=9, choices=State, default=State.USABLE)
+    slot = models.PositiveSmallIntegerField(null=True)
     entered = models.DateTimeField(_("entered"), auto_now_add=True)
     entered_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     entered_by_name = models.CharField(_("entered by"), max_length=150)
@@ -116,8 +124,11 @@ class ClientSecret(WithChoices):
         indexes = [models.Index(KEY_ID, F("entered").desc(), name="credentials_secret_per_key")]
         constraints = [
             models.UniqueConstraint(fields=["account", "version"], name="credentials_secret_version_once"),
-            models.UniqueConstraint(
-                fields=["account"], condition=Q(state="current"), name="credentials_secret_one_current"
+            models.UniqueConstraint(fields=["account", "slot"], name="credentials_secret_one_per_slot"),
+            models.CheckConstraint(
+                condition=Q(state__in=["usable", "deleting"], slot__in=[1, 2])
+                | Q(state__in=["deleted", "abandoned"], slot=None),
+                name="credentials_secret_two_at_adobe",
             ),
         ]
 
@@ -145,3 +156,87 @@ class Assignment(models.Model):
 
 
 declare_names(Assignment, "assigned_by")
+
+
+class Why(models.TextChoices):
+    """What changed a desire or a goal. Stored for ever."""
+
+    ROLLOUT = "rollout", _("a rollout was started")
+    CALLED_OFF = "called_off", _("its push was called off")
+    WRITTEN_AFTER_ALL = "written_after_all", _("a push that was called off had been written after all")
+    ASSIGNED = "assigned", _("the instance got another account")
+    UNASSIGNED = "unassigned", _("the account was taken away from the instance")
+    VERSION_ENDED = "version_ended", _("the version can no longer be used")
+    CHOSEN = "chosen", _("a person made it the goal")
+    CONFIRMED = "confirmed", _("a person confirmed what is there")
+    UPGRADED = "upgraded", _("taken over from an earlier release")
+
+
+class DesiredVersion(models.Model):
+    """Which version an installation is to hold. None: whatever it holds is left as it is.
+
+    It counts only while the version's account is the one that the instance uses.
+    """
+
+    installation = models.OneToOneField(
+        Installation, models.CASCADE, primary_key=True, related_name="desired"
+    )
+    version = models.ForeignKey(ClientSecret, models.PROTECT, null=True, related_name="desired")
+    since = models.DateTimeField(db_default=Now())
+    push = models.UUIDField(null=True, db_index=True)
+    """The push that is to bring it there; no foreign key, since pushes belong to a room above."""
+    why = models.CharField(max_length=20, choices=Why)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.version} on {self.installation}"
+
+
+class DesiredVersionChange(models.Model):
+    """One change of what an installation is to hold: what `DesiredVersion` was from then on."""
+
+    id = models.BigAutoField(primary_key=True)
+    # What was desired stays known, even of an installation that was removed.
+    installation = models.ForeignKey(
+        Installation, models.DO_NOTHING, related_name="desired_changes", db_constraint=False
+    )
+    version = models.ForeignKey(ClientSecret, models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+    push = models.UUIDField(null=True)
+    why = models.CharField(max_length=20, choices=Why)
+
+    class Meta:
+        ordering = ["-pk"]
+        default_permissions = ()
+        indexes = [models.Index(fields=["installation", "-id"], name="desired_change_by_number")]
+
+    def __str__(self) -> str:
+        return f"{self.version} on {self.installation_id}"
+
+
+append_only.register(DesiredVersionChange)
+
+
+class GoalChange(models.Model):
+    """One change of an account's goal: what it was from then on."""
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(TechnicalAccount, models.PROTECT, related_name="goal_changes")
+    version = models.ForeignKey(ClientSecret, models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+    why = models.CharField(max_length=20, choices=Why)
+    by = models.CharField(max_length=150, blank=True)
+    message = models.CharField(max_length=250, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.account}: {self.version}"
+
+
+append_only.register(GoalChange)
+declare_names(GoalChange, "by")

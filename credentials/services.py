@@ -4,14 +4,15 @@ import uuid
 from collections.abc import Iterable
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
+from credentials.desired import desire_nothing, set_goal
 from credentials.keys import vault
 from credentials.keys.keyring import fingerprints
-from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.models import Assignment, ClientSecret, TechnicalAccount, Why
 from instances.models import Instance
 from portal.audit.trail import Actor, Entry, record, record_all
 from portal.plaintext import Secret
@@ -21,33 +22,30 @@ class AccountError(Exception):
     """A person's verb on an account that the rules refuse; the text is for that person."""
 
 
+class NoPlace(AccountError):
+    """Two versions of a secret are usable already, as many as Adobe allows."""
+
+
 @sensitive_variables()
 @transaction.atomic
 def add_secret(*, account: TechnicalAccount, plaintext: Secret, actor: Actor) -> tuple[ClientSecret, bool]:
-    """Make a secret the account's current version: a new one, encrypted at once, or one it already has.
+    """Store a secret of an account: a new version, encrypted at once, or one that it already has.
 
-    Returns the version and whether it is new. A version is a plaintext, one to one: the current secret
-    entered again changes nothing, an older one is made current again. The former current version becomes the
-    previous one.
+    Returns the version and whether it is new. A version is a plaintext, one to one. Nothing else changes: no
+    container, no goal, until the version is rolled out. `AccountError` for a secret that was deleted at
+    Adobe, and where two versions are usable already.
     """
     account = TechnicalAccount.objects.select_for_update().get(pk=account.pk)
     names = fingerprints(plaintext, account.client_id)
-    current = account.current_secret
-    if current and current.fingerprint in names and current.client_id == account.client_id:
-        return current, False
     same = account.secrets.filter(fingerprint__in=names, client_id=account.client_id)
     known = same.order_by("-version").first()
-    account.secrets.filter(state=ClientSecret.State.CURRENT).update(state=ClientSecret.State.PREVIOUS)
     if known:
-        known.state = ClientSecret.State.CURRENT
-        known.save(update_fields=["state"])
-        details: dict[str, object] = {"version": known.version, "fingerprint": known.fingerprint}
-        record("client_secret.selected", actor=actor, target=account, details=details)
-        return known, False
+        return _known(known, actor), False
     latest: int = account.secrets.aggregate(latest=Max("version"))["latest"] or 0
     version = ClientSecret(
         account=account,
         version=latest + 1,
+        slot=_free_slot(account),
         client_id=account.client_id,
         fingerprint=names[0],
         entered_by=actor.user,
@@ -62,6 +60,46 @@ def add_secret(*, account: TechnicalAccount, plaintext: Secret, actor: Actor) ->
         details={"version": version.version, "fingerprint": version.fingerprint},
     )
     return version, True
+
+
+def _known(version: ClientSecret, actor: Actor) -> ClientSecret:
+    """Return a version whose plaintext was entered again, usable; `AccountError` if it cannot be."""
+    if version.state in (ClientSecret.State.DELETING, ClientSecret.State.DELETED):
+        raise AccountError(
+            _("This is the secret of version %s, which was deleted at Adobe. Enter one that exists.")
+            % version.version
+        )
+    if version.state == ClientSecret.State.ABANDONED:
+        version.state, version.slot = ClientSecret.State.USABLE, _free_slot(version.account)
+        version.save(update_fields=["state", "slot"])
+        details: dict[str, object] = {"version": version.version, "fingerprint": version.fingerprint}
+        record("client_secret.selected", actor=actor, target=version.account, details=details)
+    return version
+
+
+def _free_slot(account: TechnicalAccount) -> int:
+    """Return a free place for another version. A draft keeps no version that it does not use."""
+    if account.state == TechnicalAccount.State.DRAFT:
+        _abandon(account.secrets.filter(slot__isnull=False))
+    taken = set(account.secrets.exclude(slot=None).values_list("slot", flat=True))
+    free = sorted(set(ClientSecret.SLOTS) - taken)
+    if not free:
+        raise NoPlace(
+            _("Two versions of this secret are in use, as many as Adobe allows. One of them has to go first.")
+        )
+    return free[0]
+
+
+def _abandon(versions: QuerySet[ClientSecret]) -> None:
+    versions.update(state=ClientSecret.State.ABANDONED, slot=None)
+
+
+@transaction.atomic
+def abandon(*, version: ClientSecret, actor: Actor) -> None:
+    """Give up a usable version that nothing needs. It can be entered again."""
+    _abandon(ClientSecret.objects.filter(pk=version.pk, state=ClientSecret.State.USABLE))
+    details: dict[str, object] = {"version": version.version, "fingerprint": version.fingerprint}
+    record("client_secret.abandoned", actor=actor, target=version.account, details=details)
 
 
 @transaction.atomic
@@ -94,6 +132,9 @@ def assign(*, account: TechnicalAccount, instances: Iterable[Instance], actor: A
         unique_fields=["instance"],
         update_fields=["account", "assigned", "assigned_by"],
     )
+    if former:
+        of_others = Q(installation__instance__in=changed) & ~Q(version__account=account)
+        desire_nothing(of_others, Why.ASSIGNED)
     names = {pk: former_account.name for pk, former_account in former.items()}
     record_all(
         [
@@ -108,6 +149,29 @@ def assign(*, account: TechnicalAccount, instances: Iterable[Instance], actor: A
     )
 
 
+@transaction.atomic
+def unassign(*, instances: Iterable[Instance], actor: Actor, message: str) -> int:
+    """Let instances use no account any more; return how many did. What their containers hold stays there.
+
+    Open pushes to them end before anything is sent. `AccountError` without a reason.
+    """
+    if not message.strip():
+        raise AccountError(_("Say why: the reason stands in the history."))
+    using = Assignment.objects.filter(instance__in=list(instances)).select_for_update(of=("self",))
+    found = list(using.select_related("account", "instance").order_by("pk"))
+    Assignment.objects.filter(pk__in=[each.pk for each in found]).delete()
+    here = Q(installation__instance__in=[each.instance_id for each in found])
+    desire_nothing(here, Why.UNASSIGNED)
+    record_all(
+        [
+            Entry("account.unassigned", each.account, {"instance": each.instance.name, "message": message})
+            for each in found
+        ],
+        actor=actor,
+    )
+    return len(found)
+
+
 def _accounts_of(instances: list[Instance]) -> dict[uuid.UUID, TechnicalAccount]:
     found = Assignment.objects.filter(instance__in=instances).select_related("account")
     return {assignment.instance_id: assignment.account for assignment in found}
@@ -118,7 +182,7 @@ def activate(*, account: TechnicalAccount, actor: Actor) -> None:
     """Turn a complete draft into an active account."""
     if account.state == TechnicalAccount.State.ACTIVE:
         return
-    if account.state == TechnicalAccount.State.RETIRED or account.current_secret is None:
+    if account.state == TechnicalAccount.State.RETIRED or account.newest_version is None:
         raise AccountError(_("Only a draft with its four values can become active."))
     account.state = TechnicalAccount.State.ACTIVE
     account.save(update_fields=["state"])
@@ -133,5 +197,7 @@ def retire(*, account: TechnicalAccount, actor: Actor) -> None:
         raise AccountError(_("Still used by %s. Assign another account to them first.") % names)
     account.state = TechnicalAccount.State.RETIRED
     account.save(update_fields=["state"])
-    account.secrets.exclude(state=ClientSecret.State.REVOKED).update(state=ClientSecret.State.REVOKED)
+    set_goal(account=account, version=None, why=Why.VERSION_ENDED, actor=actor)
+    desire_nothing(Q(version__account=account), Why.VERSION_ENDED)
+    _abandon(account.secrets.filter(state=ClientSecret.State.USABLE))
     record("account.retired", actor=actor, target=account)

@@ -8,5 +8,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
     path("accounts/", include("credentials.accounts.urls")),
     path("accounts/", include("credentials.wizard.urls")),
+    path("coverage/", include("credentials.coverage.urls")),
     path("rollouts/", include("credentials.rollouts.urls")),
 ]

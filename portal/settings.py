@@ -114,6 +114,7 @@ INSTALLED_APPS = [
     "instances.discovery",
     "credentials",
     "credentials.rollouts",
+    "credentials.coverage",
     "credentials.wizard",
 ]
 

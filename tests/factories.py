@@ -125,7 +125,13 @@ def finish(push: Push, *, state: str, code: str = "", output: str = "", cause: s
         values |= {"unknown_since": now, "cause": "look"}
     Push.objects.filter(pk=push.pk).update(**values)
     if state == Push.State.SUCCEEDED:
-        Installation.objects.filter(pk=push.installation_id).update(observed=now, observed_digest=FILE_DIGEST)
+        account = push.rollout.secret.account
+        Installation.objects.filter(pk=push.installation_id).update(
+            observed=now,
+            observed_digest=FILE_DIGEST,
+            observed_client_id=account.client_id,
+            observed_account_id=account.technical_account_id,
+        )
     return attempt
 
 

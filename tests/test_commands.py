@@ -348,7 +348,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def held(account: TechnicalAccount) -> str:
-    secret = account.current_secret
+    secret = account.newest_version
     assert secret
     return open_version(secret).reveal()
 

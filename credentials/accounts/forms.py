@@ -10,8 +10,9 @@ from credentials import values
 from credentials.console_form import RAW, ConsoleFileForm
 from credentials.entry import IDS, new_secret
 from credentials.keys.keyring import fingerprints
-from credentials.models import ClientSecret, TechnicalAccount
+from credentials.models import TechnicalAccount
 from credentials.values import CLIENT_SECRET, LABELS
+from portal.no_secrets import Form
 from portal.plaintext import Secret
 
 
@@ -71,17 +72,21 @@ class NewSecretForm(ConsoleFileForm):
 
     def _known(self) -> str:
         names = fingerprints(self.secret, self.account.client_id)
-        known = (
-            self.account.secrets.filter(fingerprint__in=names)
-            .exclude(state=ClientSecret.State.CURRENT)
-            .first()
-        )
+        known = self.account.secrets.filter(fingerprint__in=names).first()
+        if known is None or known == self.account.newest_version:
+            return ""
         return (
             _(
-                "This is the secret of version %s, which was in use before. Confirm to make that version "
-                "current again, or enter the new secret."
+                "This is the secret of version %s, which was entered before. Confirm to go on with that "
+                "version, or enter the new secret."
             )
             % known.version
-            if known
-            else ""
         )
+
+
+class GoalForm(Form):
+    """Why another version becomes the goal."""
+
+    message = forms.CharField(
+        label=_("Reason"), required=False, max_length=250, help_text=_("Kept in the history.")
+    )

@@ -32,7 +32,9 @@ class Holding:
 
     @property
     def state(self) -> str:
-        """current, previous or revoked; empty where nothing is proven."""
+        """`goal`, or that of the version; empty where nothing is proven."""
+        if self.secret and self.secret.pk == self.account.goal_id:
+            return "goal"
         return self.secret.state if self.secret else ""
 
     @property
@@ -47,14 +49,14 @@ class Coverage:
     """The coverage of an account: counts over all its installations, rows for one page of them."""
 
     total: int
-    current: int
-    older: int
+    goal: int
+    others: int
     page: Page[uuid.UUID]
     rows: list[Holding]
 
     @property
     def unproven(self) -> int:
-        return self.total - self.current - self.older
+        return self.total - self.goal - self.others
 
 
 def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
@@ -68,11 +70,11 @@ def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
         .only(*SEEN, "instance__name", "container__name")
     )
     held = {pk: secret for pk, secret in held_versions(rows).items() if secret.account_id == account.pk}
-    current = counts.get(ClientSecret.State.CURRENT, 0)
+    goal = counts.get(account.goal_id, 0)
     return Coverage(
         total=shown.paginator.count,
-        current=current,
-        older=sum(counts.values()) - current,
+        goal=goal,
+        others=sum(counts.values()) - goal,
         page=shown,
         rows=[Holding(each, held.get(each.pk), account) for each in rows],
     )
@@ -99,14 +101,16 @@ def sizes(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, Size]:
     return {each.pk: Size(instances.get(each.pk, 0), installations.get(each.pk, 0)) for each in accounts}
 
 
-def current_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, int]:
-    """Return for each account how many installations are proven to hold its current secret; one query."""
-    current = ClientSecret.State.CURRENT
-    return {pk: counts[current] for pk, counts in _proven_counts(accounts).items() if current in counts}
+def goal_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, int]:
+    """Return for each account how many installations are proven to hold its goal; one query."""
+    goals = {each.pk: each.goal_id for each in accounts}
+    return {pk: counts.get(goals[pk], 0) for pk, counts in _proven_counts(accounts).items()}
 
 
-def _proven_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, dict[str, int]]:
-    """Count, per account and state of its secret, the installations that hold one of its secrets.
+def _proven_counts(
+    accounts: Sequence[TechnicalAccount],
+) -> dict[uuid.UUID, dict[uuid.UUID | None, int]]:
+    """Count, per account and version of its secret, the installations that hold one of its versions.
 
     The conditions stand in the count: as conditions of the join PostgreSQL expects a single row and joins row
     by row.
@@ -117,13 +121,13 @@ def _proven_counts(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, dict
     )
     rows = (
         ProvenWrite.objects.filter(secret__account__in=accounts)
-        .values_list("secret__account", "secret__state")
+        .values_list("secret__account", "secret")
         .annotate(count=Count("secret", filter=holds))
     )
-    counts: dict[uuid.UUID, dict[str, int]] = {}
-    for pk, state, count in rows:
+    counts: dict[uuid.UUID, dict[uuid.UUID | None, int]] = {}
+    for pk, version, count in rows:
         if count:
-            counts.setdefault(pk, {})[state] = count
+            counts.setdefault(pk, {})[version] = count
     return counts
 
 
@@ -133,12 +137,13 @@ class Version:
 
     secret: ClientSecret
     answer: AdobeAnswer | None
+    is_goal: bool
 
 
 def versions(account: TechnicalAccount) -> list[Version]:
     """Return all versions of an account's secret, newest first, each with its number of rollouts."""
     secrets = account.secrets.annotate(rollout_count=Count("rollouts")).order_by("-version")
-    return [Version(secret, answer_about(secret)) for secret in secrets]
+    return [Version(secret, answer_about(secret), secret.pk == account.goal_id) for secret in secrets]
 
 
 @dataclass(frozen=True)

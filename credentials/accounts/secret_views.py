@@ -7,15 +7,16 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from credentials.accounts.forms import NewSecretForm
-from credentials.entry import usable_secret
+from credentials.accounts.forms import GoalForm, NewSecretForm
+from credentials.entry import is_usable, usable_secret
 from credentials.ims_check import answer_about, ask
 from credentials.keys.keyring import UnreadableSecret
 from credentials.models import ClientSecret, TechnicalAccount
@@ -32,18 +33,39 @@ from credentials.rollouts.pages.choosing import (
 from credentials.rollouts.pages.forms import RolloutForm
 from credentials.rollouts.preparations import Preparation, prepare
 from credentials.rollouts.starting import Consent, RolloutError, start
-from credentials.services import AccountError, add_secret
+from credentials.rollouts.versions import enter, make_goal
+from credentials.services import AccountError
 from instances.models import PUSHABLE, Installation, Instance
 from portal.audit.trail import Actor
 
 ANOTHER = gettext_lazy(
-    "Another secret became current meanwhile. Nothing was done: load the page again and compare."
+    "Another secret was entered meanwhile. Nothing was done: load the page again and compare."
 )
 
 
 def _is_another(request: HttpRequest, version: ClientSecret) -> bool:
-    """Whether the page that was sent showed another version than the current one."""
+    """Whether the page that was sent showed another version than its address leads to now."""
     return request.POST.get("secret", str(version.pk)) != str(version.pk)
+
+
+def _version(request: HttpRequest, account: TechnicalAccount) -> ClientSecret | None:
+    """Return the usable version that the address names by its number, without one the newest."""
+    if "version" not in request.GET:
+        return usable_secret(account)
+    number = request.GET["version"]
+    named = account.secrets.filter(version=int(number)) if number.isdecimal() and len(number) < 10 else None
+    version = named.first() if named else None
+    if version is None or not is_usable(version, account):
+        raise Http404
+    return version
+
+
+def rollout_url(version: ClientSecret) -> str:
+    """Return the address of the page that rolls a version out."""
+    account = version.account
+    newest = usable_secret(account)
+    named = "" if newest == version else f"?version={version.version}"
+    return reverse("account_rollout", args=[account.pk]) + named
 
 
 def _active_account(pk: UUID) -> TechnicalAccount:
@@ -54,29 +76,30 @@ def _active_account(pk: UUID) -> TechnicalAccount:
 @require_http_methods(["GET", "POST"])
 @permission_required("credentials.enter_secret", raise_exception=True)
 def account_secret(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Enter another secret of an account in use; it becomes the next version."""
+    """Enter another secret of an account in use. Nothing changes until it is rolled out."""
     account = _active_account(pk)
     posted_data = (request.POST, request.FILES) if request.method == "POST" else ()
     form = NewSecretForm(*posted_data, account=account)
     if request.method == "POST" and form.is_valid():
-        former = account.current_secret
-        version, is_new = add_secret(account=account, plaintext=form.secret, actor=Actor.of(request))
-        if version == former:
-            messages.info(request, _("This is the secret that is current already: nothing was changed."))
-        elif not is_new:
-            text = _("This is the secret of version %(version)s, which is current again now.")
-            messages.warning(request, text % {"version": version.version})
-        return redirect("account_rollout", account.pk)
-    context = {"account": account, "form": form, "current": account.current_secret}
+        try:
+            version, is_new = enter(account=account, plaintext=form.secret, actor=Actor.of(request))
+        except AccountError as error:
+            form.add_error(None, str(error))
+        else:
+            if not is_new:
+                text = _("This is the secret of version %(version)s, which is stored already.")
+                messages.info(request, text % {"version": version.version})
+            return redirect(rollout_url(version))
+    context = {"account": account, "form": form, "newest": account.newest_version}
     return render(request, "credentials/secret.html", context)
 
 
 @require_POST
 @permission_required("credentials.enter_secret", raise_exception=True)
 def account_check(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Ask Adobe about the current secret of an account in use; htmx gets the answer and the buttons alone."""
+    """Ask Adobe about a version of an account in use; htmx gets the answer and the buttons alone."""
     account = _active_account(pk)
-    secret = usable_secret(account)
+    secret = _version(request, account)
     is_part = request.headers.get("HX-Request") == "true"
     problem: object = ""
     if secret and _is_another(request, secret):
@@ -95,13 +118,19 @@ def account_check(request: HttpRequest, pk: UUID) -> HttpResponse:
         return render(request, "credentials/_adobe.html", context)
     if problem:
         messages.error(request, str(problem))
-    return redirect("account_rollout" if request.POST.get("back") == "rollout" else "account", account.pk)
+    return redirect(_way_back(request, account, secret))
+
+
+def _way_back(request: HttpRequest, account: TechnicalAccount, secret: ClientSecret | None) -> str:
+    if secret and request.POST.get("back") == "rollout":
+        return rollout_url(secret)
+    return reverse("account", args=[account.pk])
 
 
 @require_http_methods(["GET", "POST"])
 @permission_required("rollouts.start_rollout", raise_exception=True)
 def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Roll the current secret out again: to all installations of the account, or to those that are chosen."""
+    """Roll a usable version out: to all installations of the account, or to those that are chosen."""
     preparing = _Preparing(request, _active_account(pk))
     form = RolloutForm(request.POST if request.method == "POST" else None, initial=preparing.initial)
     if request.method == "POST":
@@ -125,9 +154,35 @@ def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
     return render(request, "credentials/rollout.html", preparing.context() | {"form": form})
 
 
+@require_http_methods(["GET", "POST"])
+@permission_required("rollouts.start_rollout", raise_exception=True)
+def account_goal(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
+    """Ask, then make a usable version the goal of its account. Nothing is pushed by that."""
+    account = _active_account(pk)
+    version = get_object_or_404(account.secrets, version=number, state=ClientSecret.State.USABLE)
+    form = GoalForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            make_goal(version=version, actor=Actor.of(request), message=form.cleaned_data["message"])
+        except AccountError as error:
+            form.add_error(None, str(error))
+        else:
+            text = _("Version %s is the goal. Nothing was pushed: a rollout does that.")
+            messages.success(request, text % number)
+            return redirect("account", pk)
+    context = {"account": account, "version": version, "form": form}
+    return render(request, "credentials/goal.html", context)
+
+
 def _adobe(account: TechnicalAccount, secret: ClientSecret | None) -> dict[str, object]:
     """Return what the page says of Adobe's answer; it asks by itself unless `answer` is fresh."""
-    return {"account": account, "secret": secret, "answer": answer_about(secret)}
+    named = f"?version={secret.version}" if secret and secret != usable_secret(account) else ""
+    return {
+        "account": account,
+        "secret": secret,
+        "answer": answer_about(secret),
+        "version_query": named,
+    }
 
 
 def _is_startable(form: RolloutForm, chosen: QuerySet[Installation]) -> bool:
@@ -137,9 +192,8 @@ def _is_startable(form: RolloutForm, chosen: QuerySet[Installation]) -> bool:
     return form.is_valid() and some.is_valid()
 
 
-def _usual_reason(account: TechnicalAccount) -> str:
+def _usual_reason(secret: ClientSecret | None) -> str:
     """A secret that was rolled out before is no rotation the second time."""
-    secret = usable_secret(account)
     return Rollout.Reason.REPAIR if secret and secret.rollouts.exists() else Rollout.Reason.ROTATION
 
 
@@ -148,6 +202,7 @@ class _Preparing:
 
     def __init__(self, request: HttpRequest, account: TechnicalAccount) -> None:
         self.request, self.account = request, account
+        self.version = _version(request, account)
         self.person = User.objects.get(username=request.user.get_username())
         self.stored = Preparation.objects.fresh().filter(account=account, person=self.person).first()
         self.search = InstanceSearch(request.GET)
@@ -159,7 +214,7 @@ class _Preparing:
     def initial(self) -> dict[str, str]:
         if self.stored:
             return {"reason": self.stored.reason, "message": self.stored.message}
-        return {"reason": _usual_reason(self.account)}
+        return {"reason": _usual_reason(self.version)}
 
     @property
     def chosen(self) -> QuerySet[Installation]:
@@ -188,7 +243,7 @@ class _Preparing:
 
         `AccountError`, `RolloutError` and `UnreadableSecret` say what prevents it.
         """
-        version, typed = usable_secret(self.account), form.cleaned_data
+        version, typed = self.version, form.cleaned_data
         if version is None or _is_another(self.request, version):
             raise AccountError(ANOTHER)
         consent = Consent.DESPITE_REFUSAL if typed["despite_refusal"] else Consent.WAIVED
@@ -205,11 +260,13 @@ class _Preparing:
     def moved(self) -> str:
         """Return the address that the pressed button leads to."""
         is_wide = "all" in self.request.GET or pressed(self.request.POST, "") == "wide"
-        everything = "&all=1" if is_wide else ""
-        return self.request.path + moved_to(self.request, self.search) + everything
+        further = "&all=1" if is_wide else ""
+        if "version" in self.request.GET and self.version:
+            further += f"&version={self.version.version}"
+        return self.request.path + moved_to(self.request, self.search) + further
 
     def context(self) -> dict[str, object]:
-        secret = usable_secret(self.account)
+        secret = self.version
         selection = select(
             account=self.account,
             chosen=self.chosen,

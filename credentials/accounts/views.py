@@ -15,10 +15,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from credentials.accounts import history
 from credentials.adobe.guide import AFTERWARDS, PRODUCTS
+from credentials.coverage.holding import ACCOUNT, needing_somebody
 from credentials.entry import usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.services import outdated
 from credentials.services import AccountError, retire
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
@@ -37,9 +37,9 @@ class AccountSearch(Form):
         choices=[("", gettext_lazy("Any")), *TechnicalAccount.State.choices],
     )
     coverage = forms.ChoiceField(
-        label=gettext_lazy("Current secret"),
+        label=gettext_lazy("Goal"),
         required=False,
-        choices=[("", gettext_lazy("Any")), ("behind", gettext_lazy("Not proven everywhere"))],
+        choices=[("", gettext_lazy("Any")), ("behind", gettext_lazy("Needs somebody"))],
     )
 
     def condition(self) -> Q:
@@ -53,39 +53,41 @@ class AccountSearch(Form):
         if state := wanted.get("state"):
             found &= Q(state=state)
         if wanted.get("coverage"):
-            found &= Q(pk__in=outdated().values("instance__assignment__account"))
+            found &= Q(pk__in=needing_somebody().order_by().values(ACCOUNT))
         return found
 
 
 @require_GET
 @permission_required("credentials.view_technicalaccount", raise_exception=True)
 def account_list(request: HttpRequest) -> HttpResponse:
-    """List accounts with their state, secret and coverage."""
+    """List accounts with their state, goal and coverage."""
     form = AccountSearch(request.GET)
-    current = ClientSecret.objects.filter(state=ClientSecret.State.CURRENT)
+    usable = ClientSecret.objects.filter(state=ClientSecret.State.USABLE).order_by("-version")
     accounts = (
         TechnicalAccount.objects.filter(form.condition())
-        .select_related("draft")
-        .prefetch_related(Prefetch("secrets", current, to_attr="current_secrets"))
+        .select_related("draft", "goal")
+        .prefetch_related(Prefetch("secrets", usable, to_attr="usable_versions"))
         .order_by("name")
     )
     page = Paginator(accounts, PAGE).get_page(request.GET.get("page"))
     sizes = history.sizes(list(page))
-    counts = history.current_counts(list(page))
+    counts = history.goal_counts(list(page))
     rows = [_row(account, sizes[account.pk], counts.get(account.pk, 0)) for account in page]
     context = {"form": form, "page_obj": page, "rows": rows, "is_narrowed": form.has_changed()}
     return render(request, "credentials/account_list.html", context)
 
 
-def _row(account: TechnicalAccount, size: history.Size, current: int) -> dict[str, object]:
-    found: list[ClientSecret] = getattr(account, "current_secrets", [])
-    secret = found[0] if found else None
+def _row(account: TechnicalAccount, size: history.Size, holding: int) -> dict[str, object]:
+    usable: list[ClientSecret] = getattr(account, "usable_versions", [])
+    newest = usable[0] if usable else None
+    secret = account.goal or newest
     return {
         "account": account,
         "secret": secret,
         "answer": answer_about(secret),
         "size": size,
-        "current": current,
+        "holding": holding,
+        "newer": newest if newest != secret else None,
     }
 
 

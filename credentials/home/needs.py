@@ -9,9 +9,10 @@ from django.db.models.functions import Now
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import ngettext
 
+from credentials.coverage import states as covering
+from credentials.coverage.holding import needing_somebody
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
-from credentials.rollouts.services import outdated
 from instances.failures import Code
 from instances.models import Container, Instance
 from instances.needs import in_need
@@ -49,7 +50,8 @@ def needs() -> list[Need]:
         _unproven(),
         _changed_keys(),
         _no_approved_key(),
-        _outdated(),
+        _drifted(),
+        _behind(),
         _on_jwt(),
         _too_old(),
         _without_account(),
@@ -153,27 +155,30 @@ def _without_account() -> Need:
     )
 
 
-def _outdated() -> Need:
-    accounts = ("instance__assignment__account", "instance__assignment__account__name")
-    rows = list(outdated().order_by().values_list(*accounts).annotate(count=Count("*")).order_by(accounts[1]))
-    count = sum(row[2] for row in rows)
+def _behind() -> Need:
+    """Count what needs a person beyond failed pushes, which have a line of their own."""
+    account = ("instance__assignment__account__name", "instance__assignment__account")
+    rows = needing_somebody().exclude(need__in=[covering.Need.FAILED, covering.Need.DRIFTED]).order_by()
+    found = list(rows.values_list(*account).annotate(count=Count("pk")).order_by(account[0]))
+    count = sum(row[2] for row in found)
     sentence = ngettext(
-        "installation is not proven to hold the current secret of its account.",
-        "installations are not proven to hold the current secret of their account.",
+        "installation is not proven to hold what it is to hold.",
+        "installations are not proven to hold what they are to hold.",
         count,
     )
-    links = [
-        NeedLink(f"{name}: {number}", reverse("account", args=[pk])) for pk, name, number in rows[:SHOWN]
-    ]
-    return Need(
-        "previous",
-        "warning",
+    url = f"{reverse('coverage')}?state={covering.Cover.NEEDS_YOU.value}"
+    links = [NeedLink(f"{name}: {number}", f"{url}&account={pk}") for name, pk, number in found[:SHOWN]]
+    return Need("superseded", "warning", count, sentence, url, links, len(found) - len(links))
+
+
+def _drifted() -> Need:
+    count = needing_somebody().filter(need=covering.Need.DRIFTED).count()
+    sentence = ngettext(
+        "file was changed since the portal wrote it, or since somebody accepted it.",
+        "files were changed since the portal wrote them, or since somebody accepted them.",
         count,
-        sentence,
-        f"{reverse('accounts')}?coverage=behind",
-        links,
-        len(rows) - len(links),
     )
+    return Need("drifted", "danger", count, sentence, reverse("drift"), [])
 
 
 def _on_jwt() -> Need:

@@ -66,15 +66,16 @@ class Evidence:
 
 
 def observe_seen(push: Push, attempt: Attempt, evidence: Evidence) -> None:
-    """Keep what was last seen on the installation."""
+    """Keep what was last seen on the installation, and name it in the attempt."""
     if evidence.sight:
         is_look = attempt.kind == Attempt.Kind.LOOK
-        observe(
+        observation = observe(
             installation_id=push.installation_id,
             sight=replace(evidence.sight, build=evidence.build or None),
             source=Observation.Source.LOOK if is_look else Observation.Source.PUSH,
             source_id=str(attempt.pk),
         )
+        attempt.observation_id = observation.pk
     elif evidence.build:
         rows = Installation.objects.filter(pk=push.installation_id)
         rows.update(observed=Now(), observed_build=evidence.build)

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from django.contrib.auth.models import User
 from django.db import models
-from django.db.models import F, Max, OuterRef, Q, Subquery
+from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +17,7 @@ from credentials.rollouts import notes as attempt_notes
 from credentials.rollouts import rules
 from credentials.rollouts.preparations import Preparation
 from credentials.rollouts.states import State
+from instances.discovery.models import Observation
 from instances.failures import Code, Explanation, explain
 from instances.models import Container, Installation
 from instances.requirements import all_met, obstacle
@@ -123,11 +124,13 @@ class PushQuerySet(models.QuerySet["Push"]):
     def needing_attention(self) -> Self:
         """Pushes that wait for a person. Counts per installation, by its last push that came to something.
 
-        It failed or is unknown, or was superseded or cancelled on the way and left something behind.
-        What was called off before it came to anything hides nothing: an older failure counts again.
+        It is unknown, or it failed and the installation still desires it, or it was superseded or cancelled
+        on the way and the installation does not hold what it desires since. What was called off before it
+        came to anything hides nothing: an older failure counts again.
         """
         last_one = Push.objects.filter(replaced=False)
-        plain = last_one.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN])
+        still_desired = Q(state=Push.State.FAILED, pk=F("installation__desired__push"))
+        plain = last_one.filter(Q(state=Push.State.UNKNOWN) | still_desired)
         # Only where the last push was called off is the history asked.
         called_off = last_one.filter(state__in=[Push.State.CANCELLED, Push.State.SUPERSEDED])
         earlier = Push.objects.filter(installation=OuterRef("installation")).exclude(_came_to_nothing())
@@ -136,7 +139,14 @@ class PushQuerySet(models.QuerySet["Push"]):
         ).order_by()
         # "Not in" on purpose: by the wanted states SQLite would read all pushes that ever failed.
         settled = [Push.State.SUCCEEDED, *Push.OPEN]
-        left_behind = Push.objects.filter(pk__in=before.values("last")).exclude(state__in=settled)
+        as_desired = ProvenWrite.objects.proven().filter(
+            installation=OuterRef("installation"), secret=F("installation__desired__version")
+        )
+        left_behind = (
+            Push.objects.filter(pk__in=before.values("last"))
+            .exclude(state__in=settled)
+            .exclude(Exists(as_desired))
+        )
         found = plain.order_by().values("pk").union(left_behind.order_by().values("pk"), all=True)
         return self.filter(pk__in=found)
 
@@ -350,6 +360,9 @@ class Attempt(WithChoices):
     host_key = models.CharField(_("host key"), max_length=60, blank=True)
     notes = models.JSONField(default=list)
 
+    observation_id: int | None = None
+    """The sight that it ended with, for what it proves; no column: the sight names its attempt."""
+
     class Meta:
         ordering = ["push", "number"]
         default_permissions = ()
@@ -402,7 +415,11 @@ def last_attempt_number() -> Coalesce:
 class ProvenWriteQuerySet(models.QuerySet["ProvenWrite"]):
     def proven(self) -> Self:
         """Proven writes whose file was still as the write had left it when it was last seen."""
-        return self.filter(digest=F("installation__observed_digest"))
+        return self.filter(
+            digest=F("installation__observed_digest"),
+            secret__client_id=F("installation__observed_client_id"),
+            secret__account__technical_account_id=F("installation__observed_account_id"),
+        )
 
 
 class ProvenWrite(models.Model):
@@ -417,6 +434,8 @@ class ProvenWrite(models.Model):
     secret = models.ForeignKey(ClientSecret, models.PROTECT, related_name="proven_writes")
     fence = models.BigIntegerField()
     digest = models.TextField()
+    observation = models.ForeignKey(Observation, models.PROTECT, null=True, related_name="+")
+    """The sight that showed it; None for a write that was proven before sights were kept."""
 
     objects = ProvenWriteQuerySet.as_manager()
 
@@ -432,6 +451,7 @@ class ProvenWrite(models.Model):
         push = attempt.push
         fence = push.rollout.fence
         values = {"secret_id": push.rollout.secret_id, "fence": fence, "digest": attempt.after_digest}
+        values["observation_id"] = attempt.observation_id
         if not cls.objects.filter(pk=push.installation_id, fence__lte=fence).update(**values):
             first = cls(installation_id=push.installation_id, **values)
             cls.objects.bulk_create([first], ignore_conflicts=True)  # there is one: it is newer

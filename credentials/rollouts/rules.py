@@ -14,11 +14,12 @@ from instances.models import CONTAINER_ON, NOT_HOSTED, Container, ContainerQuery
 from instances.requirements import Is, OneOf, Requirement, Same
 
 NOT_REPLACED = Is("replaced", "replaced", False)
-VERSION_CURRENT = Is("version_not_current", "rollout__secret__state", ClientSecret.State.CURRENT)
+VERSION_USABLE = Is("version_not_usable", "rollout__secret__state", ClientSecret.State.USABLE)
 ACCOUNT_ACTIVE = Is("account_not_active", "rollout__secret__account__state", TechnicalAccount.State.ACTIVE)
 ASSIGNED = Same(
     "not_assigned", "installation__instance__assignment__account_id", "rollout__secret__account_id"
 )
+DESIRED = Same("not_desired", "id", "installation__desired__push")
 INSTANCE_NOT_HOSTED = NOT_HOSTED.of("installation__instance")
 PUSH_CONTAINER_ON = CONTAINER_ON.of("container")
 NOT_CALLED_OFF = OneOf("called_off", "state", tuple(set(State) - {State.CANCELLED, State.SUPERSEDED}))
@@ -45,10 +46,10 @@ def with_key() -> ContainerQuerySet:
 
 HAS_KEY = _HasKey("no_host_key", "container_id")
 
-SENDING = (NOT_REPLACED, VERSION_CURRENT, ACCOUNT_ACTIVE, ASSIGNED, INSTANCE_NOT_HOSTED)
+SENDING = (NOT_REPLACED, VERSION_USABLE, ACCOUNT_ACTIVE, ASSIGNED, INSTANCE_NOT_HOSTED)
 """Checked again in the transaction before the values go out: whatever changed since the start counts."""
 
-STARTING = (VERSION_CURRENT, ACCOUNT_ACTIVE, INSTANCE_NOT_HOSTED, ASSIGNED, PUSH_CONTAINER_ON)
+STARTING = (VERSION_USABLE, ACCOUNT_ACTIVE, INSTANCE_NOT_HOSTED, ASSIGNED, PUSH_CONTAINER_ON)
 """A missing host key does not forbid a start: the form warns, and the attempt fails before the login."""
 
 RETRYING = (
@@ -58,7 +59,8 @@ RETRYING = (
     ACCOUNT_ACTIVE,
     INSTANCE_NOT_HOSTED,
     ASSIGNED,
-    VERSION_CURRENT,
+    VERSION_USABLE,
+    DESIRED,
     PUSH_CONTAINER_ON,
     HAS_KEY,
 )

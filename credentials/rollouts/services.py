@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, prefetch_related_objects
+from django.db.models import prefetch_related_objects
 from django.db.models.functions import Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from credentials.models import ClientSecret, TechnicalAccount
+from credentials.models import ClientSecret
 from credentials.rollouts import rules
+from credentials.rollouts.desires import call_off
 from credentials.rollouts.models import ProvenWrite, Push, Rollout, due_in
 from instances.failures import Code
 from instances.models import Installation
@@ -128,7 +129,7 @@ def obstacles(pushes: Iterable[Push]) -> dict[uuid.UUID, Obstacle]:
     None depends on what was seen on a container some time ago, such as its build: a retry sees it anew.
     """
     asked = list(pushes)
-    prefetch_related_objects(asked, "installation__instance__assignment")
+    prefetch_related_objects(asked, "installation__instance__assignment", "installation__desired")
     with_key = set(
         rules.with_key().filter(pk__in={each.container_id for each in asked}).values_list("pk", flat=True)
     )
@@ -149,8 +150,12 @@ _OBSTACLES = {
     "account_not_active": Obstacle(gettext_lazy("The technical account is no longer active."), "instance"),
     "hosted": Obstacle(gettext_lazy("The instance is hosted by Adobe and never pushed to."), "instance"),
     "not_assigned": Obstacle(gettext_lazy("The instance uses another account now."), "instance"),
-    "version_not_current": Obstacle(
-        gettext_lazy("Its secret version is no longer the current one."), "account_rollout"
+    "version_not_usable": Obstacle(
+        gettext_lazy("Its secret version can no longer be used."), "account_rollout"
+    ),
+    "not_desired": Obstacle(
+        gettext_lazy("The installation is to be left as it is: a later decision took this one back."),
+        "account_rollout",
     ),
     "container_off": Obstacle(gettext_lazy("The container is switched off in the inventory."), "container"),
     "no_host_key": Obstacle(
@@ -188,7 +193,9 @@ def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
     queued = pushes.filter(state=Push.State.QUEUED)
     failed_before = queued.filter(retried__isnull=False).exclude(code="")
     cancelled = failed_before.update(state=Push.State.FAILED, finished=Now())
+    called_off = list(queued.values_list("pk", flat=True))
     cancelled += queued.update(state=Push.State.CANCELLED, finished=Now())
+    call_off(called_off)
     pushes.filter(state__in=[Push.State.RUNNING, Push.State.UNKNOWN]).update(tries=Push.NO_MORE_TRIES)
     record("rollout.cancelled", actor=actor, target=rollout, details={"cancelled": cancelled})
     return cancelled
@@ -201,19 +208,3 @@ def held_versions(installations: Iterable[Installation]) -> dict[uuid.UUID, Clie
     """
     held = ProvenWrite.objects.proven().filter(installation__in=[each.pk for each in installations])
     return {each.pk: each.secret for each in held.select_related("secret")}
-
-
-def outdated() -> QuerySet[Installation]:
-    """Return installations that can be pushed to, but are not proven to hold the current secret.
-
-    Only those of active accounts.
-    """
-    is_current = Q(
-        proven_write__digest=F("observed_digest"),
-        proven_write__secret__state=ClientSecret.State.CURRENT,
-        proven_write__secret__account=F("instance__assignment__account"),
-    )
-    of_active = Installation.objects.filter(
-        instance__assignment__account__state=TechnicalAccount.State.ACTIVE
-    )
-    return of_active.pushable().exclude(is_current)

@@ -11,7 +11,8 @@ from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from credentials.rollouts.models import Attempt, Push, due_in
+from credentials.rollouts.desires import call_off, written_after_all
+from credentials.rollouts.models import HOLDING, Attempt, Push, due_in
 from instances.failures import Code, explain
 from instances.models import Installation
 from portal.audit.trail import PORTAL, record
@@ -61,6 +62,7 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     attempt.verdict, attempt.code, attempt.finished = state, outcome.code, Now()
     attempt.proof = outcome.proof
     attempt.save()
+    _settle_desire(push, state, outcome)
     still_unknown = state == Push.State.UNKNOWN and attempt.kind == Attempt.Kind.LOOK
     if attempt.host_key and not still_unknown:
         # Not after a look that settled nothing: two of them would bring each other forward for ever.
@@ -68,6 +70,13 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     if state != Push.State.QUEUED and not still_unknown:
         _record(push, attempt, state, str(values["code"]))
     return state
+
+
+def _settle_desire(push: Push, state: str, outcome: Outcome) -> None:
+    if push.replaced and outcome.proof in HOLDING:
+        written_after_all(push)
+    elif state in (Push.State.CANCELLED, Push.State.SUPERSEDED):
+        call_off([push.pk])
 
 
 @transaction.atomic(savepoint=False)

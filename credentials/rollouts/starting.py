@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 
@@ -12,13 +12,14 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from credentials.entry import usable_secret
+from credentials.desired import desire, set_goal
+from credentials.entry import is_usable, usable_secret
 from credentials.ims_check import AdobeAnswer, answer_about, answer_for_start
-from credentials.models import ClientSecret, TechnicalAccount
+from credentials.models import ClientSecret, TechnicalAccount, Why
 from credentials.rollouts import rules
 from credentials.rollouts.models import Duty, Preparation, Push, Rollout
 from credentials.services import AccountError, assign
-from instances.models import Installation, Instance
+from instances.models import PUSHABLE, Installation, Instance
 from instances.requirements import obstacle
 from instances.visits.bells import ring_on_commit
 from portal.audit.trail import Actor, record
@@ -59,9 +60,10 @@ def start(
     consent: Consent = Consent.NEEDED,
     assigns: bool = False,
 ) -> Rollout:
-    """Start a rollout of an account's current version; with `assigns` the instances get the account first.
+    """Start a rollout of a usable version; with `assigns` the instances get its account first.
 
-    `version` is the one that the person saw: `AccountError` if another one became current meanwhile.
+    From then on the installations desire this version. It becomes the account's goal if it goes to all of its
+    installations, or if there was no goal yet. `AccountError` if the version can no longer be used.
     `RolloutError` says what else prevents it, `UnreadableSecret` that Adobe could not be asked; then nothing
     was changed. With `Consent.NEEDED` not inside a transaction, since it may wait for the network. The
     person's preparation of this rollout is removed.
@@ -71,6 +73,8 @@ def start(
     with transaction.atomic():
         account, answer = _account_of(version, consent)
         if assigns:
+            # Before `assign` locks the head of the audit trail: a push that ends locks them in this order.
+            Push.objects.filter(installation__in=installations, replaced=False).locked()
             assign(account=account, instances=_instances(installations), actor=actor)
         Preparation.objects.filter(account=account, person=actor.user).delete()
         rollout = _queue(version, installations, reason, actor, message)
@@ -96,14 +100,11 @@ def _account_of(version: ClientSecret, consent: Consent) -> tuple[TechnicalAccou
     """Lock starts and the account; return it with Adobe's last answer. `AccountError` if it may not start."""
     one_start_at_a_time()
     account = TechnicalAccount.objects.select_for_update().get(pk=version.account_id)
-    current = usable_secret(account)
-    if current is None or current != version:
-        raise AccountError(_("Another secret became current meanwhile. Nothing was started: look again."))
-    answer = answer_about(current)
+    if not is_usable(ClientSecret.objects.get(pk=version.pk), account):
+        raise AccountError(_("This version can no longer be used. Nothing was started: look again."))
+    answer = answer_about(version)
     if answer and answer.is_refusal and consent != Consent.DESPITE_REFUSAL:
-        raise AccountError(
-            _("Adobe refused the current secret. Enter the right one, or say that you know it.")
-        )
+        raise AccountError(_("Adobe refused this secret. Enter the right one, or say that you know it."))
     return account, answer
 
 
@@ -162,6 +163,9 @@ def _queue(
     rollout.save(force_insert=True)
     superseded = _supersede([installation.pk for installation in chosen])
     Push.objects.bulk_create(pushes)
+    desire(version=version, pushes={each.installation_id: each.pk for each in pushes})
+    if version.account.goal_id is None or _covers_all(version.account, chosen):
+        set_goal(account=version.account, version=version, why=Why.ROLLOUT, actor=actor, message=message)
     record(
         "rollout.requested",
         actor=actor,
@@ -187,8 +191,14 @@ def _current_rows(installations: Iterable[Installation]) -> list[Installation]:
     return list(Installation.objects.filter(pk__in=ids).select_related("instance__assignment", "container"))
 
 
+def _covers_all(account: TechnicalAccount, chosen: Sequence[Installation]) -> bool:
+    """Whether these are all installations of the account that can be pushed to."""
+    own = Installation.objects.filter(PUSHABLE, instance__assignment__account=account)
+    return not own.exclude(pk__in=[each.pk for each in chosen]).exists()
+
+
 _NOT_STARTED = {
-    "version_not_current": gettext_lazy("Only the current secret of an account is pushed."),
+    "version_not_usable": gettext_lazy("Only a usable version of a secret is pushed."),
     "account_not_active": gettext_lazy("The technical account is not active."),
     "hosted": gettext_lazy("%(instance)s is hosted by Adobe and never pushed to."),
     "not_assigned": gettext_lazy("%(instance)s does not use this account."),
@@ -216,17 +226,41 @@ def _supersede(installation_ids: list[uuid.UUID]) -> int:
 
 
 def push_again(*, pushes: Iterable[Push], actor: Actor, message: str = "") -> list[Rollout]:
-    """Start repairs for unproven successes: one rollout of the current version per account, or none at all.
+    """Start repairs for unproven successes: one rollout of the goal per account, or none at all.
 
     Adobe is asked about each version first; only a refusal prevents the start. Errors as those of `start`.
     """
-    chosen: dict[uuid.UUID, list[Installation]] = {}
+    accounts: dict[uuid.UUID, list[Installation]] = {}
     for push in pushes:
-        chosen.setdefault(push.rollout.secret.account_id, []).append(push.installation)
-    versions = [
-        _version_of(account) for account in TechnicalAccount.objects.filter(pk__in=chosen).order_by("name")
-    ]
-    for version in versions:
+        accounts.setdefault(push.rollout.secret.account_id, []).append(push.installation)
+    found = TechnicalAccount.objects.filter(pk__in=accounts).order_by("name")
+    return _repair({_version_of(account): accounts[account.pk] for account in found}, actor, message)
+
+
+def repair(*, installations: Iterable[Installation], actor: Actor, message: str = "") -> list[Rollout]:
+    """Push once more what installations are to hold, as `push_again` does: what they desire, or the goal.
+
+    One rollout for each version. Errors as those of `start`; `RolloutError` where no account is used.
+    """
+    related = ("instance__assignment__account__goal", "desired__version")
+    ids = [each.pk for each in installations]
+    chosen: dict[ClientSecret, list[Installation]] = {}
+    for row in Installation.objects.filter(pk__in=ids).select_related(*related):
+        assignment = getattr(row.instance, "assignment", None)
+        if assignment is None:
+            raise RolloutError(_("%s is used by no account.") % row.instance)
+        desired = getattr(row, "desired", None)
+        version = desired.version if desired else None
+        if version is None or not is_usable(version, assignment.account):
+            version = _version_of(assignment.account)
+        chosen.setdefault(version, []).append(row)
+    return _repair(chosen, actor, message)
+
+
+def _repair(
+    chosen: Mapping[ClientSecret, Sequence[Installation]], actor: Actor, message: str
+) -> list[Rollout]:
+    for version in chosen:
         answer = answer_for_start(version=version, actor=actor)
         if answer.is_refusal:
             raise NotConfirmed(answer)
@@ -234,18 +268,18 @@ def push_again(*, pushes: Iterable[Push], actor: Actor, message: str = "") -> li
         return [
             start(
                 version=version,
-                installations=chosen[version.account_id],
+                installations=installations,
                 reason=Rollout.Reason.REPAIR,
                 actor=actor,
                 message=message,
                 consent=Consent.WAIVED,
             )
-            for version in versions
+            for version, installations in chosen.items()
         ]
 
 
 def _version_of(account: TechnicalAccount) -> ClientSecret:
-    version = usable_secret(account)
+    version = account.goal or usable_secret(account)
     if version is None:
-        raise RolloutError(_("%s has no current secret.") % account)
+        raise RolloutError(_("%s has no usable secret.") % account)
     return version

@@ -80,7 +80,7 @@ def _scan(container: Container) -> None:
 
 def roll_out(expected: Expected) -> Iterator[list[TourRow]]:
     """Start a rollout to all that use the account; yield its table whenever it changed, until all ended."""
-    secret = TechnicalAccount.objects.get(name=ACCOUNT).current_secret
+    secret = TechnicalAccount.objects.get(name=ACCOUNT).newest_version
     if secret is None:
         raise RuntimeError("the demo's account has no secret")
     rollout = start_rollout(

@@ -3,7 +3,7 @@
 # ruff: noqa: E501  # a drawing is one piece
 
 _DRAWINGS = {
-    "succeeded valid success verified finished current": (
+    "succeeded valid success verified finished current done": (
         '<circle cx="8" cy="8" r="6.5" /><path d="m5 8.2 2.1 2.1L11 6.2" />'
     ),
     "failed invalid danger error": (
@@ -15,7 +15,7 @@ _DRAWINGS = {
     "queued": '<circle cx="8" cy="8" r="6.5" /><path d="M8 4.5V8l2.4 1.6" />',
     "running": '<path d="M8 1.5A6.5 6.5 0 1 1 1.5 8" />',
     "cancelled revoked off": '<circle cx="8" cy="8" r="6.5" /><path d="m3.5 3.5 9 9" />',
-    "superseded previous": '<path d="m3.5 8.5 4.5-4 4.5 4m-9 4 4.5-4 4.5 4" />',
+    "superseded kept": '<path d="m3.5 8.5 4.5-4 4.5 4m-9 4 4.5-4 4.5 4" />',
     "draft edit": '<path d="m2.5 13.5.7-3.2 7.5-7.5 2.5 2.5-7.5 7.5zM9 4.5 11.5 7" />',
     "active on": '<circle cx="8" cy="8" r="6.5" /><circle cx="8" cy="8" r="2.4" fill="currentColor" />',
     "retired archive": '<path d="M2 2.5h12v3H2zM3 5.5v8h10v-8M6.3 8.5h3.4" />',

@@ -211,13 +211,15 @@ def _accounts(fleet: Fleet, instances: list[Instance]) -> None:
 
 def _secret(fleet: Fleet, account: TechnicalAccount, version: int) -> ClientSecret:
     plaintext = Secret(f"p8e-{fleet.uuid().hex}")
+    slot = {VERSIONS: 1, VERSIONS - 1: 2}.get(version)
     row = ClientSecret(
         id=fleet.uuid(),
         account=account,
         version=version,
         client_id=account.client_id,
         fingerprint=fingerprint(plaintext, account.client_id),
-        state=ClientSecret.State.CURRENT if version == VERSIONS else ClientSecret.State.PREVIOUS,
+        state=ClientSecret.State.USABLE if slot else ClientSecret.State.ABANDONED,
+        slot=slot,
         entered=fleet.now,
         entered_by=fleet.people[0],
         entered_by_name="alice",
@@ -270,5 +272,5 @@ def _drafts(fleet: Fleet) -> None:
 
 def _first_version(fleet: Fleet, account: TechnicalAccount) -> ClientSecret:
     secret = _secret(fleet, account, 1)
-    secret.state = ClientSecret.State.CURRENT
+    secret.state, secret.slot = ClientSecret.State.USABLE, 1
     return secret

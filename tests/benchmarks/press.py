@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _press(account: str, containers: list[str], limit: float) -> dict[str, object]:
-    secret = TechnicalAccount.objects.get(name=account).current_secret
+    secret = TechnicalAccount.objects.get(name=account).newest_version
     if secret is None:
         raise LookupError(f"{account} has no secret")
     chosen = Installation.objects.filter(instance__assignment__account=secret.account)

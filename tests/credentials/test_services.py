@@ -56,7 +56,7 @@ def test_an_older_secret_again_makes_its_version_current(account: TechnicalAccou
     again, is_new = add_secret(account=account, plaintext=Secret("one"), actor=actor)
     assert (again, is_new, account.secrets.count()) == (first, False, 2)
     second.refresh_from_db()
-    assert (account.current_secret, second.state) == (first, "previous")
+    assert (account.newest_version, second.state) == (first, "previous")
     event = AuditEvent.objects.get(action="client_secret.selected")
     assert event.details == {"version": 1, "fingerprint": first.fingerprint}
 

@@ -73,7 +73,7 @@ def test_a_console_file_with_a_secret_in_other_fields_stores_none_of_it_in_clear
     post(as_admin, account, "values", {"action": "file", "text": json.dumps(document)})
     account.refresh_from_db()
     assert account.technical_account_id == ACCOUNT
-    assert account.current_secret is not None
+    assert account.newest_version is not None
     row = TechnicalAccount.objects.filter(pk=account.pk).values().get()
     assert SECRET not in json.dumps({name: str(value) for name, value in row.items()})
 

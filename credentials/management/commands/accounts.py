@@ -23,8 +23,9 @@ HEADINGS = (
 
 class Command(SafeCommand):
     help = (
-        "List technical accounts: state, current secret by its fingerprint, Adobe's last answer, and how "
-        "many installations are proven to hold it. No command shows a secret."
+        "List technical accounts: state, goal by its fingerprint (before the first rollout: the secret "
+        "that was entered), Adobe's last answer, and how many installations are proven to hold it. "
+        "No command shows a secret."
     )
     group = "Accounts and secrets"
 
@@ -40,7 +41,7 @@ class Command(SafeCommand):
         if account:
             rows = rows.filter(pk=named(rows, account, "technical account").pk)
         found = list(rows.filter(state=state) if state else rows)
-        sizes, current = history.sizes(found), history.current_counts(found)
+        sizes, current = history.sizes(found), history.goal_counts(found)
         facts = [_facts(each, sizes[each.pk], current.get(each.pk, 0)) for each in found]
         if json:
             self.stdout.write(as_json({"accounts": facts}))
@@ -51,7 +52,7 @@ class Command(SafeCommand):
 
 
 def _facts(account: TechnicalAccount, size: history.Size, proven: int) -> dict[str, object]:
-    secret = account.current_secret
+    secret = account.goal or account.newest_version
     answer = answer_about(secret)
     return {
         "account": account.name,

@@ -13,7 +13,8 @@ from credentials.entry import IDS, new_secret
 from credentials.ims_check import AdobeAnswer, ask_before
 from credentials.keys.keyring import fingerprint
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.services import add_secret, record_ims_verdict
+from credentials.rollouts.versions import enter
+from credentials.services import AccountError, record_ims_verdict
 from credentials.values import CLIENT_SECRET, LABELS
 from portal.audit.operator import operator
 from portal.command_line import STDIN, add_json, as_json, read_input
@@ -23,8 +24,8 @@ from portal.plaintext import Secret
 
 class Command(SafeCommand):
     help = (
-        "Enter another secret of an active account: it becomes the current version, and `rollout` delivers "
-        "it. Adobe is asked first; a secret that Adobe refuses is not stored, and the exit code is 1."
+        "Enter another secret of an active account. Nothing changes until `rollout` delivers it. Adobe is "
+        "asked first; a secret that Adobe refuses is not stored, and the exit code is 1."
     )
     group = "Accounts and secrets"
 
@@ -40,7 +41,9 @@ class Command(SafeCommand):
             "--accept-unusual", action="store_true", help="accept a secret of an unusual form"
         )
         parser.add_argument(
-            "--accept-older", action="store_true", help="make a version current again that was in use before"
+            "--accept-older",
+            action="store_true",
+            help="accept the secret of a version that was entered before",
         )
         parser.add_argument("--no-check", action="store_true", help="do not ask Adobe")
         add_json(parser)
@@ -69,7 +72,10 @@ class Command(SafeCommand):
         if answer and answer.is_refusal:
             self._say(json, found, None, answer, is_new=False)
             sys.exit(1)
-        version, is_new = add_secret(account=found, plaintext=secret, actor=operator())
+        try:
+            version, is_new = enter(account=found, plaintext=secret, actor=operator())
+        except AccountError as error:
+            raise CommandError(str(error)) from None
         if answer:
             record_ims_verdict(version=version, verdict=answer.verdict, actor=operator())
         self._say(json, found, version, answer, is_new=is_new)
@@ -131,9 +137,9 @@ def _judged(plaintext: Secret, *, accepts_unusual: bool) -> Secret:
 @sensitive_variables()
 def _refuse_older(plaintext: Secret, account: TechnicalAccount, *, accepted: bool) -> None:
     name = fingerprint(plaintext, account.client_id)
-    older = account.secrets.filter(fingerprint=name).exclude(state=ClientSecret.State.CURRENT).first()
-    if older and not accepted:
+    older = account.secrets.filter(fingerprint=name).first()
+    if older and older != account.newest_version and not accepted:
         raise CommandError(
-            f"This is the secret of version {older.version}, which was in use before. To make it current "
-            "again, run again with --accept-older."
+            f"This is the secret of version {older.version}, which was entered before. To go on with that "
+            "version, run again with --accept-older. `rollout --secret-version` rolls it out."
         )

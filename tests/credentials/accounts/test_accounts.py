@@ -61,7 +61,7 @@ def deliver(
     account: TechnicalAccount, installations: list[Installation], actor: Actor, *, output: str = "done"
 ) -> Rollout:
     """Roll out and let every push succeed, as the worker would have written it."""
-    secret = account.current_secret
+    secret = account.newest_version
     assert secret is not None
     rollout = start_rollout(
         version=secret, installations=installations, reason="new", actor=actor, message="CHG-7"
@@ -104,7 +104,7 @@ def test_an_empty_list_says_what_to_do_first(as_admin: Client, as_auditor: Clien
 
 def test_the_list_shows_state_secret_and_coverage(as_auditor: Client, account: TechnicalAccount) -> None:
     text = as_auditor.get(reverse("accounts")).content.decode()
-    secret = account.current_secret
+    secret = account.newest_version
     assert secret is not None
     assert secret.fingerprint in text
     assert "1 / 1" in text
@@ -221,7 +221,7 @@ def test_another_secret_becomes_the_next_version(as_admin: Client, account: Tech
         reverse("account_secret", args=[account.pk]), {"client_secret": f" {OTHER_SECRET} "}
     )
     assert response["Location"] == reverse("account_rollout", args=[account.pk])
-    current = account.current_secret
+    current = account.newest_version
     assert current is not None
     assert (current.version, open_version(current).reveal()) == (2, OTHER_SECRET)
 
@@ -236,7 +236,7 @@ def test_of_a_file_with_both_secrets_the_new_one_is_taken(
 ) -> None:
     text = console_json(SECRET, OTHER_SECRET)
     as_admin.post(reverse("account_secret", args=[account.pk]), {"text": text})
-    current = account.current_secret
+    current = account.newest_version
     assert current is not None
     assert open_version(current).reveal() == OTHER_SECRET
 

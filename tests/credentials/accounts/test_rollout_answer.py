@@ -72,7 +72,7 @@ def enter(client: Client, account: TechnicalAccount, secret: str) -> None:
 
 def start(client: Client, account: TechnicalAccount, action: str = "start", **further: str) -> str:
     """Press a button of the page that is shown now; return the page that says why nothing was started."""
-    secret = account.current_secret
+    secret = account.newest_version
     assert secret is not None
     chosen = choose(Installation.objects.all())
     data = {**chosen, "reason": "rotation", "action": action, "secret": str(secret.pk), **further}
@@ -184,7 +184,7 @@ def test_an_old_yes_is_asked_for_again(
 def test_a_tab_with_the_former_secret_starts_nothing(
     as_admin: Client, account: TechnicalAccount, ims: StandInIMS
 ) -> None:
-    former = account.current_secret
+    former = account.newest_version
     assert former is not None
     enter(as_admin, account, OTHER_SECRET)
     for action in ("start", "unconfirmed"):

@@ -8,12 +8,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from credentials.accounts.history import current_counts
+from credentials.accounts.history import goal_counts
+from credentials.coverage.holding import covered, needing_somebody, with_cover
 from credentials.home.first_steps import first_steps
 from credentials.home.needs import needs
 from credentials.models import Assignment, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push
-from credentials.rollouts.services import held_versions, outdated
+from credentials.rollouts.services import held_versions
 from credentials.rollouts.starting import start_rollout
 from credentials.services import add_secret
 from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
@@ -174,23 +175,25 @@ def test_installations_without_the_current_secret_are_counted_per_account(as_adm
     assert "Triggers: 1" in page
 
 
-def test_a_new_version_makes_every_installation_outdated() -> None:
+def test_a_new_version_changes_nothing_before_it_is_rolled_out() -> None:
     rollout = make_rollout(containers=["web1", "web2"])
     finish_all(rollout, state="succeeded")
-    assert not outdated().exists()
+    assert not needing_somebody().exists()
     version, _new = add_secret(account=rollout.secret.account, plaintext=Secret("p8e-second"), actor=SOMEBODY)
-    assert outdated().count() == 2
+    assert not needing_somebody().exists()
     newer = start_rollout(
         version=version, installations=Installation.objects.all(), reason="rotation", actor=SOMEBODY
     )
+    finish(newer.pushes.all()[0], state="failed", code="not_applied")
+    assert needing_somebody().count() == 1
     finish_all(newer, state="succeeded")
-    assert not outdated().exists()
+    assert not needing_somebody().exists()
 
 
-def test_a_file_that_changed_since_the_push_is_outdated() -> None:
+def test_a_file_that_changed_since_the_push_needs_somebody() -> None:
     finish_all(make_rollout(), state="succeeded")
     Installation.objects.update(observed_digest="e" * 64)
-    assert outdated().count() == 1
+    assert needing_somebody().count() == 1
 
 
 @pytest.mark.parametrize("code", ["", "reload_failed", "not_applied"])
@@ -204,18 +207,18 @@ def test_home_coverage_and_account_list_agree(ended: int, code: str) -> None:
         )
     account = rollout.secret.account
     held = held_versions(Installation.objects.all())
-    assert {i.pk for i in outdated()} == {i.pk for i in Installation.objects.exclude(pk__in=held)}
-    assert current_counts([account]).get(account.pk, 0) == len(held)
+    assert {row.pk for row in with_cover(covered()).filter(cover="done")} == set(held)
+    assert goal_counts([account]).get(account.pk, 0) == len(held)
 
 
 def test_nothing_is_asked_of_hosted_instances_and_of_containers_that_are_off() -> None:
     make_installation(instance="hosted", container="web1")
     make_account(instances=["hosted", "prod1"])
     make_installation(instance="prod1", container="web2")
-    assert outdated().count() == 2
+    assert needing_somebody().count() == 2
     Instance.objects.filter(name="hosted").update(deployment="hosted")
     Container.objects.filter(name="web2").update(is_enabled=False)
-    assert not outdated().exists()
+    assert not needing_somebody().exists()
 
 
 def test_instances_on_jwt_or_below_7_4_1_are_named(as_admin: Client) -> None:

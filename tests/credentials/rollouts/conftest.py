@@ -138,7 +138,7 @@ def start(account: TechnicalAccount, actor: Actor) -> Start:
     def start(*sites: Site, secret: ClientSecret | None = None) -> Rollout:
         installations = Installation.objects.filter(container__in=[site.row for site in sites])
         services.assign(account=account, instances=[each.instance for each in installations], actor=actor)
-        current = secret or account.current_secret
+        current = secret or account.newest_version
         assert current
         return start_rollout(version=current, installations=installations, reason="new", actor=actor)
 

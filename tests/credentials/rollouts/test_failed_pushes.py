@@ -196,13 +196,13 @@ def test_what_cannot_be_retried_is_named_with_the_reason(as_helpdesk: Client, th
     assert states() == {"web1": "failed", "web2": "succeeded", "web3": "unknown"}
 
 
-def test_a_secret_version_that_was_replaced_is_never_pushed_again(
+def test_a_secret_version_that_was_given_up_is_never_pushed_again(
     as_helpdesk: Client, three: list[Push]
 ) -> None:
-    ClientSecret.objects.update(state=ClientSecret.State.PREVIOUS)
+    ClientSecret.objects.update(state=ClientSecret.State.ABANDONED, slot=None)
     page = retry(as_helpdesk, three)
     assert page.count("Left alone") == page.count("A retry is not possible:") == 3
-    assert "Its secret version is no longer the current one." in page
+    assert "Its secret version can no longer be used." in page
     assert states() == {"web1": "failed", "web2": "failed", "web3": "unknown"}
 
 

@@ -70,7 +70,7 @@ def test_a_secret_that_was_replaced_meanwhile_starts_nothing(
     make_site: MakeSite, start: Start, account: TechnicalAccount, actor: Actor
 ) -> None:
     site = make_site()
-    as_read_before = account.current_secret
+    as_read_before = account.newest_version
     services.add_secret(account=account, plaintext=Secret(SECOND), actor=actor)
     newer = start(site)
     with pytest.raises(RolloutError, match="Only the current secret"):

@@ -27,7 +27,7 @@ OTHER_CLIENT = "f" * 32
 
 
 def stored(account: TechnicalAccount) -> str:
-    secret = account.current_secret
+    secret = account.newest_version
     assert secret is not None
     return open_version(secret).reveal()
 
@@ -202,7 +202,7 @@ def test_of_several_secrets_in_a_file_the_person_enters_the_right_one(as_admin: 
     post(as_admin, account, "values", {"action": "file", "text": console_json(SECRET, OTHER_SECRET)})
     account.refresh_from_db()
     assert account.client_id == CLIENT
-    assert account.current_secret is None
+    assert account.newest_version is None
     assert "does not say which client secret" in page(as_admin, account)
     post(as_admin, account, "values", typed(action="typed", client_secret=OTHER_SECRET))
     assert stored(account) == OTHER_SECRET

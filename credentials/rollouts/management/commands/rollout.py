@@ -22,7 +22,7 @@ PATIENCE = 900.0  # seconds, for --wait without a number
 
 class Command(SafeCommand):
     help = (
-        "Deliver an account's current secret to all its installations, or to those of some instances. "
+        "Deliver an account's newest secret to all its installations, or to those of some instances. "
         "Adobe is asked first whether it accepts the secret, unless it said so within the last hour. With "
         "--wait, the exit code is 0 only if every push succeeded; without, if the rollout was started."
     )
@@ -32,6 +32,12 @@ class Command(SafeCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("account", help="name of the technical account")
         parser.add_argument("--instance", action="append", default=[], help="only this instance; repeatable")
+        parser.add_argument(
+            "--secret-version",
+            metavar="NUMBER",
+            type=int,
+            help="roll back, or on, to this version of the secret",
+        )
         parser.add_argument(
             "--reason", choices=Rollout.Reason.values, help="found out from the account's history if missing"
         )
@@ -58,6 +64,7 @@ class Command(SafeCommand):
         *args: str,
         account: str,
         instance: list[str],
+        secret_version: int | None = None,
         reason: str | None,
         message: str,
         wait: float | None,
@@ -66,13 +73,13 @@ class Command(SafeCommand):
         despite_refusal: bool = False,
         **options: object,
     ) -> None:
-        version = _current_version(account)
+        chosen = _version(account, secret_version)
         consent = Consent.WAIVED if unconfirmed else Consent.NEEDED
         try:
             rollout = start(
-                version=version,
-                installations=_installations(version.account, instance),
-                reason=reason or reason_for(version),
+                version=chosen,
+                installations=_installations(chosen.account, instance),
+                reason=reason or reason_for(chosen),
                 message=message[:250],
                 actor=operator(),
                 consent=Consent.DESPITE_REFUSAL if despite_refusal else consent,
@@ -111,11 +118,17 @@ def reason_for(version: ClientSecret) -> str:
     return Rollout.Reason.ROTATION.value if former else Rollout.Reason.NEW.value
 
 
-def _current_version(name: str) -> ClientSecret:
+def _version(name: str, number: int | None) -> ClientSecret:
+    """Return the version with this number, without one the newest usable one."""
     account = active_account(name)
-    if account.current_secret is None:
-        raise CommandError(f"{name} has no client secret yet.")
-    return account.current_secret
+    if number is None:
+        if account.newest_version is None:
+            raise CommandError(f"{name} has no client secret yet.")
+        return account.newest_version
+    found = account.secrets.filter(version=number).first()
+    if found is None:
+        raise wrong_call(f"{name} has no version {number}.")
+    return found
 
 
 def _installations(account: TechnicalAccount, names: list[str]) -> list[Installation]:

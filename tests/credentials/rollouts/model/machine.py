@@ -1,5 +1,6 @@
 """What can happen to pushes, as rules of a state machine; the promises are checked after every one."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import ClassVar
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from credentials import services
-from credentials.models import TechnicalAccount
+from credentials.models import ClientSecret, DesiredVersion, TechnicalAccount
 from credentials.rollouts import reconciler
 from credentials.rollouts.models import ProvenDigest, Push, Rollout
 from credentials.rollouts.services import cancel_rollout, retry_pushes
 from credentials.rollouts.starting import start_rollout
+from credentials.rollouts.versions import make_goal
 from instances.models import Container, Installation, Instance
 from instances.visits import visit
 from tests.credentials.rollouts.model import seams
@@ -88,21 +90,50 @@ class Pushes(RuleBasedStateMachine):
     def _start(self, chosen: list[int], *, rotate: bool) -> None:
         """With the account of the first one, to those of the chosen installations that may have it."""
         every = list(Installation.objects.order_by("container__name", "instance__name"))
-        account = TechnicalAccount.objects.get(assignments__instance=every[chosen[0]].instance_id)
+        account = TechnicalAccount.objects.filter(assignments__instance=every[chosen[0]].instance_id).first()
+        if account is None:
+            return
         if rotate:
             self.world.new_secret(account)
+        self._start_version(account, account.newest_version, [every[number].pk for number in chosen])
+
+    def _start_version(
+        self, account: TechnicalAccount, version: ClientSecret | None, chosen: list[uuid.UUID]
+    ) -> None:
         allowed = Installation.objects.filter(
             instance__assignment__account=account, container__is_enabled=True
         )
-        picked = allowed.filter(pk__in=[every[number].pk for number in chosen])
-        if picked and account.current_secret:
-            start_rollout(version=account.current_secret, installations=picked, reason="new", actor=PERSON)
+        picked = allowed.filter(pk__in=chosen)
+        if picked and version:
+            start_rollout(version=version, installations=picked, reason="new", actor=PERSON)
+
+    @rule(account=accounts, chosen=installations)
+    def roll_back(self, account: str, chosen: list[int]) -> None:
+        """Roll out the oldest version that can still be used."""
+        row = TechnicalAccount.objects.get(name=account)
+        every = list(Installation.objects.order_by("container__name", "instance__name"))
+        if row.state == "active":
+            oldest = row.secrets.filter(state="usable").order_by("version").first()
+            self._start_version(row, oldest, [every[number].pk for number in chosen])
+
+    @rule(account=accounts, number=st.integers(0, 1))
+    def choose_goal(self, account: str, number: int) -> None:
+        row = TechnicalAccount.objects.get(name=account)
+        usable = list(row.secrets.filter(state="usable").order_by("version"))
+        if row.state == "active" and usable:
+            make_goal(version=usable[number % len(usable)], actor=PERSON)
+
+    @rule(instance=instances)
+    def unassign(self, instance: str) -> None:
+        services.unassign(instances=[Instance.objects.get(name=instance)], actor=PERSON, message="moved")
 
     @rule(everything=st.booleans(), number=which)
     def retry(self, *, everything: bool, number: int) -> None:
         pushes = list(Push.objects.filter(state__in=["failed", "unknown"]).order_by("rollout__number", "pk"))
         picked = pushes if everything else pushes[number : number + 1]
+        desired = set(DesiredVersion.objects.values_list("push", flat=True))
         for push in retry_pushes(push_ids=[each.pk for each in picked], actor=PERSON).pushes:
+            assert push.pk in desired, "a push was retried that its installation no longer desires"
             self.promises.retried[push.pk] += 1
             self.promises.cancelled.pop(push.pk, None)
 

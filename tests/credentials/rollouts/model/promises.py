@@ -10,8 +10,9 @@ from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
 
-from credentials.models import ClientSecret
-from credentials.rollouts.models import Attempt, ProvenDigest, Push
+from credentials.coverage.holding import covered, with_cover
+from credentials.models import DesiredVersion, DesiredVersionChange
+from credentials.rollouts.models import HOLDING, Attempt, ProvenDigest, Push
 from credentials.rollouts.services import held_versions
 from instances.models import Container, Installation
 from portal.audit.chain.verification import verify
@@ -69,6 +70,8 @@ class Promises:
         """Pushes that were under way when their rollout was cancelled -> how often they had been sent."""
         self._seen_writes: Counter[str] = Counter()
         self._seen_events = 0
+        self._seen_changes = 0
+        self._desired: dict[uuid.UUID, tuple[uuid.UUID | None, uuid.UUID | None]] = {}
         self._told: Counter[tuple[str, str, object]] = Counter()
 
     def check(self) -> None:
@@ -78,6 +81,7 @@ class Promises:
         self._pushes(before)
         self._attempts(before)
         self._writes(before)
+        self._desires()
         self._audit()
 
     # --- who may deliver -------------------------------------------------------------------------------
@@ -209,8 +213,26 @@ class Promises:
             if other.order and other.instance == write.instance:
                 assert write.order
                 assert write.order > other.order, "an older conversation wrote over a newer one"
-                if other.values[1] == write.values[1]:
-                    assert write.values[3] >= other.values[3], "an older version overwrote a newer one"
+
+    # --- what is to be held ----------------------------------------------------------------------------
+
+    def _desires(self) -> None:
+        """What is desired was decided: a push that counts is to bring it, or it was proven there."""
+        for change in DesiredVersionChange.objects.filter(pk__gt=self._seen_changes).order_by("pk").values():
+            self._seen_changes = change["id"]
+            self._desired[change["installation_id"]] = (change["version_id"], change["push"])
+        for row in DesiredVersion.objects.values():
+            wanted = (row["version_id"], row["push"])
+            assert self._desired[row["installation_id"]] == wanted, "a desire changed without a trace"
+            if row["push"]:
+                push = self.rows.pushes[row["push"]]
+                assert push["secret"] == row["version_id"], "another version is desired than is pushed"
+                assert not push["replaced"], "a push is desired that a newer one replaced"
+                assert push["state"] not in ("cancelled", "superseded"), f"desired, but {push['state']}"
+            elif row["version_id"]:
+                mine = Attempt.objects.filter(push__installation=row["installation_id"])
+                proven = mine.filter(push__rollout__secret=row["version_id"], proof__in=HOLDING)
+                assert proven.exists(), "a version is desired that was neither pushed nor proven there"
 
     # --- the audit trail -------------------------------------------------------------------------------
 
@@ -239,17 +261,19 @@ class Promises:
             assert row["state"] in ENDED, f"a push stays {row['state']} ({row['code']}) for ever"
         assert all(row["finished"] for row in self.rows.attempts.values()), "an attempt never ends"
         for installation, secret in held_versions(Installation.objects.all()).items():
-            self._is_held(installation, secret)
+            self._is_held(installation, secret.pk)
+        for row in with_cover(covered()).exclude(held_version=None):
+            self._is_held(row.pk, row.held_version)
         findings = verify().findings
         assert not findings, f"the audit chain is broken: {findings}"
 
-    def _is_held(self, installation: uuid.UUID, secret: ClientSecret) -> None:
+    def _is_held(self, installation: uuid.UUID, version: uuid.UUID) -> None:
         """What the portal says is held is true, unless somebody has changed the file since it looked."""
         row = next(each for each in self.rows.pushes.values() if each["installation_id"] == installation)
         held = self._site(row).installed[row["instance"]]
         seen = Installation.objects.get(pk=installation).observed_digest
         if held.digest == seen and not held.beside:
-            assert held.values[3] == self._values(row | {"secret": secret.pk})[3], "another version is held"
+            assert held.values[3] == self._values(row | {"secret": version})[3], "another version is held"
 
     def story(self) -> str:
         """The rows and what happened on the containers, for whoever reads a failure."""

@@ -1,0 +1,1 @@
+"""Coverage: what every installation holds, what it is to hold, and what differs."""

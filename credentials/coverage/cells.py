@@ -1,0 +1,164 @@
+"""The cells of the map: one for each installation that counts, as of now or as of a moment."""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+from django.utils.functional import Promise
+
+from credentials.coverage.holding import ACCOUNT, covered, with_cover
+from credentials.coverage.states import Cover, How, Need
+from credentials.models import ClientSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of an account's secret, as it is named to people."""
+
+    id: uuid.UUID
+    account: str
+    number: int
+    fingerprint: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"v{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One installation: what it holds and desires, and what that makes of it.
+
+    `certainty` is `now`, or as of a moment `known`, `between` (two sights, which differ) or `not_known`.
+    """
+
+    installation: uuid.UUID
+    instance_id: uuid.UUID
+    instance: str
+    container_id: uuid.UUID
+    container: str
+    environment: str
+    role: str
+    account_id: uuid.UUID | None
+    account: str
+    held: Version | None
+    desired: Version | None
+    goal: Version | None
+    how: str
+    cover: str
+    need: str
+    push: uuid.UUID | None
+    since: datetime | None
+    """When it was seen like this first."""
+    seen: datetime | None
+    """When it was seen like this last."""
+    certainty: str = "now"
+
+    @property
+    def word(self) -> str:
+        return str(Cover(self.cover).label)
+
+    @property
+    def reason(self) -> "str | Promise":
+        return Need(self.need).label if self.need else ""
+
+    @property
+    def how_known(self) -> "str | Promise":
+        return How(self.how).label
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the map is narrowed to; empty: everything."""
+
+    environment: str = ""
+    role: str = ""
+    account: uuid.UUID | None = None
+    state: str = ""
+    version: int | None = None
+    text: str = ""
+
+    def condition(self) -> Q:
+        """Return what can be asked of the inventory; states and versions are asked of the cells."""
+        found = Q()
+        if self.environment:
+            found &= Q(instance__environment=self.environment)
+        if self.role:
+            found &= Q(instance__role=self.role)
+        if self.account:
+            found &= Q(**{ACCOUNT: self.account})
+        if self.text:
+            found &= Q(instance__name__icontains=self.text) | Q(container__name__icontains=self.text)
+        return found
+
+    def accepts(self, cell: Cell) -> bool:
+        """Tell whether a cell is in the wanted state, and holds the wanted version."""
+        if self.version is not None and (cell.held is None or cell.held.number != self.version):
+            return False
+        return not self.state or self.state in (cell.cover, cell.need)
+
+
+NAMES = (
+    "pk", "instance_id", "instance__name", "container_id", "container__name", "instance__environment",
+    "instance__role", ACCOUNT, f"{ACCOUNT}__name",
+)  # fmt: skip
+
+
+def cells_now(wanted: Wanted) -> list[Cell]:
+    """Return the cells that are wanted, by instance and container; two statements."""
+    rows = with_cover(covered().filter(wanted.condition())).order_by("instance__name", "container__name")
+    facts = list(
+        rows.values_list(
+            *NAMES, "held_version", "desired_version", "goal_version", "proven_version", "cover", "need",
+            "desired__push", "seen__at", "seen__last_seen",
+        )
+    )  # fmt: skip
+    known = versions({pk for row in facts for pk in row[9:12] if pk})
+    cells = (
+        Cell(
+            **place(row),
+            held=known.get(row[9]),
+            desired=known.get(row[10]),
+            goal=known.get(row[11]),
+            how=How.PROVEN if row[12] else How.SEEN if row[9] else How.NOT_KNOWN,
+            cover=row[13],
+            need=row[14],
+            push=row[15],
+            since=row[16],
+            seen=row[17],
+        )
+        for row in facts
+    )
+    return [cell for cell in cells if wanted.accepts(cell)]
+
+
+def place(row: tuple[Any, ...]) -> dict[str, Any]:  # Any: the values of NAMES
+    """Return the fields of a cell that say where it is, from the values of `NAMES`."""
+    fields = (
+        "installation", "instance_id", "instance", "container_id", "container", "environment", "role",
+        "account_id", "account",
+    )  # fmt: skip
+    return dict(zip(fields, row, strict=False))
+
+
+def versions(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Version]:
+    """Return the versions with these ids, with their accounts' names."""
+    names = ("pk", "account__name", "version", "fingerprint", "state")
+    rows = ClientSecret.objects.filter(pk__in=list(ids)).order_by().values_list(*names)
+    return {row[0]: Version(*row) for row in rows}
+
+
+def counts(cells: Iterable[Cell]) -> list[tuple[Cover, int]]:
+    """Return how many cells are in each of the states, all of them named."""
+    found = Counter(cell.cover for cell in cells)
+    return [(cover, found[cover]) for cover in Cover]
+
+
+def version_counts(cells: Iterable[Cell]) -> list[tuple[str, str, int]]:
+    """Return account, version and count for every version that is held, and for those that hold none."""
+    found = Counter((cell.account, str(cell.held) if cell.held else "") for cell in cells)
+    return [(account, version, count) for (account, version), count in sorted(found.items())]

@@ -1,0 +1,152 @@
+"""What installations hold and desire now, and what that makes of them: one query for any number of them."""
+
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.db.models import (
+    BooleanField,
+    Case,
+    CharField,
+    Exists,
+    F,
+    FilteredRelation,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    UUIDField,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce
+
+from credentials.coverage.states import Cover, Need
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts.models import ProvenDigest, Push
+from instances.discovery.models import Observation
+from instances.models import NOT_HOSTED, Installation
+
+ACCOUNT = "instance__assignment__account"
+COMPARED = ("client_id", "account_id", "organization_id", "digest", "is_jwt")
+"""What of two sights must be equal: the file may be written anew, and its build may change."""
+
+
+def covered() -> QuerySet[Installation]:
+    """Return the installations that count: an active account is used there, and Adobe does not set it."""
+    active = Q(**{f"{ACCOUNT}__state": TechnicalAccount.State.ACTIVE})
+    return Installation.objects.filter(NOT_HOSTED.of("instance").condition() & active)
+
+
+def with_cover(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: installations with annotations
+    """Annotate installations with what they hold and what that makes of them.
+
+    `goal_version`, `desired_version`, `proven_version` and `held_version` are ids of versions, or None;
+    `is_open` and `is_drifted` say whether a push is open, and whether the file differs from what is compared
+    with; `cover` is one of `Cover`, `need` one of `Need` or empty.
+    """
+    return (
+        rows.annotate(seen=FilteredRelation("observations", condition=Q(observations__ended=None)))
+        .annotate(
+            seen_id=F("seen__pk"),
+            goal_version=F(f"{ACCOUNT}__goal"),
+            desired_version=Case(When(desired__version__account=F(ACCOUNT), then=F("desired__version"))),
+            proven_version=Case(When(_is_proven(), then=F("proven_write__secret"))),
+            is_open=Exists(Push.objects.open().filter(installation=OuterRef("pk"))),
+            has_failed=Exists(Push.objects.filter(pk=OuterRef("desired__push"), state=Push.State.FAILED)),
+            is_accepted=_is_accepted(),
+        )
+        .annotate(held_version=Coalesce("proven_version", _seen_elsewhere(), output_field=UUIDField()))
+        .annotate(is_drifted=_is_drifted(), is_usable=_is_usable())
+        .annotate(cover=_cover())
+        .annotate(need=_need())
+    )
+
+
+def needing_somebody() -> "QuerySet[Any]":
+    """Return the installations that need a person."""
+    return with_cover(covered()).filter(cover=Cover.NEEDS_YOU)
+
+
+def _is_proven() -> Q:
+    """Whether the file still is as the last proven write left it, with the ids of that version."""
+    return Q(
+        proven_write__digest=F("observed_digest"),
+        proven_write__secret__client_id=F("observed_client_id"),
+        proven_write__secret__account__technical_account_id=F("observed_account_id"),
+    )
+
+
+def _seen_elsewhere() -> Subquery:
+    """Return the version whose digest this is, if it was proven on another installation."""
+    known = ProvenDigest.objects.filter(
+        digest=OuterRef("observed_digest"), secret__client_id=OuterRef("observed_client_id")
+    ).exclude(digest="")
+    return Subquery(known.order_by("secret__version").values("secret")[:1])
+
+
+def _is_accepted() -> Case:
+    """Whether a person accepted a sight that is newer than the last proven write."""
+    newer = Q(proven_write__observation=None) | Q(
+        accepted_sight__observation__gt=F("proven_write__observation")
+    )
+    accepted = Q(accepted_sight__isnull=False) & newer
+    return Case(When(accepted, then=Value(True)), default=Value(False), output_field=BooleanField())
+
+
+def _baseline(name: str) -> Case:
+    """Return what a column of the sight is compared with: accepted, or proven, or else the first sight."""
+    first = Observation.objects.filter(installation=OuterRef("pk")).order_by("pk").values(name)[:1]
+    whens = [
+        When(is_accepted=True, then=F(f"accepted_sight__observation__{name}")),
+        When(proven_write__observation__isnull=False, then=F(f"proven_write__observation__{name}")),
+    ]
+    if name == "digest":  # a write that was proven before sights were kept
+        whens.append(When(proven_write__isnull=False, then=F("proven_write__digest")))
+    return Case(*whens, default=Subquery(first))
+
+
+def _is_drifted() -> Case:
+    """Whether the file differs from what it is compared with, and the portal's own pushes do not explain it.
+
+    Never while a push is open, or after one that failed when the values were out: then that one needs you.
+    """
+    differs = reduce(or_, (~Q(**{f"seen__{name}": _baseline(name)}) for name in COMPARED))
+    own = Push.objects.filter(installation=OuterRef("pk"), replaced=False, state=Push.State.FAILED)
+    wrote = Exists(own.exclude(is_written=False))
+    drifted = Q(seen_id__isnull=False, is_open=False) & differs & ~Q(wrote)
+    return Case(When(drifted, then=Value(True)), default=Value(False), output_field=BooleanField())
+
+
+def _is_usable() -> Exists:
+    usable = ClientSecret.objects.filter(state=ClientSecret.State.USABLE)
+    return Exists(usable.filter(pk=OuterRef("held_version")))
+
+
+def _cover() -> Case:
+    at_goal = Q(held_version=F("goal_version"))
+    wants_goal = Q(desired_version=None) | Q(desired_version=F("goal_version"))
+    return Case(
+        When(is_open=True, then=Value(Cover.UNDER_WAY)),
+        When(Q(is_drifted=True) | Q(has_failed=True), then=Value(Cover.NEEDS_YOU)),
+        When(at_goal & wants_goal, then=Value(Cover.DONE)),
+        When(Q(held_version=F("desired_version"), is_usable=True), then=Value(Cover.KEPT)),
+        When(is_accepted=True, then=Value(Cover.KEPT)),
+        When(container__is_enabled=False, then=Value(Cover.WAITING)),
+        default=Value(Cover.NEEDS_YOU),
+        output_field=CharField(),
+    )
+
+
+def _need() -> Case:
+    return Case(
+        When(cover=Cover.WAITING, then=Value(Need.OFF)),
+        When(~Q(cover=Cover.NEEDS_YOU), then=Value("")),
+        When(has_failed=True, then=Value(Need.FAILED)),
+        When(is_drifted=True, then=Value(Need.DRIFTED)),
+        When(held_version=None, desired_version=None, then=Value(Need.NEVER_PUSHED)),
+        When(held_version=None, then=Value(Need.UNKNOWN)),
+        When(is_usable=False, then=Value(Need.DEAD)),
+        default=Value(Need.BEHIND),
+        output_field=CharField(),
+    )

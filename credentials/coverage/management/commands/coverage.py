@@ -1,0 +1,103 @@
+"""`coverage`: what every installation holds, now or as of a moment."""
+
+import csv
+from argparse import ArgumentParser
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from credentials.by_name import active_account
+from credentials.coverage.cells import Cell, Wanted, cells_now, counts
+from credentials.coverage.export import COLUMNS, as_dict, as_row
+from credentials.coverage.past import cells_as_of
+from credentials.coverage.states import Cover, Need
+from instances.models import Instance
+from portal.command_line import add_json, as_json, table, wrong_call
+from portal.no_secrets import Command as SafeCommand
+
+HEADINGS = ("INSTANCE", "CONTAINER", "ACCOUNT", "STATE", "HOLDS", "TO HOLD", "GOAL", "KNOWN")
+
+
+class Command(SafeCommand):
+    help = (
+        "Show what every installation holds, what it is to hold, and why a person is needed. With --at, as "
+        "of a moment: known between two equal sights, else between two sights, else not known."
+    )
+    group = "Accounts and secrets"
+    summary = "What every installation holds, now or as of a moment"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--account", help="only installations that use this account")
+        parser.add_argument("--environment", choices=Instance.Environment.values)
+        parser.add_argument("--role", choices=Instance.Role.values)
+        parser.add_argument("--state", choices=[*Cover.values, *Need.values], help="only those in this state")
+        parser.add_argument(
+            "--at", metavar="MOMENT", help="such as 2026-03-14T09:30, in the portal's time zone"
+        )
+        parser.add_argument("--csv", action="store_true", help="print CSV")
+        add_json(parser)
+
+    def handle(
+        self,
+        *args: str,
+        account: str | None = None,
+        environment: str | None = None,
+        role: str | None = None,
+        state: str | None = None,
+        at: str | None = None,
+        csv: bool = False,
+        json: bool = False,
+        **options: object,
+    ) -> None:
+        wanted = Wanted(
+            environment=environment or "",
+            role=role or "",
+            account=active_account(account).pk if account else None,
+            state=state or "",
+        )
+        cells = cells_as_of(wanted, _moment(at)) if at else cells_now(wanted)
+        if json:
+            self.stdout.write(as_json({"cells": [as_dict(cell) for cell in cells]}))
+        elif csv:
+            self._write_csv(cells)
+        elif cells:
+            self.stdout.write(table(HEADINGS, map(_row, cells)))
+            self.stdout.write(", ".join(f"{count} {cover.value}" for cover, count in counts(cells)))
+        else:
+            self.stdout.write("No installation.")
+
+    def _write_csv(self, cells: list[Cell]) -> None:
+        writer = csv.writer(self.stdout, quoting=csv.QUOTE_ALL)
+        writer.writerow(COLUMNS)
+        writer.writerows(map(as_row, cells))
+
+
+def _moment(text: str) -> datetime:
+    """Return the moment that somebody typed; one that does not exist, or comes twice, is refused."""
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise wrong_call(f"{text} is no moment: write it as 2026-03-14T09:30.")
+    if timezone.is_naive(moment):
+        zone = timezone.get_current_timezone()
+        early, late = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+        if early.utcoffset() != late.utcoffset():
+            raise wrong_call(
+                f"{text} does not exist or comes twice, since clocks are changed then: add the offset from "
+                "UTC, such as +02:00."
+            )
+        moment = early
+    if moment > timezone.now():
+        raise wrong_call(f"{text} has not come yet: nobody has seen anything then.")
+    return moment
+
+
+def _row(cell: Cell) -> tuple[str, ...]:
+    facts = as_dict(cell)
+    state = f"{facts['state']} ({facts['need']})" if facts["need"] else str(facts["state"])
+    known = cell.certainty if cell.certainty != "now" else str(facts["how"] or "-")
+    numbers = [f"v{facts[name]}" if facts[name] else "-" for name in ("holds", "desires", "goal")]
+    return (cell.instance, cell.container, cell.account, state, *numbers, known)

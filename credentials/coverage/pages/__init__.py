@@ -1,0 +1,1 @@
+"""Pages of the coverage map and of drift."""

@@ -1,0 +1,83 @@
+"""Drift: the list of files that differ, and what a person does about one of them."""
+
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_POST
+
+from credentials.coverage.drift import NotAccepted, accept, drifted
+from credentials.keys.keyring import UnreadableSecret
+from credentials.rollouts.starting import RolloutError, repair
+from credentials.services import AccountError
+from instances.models import Installation
+from portal.audit.trail import Actor
+from portal.no_secrets import Form
+
+PAGE = 25
+
+
+class AcceptForm(Form):
+    """Why what is there is right."""
+
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=250)
+    observation = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
+
+
+@require_GET
+@permission_required("credentials.view_technicalaccount", raise_exception=True)
+def drift_list(request: HttpRequest) -> HttpResponse:
+    """List the installations whose file differs, with what differs."""
+    return _list(request)
+
+
+@require_POST
+@permission_required("rollouts.start_rollout", raise_exception=True)
+def drift_accept(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Accept what an installation holds, with a reason."""
+    installation = get_object_or_404(Installation.objects.select_related("instance", "container"), pk=pk)
+    form = AcceptForm(request.POST)
+    if not form.is_valid():
+        return _list(request, pk, form)
+    try:
+        accept(installation=installation, actor=Actor.of(request), **form.cleaned_data)
+    except NotAccepted as error:
+        form.add_error(None, str(error))
+        return _list(request, pk, form)
+    messages.success(request, _("What %s holds is accepted. Nothing was pushed.") % installation)
+    return redirect("drift")
+
+
+@require_POST
+@permission_required("rollouts.start_rollout", raise_exception=True)
+def drift_push(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Push once more what the installation is to hold."""
+    installation = get_object_or_404(Installation.objects.select_related("instance", "container"), pk=pk)
+    try:
+        started = repair(
+            installations=[installation], actor=Actor.of(request), message=_("Changed on the container")
+        )
+    except (AccountError, RolloutError, UnreadableSecret) as error:
+        messages.error(request, f"{installation}: {error}")
+        return redirect("drift")
+    messages.success(request, _("Rollout %(number)s was started.") % {"number": started[0].number})
+    return redirect("rollout", started[0].pk)
+
+
+def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | None = None) -> HttpResponse:
+    """Show the list; the form that was refused stands at its installation, with what was typed."""
+    found = drifted()
+    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    is_gone = chosen is not None and all(each.installation.pk != chosen for each in found)
+    if form and is_gone:
+        for problem in form.non_field_errors():
+            messages.error(request, str(problem))
+        return redirect("drift")
+    context = {"page_obj": page, "chosen": chosen, "form": form}
+    return render(request, "coverage/drift.html", context)

@@ -1,0 +1,136 @@
+"""The map as of a moment, from what was seen and decided until then."""
+
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db.models import Count, Model, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+
+from credentials.coverage.cells import NAMES, Cell, Version, Wanted, place, versions
+from credentials.coverage.holding import covered
+from credentials.coverage.states import Cover, How, Need
+from credentials.models import DesiredVersionChange, GoalChange
+from credentials.rollouts.models import ProvenDigest, Push
+from instances.discovery.as_of import InTheFuture
+from instances.discovery.models import Observation
+from instances.models import Installation
+
+Row = TypeVar("Row", bound=Model)
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What is known of all installations as of a moment, by installation, account or digest."""
+
+    seen: dict[uuid.UUID, Observation]
+    doubtful: set[uuid.UUID]
+    """Installations of which two sights claim the moment: a clock was set back."""
+    desired: dict[uuid.UUID, DesiredVersionChange]
+    goals: dict[uuid.UUID, uuid.UUID | None]
+    digests: dict[tuple[str, str], uuid.UUID]
+    opened: set[uuid.UUID]
+    named: dict[uuid.UUID, Version]
+
+
+def cells_as_of(wanted: Wanted, moment: datetime) -> list[Cell]:
+    """Return the wanted cells as they were, for the installations and assignments of today.
+
+    A constant number of statements. `InTheFuture` for a moment that has not come yet.
+    """
+    if moment > timezone.now():
+        raise InTheFuture
+    facts = list(
+        covered().filter(wanted.condition()).order_by("instance__name", "container__name").values_list(*NAMES)
+    )
+    past = _past({row[0] for row in facts}, moment)
+    cells = (_cell(row, past, moment) for row in facts)
+    return [cell for cell in cells if wanted.accepts(cell)]
+
+
+def _past(installations: Collection[uuid.UUID], moment: datetime) -> _Past:
+    earlier = Observation.objects.filter(at__lte=moment)
+    seen = _newest_of_each(earlier, installations)
+    claims = earlier.filter(last_seen__gte=moment).order_by().values("installation")
+    doubtful = claims.annotate(count=Count("*")).filter(count__gt=1)
+    desired = _newest_of_each(DesiredVersionChange.objects.filter(at__lte=moment), installations)
+    goal_rows = GoalChange.objects.filter(at__lte=moment).order_by("pk").values_list("account", "version")
+    goals: dict[uuid.UUID, uuid.UUID | None] = dict(goal_rows)
+    digests = _proven_digests({row.digest for row in seen.values()})
+    ids = {*digests.values(), *goals.values(), *(row.version_id for row in desired.values())}
+    return _Past(
+        seen={row.installation_id: row for row in seen.values()},
+        doubtful=set(doubtful.values_list("installation", flat=True)),
+        desired={row.installation_id: row for row in desired.values()},
+        goals=goals,
+        digests=digests,
+        opened=_open_then(moment),
+        named=versions({pk for pk in ids if pk}),
+    )
+
+
+def _newest_of_each(rows: "QuerySet[Row]", installations: Collection[uuid.UUID]) -> dict[Any, Row]:
+    """Return the row with the highest number for each installation."""
+    newest = rows.filter(installation=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    every = Installation.objects.annotate(newest=Subquery(newest)).exclude(newest=None)
+    found = every.order_by().values_list("pk", "newest")
+    wanted = [newest for pk, newest in found if pk in installations]
+    return rows.in_bulk(wanted)
+
+
+def _proven_digests(digests: Iterable[str]) -> dict[tuple[str, str], uuid.UUID]:
+    """Return the version that a digest was ever proven for, by digest and client id."""
+    rows = ProvenDigest.objects.filter(digest__in=[each for each in digests if each])
+    names = ("digest", "secret__client_id", "secret")
+    return {
+        (digest, client): pk for digest, client, pk in rows.order_by("-secret__version").values_list(*names)
+    }
+
+
+def _open_then(moment: datetime) -> set[uuid.UUID]:
+    """Return the installations with a push that had been asked for and had not ended."""
+    opened = Push.objects.filter(requested__lte=moment).filter(Q(finished=None) | Q(finished__gt=moment))
+    return set(opened.order_by().values_list("installation", flat=True))
+
+
+def _cell(row: tuple[Any, ...], past: _Past, moment: datetime) -> Cell:  # Any: the values of NAMES
+    installation = row[0]
+    sight = past.seen.get(installation)
+    certainty = "not_known"
+    if sight:
+        is_known = moment <= sight.last_seen and installation not in past.doubtful
+        certainty = "known" if is_known else "between"
+    held = past.named.get(past.digests.get((sight.digest, sight.client_id))) if sight else None  # type: ignore[arg-type]
+    change = past.desired.get(installation)
+    desired = past.named.get(change.version_id) if change and change.version_id else None
+    goal = past.named.get(past.goals.get(row[7]))  # type: ignore[arg-type]
+    cover, need = _judged(held, desired, goal, is_open=installation in past.opened)
+    return Cell(
+        **place(row),
+        held=held,
+        desired=desired,
+        goal=goal,
+        how=How.SEEN if held else How.NOT_KNOWN,
+        cover=cover,
+        need=need,
+        push=change.push if change else None,
+        since=sight.at if sight else None,
+        seen=sight.last_seen if sight else None,
+        certainty=certainty,
+    )
+
+
+def _judged(
+    held: Version | None, desired: Version | None, goal: Version | None, *, is_open: bool
+) -> tuple[Cover, Need | str]:
+    if is_open:
+        return Cover.UNDER_WAY, ""
+    if held and held == goal and desired in (None, goal):
+        return Cover.DONE, ""
+    if held and held == desired:
+        return Cover.KEPT, ""
+    if held is None:
+        return Cover.NEEDS_YOU, Need.UNKNOWN if desired else Need.NEVER_PUSHED
+    return Cover.NEEDS_YOU, Need.BEHIND
