@@ -1,6 +1,6 @@
 """What every installation is to hold, and the goal of an account: the only place that changes either.
 
-Both are called in the transaction of the deed that changes them, and every change is kept for good.
+Call it in the transaction of what changes them. Every change is kept for good.
 """
 
 import uuid

@@ -126,7 +126,8 @@ class ClientSecret(WithChoices):
             models.UniqueConstraint(fields=["account", "version"], name="credentials_secret_version_once"),
             models.UniqueConstraint(fields=["account", "slot"], name="credentials_secret_one_per_slot"),
             models.CheckConstraint(
-                condition=Q(state__in=["usable", "deleting"], slot__in=[1, 2])
+                # "Is not null" too: a comparison with nothing is not false, and so would be let through.
+                condition=Q(state__in=["usable", "deleting"], slot__isnull=False, slot__in=[1, 2])
                 | Q(state__in=["deleted", "abandoned"], slot=None),
                 name="credentials_secret_two_at_adobe",
             ),

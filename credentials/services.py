@@ -156,7 +156,7 @@ def unassign(*, instances: Iterable[Instance], actor: Actor, message: str) -> in
     Open pushes to them end before anything is sent. `AccountError` without a reason.
     """
     if not message.strip():
-        raise AccountError(_("Say why: the reason stands in the history."))
+        raise AccountError(_("Say why: the reason is kept in the history."))
     using = Assignment.objects.filter(instance__in=list(instances)).select_for_update(of=("self",))
     found = list(using.select_related("account", "instance").order_by("pk"))
     Assignment.objects.filter(pk__in=[each.pk for each in found]).delete()

@@ -47,6 +47,10 @@ def an_account(person: User) -> Place:
     return {"pk": make_account().account.pk}
 
 
+def a_version(person: User) -> Place:
+    return an_account(person) | {"number": 1}
+
+
 def a_draft(person: User) -> Place:
     account = TechnicalAccount.objects.create(name="Half done")
     Draft.objects.create(account=account, step="signin", changed_by=person, changed_by_name=person.username)
@@ -118,6 +122,7 @@ PAGES: dict[str, Page] = {
     "accounts": Page(ALL, None),
     "account": Page(ALL, None, an_account),
     "account_retire": Page("A", "A", an_account),
+    "account_goal": Page("A", "A", a_version),
     "account_new": Page("A", "A"),
     "wizard_resume": Page("A", None, a_draft),
     "wizard": Page("A", "A", a_draft_step),
@@ -136,6 +141,12 @@ PAGES: dict[str, Page] = {
     "push_look": Page(None, "AH", a_failed_push),
     "unproven_successes": Page(ALL, None),
     "unproven_push_again": Page(None, "A"),
+    # coverage
+    "coverage": Page(ALL, None),
+    "coverage_export": Page(ALL, None),
+    "drift": Page(ALL, None),
+    "drift_accept": Page(None, "A", an_installation),
+    "drift_push": Page(None, "A", an_installation),
     # inventory
     "instances": Page(ALL, None),
     "instance_add": Page("A", "A"),

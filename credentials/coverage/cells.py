@@ -14,6 +14,11 @@ from credentials.coverage.holding import ACCOUNT, covered, with_cover
 from credentials.coverage.states import Cover, How, Need
 from credentials.models import ClientSecret
 
+LISTED_ELSEWHERE = (Need.FAILED, Need.DRIFTED)
+"""Needs that have a list of their own."""
+OTHERS = "others"
+"""The state to ask for whatever else needs a person."""
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -99,6 +104,8 @@ class Wanted:
         """Tell whether a cell is in the wanted state, and holds the wanted version."""
         if self.version is not None and (cell.held is None or cell.held.number != self.version):
             return False
+        if self.state == OTHERS:
+            return cell.cover == Cover.NEEDS_YOU and cell.need not in LISTED_ELSEWHERE
         return not self.state or self.state in (cell.cover, cell.need)
 
 

@@ -139,7 +139,7 @@ def accept(*, installation: Installation, observation: int, reason: str, actor: 
     another state since, if a push is open there, or without a reason; then nothing was changed.
     """
     if not reason.strip():
-        raise NotAccepted(_("Say why: the reason stands in the history."))
+        raise NotAccepted(_("Say why: the reason is kept in the history."))
     Installation.objects.select_for_update().get(pk=installation.pk)
     row = with_cover(covered().filter(pk=installation.pk)).first()
     if row is None:

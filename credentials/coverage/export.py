@@ -35,6 +35,6 @@ def _number(version: Version | None) -> int | None:
 
 
 def as_row(cell: Cell) -> tuple[str, ...]:
-    """Return a cell as texts in the order of `COLUMNS`, none of which a spreadsheet takes for a formula."""
+    """Return a cell as texts in the order of `COLUMNS`, safe to open in a spreadsheet."""
     facts = as_dict(cell)
     return tuple(safe("" if facts[name] is None else str(facts[name])) for name in COLUMNS)

@@ -80,7 +80,9 @@ def _is_proven() -> Q:
 def _seen_elsewhere() -> Subquery:
     """Return the version whose digest this is, if it was proven on another installation."""
     known = ProvenDigest.objects.filter(
-        digest=OuterRef("observed_digest"), secret__client_id=OuterRef("observed_client_id")
+        digest=OuterRef("observed_digest"),
+        secret__client_id=OuterRef("observed_client_id"),
+        secret__account__technical_account_id=OuterRef("observed_account_id"),
     ).exclude(digest="")
     return Subquery(known.order_by("secret__version").values("secret")[:1])
 
@@ -103,7 +105,8 @@ def _baseline(name: str) -> Case:
     ]
     if name == "digest":  # a write that was proven before sights were kept
         whens.append(When(proven_write__isnull=False, then=F("proven_write__digest")))
-    return Case(*whens, default=Subquery(first))
+    kind = BooleanField() if name == "is_jwt" else CharField()
+    return Case(*whens, default=Subquery(first), output_field=kind)
 
 
 def _is_drifted() -> Case:

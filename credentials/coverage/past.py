@@ -27,7 +27,7 @@ class _Past:
 
     seen: dict[uuid.UUID, Observation]
     doubtful: set[uuid.UUID]
-    """Installations of which two sights claim the moment: a clock was set back."""
+    """Installations for which two sights claim the moment: a clock was set back."""
     desired: dict[uuid.UUID, DesiredVersionChange]
     goals: dict[uuid.UUID, uuid.UUID | None]
     digests: dict[tuple[str, str], uuid.UUID]

@@ -10,6 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import ngettext
 
 from credentials.coverage import states as covering
+from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS
 from credentials.coverage.holding import needing_somebody
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
@@ -158,7 +159,7 @@ def _without_account() -> Need:
 def _behind() -> Need:
     """Count what needs a person beyond failed pushes, which have a line of their own."""
     account = ("instance__assignment__account__name", "instance__assignment__account")
-    rows = needing_somebody().exclude(need__in=[covering.Need.FAILED, covering.Need.DRIFTED]).order_by()
+    rows = needing_somebody().exclude(need__in=LISTED_ELSEWHERE).order_by()
     found = list(rows.values_list(*account).annotate(count=Count("pk")).order_by(account[0]))
     count = sum(row[2] for row in found)
     sentence = ngettext(
@@ -166,7 +167,7 @@ def _behind() -> Need:
         "installations are not proven to hold what they are to hold.",
         count,
     )
-    url = f"{reverse('coverage')}?state={covering.Cover.NEEDS_YOU.value}"
+    url = f"{reverse('coverage')}?state={OTHERS}"
     links = [NeedLink(f"{name}: {number}", f"{url}&account={pk}") for name, pk, number in found[:SHOWN]]
     return Need("superseded", "warning", count, sentence, url, links, len(found) - len(links))
 

@@ -190,7 +190,9 @@ class Migration(migrations.Migration):
             model_name="clientsecret",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(("slot__in", [1, 2]), ("state__in", ["usable", "deleting"])),
+                    models.Q(
+                        ("slot__in", [1, 2]), ("slot__isnull", False), ("state__in", ["usable", "deleting"])
+                    ),
                     models.Q(("slot", None), ("state__in", ["deleted", "abandoned"])),
                     _connector="OR",
                 ),

@@ -129,8 +129,8 @@ class PushQuerySet(models.QuerySet["Push"]):
         came to anything hides nothing: an older failure counts again.
         """
         last_one = Push.objects.filter(replaced=False)
-        still_desired = Q(state=Push.State.FAILED, pk=F("installation__desired__push"))
-        plain = last_one.filter(Q(state=Push.State.UNKNOWN) | still_desired)
+        still_counts = Q(state=Push.State.UNKNOWN) | Q(pk=F("installation__desired__push"))
+        plain = last_one.filter(still_counts, state__in=[Push.State.FAILED, Push.State.UNKNOWN])
         # Only where the last push was called off is the history asked.
         called_off = last_one.filter(state__in=[Push.State.CANCELLED, Push.State.SUPERSEDED])
         earlier = Push.objects.filter(installation=OuterRef("installation")).exclude(_came_to_nothing())

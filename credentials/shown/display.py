@@ -71,6 +71,8 @@ word_states(
         "deleted": _("Deleted"),
         "abandoned": _("Abandoned"),
         "revoked": _("Revoked"),
+        "current": _("Current"),
+        "previous": _("Previous"),
         "valid": _("Valid"),
         "invalid": _("Invalid"),
         "unreachable": _("Unreachable"),

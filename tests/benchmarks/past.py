@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection
 
-from credentials.models import TechnicalAccount
+from credentials.models import DesiredVersion, DesiredVersionChange, GoalChange, TechnicalAccount, Why
 from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout
 from instances.failures import Code
 from instances.models import Installation
@@ -76,6 +76,7 @@ def seed_past(fleet: Fleet, scale: Scale) -> None:
         written += store(attempts)
     store(list(fleet.proven.values()))
     _observe(fleet)
+    _desire(fleet)
 
 
 def _rollout(fleet: Fleet, plan: _Plan, number: int, count: int) -> tuple[list[Push], list[Attempt]]:
@@ -123,6 +124,7 @@ def _push(fleet: Fleet, rollout: Rollout, installation: Installation, plan: _Pla
     if state == Push.State.SUCCEEDED:
         installation.observed_digest = _digest(push)
         installation.observed_client_id = plan.account.client_id
+        installation.observed_account_id = plan.account.technical_account_id
         written = {"secret": rollout.secret, "fence": rollout.fence, "digest": _digest(push)}
         fleet.proven[installation.pk] = ProvenWrite(installation=installation, **written)
     return push
@@ -169,14 +171,35 @@ def _digest(push: Push) -> str:
 def _observe(fleet: Fleet) -> None:
     """Write what the pushes left on the containers; one file in fifty was changed by somebody since then."""
     rows = [
-        ("f" * 64 if number % 50 == 49 else each.observed_digest, each.observed_client_id, _key(each.pk))
+        (
+            "f" * 64 if number % 50 == 49 else each.observed_digest,
+            each.observed_client_id,
+            each.observed_account_id,
+            _key(each.pk),
+        )
         for number, each in enumerate(fleet.installations)
     ]
     with connection.cursor() as cursor:
         cursor.executemany(
-            "UPDATE instances_installation SET observed_digest = %s, observed_client_id = %s WHERE id = %s",
+            "UPDATE instances_installation SET observed_digest = %s, observed_client_id = %s, "
+            "observed_account_id = %s WHERE id = %s",
             rows,
         )
+
+
+def _desire(fleet: Fleet) -> None:
+    """Let every installation desire what its newest push is to bring; the newest version is the goal."""
+    newest = Push.objects.filter(replaced=False).values_list("installation", "rollout__secret", "pk")
+    facts = [
+        {"installation_id": installation, "version_id": version, "push": push, "why": Why.ROLLOUT}
+        for installation, version, push in newest
+    ]
+    store([DesiredVersion(**fact) for fact in facts])
+    store([DesiredVersionChange(**fact) for fact in facts])
+    for account in fleet.accounts:
+        account.goal = fleet.secrets[account.pk][-1]
+        account.save(update_fields=["goal"])
+    store([GoalChange(account=each, version=each.goal, why=Why.ROLLOUT) for each in fleet.accounts])
 
 
 def _key(pk: uuid.UUID) -> Any:  # Any: what the database takes for an id

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count
 from django.urls import reverse
 
-from credentials.models import TechnicalAccount
+from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
@@ -37,10 +37,11 @@ KINDS: Mapping[str, Kind] = {
     name: kind
     for kind, names in (
         (Kind.LIST, "home accounts rollouts failed_pushes instances containers jump_hosts history users"),
-        (Kind.LIST, "locks unproven_successes readings"),
+        (Kind.LIST, "locks unproven_successes readings coverage drift"),
         (Kind.DETAIL, "account rollout push instance container history_event user"),
         # Steps of the wizard, forms, questions, files, checks.
-        (Kind.TASK, "login password_change account_new account_secret account_rollout account_retire"),
+        (Kind.TASK, "login password_change account_new account_secret account_rollout"),
+        (Kind.TASK, "account_retire account_goal"),
         (Kind.TASK, "wizard wizard_resume draft_delete instance_add instance_edit"),
         (Kind.TASK, "installation_add installation_remove container_add container_edit ssh_key"),
         (Kind.TASK, "host_keys host_key_scan host_key_approve"),
@@ -72,6 +73,13 @@ def an_account() -> Place:
     """The account with most instances."""
     active = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE)
     return {"pk": _first(active.annotate(size=Count("assignments")).order_by("-size")).pk}
+
+
+def a_version() -> Place:
+    """The newest version of the account with most instances."""
+    place: Place = an_account()
+    usable = ClientSecret.objects.filter(state=ClientSecret.State.USABLE, account__pk__in=[place["pk"]])
+    return {**place, "number": _first(usable.order_by("-version")).version}
 
 
 def a_draft() -> Place:
@@ -181,6 +189,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("account", ROLLOUT, "history", "show=history", an_account),
     Visit("account", ROLLOUT, "history, last page", f"show=history&{LAST}", an_account),
     Visit("account_retire", ACCOUNT, place=an_account),
+    Visit("account_goal", ACCOUNT, place=a_version),
     Visit("account_new", ACCOUNT),
     Visit("wizard_resume", DRAFT, place=a_draft),
     *_steps(),
@@ -207,6 +216,10 @@ VISITS: tuple[Visit, ...] = (
     Visit("failed_pushes", PUSH, "filter", "state=failed&container=app*"),
     Visit("push", ATTEMPT, place=a_push),
     Visit("push", ATTEMPT, "live part", "", a_queued_push, headers=LIVE),
+    Visit("coverage", INSTALLATION),
+    Visit("coverage", INSTALLATION, "last page", LAST),
+    Visit("coverage", INSTALLATION, "filter", "state=needs_you"),
+    Visit("drift", INSTALLATION),
     Visit("instances", INSTANCE),
     Visit("instances", INSTANCE, "last page", LAST),
     Visit("instances", INSTANCE, "search", "q=0001&environment=production"),

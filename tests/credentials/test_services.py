@@ -8,6 +8,7 @@ from credentials.keys.vault import open_version
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.services import (
     AccountError,
+    NoPlace,
     activate,
     add_secret,
     assign,
@@ -30,6 +31,7 @@ def account(db: None) -> TechnicalAccount:
 def test_a_secret_is_stored_encrypted_and_bound_to_its_row(account: TechnicalAccount, actor: Actor) -> None:
     first, _ = add_secret(account=account, plaintext=Secret(CANARY), actor=actor)
     second, _ = add_secret(account=account, plaintext=Secret("another"), actor=actor)
+    first.refresh_from_db()
     assert open_version(first).reveal() == CANARY
     assert CANARY not in first.ciphertext
     first.ciphertext = second.ciphertext
@@ -37,26 +39,38 @@ def test_a_secret_is_stored_encrypted_and_bound_to_its_row(account: TechnicalAcc
         open_version(first)
 
 
-def test_a_new_secret_makes_the_former_one_previous(account: TechnicalAccount, actor: Actor) -> None:
+def states(account: TechnicalAccount) -> dict[int, str]:
+    return dict(account.secrets.order_by("version").values_list("version", "state"))
+
+
+def test_a_draft_keeps_the_newest_secret_alone(account: TechnicalAccount, actor: Actor) -> None:
     for text in ("one", "two", "three"):
         add_secret(account=account, plaintext=Secret(text), actor=actor)
-    states = list(account.secrets.order_by("version").values_list("version", "state"))
-    assert states == [(1, "previous"), (2, "previous"), (3, "current")]
+    assert states(account) == {1: "abandoned", 2: "abandoned", 3: "usable"}
 
 
-def test_the_current_secret_again_is_no_new_version(account: TechnicalAccount, actor: Actor) -> None:
+def test_an_account_in_use_has_two_usable_versions_at_most(account: TechnicalAccount, actor: Actor) -> None:
+    TechnicalAccount.objects.update(state="active")
+    for text in ("one", "two"):
+        add_secret(account=account, plaintext=Secret(text), actor=actor)
+    with pytest.raises(NoPlace, match="as many as Adobe allows"):
+        add_secret(account=account, plaintext=Secret("three"), actor=actor)
+    assert states(account) == {1: "usable", 2: "usable"}
+
+
+def test_the_same_secret_again_is_no_new_version(account: TechnicalAccount, actor: Actor) -> None:
     add_secret(account=account, plaintext=Secret("one"), actor=actor)
     same, is_new = add_secret(account=account, plaintext=Secret("one"), actor=actor)
     assert (same.version, is_new, account.secrets.count()) == (1, False, 1)
 
 
-def test_an_older_secret_again_makes_its_version_current(account: TechnicalAccount, actor: Actor) -> None:
+def test_an_abandoned_secret_again_makes_its_version_usable(account: TechnicalAccount, actor: Actor) -> None:
     first, _ = add_secret(account=account, plaintext=Secret("one"), actor=actor)
     second, _ = add_secret(account=account, plaintext=Secret("two"), actor=actor)
     again, is_new = add_secret(account=account, plaintext=Secret("one"), actor=actor)
     assert (again, is_new, account.secrets.count()) == (first, False, 2)
     second.refresh_from_db()
-    assert (account.newest_version, second.state) == (first, "previous")
+    assert (account.newest_version, second.state) == (first, "abandoned")
     event = AuditEvent.objects.get(action="client_secret.selected")
     assert event.details == {"version": 1, "fingerprint": first.fingerprint}
 
@@ -68,10 +82,15 @@ def test_entering_a_secret_is_recorded_by_fingerprint_alone(account: TechnicalAc
     assert event.actor_name == "alice"
 
 
-def test_the_database_allows_one_current_secret(account: TechnicalAccount, actor: Actor) -> None:
+@pytest.mark.parametrize("slot", [None, 1, 3])
+def test_the_database_allows_one_usable_version_per_place(
+    account: TechnicalAccount, actor: Actor, slot: int | None
+) -> None:
     add_secret(account=account, plaintext=Secret("one"), actor=actor)
     with pytest.raises(IntegrityError):
-        ClientSecret.objects.create(account=account, version=9, client_id="client", entered_by_name="x")
+        ClientSecret.objects.create(
+            account=account, version=9, client_id="client", entered_by_name="x", slot=slot
+        )
 
 
 def test_an_answer_of_adobe_is_kept_with_its_version(account: TechnicalAccount, actor: Actor) -> None:
@@ -111,7 +130,7 @@ def test_only_a_draft_with_a_secret_becomes_active(account: TechnicalAccount, ac
     assert AuditEvent.objects.filter(action="account.activated").count() == 1
 
 
-def test_retiring_revokes_the_secrets_unless_the_account_is_used(
+def test_retiring_abandons_the_secrets_unless_the_account_is_used(
     account: TechnicalAccount, actor: Actor
 ) -> None:
     add_secret(account=account, plaintext=Secret("one"), actor=actor)
@@ -121,6 +140,6 @@ def test_retiring_revokes_the_secrets_unless_the_account_is_used(
         retire(account=account, actor=actor)
     Assignment.objects.all().delete()
     retire(account=account, actor=actor)
-    assert account.secrets.get().state == "revoked"
+    assert account.secrets.get().state == "abandoned"
     with pytest.raises(AccountError):
         activate(account=account, actor=actor)

@@ -73,6 +73,7 @@ WORDS_OF: dict[str, Callable[[str], Any]] = {
     "audit_auditevent.details.findings": PROBLEMS.__getitem__,
     "audit_auditevent.target_type": target_type,
     "credentials_clientsecret.ims_verdict": answer,
+    "credentials_clientsecret.state": lambda code: tags.WORDS[code],  # an upgrade gives each a new one
     "instances_keyscan.code": lambda code: key_scans.why_failed(
         KeyScan(state="failed", code=code, container=Container())
     ),

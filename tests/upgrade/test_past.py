@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 
 from credentials.entry import Doubt
 from credentials.keys.vault import open_version
-from credentials.models import ClientSecret, TechnicalAccount
+from credentials.models import ClientSecret, DesiredVersion, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.wizard.models import Draft
 from instances import ssh
@@ -35,8 +35,14 @@ SECRETS = {("Triggers", 1): 1, ("Triggers", 2): 2, ("Zähler/Journeys", 1): 3, (
 """The number in each made-up secret; every draft has the same one, 9."""
 NOBODY_TAKES_THEM = "/rollouts/"
 """Where `status` leads for pushes that have waited for too long: these have, by now."""
-CHANGED = {("wizard.draft", "confirmed"), ("wizard.draft", "cautions")}
-"""Columns that migrations change on purpose: drafts keep codes and no sentences."""
+BEHIND = "/accounts/?coverage=behind"
+"""Where it led for installations without the current secret: coverage tells which ones need somebody now."""
+CHANGED = {
+    ("wizard.draft", "confirmed"),
+    ("wizard.draft", "cautions"),
+    ("credentials.clientsecret", "state"),
+}
+"""Columns that migrations change on purpose: drafts keep codes, and versions have other states."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +59,7 @@ def test_a_portal_of_the_past_goes_on_where_it_was() -> None:
     nothing_is_lost(before)
     the_history_is_whole()
     secrets_still_open()
+    versions_are_usable_as_they_were()
     drafts_keep_what_was_typed()
     commands_answer_as_before()
     every_page_answers_in_words()
@@ -91,6 +98,28 @@ def secrets_still_open() -> None:
         assert open_version(version).reveal() == f"p8e-A-made-up-test-secret-no-{number:07}"
 
 
+def versions_are_usable_as_they_were() -> None:
+    """The current one and the newest before it; a retired account has none. The current one is the goal."""
+    found = {
+        (each.account.name, each.version): each.state
+        for each in ClientSecret.objects.select_related("account").exclude(account__state="draft")
+    }
+    assert found == {
+        ("Triggers", 1): "usable",
+        ("Triggers", 2): "usable",
+        ("Zähler/Journeys", 1): "usable",
+        ("Old campaign", 1): "abandoned",
+    }
+    goals = TechnicalAccount.objects.exclude(goal=None).values_list("name", "goal__version")
+    assert dict(goals) == {"Triggers": 2, "Zähler/Journeys": 1}
+    assert all(each.account.goal_id for each in ClientSecret.objects.filter(account__state="active"))
+    failed = Push.objects.filter(state="failed", replaced=False, rollout__secret__version=2)
+    assert failed.exists()
+    assert set(failed.values_list("pk", flat=True)) <= set(
+        DesiredVersion.objects.values_list("push", flat=True)
+    )
+
+
 def drafts_keep_what_was_typed() -> None:
     """What is doubtful is stored as codes now. Everything else was compared before."""
     table = past()["tables"]["wizard.draft"]
@@ -113,7 +142,9 @@ def commands_answer_as_before() -> None:
     assert [{name: each[name] for name in answers["failed"][0]} for each in failed] == answers["failed"]
     status = answer("status")
     needs = [[each["count"], each["page"], each["names"]] for each in status["needs"]]
-    assert sorted(each for each in needs if each[1] != NOBODY_TAKES_THEM) == answers["status"]["needs"]
+    new = {NOBODY_TAKES_THEM, "/coverage/?state=others"}
+    former = [each for each in answers["status"]["needs"] if each[1] != BEHIND]
+    assert sorted(each for each in needs if each[1] not in new) == former
     assert status["under_way"] == answers["status"]["under_way"]
 
 

@@ -42,7 +42,7 @@ def drift_list(request: HttpRequest) -> HttpResponse:
 def drift_accept(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Accept what an installation holds, with a reason."""
     installation = get_object_or_404(Installation.objects.select_related("instance", "container"), pk=pk)
-    form = AcceptForm(request.POST)
+    form = AcceptForm(request.POST, auto_id="refused-%s")
     if not form.is_valid():
         return _list(request, pk, form)
     try:
@@ -71,7 +71,7 @@ def drift_push(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | None = None) -> HttpResponse:
-    """Show the list; the form that was refused stands at its installation, with what was typed."""
+    """Show the list; a refused form is shown at its installation, with what was typed."""
     found = drifted()
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     is_gone = chosen is not None and all(each.installation.pk != chosen for each in found)
@@ -79,5 +79,13 @@ def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | N
         for problem in form.non_field_errors():
             messages.error(request, str(problem))
         return redirect("drift")
-    context = {"page_obj": page, "chosen": chosen, "form": form}
+    rows = [
+        (each, form if form and each.installation.pk == chosen else _form(each.seen.pk)) for each in page
+    ]
+    context = {"page_obj": page, "rows": rows}
     return render(request, "coverage/drift.html", context)
+
+
+def _form(observation: int) -> AcceptForm:
+    """Return the form of one installation: the page has many, each with ids of its own."""
+    return AcceptForm(initial={"observation": observation}, auto_id=f"accept-{observation}-%s")

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from credentials.coverage.cells import Cell, Wanted, cells_now, counts, version_counts
+from credentials.coverage.cells import OTHERS, Cell, Wanted, cells_now, counts, version_counts
 from credentials.coverage.export import COLUMNS, as_dict, as_row
 from credentials.coverage.past import cells_as_of
 from credentials.coverage.states import Cover, Need
@@ -46,7 +46,14 @@ class MapForm(Form):
     state = forms.ChoiceField(
         label=_("State"),
         required=False,
-        choices=[ANY, *Cover.choices, (_("Needs you, because"), Need.choices)],
+        choices=[
+            ANY,
+            *Cover.choices,
+            (
+                _("Needs you, because"),
+                [*Need.choices, (OTHERS, _("anything but a failed push or a changed file"))],
+            ),
+        ],
     )
     version = forms.IntegerField(label=_("Holds version"), required=False, min_value=1, max_value=100_000)
     at = forms.DateTimeField(

@@ -13,6 +13,7 @@ from credentials.keys.vault import open_version
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.starting import start_rollout
+from credentials.rollouts.versions import make_goal
 from credentials.services import activate, add_secret, assign
 from instances.models import Installation
 from portal.audit.trail import Actor
@@ -190,12 +191,14 @@ def test_the_detail_shows_the_ids_and_never_the_secret(as_auditor: Client, accou
     assert reverse("account_secret", args=[account.pk]) not in text
 
 
-def test_coverage_tells_current_older_and_unproven_apart(
+def test_coverage_tells_goal_other_and_unproven_apart(
     as_admin: Client, actor: Actor, account: TechnicalAccount, installation: Installation
 ) -> None:
     assert "1 / 1" in get(as_admin, account)
-    add_secret(account=account, plaintext=Secret(OTHER_SECRET), actor=actor)
-    assert "Previous" in get(as_admin, account)
+    version, _new = add_secret(account=account, plaintext=Secret(OTHER_SECRET), actor=actor)
+    assert "1 / 1" in get(as_admin, account)
+    make_goal(version=version, actor=actor)
+    assert "0 / 1" in get(as_admin, account)
     Installation.objects.update(observed_digest="f" * 64, observed_client_id="somebody else")
     text = get(as_admin, account)
     assert "Not proven" in text
@@ -327,7 +330,7 @@ def test_a_secret_that_adobe_refused_is_not_rolled_out(
     before = Rollout.objects.count()
     data = {**choose([installation]), "reason": "repair"} | UNCONFIRMED
     text = as_admin.post(reverse("account_rollout", args=[account.pk]), data).content.decode()
-    assert "Adobe refused the current secret" in text
+    assert "Adobe refused this secret" in text
     assert Rollout.objects.count() == before
 
 
@@ -350,7 +353,7 @@ def test_an_account_in_use_is_not_retired(as_admin: Client, account: TechnicalAc
     as_admin.post(url)
     account.refresh_from_db()
     assert account.state == "retired"
-    assert set(account.secrets.values_list("state", flat=True)) == {"revoked"}
+    assert set(account.secrets.values_list("state", flat=True)) == {"abandoned"}
 
 
 @pytest.mark.parametrize("name", ["account_secret", "account_check", "account_rollout", "account_retire"])

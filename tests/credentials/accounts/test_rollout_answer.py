@@ -188,11 +188,11 @@ def test_a_tab_with_the_former_secret_starts_nothing(
     assert former is not None
     enter(as_admin, account, OTHER_SECRET)
     for action in ("start", "unconfirmed"):
-        assert "Another secret became current meanwhile" in start(
+        assert "Another secret was entered meanwhile" in start(
             as_admin, account, action, secret=str(former.pk)
         )
     part = as_admin.post(url(account, "account_check"), {"secret": str(former.pk)}, headers=HTMX)
-    assert "Another secret became current meanwhile" in part.content.decode()
+    assert "Another secret was entered meanwhile" in part.content.decode()
     assert ims.requests == 0
 
 

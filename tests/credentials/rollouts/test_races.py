@@ -66,14 +66,16 @@ def test_a_retry_that_a_newer_rollout_overtakes_is_refused(
     assert (failed.state, only_push(newer).state) == ("failed", "queued")
 
 
-def test_a_secret_that_was_replaced_meanwhile_starts_nothing(
+def test_a_secret_that_was_given_up_meanwhile_starts_nothing(
     make_site: MakeSite, start: Start, account: TechnicalAccount, actor: Actor
 ) -> None:
     site = make_site()
     as_read_before = account.newest_version
     services.add_secret(account=account, plaintext=Secret(SECOND), actor=actor)
     newer = start(site)
-    with pytest.raises(RolloutError, match="Only the current secret"):
+    assert as_read_before
+    services.abandon(version=as_read_before, actor=actor)
+    with pytest.raises(RolloutError, match="Only a usable version"):
         start(site, secret=as_read_before)
     deliver_all(site)
     assert (only_push(newer).state, site.secret()) == ("succeeded", SECOND)
@@ -88,16 +90,15 @@ def move_to_adobe(push: Push, actor: Actor) -> None:
     Instance.objects.update(deployment=Instance.Deployment.HOSTED)
 
 
-def replace_secret(push: Push, actor: Actor) -> None:
-    account = push.rollout.secret.account
-    services.add_secret(account=account, plaintext=Secret(SECOND), actor=actor)
+def give_version_up(push: Push, actor: Actor) -> None:
+    services.abandon(version=push.rollout.secret, actor=actor)
 
 
 def retire_account(push: Push, actor: Actor) -> None:
     TechnicalAccount.objects.update(state=TechnicalAccount.State.RETIRED)
 
 
-DECISIONS = [assign_another, move_to_adobe, replace_secret, retire_account]
+DECISIONS = [assign_another, move_to_adobe, give_version_up, retire_account]
 
 
 @pytest.mark.parametrize("decide", DECISIONS)

@@ -11,7 +11,7 @@ from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import cancel_rollout, held_versions, refusal, retry_pushes
 from credentials.rollouts.starting import RolloutError, start_rollout
-from credentials.services import add_secret
+from credentials.services import abandon, add_secret
 from instances.models import Container, Installation, Instance
 from portal.audit.models import AuditEvent
 from portal.plaintext import Secret
@@ -80,13 +80,13 @@ def test_an_instance_of_another_account_is_never_pushed_to() -> None:
         start(secret, installation)
 
 
-@pytest.mark.parametrize("state", ["previous", "revoked"])
-def test_only_the_current_secret_is_pushed(state: str) -> None:
+@pytest.mark.parametrize("state", ["deleted", "abandoned"])
+def test_only_a_usable_secret_is_pushed(state: str) -> None:
     installation = make_installation()
     secret = make_account(instances=["prod1"])
-    secret.state = state
+    secret.state, secret.slot = state, None
     secret.save()
-    with pytest.raises(RolloutError, match="Only the current secret"):
+    with pytest.raises(RolloutError, match="Only a usable version"):
         start(secret, installation)
 
 
@@ -207,7 +207,7 @@ def spoil_replaced(push: Push) -> None:
 
 
 def spoil_version(push: Push) -> None:
-    add_secret(account=push.rollout.secret.account, plaintext=Secret("p8e-new"), actor=SOMEBODY)
+    abandon(version=push.rollout.secret, actor=SOMEBODY)
 
 
 def spoil_account(push: Push) -> None:
@@ -230,7 +230,7 @@ def spoil_assignment(push: Push) -> None:
     ("spoil", "reason"),
     [
         (spoil_replaced, "A newer rollout was started for this installation."),
-        (spoil_version, "Its secret version is no longer the current one."),
+        (spoil_version, "Its secret version can no longer be used."),
         (spoil_account, "The technical account is no longer active."),
         (spoil_container, "The container is switched off in the inventory."),
         (spoil_deployment, "The instance is hosted by Adobe and never pushed to."),

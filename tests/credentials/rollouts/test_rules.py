@@ -9,7 +9,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.models import Assignment, ClientSecret, DesiredVersion, TechnicalAccount
 from credentials.rollouts import rules
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.services import obstacles
@@ -32,6 +32,7 @@ class Facts:
     account: str
     assigned: str
     replaced: bool
+    desired: str
     state: str
     key: str
 
@@ -44,10 +45,11 @@ facts = st.builds(
     account=st.sampled_from(TechnicalAccount.State.values),
     assigned=st.sampled_from(["no", "own", "other"]),
     replaced=st.booleans(),
+    desired=st.sampled_from(["no", "this", "another"]),
     state=st.sampled_from(Push.State.values),
     key=st.sampled_from(KEYS),
 )
-allowed = Facts("on-premise", True, "current", "active", "own", False, "failed", "approved")
+allowed = Facts("on-premise", True, "usable", "active", "own", False, "this", "failed", "approved")
 fleets = st.lists(st.one_of(facts, st.just(allowed)), min_size=1, max_size=8)
 
 
@@ -68,17 +70,26 @@ def make_push(each: Facts) -> Push:
     elif each.key != "none":
         HostKey.objects.create(container=container, type="x", base64="x", fingerprint=name, state=each.key)
     version = ClientSecret.objects.create(
-        account=account, version=1, client_id=account.client_id, fingerprint="x", state=each.version
+        account=account,
+        version=1,
+        client_id=account.client_id,
+        fingerprint="x",
+        state=each.version,
+        slot=1 if each.version in ("usable", "deleting") else None,
     )
     number = Rollout.objects.count() + 1
     rollout = Rollout.objects.create(number=number, fence=number, secret=version, reason="new")
-    return Push.objects.create(
+    push = Push.objects.create(
         rollout=rollout,
         installation=installation,
         container=container,
         state=each.state,
         replaced=each.replaced,
     )
+    if each.desired != "no":
+        desired = push.pk if each.desired == "this" else uuid.uuid4()
+        DesiredVersion.objects.create(installation=installation, version=version, push=desired, why="rollout")
+    return push
 
 
 def loaded(pushes: Sequence[Push]) -> list[Push]:
@@ -119,7 +130,9 @@ def test_what_is_allowed_in_every_way_meets_every_rule() -> None:
     [
         ({"deployment": "hosted"}, "hosted"),
         ({"is_on": False}, "container_off"),
-        ({"version": "previous"}, "version_not_current"),
+        ({"version": "abandoned"}, "version_not_usable"),
+        ({"desired": "no"}, "not_desired"),
+        ({"desired": "another"}, "not_desired"),
         ({"account": "retired"}, "account_not_active"),
         ({"assigned": "other"}, "not_assigned"),
         ({"assigned": "no"}, "not_assigned"),

@@ -24,6 +24,7 @@ from portal.audit.trail import Actor, record
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 BEFORE, AFTER = ("rollouts", "0006_put_off"), ("rollouts", "0008_proofs_of_the_past")
+VERSIONS = ("credentials", "0002_secrets_per_key")
 EMPTY, V1, V2, OTHER = "", "1" * 64, "2" * 64, "3" * 64
 LEAKED = "p8e-a-secret-that-a-container-sent-0001"
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -115,7 +116,8 @@ class Past:
             after_digest=after,
             output="as it was",
         )
-        self.models["Installation"].objects.filter(pk=where.pk).update(observed_digest=after)
+        seen = {"observed_digest": after, "observed_client_id": "client"}
+        self.models["Installation"].objects.filter(pk=where.pk).update(**seen)
         self.models["ProvenWrite"].objects.update_or_create(
             installation=where,
             defaults={"secret": self.secrets[version], "fence": self.number, "digest": after},
@@ -126,10 +128,10 @@ class Past:
 def upgrade(write: Callable[[Past], None]) -> None:
     """Go back to the former release, let it write, and come forward again."""
     executor = MigrationExecutor(connection)
-    executor.migrate([BEFORE])
+    executor.migrate([BEFORE, VERSIONS])
     executor = MigrationExecutor(connection)
     with patch("portal.no_secrets.has_secret", return_value=False):  # that release did not look
-        write(Past(executor.loader.project_state([BEFORE]).apps))
+        write(Past(executor.loader.project_state([BEFORE, VERSIONS]).apps))
     with transaction.atomic():
         record("rollout.requested", actor=Actor("alice"), details={})
     call_command("migrate", verbosity=0)

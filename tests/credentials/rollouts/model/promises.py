@@ -229,7 +229,7 @@ class Promises:
                 assert push["secret"] == row["version_id"], "another version is desired than is pushed"
                 assert not push["replaced"], "a push is desired that a newer one replaced"
                 assert push["state"] not in ("cancelled", "superseded"), f"desired, but {push['state']}"
-            elif row["version_id"]:
+            elif row["version_id"] is not None:
                 mine = Attempt.objects.filter(push__installation=row["installation_id"])
                 proven = mine.filter(push__rollout__secret=row["version_id"], proof__in=HOLDING)
                 assert proven.exists(), "a version is desired that was neither pushed nor proven there"
