@@ -188,6 +188,9 @@ def _current_rows(installations: Iterable[Installation]) -> list[Installation]:
 
 
 _NOT_STARTED = {
+    "retired": gettext_lazy("%(instance)s on %(container)s is retired in the inventory."),
+    "instance_retired": gettext_lazy("%(instance)s is retired in the inventory."),
+    "container_retired": gettext_lazy("The container %(container)s is retired in the inventory."),
     "version_not_current": gettext_lazy("Only the current secret of an account is pushed."),
     "account_not_active": gettext_lazy("The technical account is not active."),
     "hosted": gettext_lazy("%(instance)s is hosted by Adobe and never pushed to."),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,8 @@ class Facts:
     replaced: bool
     state: str
     key: str
+    retired: str = "no"
+    """What is: the installation, its instance or its container."""
 
 
 facts = st.builds(
@@ -46,6 +49,7 @@ facts = st.builds(
     replaced=st.booleans(),
     state=st.sampled_from(Push.State.values),
     key=st.sampled_from(KEYS),
+    retired=st.sampled_from(["no", "no", "installation", "instance", "container"]),
 )
 allowed = Facts("on-premise", True, "current", "active", "own", False, "failed", "approved")
 fleets = st.lists(st.one_of(facts, st.just(allowed)), min_size=1, max_size=8)
@@ -56,6 +60,10 @@ def make_push(each: Facts) -> Push:
     container = Container.objects.create(name=name, address=f"{name}.example.com", is_enabled=each.is_on)
     instance = Instance.objects.create(name=name[:20], deployment=each.deployment)
     installation = Installation.objects.create(instance=instance, container=container)
+    if each.retired != "no":
+        row = {"installation": installation, "instance": instance, "container": container}[each.retired]
+        row.retired, row.retired_reason = timezone.now(), "gone"
+        row.save()
     account, other = (
         TechnicalAccount.objects.create(name=f"{kind}{name}", client_id=f"{kind}{name}", state=each.account)
         for kind in ("own", "other")
@@ -119,6 +127,9 @@ def test_what_is_allowed_in_every_way_meets_every_rule() -> None:
     [
         ({"deployment": "hosted"}, "hosted"),
         ({"is_on": False}, "container_off"),
+        ({"retired": "installation"}, "retired"),
+        ({"retired": "instance"}, "instance_retired"),
+        ({"retired": "container"}, "container_retired"),
         ({"version": "previous"}, "version_not_current"),
         ({"account": "retired"}, "account_not_active"),
         ({"assigned": "other"}, "not_assigned"),
