@@ -36,6 +36,7 @@ labels.register(
         "push.failed": _("Push failed"),
         "push.unknown": _("Push with unknown outcome"),
         "push.superseded": _("Push superseded"),
+        "push.cancelled": _("Push cancelled"),
         "draft.deleted": _("Draft deleted"),
         "keyring.rotated": _("Secrets encrypted under the newest key"),
         "fingerprint_key.replaced": _("Fingerprint key replaced"),
