@@ -124,7 +124,8 @@ class PushQuerySet(models.QuerySet["Push"]):
         """Pushes that wait for a person. Counts per installation, by its last push that came to something.
 
         It failed or is unknown, or was superseded or cancelled on the way and left something behind.
-        What was called off before it came to anything hides nothing: an older failure counts again.
+        What was called off before it came to anything hides nothing: an older failure counts again. What is
+        retired waits for nobody.
         """
         last_one = Push.objects.filter(replaced=False)
         plain = last_one.filter(state__in=[Push.State.FAILED, Push.State.UNKNOWN])
@@ -138,7 +139,7 @@ class PushQuerySet(models.QuerySet["Push"]):
         settled = [Push.State.SUCCEEDED, *Push.OPEN]
         left_behind = Push.objects.filter(pk__in=before.values("last")).exclude(state__in=settled)
         found = plain.order_by().values("pk").union(left_behind.order_by().values("pk"), all=True)
-        return self.filter(pk__in=found)
+        return self.filter(all_met(rules.NOT_RETIRED), pk__in=found)
 
     def being_retried(self) -> Self:
         """Pushes that a person retried and that have no outcome yet."""
@@ -157,9 +158,11 @@ class PushQuerySet(models.QuerySet["Push"]):
         return self.filter(pk__in=waiting.union(retried))
 
     def unproven(self) -> Self:
-        """Successes of an earlier release without a proof, where nothing was proven since."""
+        """Successes of an earlier release without a proof, where nothing was proven since, and in use."""
         since = Q(installation__proven_write__fence__gte=F("rollout__fence"))
-        return self.filter(is_unproven=True, replaced=False).exclude(since)
+        found = Push.objects.filter(is_unproven=True, replaced=False).exclude(since).order_by()
+        # By their ids: joined with the inventory first, SQLite would read every push.
+        return self.filter(all_met(rules.NOT_RETIRED), pk__in=found.values("pk"))
 
     def locked(self) -> list[uuid.UUID]:
         """Lock these pushes until the transaction ends, and return their ids.
