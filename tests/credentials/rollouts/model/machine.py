@@ -15,6 +15,7 @@ from credentials.rollouts import reconciler
 from credentials.rollouts.models import ProvenDigest, Push, Rollout
 from credentials.rollouts.services import cancel_rollout, retry_pushes
 from credentials.rollouts.starting import start_rollout
+from instances.inventory import retiring
 from instances.models import Container, Installation, Instance
 from instances.visits import visit
 from tests.credentials.rollouts.model import seams
@@ -90,7 +91,7 @@ class Pushes(RuleBasedStateMachine):
         account = TechnicalAccount.objects.get(assignments__instance=every[chosen[0]].instance_id)
         if rotate:
             self.world.new_secret(account)
-        allowed = Installation.objects.filter(
+        allowed = Installation.objects.not_retired().filter(
             instance__assignment__account=account, container__is_enabled=True
         )
         picked = allowed.filter(pk__in=[every[number].pk for number in chosen])
@@ -112,6 +113,24 @@ class Pushes(RuleBasedStateMachine):
             cancel_rollout(rollout=rollout, actor=PERSON)
             for push in rollout.pushes.filter(state__in=["running", "unknown", "cancelled"]):
                 self.promises.cancelled[push.pk] = push.attempts.filter(kind="push").count()
+
+    @rule(site=sites, instance=st.none() | instances)
+    def retire(self, site: str, instance: str | None) -> None:
+        """Retire a container, or an instance on it; where it is so already, take it back."""
+        container = Container.objects.get(name=site)
+        row: retiring.Row = container
+        if instance:
+            row = Installation.objects.get(container=container, instance__name=instance)
+        if row.retired:
+            retiring.take_back(row=row, reason="used after all", actor=PERSON)
+            return
+        open_ones = list(Push.objects.open().filter(installation__in=retiring.installations_of(row)))
+        try:
+            retiring.retire(row=row, reason="gone", actor=PERSON)
+        except retiring.RetiringError:
+            assert any(push.state == "running" for push in open_ones), "nothing ran, and it was refused"
+        else:
+            self.promises.let_go(open_ones)
 
     @rule(
         change=st.sampled_from(["enter secret", "assign", "assign", "retire"]),
@@ -333,7 +352,8 @@ class Pushes(RuleBasedStateMachine):
     def _mend(self) -> None:
         self.world.broker_is_away = False
         self.world.pass_time(self.world.set_back)
-        Container.objects.update(is_enabled=True)
+        Container.objects.update(is_enabled=True, retired=None)
+        Installation.objects.update(retired=None)
         for site in self.world.sites.values():
             site.network, site.is_hung = Network.WORKS, False
             approve(Container.objects.get(name=site.name), site)
