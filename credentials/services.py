@@ -13,7 +13,8 @@ from credentials.desired import desire_nothing, set_goal
 from credentials.keys import vault
 from credentials.keys.keyring import fingerprints
 from credentials.models import Assignment, ClientSecret, TechnicalAccount, Why
-from instances.models import Instance
+from instances.models import NOT_RETIRED, Instance
+from instances.requirements import all_met
 from portal.audit.trail import Actor, Entry, record, record_all
 from portal.plaintext import Secret
 
@@ -117,9 +118,11 @@ def record_ims_verdict(*, version: ClientSecret, verdict: str, actor: Actor) -> 
 
 @transaction.atomic
 def assign(*, account: TechnicalAccount, instances: Iterable[Instance], actor: Actor) -> None:
-    """Make instances use an account; `AccountError` where Adobe sets the account itself."""
+    """Make instances use an account; `AccountError` where one is retired or Adobe sets the account itself."""
     wanted = list({instance.pk: instance for instance in instances}.values())
     for instance in wanted:
+        if instance.retired:
+            raise AccountError(_("%s is retired in the inventory.") % instance)
         if not instance.is_pushable:
             raise AccountError(
                 _("%s is hosted by Adobe, which sets its technical account itself.") % instance
@@ -189,11 +192,20 @@ def activate(*, account: TechnicalAccount, actor: Actor) -> None:
     record("account.activated", actor=actor, target=account)
 
 
+def assignments_in_use(account: TechnicalAccount) -> QuerySet[Assignment]:
+    """Return which instances use an account, those that are retired left out."""
+    return account.assignments.filter(all_met([NOT_RETIRED.of("instance")]))
+
+
 @transaction.atomic
 def retire(*, account: TechnicalAccount, actor: Actor) -> None:
-    """Take an account out of use; its history stays. `AccountError` while instances still use it."""
-    if account.assignments.exists():
-        names = ", ".join(str(assignment.instance) for assignment in account.assignments.all()[:5])
+    """Take an account out of use; its history stays. `AccountError` while instances still use it.
+
+    Retired instances do not count.
+    """
+    using = assignments_in_use(account)
+    if using.exists():
+        names = ", ".join(str(assignment.instance) for assignment in using[:5])
         raise AccountError(_("Still used by %s. Assign another account to them first.") % names)
     account.state = TechnicalAccount.State.RETIRED
     account.save(update_fields=["state"])

@@ -77,6 +77,7 @@ class Code(models.TextChoices):
     WORKER_LOST = "worker_lost", _("The portal's worker stopped in the middle")
     PORTAL_ERROR = "portal_error", _("Error inside the portal")
     NO_LONGER_WANTED = "no_longer_wanted", _("No longer wanted")
+    RETIRED = "retired", _("Retired in the inventory")
 
 
 @dataclass(frozen=True)
@@ -624,6 +625,16 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.NO_LONGER_WANTED: Explanation(
         _("The account or its assignment changed, so this push is no longer wanted. Nothing was sent."),
         _("Nothing to do here. Start a new rollout if the account should be pushed after all."),
+    ),
+    Code.RETIRED: Explanation(
+        _(
+            "The container, the instance or this installation was retired in the inventory before the portal "
+            "had seen how it ended, so it does not look any more."
+        ),
+        _(
+            "Nothing to do if it is gone. If it is used after all, an admin takes it back in the inventory; "
+            "then the portal can look again."
+        ),
     ),
 }
 

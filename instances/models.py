@@ -2,8 +2,9 @@
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypeVar
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -15,13 +16,63 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from instances.nlserver import MIN_BUILD
-from instances.requirements import Is, IsNot, all_met
+from instances.requirements import Is, IsNot, Requirement, all_met
 from portal.audit.names import declare_names
 from portal.choices import WithChoices
 from portal.short_lived import ShortLived
 
+M = TypeVar("M", bound=models.Model)
+NOT_RETIRED = Is("retired", "retired", None)
+"""Asked of an instance or a container, or of an installation by itself."""
+NONE_RETIRED = (
+    NOT_RETIRED,
+    replace(NOT_RETIRED.of("instance"), code="instance_retired"),
+    replace(NOT_RETIRED.of("container"), code="container_retired"),
+)
+"""Asked of an installation: it is retired if it, its instance or its container is."""
 
-class Instance(WithChoices):
+
+class Retirable(models.Model):
+    """What can be taken out of use for good, and taken back; its history stays.
+
+    What counts, lists, gates or goes somewhere leaves it out; `instances.inventory.retiring` writes this.
+    """
+
+    retired = models.DateTimeField(_("retired"), null=True, editable=False)
+    # with a default of the database's: earlier migrations write rows without knowing these columns
+    retired_by = models.CharField(
+        _("retired by"), max_length=150, blank=True, default="", db_default="", editable=False
+    )
+    retired_reason = models.CharField(
+        _("reason"), max_length=250, blank=True, default="", db_default="", editable=False
+    )
+
+    class Meta:
+        abstract = True
+
+
+def retired_with_reason(name: str) -> models.CheckConstraint:
+    """Return the constraint that whatever is retired has a reason."""
+    return models.CheckConstraint(condition=Q(retired=None) | ~Q(retired_reason=""), name=name)
+
+
+class RetirableQuerySet(models.QuerySet[M]):
+    """Rows that can be retired."""
+
+    STAY: tuple[Requirement, ...] = (NOT_RETIRED,)
+
+    def not_retired(self) -> Self:
+        return self.filter(all_met(self.STAY))
+
+    def retired(self) -> Self:
+        return self.exclude(all_met(self.STAY))
+
+
+class InstanceQuerySet(RetirableQuerySet["Instance"]):
+    """Instances; see `RetirableQuerySet`."""
+
+
+class Instance(Retirable, WithChoices):
     """A Campaign instance: like a virtual host, with its own database and `config-<name>.xml`."""
 
     audit_name = "instance"
@@ -54,6 +105,8 @@ class Instance(WithChoices):
     uses_triggers = models.BooleanField(_("uses Triggers"), default=False)
     created = models.DateTimeField(auto_now_add=True)
 
+    objects = InstanceQuerySet.as_manager()
+
     class Meta:
         ordering = ["name"]
         permissions = [
@@ -61,6 +114,7 @@ class Instance(WithChoices):
             ("approve_host_key", "Can scan and approve host keys"),
         ]
         default_permissions = ("view",)
+        constraints = [retired_with_reason("instances_instance_retired_why")]
 
     def __str__(self) -> str:
         return self.name
@@ -71,6 +125,7 @@ class Instance(WithChoices):
         return NOT_HOSTED.is_met_by(self)
 
 
+declare_names(Instance, "retired_by")
 NOT_HOSTED = IsNot("hosted", "deployment", Instance.Deployment.HOSTED)
 """Asked of an instance."""
 
@@ -111,7 +166,15 @@ class JumpHost(models.Model):
         return tuple(self.host_keys.splitlines())
 
 
-class ContainerQuerySet(models.QuerySet["Container"]):
+CONTAINER_ON = Is("container_off", "is_enabled", True)
+"""Asked of a container."""
+
+
+class ContainerQuerySet(RetirableQuerySet["Container"]):
+    def in_use(self) -> Self:
+        """Containers that somebody goes to: on, and not retired."""
+        return self.filter(all_met([CONTAINER_ON, NOT_RETIRED]))
+
     def free(self, lease: timedelta) -> Self:
         """Containers without a holder, or whose holder stopped renewing its lease.
 
@@ -150,7 +213,7 @@ class ContainerQuerySet(models.QuerySet["Container"]):
         )
 
 
-class Container(WithChoices):
+class Container(Retirable, WithChoices):
     """A host on which instances are installed, reached by SSH. Adobe's word; not a Docker container."""
 
     audit_name = "container"
@@ -190,15 +253,19 @@ class Container(WithChoices):
         ordering = ["name"]
         default_permissions = ("view",)
         constraints = [
-            # the same private address may be another server behind another jump host
+            # the same private address may be another server behind another jump host; that of a retired one
+            # is free for its successor
             models.UniqueConstraint(
                 fields=["address", "port"],
-                condition=Q(jump_host=None),
+                condition=Q(jump_host=None, retired=None),
                 name="instances_container_address_port",
             ),
             models.UniqueConstraint(
-                fields=["jump_host", "address", "port"], name="instances_container_behind_jump"
+                fields=["jump_host", "address", "port"],
+                condition=Q(retired=None),
+                name="instances_container_behind_jump",
             ),
+            retired_with_reason("instances_container_retired_why"),
             models.CheckConstraint(
                 condition=Q(port__gte=1, port__lte=65535), name="instances_container_port_range"
             ),
@@ -219,6 +286,9 @@ class Container(WithChoices):
             return gettext("logs in as %s") % self.login
         way = self.get_become_display()
         return gettext("logs in as %(login)s, %(way)s") % {"login": self.login, "way": way}
+
+
+declare_names(Container, "retired_by")
 
 
 class HostKey(WithChoices):
@@ -311,9 +381,7 @@ class KeyScan(WithChoices):
 declare_names(KeyScan, "asked_by")
 
 
-CONTAINER_ON = Is("container_off", "is_enabled", True)
-"""Asked of a container."""
-TARGET = (NOT_HOSTED.of("instance"), CONTAINER_ON.of("container"))
+TARGET = (*NONE_RETIRED, NOT_HOSTED.of("instance"), CONTAINER_ON.of("container"))
 """What an installation needs so that anything can be pushed to it. Asked of an installation.
 
 What was seen there once is no part of it: a server may have been upgraded, and the push looks anew.
@@ -321,13 +389,15 @@ What was seen there once is no part of it: a server may have been upgraded, and 
 PUSHABLE = all_met(TARGET)
 
 
-class InstallationQuerySet(models.QuerySet["Installation"]):
+class InstallationQuerySet(RetirableQuerySet["Installation"]):
+    STAY = NONE_RETIRED
+
     def pushable(self) -> Self:
-        """Those that can be pushed to: the container is on, and Adobe does not set the account itself."""
+        """Those that can be pushed to: in use, on, and of an instance whose account Adobe does not set."""
         return self.filter(PUSHABLE)
 
 
-class Installation(models.Model):
+class Installation(Retirable):
     """One instance on one container: the unit that receives a push, with what was last observed there."""
 
     audit_name = "installation"
@@ -352,6 +422,7 @@ class Installation(models.Model):
         default_permissions = ()
         constraints = [
             models.UniqueConstraint(fields=["instance", "container"], name="instances_installation_once"),
+            retired_with_reason("instances_installation_retired_why"),
         ]
         indexes = [
             models.Index(
@@ -364,9 +435,17 @@ class Installation(models.Model):
         return f"{self.instance} on {self.container}"
 
     @property
+    def retired_with(self) -> Retirable | None:
+        """What is retired so that this is: itself, its instance or its container; None: it is in use."""
+        return next((each for each in (self, self.instance, self.container) if each.retired), None)
+
+    @property
     def needs_upgrade(self) -> bool:
         """True where the observed build does not know OAuth accounts."""
         return self.observed_build is not None and self.observed_build < MIN_BUILD
+
+
+declare_names(Installation, "retired_by")
 
 
 class PortalIdentity(models.Model):

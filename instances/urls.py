@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from instances.pages import containers, host_keys, importing, instances, jump_hosts, readings
+from instances.pages import containers, host_keys, importing, instances, jump_hosts, readings, retiring
 
 urlpatterns: list[URLPattern] = [
     path("instances/", instances.instance_list, name="instances"),
@@ -19,6 +19,14 @@ urlpatterns: list[URLPattern] = [
         name="installation_take_over",
     ),
     path("installations/<uuid:pk>/remove/", instances.installation_remove, name="installation_remove"),
+    *(
+        path(f"{kind}s/<uuid:pk>/{words}/", view, {"kind": kind}, name=f"{kind}_{name}")
+        for kind in retiring.KINDS
+        for words, name, view in (
+            ("retire", "retire", retiring.retire),
+            ("take-back", "take_back", retiring.take_back),
+        )
+    ),
     path("containers/", containers.container_list, name="containers"),
     path("containers/add/", containers.container_add, name="container_add"),
     path("containers/ssh-key/", containers.ssh_key, name="ssh_key"),

@@ -17,6 +17,7 @@ REQUIREMENTS = "instances/models.py"
 FACTS: dict[str, tuple[str, str]] = {
     "hosted": (r"HOSTED", REQUIREMENTS),
     "container_off": (r"(?:\w+__)?is_enabled", REQUIREMENTS),
+    "retired": (r"(?:\w+__)?retired", REQUIREMENTS),
     "version_not_usable": (r"USABLE", RULES),
     "account_not_active": (r"ACTIVE", RULES),
     "not_assigned": (r"\w*assignment__account\w*", RULES),
@@ -27,16 +28,27 @@ FACTS: dict[str, tuple[str, str]] = {
 OTHERWISE: dict[str, dict[str, str]] = {
     "container_off": {
         "credentials/coverage/holding.py": "lets what is off wait",
-        "credentials/home/needs.py": "counts host keys of containers in use",
         "credentials/rollouts/management/commands/rollout.py": "leaves out what is off where nobody named it",
         "credentials/rollouts/models.py": "what is due: a push waits while its container is off",
         "instances/discovery/management/commands/read.py": "reads containers in use",
         "instances/inventory/editing.py": "switches",
         "instances/pages/containers.py": "switches, and filters the list",
-        "instances/pages/host_keys.py": "lists containers in use",
         "instances/pages/readings.py": "reads containers in use",
-        "instances/pages/key_lists.py": "lists containers in use",
-        "instances/reaching/key_scans.py": "scans containers in use",
+    },
+    "retired": {
+        "credentials/accounts/history.py": "names what a coverage leaves out",
+        "credentials/rollouts/management/commands/rollout.py": "says why nothing is pushed",
+        "credentials/services.py": "assigns no account to what is retired",
+        "instances/discovery/management/commands/read.py": "says why nobody logs in",
+        "instances/inventory/editing.py": "says why nothing is edited",
+        "instances/inventory/importing.py": "says at the line why nothing is imported",
+        "instances/inventory/retiring.py": "retires and takes back",
+        "instances/management/commands/retire.py": "says what it did",
+        "instances/management/commands/trust_host_key.py": "says why no key is trusted",
+        "instances/pages/containers.py": "lists what is retired, apart",
+        "instances/pages/instances.py": "lists what is retired, apart",
+        "instances/pages/retiring.py": "retires and takes back",
+        "instances/pages/saving.py": "says why nothing can be done",
     },
     "version_not_usable": {
         "credentials/models.py": "says which version was entered last",
@@ -71,6 +83,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
     "replaced": {
         "credentials/coverage/holding.py": "asks the newest push of an installation",
         "credentials/rollouts/models.py": "keeps the newest push of an installation",
+        "credentials/rollouts/retired.py": "locks the newest push of an installation",
         "credentials/rollouts/settlement.py": "ends a push that a newer one replaced",
         "credentials/rollouts/starting.py": "replaces older ones",
     },

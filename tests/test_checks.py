@@ -82,7 +82,7 @@ def test_none_of_them_is_left() -> None:
 SECOND_OWNERS = {
     "container_off": "Push.objects.filter(container__is_enabled=True)",
     "account_not_active": "if account.state != TechnicalAccount.State.ACTIVE: stop()",
-    "version_not_current": "return secret.state == ClientSecret.State.CURRENT",
+    "version_not_usable": "return secret.state == ClientSecret.State.USABLE",
     "hosted": "if instance.deployment == Instance.Deployment.HOSTED: stop()",
     "not_assigned": "rows.exclude(installation__instance__assignment__account=account)",
     "replaced": "return not push.replaced",

@@ -13,10 +13,12 @@ from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout
 from credentials.rollouts.progress import Progress, progress_of
 from credentials.rollouts.services import held_versions
-from instances.models import Installation
+from instances.models import NONE_RETIRED, NOT_RETIRED, Installation
+from instances.requirements import all_met
 
 SEEN = ("observed", "observed_client_id", "observed_jwt")
 PAGE = 25
+RETIRED_SHOWN = 5
 ROLLOUTS_PAGE = 10
 PUSHES_SHOWN = 20
 OUTPUT_SHOWN = 2000  # characters, the end of it; the push's own page has all that is kept
@@ -46,13 +48,20 @@ class Holding:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The coverage of an account: counts over all its installations, rows for one page of them."""
+    """The coverage of an account: counts over all its installations in use, rows for one page of them."""
 
     total: int
     goal: int
     others: int
     page: Page[uuid.UUID]
     rows: list[Holding]
+    retired: list[Installation]
+    """The first of those that are left out because they are retired."""
+    retired_count: int
+
+    @property
+    def retired_more(self) -> int:
+        return self.retired_count - len(self.retired)
 
     @property
     def unproven(self) -> int:
@@ -60,8 +69,8 @@ class Coverage:
 
 
 def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
-    """Return which version each container of the account's instances holds."""
-    installations = Installation.objects.filter(instance__assignment__account=account)
+    """Return which version each container of the account's instances holds, and name what is left out."""
+    installations = Installation.objects.not_retired().filter(instance__assignment__account=account)
     counts = _proven_counts([account]).get(account.pk, {})
     shown = Paginator(installations.values_list("pk", flat=True), PAGE).get_page(page)
     rows = list(
@@ -71,12 +80,15 @@ def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
     )
     held = {pk: secret for pk, secret in held_versions(rows).items() if secret.account_id == account.pk}
     goal = counts.get(account.goal_id, 0)
+    left_out = Installation.objects.retired().filter(instance__assignment__account=account)
     return Coverage(
         total=shown.paginator.count,
         goal=goal,
         others=sum(counts.values()) - goal,
         page=shown,
         rows=[Holding(each, held.get(each.pk), account) for each in rows],
+        retired=list(left_out.select_related("instance", "container")[:RETIRED_SHOWN]),
+        retired_count=left_out.count(),
     )
 
 
@@ -90,10 +102,11 @@ class Size:
 
 def sizes(accounts: Sequence[TechnicalAccount]) -> dict[uuid.UUID, Size]:
     """Return the size of each account; two queries."""
-    using = Assignment.objects.filter(account__in=accounts).order_by()
+    using = Assignment.objects.filter(all_met([NOT_RETIRED.of("instance")]), account__in=accounts).order_by()
     instances = dict(using.values_list("account").annotate(count=Count("*")))
     installations = dict(
-        Installation.objects.filter(instance__assignment__account__in=accounts)
+        Installation.objects.not_retired()
+        .filter(instance__assignment__account__in=accounts)
         .order_by()
         .values_list("instance__assignment__account")
         .annotate(count=Count("*"))
@@ -115,7 +128,7 @@ def _proven_counts(
     The conditions stand in the count: as conditions of the join PostgreSQL expects a single row and joins row
     by row.
     """
-    holds = Q(
+    holds = all_met(each.of("installation") for each in NONE_RETIRED) & Q(
         digest=F("installation__observed_digest"),
         installation__instance__assignment__account=F("secret__account"),
     )

@@ -206,8 +206,8 @@ class _Preparing:
         self.person = User.objects.get(username=request.user.get_username())
         self.stored = Preparation.objects.fresh().filter(account=account, person=self.person).first()
         self.search = InstanceSearch(request.GET)
-        self.using = Instance.objects.filter(assignment__account=account)
-        shown = Instance.objects.all() if "all" in request.GET else self.using
+        self.using = Instance.objects.not_retired().filter(assignment__account=account)
+        shown = Instance.objects.not_retired() if "all" in request.GET else self.using
         self.instances = self.search.select(shown)
 
     @property

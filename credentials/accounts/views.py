@@ -19,7 +19,7 @@ from credentials.coverage.holding import ACCOUNT, needing_somebody
 from credentials.entry import usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.services import AccountError, retire
+from credentials.services import AccountError, assignments_in_use, retire
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
 
@@ -112,7 +112,7 @@ def account_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     context |= {
         "coverage": found,
         "page_obj": found.page,
-        "instance_count": account.assignments.count(),
+        "instance_count": assignments_in_use(account).count(),
         "afterwards": AFTERWARDS if account.way == TechnicalAccount.Way.MIGRATION else None,
     }
     return render(request, "credentials/account_detail.html", context)
@@ -131,7 +131,7 @@ def account_retire(request: HttpRequest, pk: UUID) -> HttpResponse:
             return redirect("account_retire", pk)
         messages.success(request, _("%s is retired. Its history stays.") % account.name)
         return redirect("account", pk)
-    using = account.assignments.select_related("instance")
+    using = assignments_in_use(account).select_related("instance")
     count = using.count()
     context = {"account": account, "using": using[:USING_SHOWN], "count": count, "more": count - USING_SHOWN}
     return render(request, "credentials/account_retire.html", context)

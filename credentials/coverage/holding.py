@@ -33,9 +33,12 @@ COMPARED = ("client_id", "account_id", "organization_id", "digest", "is_jwt")
 
 
 def covered() -> QuerySet[Installation]:
-    """Return the installations that count: an active account is used there, and Adobe does not set it."""
+    """Return the installations that count: an active account is used there, and Adobe does not set it.
+
+    What is retired does not.
+    """
     active = Q(**{f"{ACCOUNT}__state": TechnicalAccount.State.ACTIVE})
-    return Installation.objects.filter(NOT_HOSTED.of("instance").condition() & active)
+    return Installation.objects.not_retired().filter(NOT_HOSTED.of("instance").condition() & active)
 
 
 def with_cover(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: installations with annotations

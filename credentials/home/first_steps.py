@@ -105,7 +105,7 @@ def _so_far(text: str, count: int, total: int) -> str:
 
 def _nothing_on() -> str:
     """Why an inventory that is there is not enough, if it is there."""
-    if not Installation.objects.exists():
+    if not Installation.objects.not_retired().exists():
         return ""
     return _("Everything in the inventory is switched off, or hosted by Adobe.")
 

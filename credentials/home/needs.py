@@ -136,8 +136,8 @@ def _no_approved_key() -> Need:
 
 
 def _containers(state: str, sentence: Callable[[int], str]) -> Need:
-    """Count the containers that are on and whose host keys stand so; the link leads to exactly these."""
-    rows = host_keys.in_host_key_state(Container.objects.filter(is_enabled=True), state)
+    """Count the containers in use whose host keys stand so; the link leads to exactly these."""
+    rows = host_keys.in_host_key_state(Container.objects.in_use(), state)
     count = rows.count()
     links = [NeedLink(name, page_url("container", pk)) for pk, name in rows.values_list("pk", "name")[:SHOWN]]
     url = f"{page_url('containers')}?host_key={state}&switch=on"

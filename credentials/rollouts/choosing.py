@@ -122,7 +122,7 @@ def gaps(chosen: QuerySet[Installation]) -> Gaps:
     possible = chosen.filter(PUSHABLE)
     doubtful = possible.filter(observed_build__lt=MIN_BUILD)
     named = doubtful.select_related("instance", "container")[:SHOWN]
-    siblings = Installation.objects.filter(instance__in=possible.order_by().values("instance"))
+    siblings = Installation.objects.not_retired().filter(instance__in=possible.order_by().values("instance"))
     return Gaps(
         blocked=tuple(_row(each, each.instance, (), with_instance=False) for each in first),
         blocked_count=blocked.count(),
@@ -189,10 +189,14 @@ def _ids(texts: Iterable[str]) -> set[uuid.UUID]:
 
 def _instances() -> "QuerySet[Instance]":
     keys = HostKey.objects.filter(container=OuterRef("container"))
-    installations = Installation.objects.select_related("container").annotate(
-        has_host_key=Exists(keys.filter(state=HostKey.State.APPROVED)),
-        has_offered_key=Exists(keys.filter(state=HostKey.State.OFFERED)),
-        has_expected_key=Exists(ExpectedHostKey.objects.filter(container=OuterRef("container"))),
+    installations = (
+        Installation.objects.not_retired()
+        .select_related("container")
+        .annotate(
+            has_host_key=Exists(keys.filter(state=HostKey.State.APPROVED)),
+            has_offered_key=Exists(keys.filter(state=HostKey.State.OFFERED)),
+            has_expected_key=Exists(ExpectedHostKey.objects.filter(container=OuterRef("container"))),
+        )
     )
     return Instance.objects.select_related("assignment__account").prefetch_related(
         Prefetch("installations", installations.order_by("container__name"))
@@ -216,6 +220,9 @@ def _choice(instance: Instance, account: TechnicalAccount, chosen: Collection[uu
 
 
 _WORDS = {
+    "retired": _("This installation is retired in the inventory."),
+    "instance_retired": _("The instance is retired in the inventory."),
+    "container_retired": _("The container is retired in the inventory."),
     "hosted": _("Hosted by Adobe, which sets the technical account itself."),
     "container_off": _("The container is switched off in the inventory."),
 }
@@ -308,7 +315,7 @@ class Versions:
 
 def versions(limit: int = 50) -> Versions:
     """Return what is known of the builds of all installations that can be pushed to."""
-    possible = Installation.objects.filter(NOT_HOSTED.of("instance").condition())
+    possible = Installation.objects.not_retired().filter(NOT_HOSTED.of("instance").condition())
     too_old = possible.filter(observed_build__lt=MIN_BUILD).select_related("instance", "container")
     return Versions(
         total=possible.count(),

@@ -43,7 +43,8 @@ def delays() -> Iterator[Metric]:
     yield gauge(
         "oldest_unknown_push_age_seconds", "How long the oldest push is unknown; 0: none.", _age(since)
     )
-    expired = Container.objects.filter(lease_token__isnull=False, lease_expires__lt=Now()).count()
+    in_use = Container.objects.not_retired()
+    expired = in_use.filter(lease_token__isnull=False, lease_expires__lt=Now()).count()
     yield gauge(
         "expired_leases", "Containers whose deliverer vanished and that nobody took over yet.", expired
     )

@@ -126,7 +126,7 @@ class PushQuerySet(models.QuerySet["Push"]):
 
         It is unknown, or it failed and the installation still desires it, or it was superseded or cancelled
         on the way and the installation does not hold what it desires since. What was called off before it
-        came to anything hides nothing: an older failure counts again.
+        came to anything hides nothing: an older failure counts again. What is retired waits for nobody.
         """
         last_one = Push.objects.filter(replaced=False)
         still_counts = Q(state=Push.State.UNKNOWN) | Q(pk=F("installation__desired__push"))
@@ -148,7 +148,7 @@ class PushQuerySet(models.QuerySet["Push"]):
             .exclude(Exists(as_desired))
         )
         found = plain.order_by().values("pk").union(left_behind.order_by().values("pk"), all=True)
-        return self.filter(pk__in=found)
+        return self.filter(all_met(rules.NOT_RETIRED), pk__in=found)
 
     def being_retried(self) -> Self:
         """Pushes that a person retried and that have no outcome yet."""
@@ -167,9 +167,11 @@ class PushQuerySet(models.QuerySet["Push"]):
         return self.filter(pk__in=waiting.union(retried))
 
     def unproven(self) -> Self:
-        """Successes of an earlier release without a proof, where nothing was proven since."""
+        """Successes of an earlier release without a proof, where nothing was proven since, and in use."""
         since = Q(installation__proven_write__fence__gte=F("rollout__fence"))
-        return self.filter(is_unproven=True, replaced=False).exclude(since)
+        found = Push.objects.filter(is_unproven=True, replaced=False).exclude(since).order_by()
+        # By their ids: joined with the inventory first, SQLite would read every push.
+        return self.filter(all_met(rules.NOT_RETIRED), pk__in=found.values("pk"))
 
     def locked(self) -> list[uuid.UUID]:
         """Lock these pushes until the transaction ends, and return their ids.

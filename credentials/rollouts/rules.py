@@ -10,7 +10,7 @@ from django.db.models import Exists, Model, OuterRef, Q
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.states import State
-from instances.models import CONTAINER_ON, NOT_HOSTED, Container, ContainerQuerySet, HostKey
+from instances.models import CONTAINER_ON, NONE_RETIRED, NOT_HOSTED, Container, ContainerQuerySet, HostKey
 from instances.requirements import Is, OneOf, Requirement, Same
 
 NOT_REPLACED = Is("replaced", "replaced", False)
@@ -22,6 +22,7 @@ ASSIGNED = Same(
 DESIRED = Same("not_desired", "id", "installation__desired__push")
 INSTANCE_NOT_HOSTED = NOT_HOSTED.of("installation__instance")
 PUSH_CONTAINER_ON = CONTAINER_ON.of("container")
+NOT_RETIRED = tuple(each.of("installation") for each in NONE_RETIRED)
 NOT_CALLED_OFF = OneOf("called_off", "state", tuple(set(State) - {State.CANCELLED, State.SUPERSEDED}))
 NOT_OVER = OneOf("not_failed", "state", (State.FAILED, State.UNKNOWN))
 
@@ -46,16 +47,17 @@ def with_key() -> ContainerQuerySet:
 
 HAS_KEY = _HasKey("no_host_key", "container_id")
 
-SENDING = (NOT_REPLACED, VERSION_USABLE, ACCOUNT_ACTIVE, ASSIGNED, INSTANCE_NOT_HOSTED)
+SENDING = (NOT_REPLACED, VERSION_USABLE, ACCOUNT_ACTIVE, ASSIGNED, INSTANCE_NOT_HOSTED, *NOT_RETIRED)
 """Checked again in the transaction before the values go out: whatever changed since the start counts."""
 
-STARTING = (VERSION_USABLE, ACCOUNT_ACTIVE, INSTANCE_NOT_HOSTED, ASSIGNED, PUSH_CONTAINER_ON)
+STARTING = (*NOT_RETIRED, VERSION_USABLE, ACCOUNT_ACTIVE, INSTANCE_NOT_HOSTED, ASSIGNED, PUSH_CONTAINER_ON)
 """A missing host key does not forbid a start: the form warns, and the attempt fails before the login."""
 
 RETRYING = (
     NOT_REPLACED,
     NOT_CALLED_OFF,
     NOT_OVER,
+    *NOT_RETIRED,
     ACCOUNT_ACTIVE,
     INSTANCE_NOT_HOSTED,
     ASSIGNED,

@@ -71,6 +71,7 @@ LOOKED_AT_AGAIN = frozenset(
         Code.NOT_APPLIED,
         Code.CHANGED_BY_OTHERS,
         Code.WRITE_NOT_CONFIRMED,
+        Code.RETIRED,
     }
 )
 """Failures that depend on the file: it, or what is known of its secret, may have changed since."""
@@ -147,6 +148,9 @@ _OBSTACLES = {
     ),
     "called_off": Obstacle(gettext_lazy("It was called off on its way."), "account_rollout"),
     "not_failed": Obstacle(gettext_lazy("It is neither failed nor unknown.")),
+    "retired": Obstacle(gettext_lazy("The installation is retired in the inventory."), "container"),
+    "instance_retired": Obstacle(gettext_lazy("The instance is retired in the inventory."), "instance"),
+    "container_retired": Obstacle(gettext_lazy("The container is retired in the inventory."), "container"),
     "account_not_active": Obstacle(gettext_lazy("The technical account is no longer active."), "instance"),
     "hosted": Obstacle(gettext_lazy("The instance is hosted by Adobe and never pushed to."), "instance"),
     "not_assigned": Obstacle(gettext_lazy("The instance uses another account now."), "instance"),

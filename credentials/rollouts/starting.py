@@ -198,6 +198,9 @@ def _covers_all(account: TechnicalAccount, chosen: Sequence[Installation]) -> bo
 
 
 _NOT_STARTED = {
+    "retired": gettext_lazy("%(instance)s on %(container)s is retired in the inventory."),
+    "instance_retired": gettext_lazy("%(instance)s is retired in the inventory."),
+    "container_retired": gettext_lazy("The container %(container)s is retired in the inventory."),
     "version_not_usable": gettext_lazy("Only a usable version of a secret is pushed."),
     "account_not_active": gettext_lazy("The technical account is not active."),
     "hosted": gettext_lazy("%(instance)s is hosted by Adobe and never pushed to."),

@@ -45,12 +45,12 @@ def _make_room(account: TechnicalAccount, actor: Actor) -> None:
 
 
 def needing(version: ClientSecret) -> QuerySet[Installation]:
-    """Return the installations that hold or desire a version, or have an open push of it."""
+    """Return the installations in use that hold or desire a version, or have an open push of it."""
     mine = {"installation": OuterRef("pk")}
     holds = ProvenWrite.objects.proven().filter(secret=version, **mine)
     opened = Push.objects.open().filter(rollout__secret=version, **mine)
     desires = Q(desired__version=version, instance__assignment__account=version.account_id)
-    return Installation.objects.filter(desires | Exists(holds) | Exists(opened))
+    return Installation.objects.not_retired().filter(desires | Exists(holds) | Exists(opened))
 
 
 def _needed(versions: QuerySet[ClientSecret]) -> str:

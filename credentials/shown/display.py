@@ -42,6 +42,7 @@ labels.register(
         "push.superseded": _("Push superseded"),
         "drift.found": _("File changed on a container"),
         "drift.accepted": _("Changed file accepted"),
+        "push.cancelled": _("Push cancelled"),
         "draft.deleted": _("Draft deleted"),
         "keyring.rotated": _("Secrets encrypted under the newest key"),
         "fingerprint_key.replaced": _("Fingerprint key replaced"),

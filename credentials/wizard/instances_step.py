@@ -24,7 +24,7 @@ from portal.audit.trail import Actor
 def instances_page(page: Page) -> HttpResponse:
     """Choose instances; their containers come with them. Whatever button is pressed, the choice is kept."""
     search = InstanceSearch(page.request.GET)
-    instances = search.select(Instance.objects.all())
+    instances = search.select(Instance.objects.not_retired())
     if page.request.method != "POST":
         return _choose(page, search, instances)
     action = pressed(page.request.POST, "done")

@@ -17,7 +17,8 @@ from credentials.rollouts.models import Rollout
 from credentials.services import AccountError, activate
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import Step, first_slug, kept
-from instances.models import PUSHABLE
+from instances.models import NONE_RETIRED, PUSHABLE
+from instances.requirements import all_met
 from portal.audit.trail import Actor, record
 
 
@@ -141,7 +142,7 @@ def start(*, draft: Draft, stamp: str, message: str, actor: Actor) -> Rollout:
     answer = answer_about(version)
     if version is None or draft.cautions or (answer and answer.is_refusal):
         raise AccountError(_("The values are not complete: go back to the step Values."))
-    chosen = list(draft.installations.select_related("instance"))
+    chosen = list(draft.installations.filter(all_met(NONE_RETIRED)).select_related("instance"))
     starting.one_start_at_a_time()
     activate(account=account, actor=actor)
     rollout = starting.start(

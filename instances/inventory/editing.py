@@ -7,7 +7,7 @@ from django.db.models import ProtectedError
 from django.dispatch import Signal
 from django.utils.translation import gettext as _
 
-from instances.models import Container, Installation, Instance, JumpHost
+from instances.models import Container, Installation, Instance, JumpHost, Retirable
 from portal.audit.trail import Actor, record
 
 INSTANCE_FIELDS = ("name", "environment", "deployment", "role", "uses_triggers")
@@ -29,6 +29,11 @@ containers_changed = Signal()
 
 class InventoryError(Exception):
     """A change of the inventory that the rules refuse; the text is for the person who asked."""
+
+
+def take_back_first(row: Retirable) -> str:
+    """Return why a retired row is not changed, for the person who asked."""
+    return _("%s is retired: take it back first.") % row
 
 
 def values(row: models.Model, fields: Iterable[str]) -> dict[str, object]:
@@ -96,6 +101,8 @@ def remove_jump_host(*, jump_host: JumpHost, actor: Actor) -> None:
 
 def _save(row: Instance | Container | JumpHost, noun: str, fields: tuple[str, ...], actor: Actor) -> None:
     former = type(row).objects.filter(pk=row.pk).first()
+    if isinstance(former, Retirable) and former.retired:
+        raise InventoryError(take_back_first(former))
     try:
         with transaction.atomic():
             row.save(update_fields=fields if former else None, force_insert=former is None)
@@ -109,8 +116,16 @@ def _save(row: Instance | Container | JumpHost, noun: str, fields: tuple[str, ..
 
 @transaction.atomic
 def add_installation(*, instance: Instance, container: Container, actor: Actor) -> Installation:
-    """Say that an instance is installed on a container; `InventoryError` if that is known already."""
+    """Say that an instance is installed on a container; `InventoryError` if that is known already.
+
+    So it is where one of both, or the installation that is known, is retired.
+    """
+    for row in (instance, container):
+        if row.retired:
+            raise InventoryError(take_back_first(row))
     installation, is_new = Installation.objects.get_or_create(instance=instance, container=container)
+    if installation.retired:
+        raise InventoryError(take_back_first(installation))
     if not is_new:
         raise InventoryError(
             _("%(instance)s is already listed on %(container)s.")
@@ -122,13 +137,15 @@ def add_installation(*, instance: Instance, container: Container, actor: Actor) 
 
 @transaction.atomic
 def remove_installation(*, installation: Installation, actor: Actor) -> None:
-    """Take an installation off the list; `InventoryError` if something was ever pushed to it."""
+    """Take an installation off the list; `InventoryError` if it is retired, or was ever pushed to."""
+    if retired := installation.retired_with:
+        raise InventoryError(take_back_first(retired))
     name, pk = str(installation), installation.pk
     try:
         installation.delete()
     except ProtectedError:
         raise InventoryError(
-            _("%s has pushes in its history, and history is kept, so it cannot be removed.") % name
+            _("%s has pushes in its history, and history is kept: retire it instead.") % name
         ) from None
     installation.pk = pk
     record("installation.removed", actor=actor, target=installation)

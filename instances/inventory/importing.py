@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from instances.inventory.csv_format import CsvRow, ParsedInventory, RowError
 from instances.inventory.editing import Differences, containers_changed, differences, values
-from instances.models import Container, ExpectedHostKey, Installation, Instance, JumpHost
+from instances.models import Container, ExpectedHostKey, Installation, Instance, JumpHost, Retirable
 from portal.audit.trail import Actor, Details, record
 
 INSTANCE_COLUMNS = ("environment", "deployment", "role", "uses_triggers")
@@ -117,6 +117,8 @@ class _Inventory:
         self.instances = {row.name: row for row in Instance.objects.all()}
         self.containers = {row.name: row for row in Container.objects.select_related("jump_host")}
         self.jump_hosts = {row.name: row for row in JumpHost.objects.all()}
+        retired = Installation.objects.exclude(retired=None).select_related("instance", "container")
+        self.retired = {(row.instance_id, row.container_id): row for row in retired}
         self.installed = set(Installation.objects.values_list("instance_id", "container_id"))
         self.expected = {row.container_id: row for row in ExpectedHostKey.objects.all()}
         self.touched_instances: dict[str, Touched] = {}
@@ -127,9 +129,12 @@ class _Inventory:
     def take(self, row: CsvRow) -> None:
         """Work one row of the file into the inventory."""
         instance = self._touch_instance(row)
+        self._refuse_retired(row, "instance", instance)
         if not row.container:
             return
         container = self._touch_container(row)
+        self._refuse_retired(row, "container", container)
+        self._refuse_retired(row, "container", self.retired.get((instance.pk, container.pk)))
         if row.host_key:
             self._expect(container, row.host_key, row.number)
         if (instance.pk, container.pk) in self.installed:
@@ -139,6 +144,17 @@ class _Inventory:
         installation = Installation(instance=instance, container=container)
         self.plan.installations.append(installation)
         self.plan.changes.append(ImportChange("installation", str(installation), row.number, is_new=True))
+
+    def _refuse_retired(self, row: CsvRow, column: str, found: Retirable | None) -> None:
+        """Revive nothing silently: somebody had a reason to retire it, which the error names."""
+        if found is None or found.retired is None:
+            return
+        reason = _(
+            "%(name)s was retired on %(day)s by %(who)s (%(why)s): take it back first, or take this row out."
+        )
+        day = f"{timezone.localtime(found.retired):%Y-%m-%d}"
+        words = {"name": found, "day": day, "who": found.retired_by, "why": found.retired_reason}
+        self.plan.errors.append(RowError(row.number, column, reason % words))
 
     def _touch_instance(self, row: CsvRow) -> Instance:
         stored = self.instances.get(row.instance)
@@ -210,6 +226,8 @@ class _Inventory:
         at: dict[tuple[UUID | None, str, int], str] = {}
         for name in sorted(self.containers, key=self.touched_containers.__contains__):  # stored ones first
             container = self.containers[name]
+            if container.retired:
+                continue
             other = at.setdefault((container.jump_host_id, container.address, container.port), name)
             if other != name:
                 reason = _("the container %s has this address and port") % other

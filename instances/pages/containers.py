@@ -16,11 +16,20 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from instances import other_portals, ssh
 from instances.inventory import editing
-from instances.models import Container, HostKey, Installation, OtherPortal
+from instances.models import (
+    NONE_RETIRED,
+    NOT_RETIRED,
+    Container,
+    ContainerQuerySet,
+    HostKey,
+    Installation,
+    OtherPortal,
+)
 from instances.pages.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
 from instances.pages.readings import last_reading
-from instances.pages.saving import is_saved
+from instances.pages.saving import is_retired, is_saved
 from instances.reaching import host_keys, jump_hosts, portal_key
+from instances.requirements import all_met
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
 
@@ -31,14 +40,18 @@ PAGE = 25
 @permission_required("instances.view_container", raise_exception=True)
 def container_list(request: HttpRequest) -> HttpResponse:
     form = ContainerFilter(request.GET)
-    ids = _filtered(form).order_by("name").values_list("pk", flat=True)
+    found = _filtered(form)
+    ids = found.order_by("name").values_list("pk", flat=True)
     page = Paginator(ids, PAGE).get_page(request.GET.get("page"))
     shown = (
         Container.objects.filter(pk__in=list(page))
         .select_related("jump_host")
         .prefetch_related(Prefetch("host_keys", HostKey.objects.defer("base64").order_by()))
-        .annotate(instances=Count("installations"))
-        .only("name", "address", "port", "login", "become", "is_enabled", "jump_host__name")
+        .annotate(instances=Count("installations", filter=_INSTALLED))
+        .only(
+            *("name", "address", "port", "login", "become", "is_enabled", "jump_host__name"),
+            *("retired", "retired_by", "retired_reason"),
+        )
         .order_by("name")
     )
     context = {
@@ -46,18 +59,29 @@ def container_list(request: HttpRequest) -> HttpResponse:
         "page_obj": page,
         "rows": [(container, host_keys.state_of(container.host_keys.all())) for container in shown],
         "is_empty": not page.object_list and not Container.objects.exists(),
+        "shows_retired": form.cleaned_data.get("show") == "retired",
+        "retired_count": _searched(form).retired().count(),
     }
     return render(request, "instances/container_list.html", context)
 
 
+_INSTALLED = all_met([NOT_RETIRED.of("installations"), NOT_RETIRED.of("installations__instance")])
+
+
+def _searched(form: ContainerFilter) -> ContainerQuerySet:
+    """Return the containers, in use or retired, that fit the text which was searched for."""
+    form.is_valid()
+    text = form.cleaned_data.get("q") or ""
+    rows = Container.objects.all()
+    return rows.filter(Q(name__icontains=text) | Q(address__icontains=text)) if text else rows
+
+
 def _filtered(form: ContainerFilter) -> QuerySet[Container]:
     """Narrow the containers by those filters that are well-formed; the form says which are not."""
-    form.is_valid()
+    searched = _searched(form)
     wanted = form.cleaned_data
-    text = wanted.get("q") or ""
-    rows: QuerySet[Container] = Container.objects.all()
-    if text:
-        rows = rows.filter(Q(name__icontains=text) | Q(address__icontains=text))
+    shows_retired = wanted.get("show") == "retired"
+    rows: QuerySet[Container] = searched.retired() if shows_retired else searched.not_retired()
     if host_key := wanted.get("host_key"):
         rows = host_keys.in_host_key_state(rows, "" if host_key == "none" else host_key)
     if switch := wanted.get("switch"):
@@ -78,11 +102,18 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     }
     is_busy = container.lease_expires is not None and container.lease_expires > timezone.now()
     others = _others(container)
-    installations = list(container.installations.select_related("instance", "container"))
+    known = list(container.installations.select_related("instance", "container"))
+    retired = [each for each in known if each.retired or each.instance.retired]
+    installations = [each for each in known if each not in retired]
     contents = {
         "container": container,
         "installations": installations,
-        "last_reading": last_reading(container, {each.instance.name for each in installations}),
+        "retired": retired,
+        "last_reading": last_reading(
+            container,
+            {each.instance.name for each in installations},
+            retired={each.instance.name for each in retired},
+        ),
     }
     if request.headers.get("HX-Request") == "true":
         return render(request, "instances/_contents_live.html", contents)
@@ -103,7 +134,8 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _others(container: Container) -> list[OtherPortal]:
     """The installations on this container that another portal holds."""
-    rows = OtherPortal.objects.filter(installation__container=container)
+    in_use = all_met(each.of("installation") for each in NONE_RETIRED)
+    rows = OtherPortal.objects.filter(in_use, installation__container=container)
     return list(rows.select_related("installation__instance").order_by("installation__instance__name"))
 
 
@@ -111,6 +143,8 @@ def _others(container: Container) -> list[OtherPortal]:
 @permission_required("instances.change_inventory", raise_exception=True)
 def installation_take_over(request: HttpRequest, pk: UUID) -> HttpResponse:
     installation = get_object_or_404(Installation.objects.select_related("instance", "container"), pk=pk)
+    if is_retired(request, installation.retired_with or installation):
+        return redirect("container", pk=installation.container_id)
     last = request.POST.get("last", "")
     try:
         other_portals.take_over(installation=installation, last=last, actor=Actor.of(request))
@@ -132,7 +166,10 @@ def container_add(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @permission_required("instances.change_inventory", raise_exception=True)
 def container_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return _edit(request, get_object_or_404(Container, pk=pk))
+    container = get_object_or_404(Container, pk=pk)
+    if is_retired(request, container):
+        return redirect("container", pk=pk)
+    return _edit(request, container)
 
 
 def _edit(request: HttpRequest, container: Container) -> HttpResponse:
@@ -152,6 +189,8 @@ def _edit(request: HttpRequest, container: Container) -> HttpResponse:
 @permission_required("instances.change_inventory", raise_exception=True)
 def container_switch(request: HttpRequest, pk: UUID) -> HttpResponse:
     container = get_object_or_404(Container, pk=pk)
+    if is_retired(request, container):
+        return redirect("container", pk=pk)
     is_enabled = request.POST.get("to") == "on"
     editing.switch_container(container=container, is_enabled=is_enabled, actor=Actor.of(request))
     text = _("%s is on.") if is_enabled else _("%s is off: nothing is pushed to it.")
@@ -163,6 +202,8 @@ def container_switch(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("instances.approve_host_key", raise_exception=True)
 def container_scan(request: HttpRequest, pk: UUID) -> HttpResponse:
     container = get_object_or_404(Container, pk=pk)
+    if is_retired(request, container):
+        return redirect("container", pk=pk)
     try:
         scan = host_keys.scan_container(container=container, actor=Actor.of(request))
     except ssh.SSHError as error:
@@ -199,6 +240,8 @@ def host_key_approve(request: HttpRequest, pk: int) -> HttpResponse:
     """Approve a first key after a tick, and one that may not be the container's own by its fingerprint."""
     key = _host_key(pk)
     container = key.container
+    if is_retired(request, container):
+        return redirect("container", pk=container.pk)
     if key.state == HostKey.State.APPROVED:
         messages.info(request, _("The key %s is approved already.") % key.fingerprint)
         return redirect("container", pk=container.pk)
@@ -245,6 +288,8 @@ _NOT_THIS_ONE = gettext_lazy(
 @permission_required("instances.approve_host_key", raise_exception=True)
 def host_key_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     key = _host_key(pk)
+    if is_retired(request, key.container):
+        return redirect("container", pk=key.container_id)
     host_keys.revoke_host_key(key=key, actor=Actor.of(request))
     messages.success(request, _("The key %s is not trusted.") % key.fingerprint)
     return redirect("container", pk=key.container_id)

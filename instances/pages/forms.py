@@ -25,6 +25,13 @@ from portal.no_secrets import Form, ModelForm, without_secret
 PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
 
 
+def _shown() -> forms.ChoiceField:
+    """Return the field by which a list shows what is retired instead of what is in use."""
+    return forms.ChoiceField(
+        label=_("Show"), required=False, choices=[("", _("In use")), ("retired", _("Retired"))]
+    )
+
+
 class InstanceFilter(Form):
     """What the list of instances is narrowed to."""
 
@@ -38,6 +45,7 @@ class InstanceFilter(Form):
     role = forms.ChoiceField(
         label=_("Role"), required=False, choices=[("", _("Any")), *Instance.Role.choices]
     )
+    show = _shown()
     need = forms.ChoiceField(
         label=_("Needs attention"), required=False, choices=lambda: [("", _("Any")), *needs.choices()]
     )
@@ -62,6 +70,8 @@ class ContainerFilter(Form):
     switch = forms.ChoiceField(
         label=_("On or off"), required=False, choices=[("", _("Any")), ("on", _("On")), ("off", _("Off"))]
     )
+
+    show = _shown()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
         super().__init__(*args, **kwargs)
@@ -130,7 +140,7 @@ class ContainerForm(ModelForm):
     def clean(self) -> dict[str, Any]:  # Any: Django's own signature
         cleaned = super().clean() or self.cleaned_data
         if "address" in cleaned and "port" in cleaned:
-            others = Container.objects.exclude(pk=self.instance.pk)
+            others = Container.objects.not_retired().exclude(pk=self.instance.pk)
             same = {name: cleaned.get(name) for name in ("jump_host", "address", "port")}
             if taken := others.filter(**same).first():
                 self.add_error("address", _("The container %s has this address and port.") % taken.name)

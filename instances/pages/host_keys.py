@@ -11,12 +11,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from instances import tasks
 from instances.inventory import pasted_keys
-from instances.models import Container, KeyScan
+from instances.models import NOT_RETIRED, Container, KeyScan
 from instances.pages import key_lists
 from instances.pages.forms import ManyKeysForm
 from instances.pages.key_lists import ContainerLine
 from instances.reaching import host_keys as keys
 from instances.reaching import key_scans
+from instances.requirements import all_met
 from portal.audit.trail import Actor
 
 PAGE = 100
@@ -41,7 +42,7 @@ def host_keys(request: HttpRequest) -> HttpResponse:
 
 
 def _context(form: ManyKeysForm, page: Page[Container], lines: list[ContainerLine]) -> dict[str, object]:
-    enabled = Container.objects.filter(is_enabled=True)
+    enabled = Container.objects.in_use()
     return {
         "form": form,
         "page_obj": page,
@@ -114,7 +115,8 @@ def _scan() -> dict[str, object]:
     """Return how far the scan of all is, and which containers could not be scanned."""
     counts = key_scans.counts()
     asked = counts.get(KeyScan.State.DONE, 0) + counts.get(KeyScan.State.FAILED, 0)
-    failed = KeyScan.objects.exclude(code="").select_related("container__jump_host")
+    in_use = all_met([NOT_RETIRED.of("container")])
+    failed = KeyScan.objects.filter(in_use).exclude(code="").select_related("container__jump_host")
     return {
         "scan_total": sum(counts.values()),
         "scan_ended": asked,

@@ -15,10 +15,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 from instances import needs
 from instances.inventory import editing
 from instances.inventory.editing import InventoryError
-from instances.models import Container, Installation, Instance
+from instances.models import NOT_RETIRED, Container, Installation, Instance, InstanceQuerySet
 from instances.nlserver import MIN_BUILD
 from instances.pages.forms import InstallationForm, InstanceFilter, InstanceForm
-from instances.pages.saving import is_saved
+from instances.pages.saving import is_retired, is_saved
+from instances.requirements import all_met
 from portal.audit.trail import Actor
 
 PAGE = 25
@@ -32,7 +33,14 @@ def instance_list(request: HttpRequest) -> HttpResponse:
     ids = _filtered(form).order_by("name").values_list("pk", flat=True)
     page = Paginator(ids, PAGE).get_page(request.GET.get("page"))
     is_empty = not page.object_list and not Instance.objects.exists()
-    context = {"form": form, "page_obj": page, "is_empty": is_empty, "rows": _counted(page)}
+    context = {
+        "form": form,
+        "page_obj": page,
+        "is_empty": is_empty,
+        "rows": _counted(page),
+        "shows_retired": form.cleaned_data.get("show") == "retired",
+        "retired_count": _searched(form).retired().count(),
+    }
     return render(request, "instances/instance_list.html", context)
 
 
@@ -41,21 +49,30 @@ def _counted(page: Iterable[UUID]) -> QuerySet[Instance]:
     return (
         Instance.objects.filter(pk__in=list(page))
         .annotate(
-            containers=Count("installations"),
-            old=Count("installations", filter=Q(installations__observed_build__lt=MIN_BUILD)),
-            jwt=Count("installations", filter=Q(installations__observed_jwt=True)),
+            containers=Count("installations", filter=_INSTALLED),
+            old=Count("installations", filter=_INSTALLED & Q(installations__observed_build__lt=MIN_BUILD)),
+            jwt=Count("installations", filter=_INSTALLED & Q(installations__observed_jwt=True)),
         )
         .order_by("name")
     )
 
 
+_INSTALLED = all_met([NOT_RETIRED.of("installations"), NOT_RETIRED.of("installations__container")])
+
+
+def _searched(form: InstanceFilter) -> InstanceQuerySet:
+    """Return the instances, in use or retired, that fit the text which was searched for."""
+    form.is_valid()
+    text = form.cleaned_data.get("q")
+    return Instance.objects.filter(name__icontains=text) if text else Instance.objects.all()
+
+
 def _filtered(form: InstanceFilter) -> QuerySet[Instance]:
     """Narrow the instances by those filters that are well-formed; the form says which are not."""
-    form.is_valid()
+    searched = _searched(form)
     wanted = form.cleaned_data
-    rows = Instance.objects.all()
-    if text := wanted.get("q"):
-        rows = rows.filter(name__icontains=text)
+    shows_retired = wanted.get("show") == "retired"
+    rows: QuerySet[Instance] = searched.retired() if shows_retired else searched.not_retired()
     exact = {name: wanted[name] for name in ("environment", "deployment", "role") if wanted.get(name)}
     if need := wanted.get("need"):
         rows = needs.in_need(rows, need)
@@ -66,11 +83,14 @@ def _filtered(form: InstanceFilter) -> QuerySet[Instance]:
 @permission_required("instances.view_instance", raise_exception=True)
 def instance_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     instance = get_object_or_404(Instance, pk=pk)
-    installations = list(instance.installations.select_related("instance", "container"))
+    known = list(instance.installations.select_related("instance", "container"))
+    retired = [row for row in known if row.retired or row.container.retired]
+    installations = [row for row in known if row not in retired]
     builds = sorted({row.observed_build for row in installations if row.observed_build is not None})
     context = {
         "instance": instance,
         "installations": installations,
+        "retired": retired,
         "builds": builds,
         "old": [row for row in installations if row.needs_upgrade],
         "jwt": [row for row in installations if row.observed_jwt],
@@ -87,7 +107,10 @@ def instance_add(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @permission_required("instances.change_inventory", raise_exception=True)
 def instance_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return _edit(request, get_object_or_404(Instance, pk=pk))
+    instance = get_object_or_404(Instance, pk=pk)
+    if is_retired(request, instance):
+        return redirect("instance", pk=pk)
+    return _edit(request, instance)
 
 
 def _edit(request: HttpRequest, instance: Instance) -> HttpResponse:
@@ -106,6 +129,8 @@ def _edit(request: HttpRequest, instance: Instance) -> HttpResponse:
 @permission_required("instances.change_inventory", raise_exception=True)
 def installation_add(request: HttpRequest, pk: UUID) -> HttpResponse:
     instance = get_object_or_404(Instance, pk=pk)
+    if is_retired(request, instance):
+        return redirect("instance", pk=pk)
     form = InstallationForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         container = form.cleaned_data["container"]
@@ -116,7 +141,11 @@ def installation_add(request: HttpRequest, pk: UUID) -> HttpResponse:
         else:
             messages.success(request, _("%s was added.") % container)
             return redirect("instance", pk=instance.pk)
-    names = Container.objects.exclude(installations__instance=instance).values_list("name", flat=True)
+    names = (
+        Container.objects.not_retired()
+        .exclude(installations__instance=instance)
+        .values_list("name", flat=True)
+    )
     context = {"form": form, "instance": instance, "names": names[:SUGGESTIONS]}
     return render(request, "instances/installation_form.html", context)
 

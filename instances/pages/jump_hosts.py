@@ -12,20 +12,22 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from instances.inventory import editing
 from instances.inventory.editing import InventoryError
-from instances.models import JumpHost
+from instances.models import NOT_RETIRED, JumpHost
 from instances.pages.forms import JumpHostForm
 from instances.pages.saving import is_saved
 from instances.reaching import jump_hosts
+from instances.requirements import all_met
 from portal.audit.trail import Actor
 
 PIN = ("instances.change_inventory", "instances.approve_host_key")
 """A person who enters a jump host approves the keys that it must show."""
+_IN_USE = all_met([NOT_RETIRED.of("containers")])
 
 
 @require_GET
 @permission_required("instances.change_inventory", raise_exception=True)
 def jump_host_list(request: HttpRequest) -> HttpResponse:
-    hosts = JumpHost.objects.annotate(used_by=Count("containers")).order_by("name")
+    hosts = JumpHost.objects.annotate(used_by=Count("containers", filter=_IN_USE)).order_by("name")
     rows = [(host, jump_hosts.keys_of(host)) for host in hosts]
     return render(request, "instances/jump_host_list.html", {"rows": rows})
 
@@ -58,7 +60,8 @@ def _edit(request: HttpRequest, jump_host: JumpHost) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @permission_required("instances.change_inventory", raise_exception=True)
 def jump_host_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
-    jump_host = get_object_or_404(JumpHost.objects.annotate(used_by=Count("containers")), pk=pk)
+    counts = {"used_by": Count("containers", filter=_IN_USE), "kept_by": Count("containers", filter=~_IN_USE)}
+    jump_host = get_object_or_404(JumpHost.objects.annotate(**counts), pk=pk)
     refusal = ""
     if request.method == "POST":
         try:

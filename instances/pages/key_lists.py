@@ -46,8 +46,8 @@ class ContainerLine:
 
 
 def offered() -> QuerySet[Container]:
-    """Return the containers that are on, have shown a key, and have no approved one."""
-    return host_keys.in_host_key_state(Container.objects.filter(is_enabled=True), "offered")
+    """Return the containers in use that have shown a key, and have no approved one."""
+    return host_keys.in_host_key_state(Container.objects.in_use(), "offered")
 
 
 def lines_of(containers: Iterable[Container]) -> list[ContainerLine]:

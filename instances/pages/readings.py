@@ -1,5 +1,6 @@
 """Reading: what a container's page says of it, the page of all containers, and the buttons to ask for it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,7 +19,9 @@ from django.views.decorators.http import require_GET, require_POST
 from instances.discovery.models import Reading
 from instances.discovery.services import ask
 from instances.failures import Code, Explanation, explain
-from instances.models import Container, Installation
+from instances.models import NOT_RETIRED, Container, Installation
+from instances.pages.saving import is_retired
+from instances.requirements import all_met
 from portal.audit.trail import Actor
 
 PAGE = 50
@@ -45,11 +48,15 @@ class LastReading:
     """Instances of the inventory that have no file there."""
     unread: list[tuple[str, Promise | str]]
     """Instances of the inventory whose file was not read, and why."""
+    still_there: list[str]
+    """Instances that are retired here and have a file there all the same."""
     explanation: Explanation | None
 
 
-def last_reading(container: Container, names: set[str]) -> LastReading | None:
-    """Return the newest reading, compared with the names of the instances that are entered there."""
+def last_reading(
+    container: Container, names: set[str], *, retired: Collection[str] = ()
+) -> LastReading | None:
+    """Return the newest reading, compared with the names of the instances in use and retired there."""
     reading = container.container_readings.order_by("-asked").first()
     if reading is None:
         return None
@@ -58,9 +65,10 @@ def last_reading(container: Container, names: set[str]) -> LastReading | None:
     is_read = reading.state == Reading.State.SUCCEEDED
     return LastReading(
         reading=reading,
-        unknown=[(name, why) for name, why in words.items() if name not in names],
+        unknown=[(name, why) for name, why in words.items() if name not in names and name not in retired],
         gone=sorted(names - found.keys()) if is_read and not reading.further else [],
         unread=[(name, why) for name, why in words.items() if why and name in names],
+        still_there=sorted(found.keys() & set(retired)),
         explanation=explain(reading.code) if reading.code else None,
     )
 
@@ -70,6 +78,8 @@ def last_reading(container: Container, names: set[str]) -> LastReading | None:
 def container_read(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Have the container read as soon as its turn comes; the page shows how it goes."""
     container = get_object_or_404(Container, pk=pk)
+    if is_retired(request, container):
+        return redirect("container", pk=pk)
     if container.is_enabled:
         ask(containers=[container], actor=Actor.of(request))
     else:
@@ -80,8 +90,8 @@ def container_read(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @permission_required("discovery.read_container", raise_exception=True)
 def readings_ask(request: HttpRequest) -> HttpResponse:
-    """Have every container that is on read."""
-    if not ask(containers=Container.objects.filter(is_enabled=True), actor=Actor.of(request)):
+    """Have every container in use read."""
+    if not ask(containers=Container.objects.in_use(), actor=Actor.of(request)):
         messages.info(request, _("No container is on, so none was read."))
     return redirect("readings")
 
@@ -90,7 +100,7 @@ def readings_ask(request: HttpRequest) -> HttpResponse:
 @permission_required("instances.view_container", raise_exception=True)
 def readings(request: HttpRequest) -> HttpResponse:
     """Show the newest reading of every container: how far they are, what failed, and what nobody entered."""
-    newest = Reading.objects.newest()
+    newest = Reading.objects.newest().filter(all_met([NOT_RETIRED.of("container")]))
     states = dict(newest.order_by().values_list("state").annotate(count=Count("*")))
     is_open = any(states.get(state) for state in Reading.OPEN)
     failed = newest.filter(state=Reading.State.FAILED).select_related("container").order_by("container__name")
@@ -105,7 +115,7 @@ def readings(request: HttpRequest) -> HttpResponse:
         "failed": [(reading.container, Code(reading.code).label, explain(reading.code)) for reading in page],
         "strays": strays[:MOST_STRAYS],
         "strays_more": max(0, len(strays) - MOST_STRAYS),
-        "never": Container.objects.filter(is_enabled=True, container_readings=None).count(),
+        "never": Container.objects.in_use().filter(container_readings=None).count(),
     }
     is_part = request.headers.get("HX-Request") == "true"
     template = "instances/_readings_live.html" if is_part else "instances/readings.html"

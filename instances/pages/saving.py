@@ -7,7 +7,16 @@ from django.forms import BaseForm
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from instances.inventory.editing import InventoryError
+from instances.inventory.editing import InventoryError, take_back_first
+from instances.models import Retirable
+
+
+def is_retired(request: HttpRequest, row: Retirable) -> bool:
+    """Whether a row is retired, so that nothing can be done with it; the next page says so then."""
+    if not row.retired:
+        return False
+    messages.error(request, take_back_first(row))
+    return True
 
 
 def is_saved(request: HttpRequest, form: BaseForm, save: Callable[[], object], row: object) -> bool:

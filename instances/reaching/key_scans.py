@@ -36,8 +36,8 @@ State = KeyScan.State
 
 
 def without_key() -> QuerySet[Container]:
-    """Return the containers that are on and have no approved host key."""
-    return host_keys.without_approved(Container.objects.filter(is_enabled=True))
+    """Return the containers in use that have no approved host key."""
+    return host_keys.without_approved(Container.objects.in_use())
 
 
 def start(*, actor: Actor) -> bool:

@@ -74,8 +74,8 @@ def limits(places: int) -> dict[uuid.UUID, int]:
 
 
 def containers_due() -> ContainerQuerySet:
-    """Return the containers that nobody holds and that somebody has to visit."""
-    free = Container.objects.free(timedelta(seconds=settings.PUSH_LEASE))
+    """Return the containers that nobody holds and that somebody has to visit; never one that is retired."""
+    free = Container.objects.not_retired().free(timedelta(seconds=settings.PUSH_LEASE))
     return free.filter(reduce(or_, (errand.due() for errand in _errands), Q(pk__in=[])))
 
 

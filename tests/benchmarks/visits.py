@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db.models import Count
 from django.urls import reverse
+from django.utils import timezone
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
@@ -44,6 +45,8 @@ KINDS: Mapping[str, Kind] = {
         (Kind.TASK, "account_retire account_goal"),
         (Kind.TASK, "wizard wizard_resume draft_delete instance_add instance_edit"),
         (Kind.TASK, "installation_add installation_remove container_add container_edit ssh_key"),
+        (Kind.TASK, "instance_retire container_retire installation_retire"),
+        (Kind.TASK, "instance_take_back container_take_back installation_take_back"),
         (Kind.TASK, "host_keys host_key_scan host_key_approve"),
         (Kind.TASK, "jump_host_add jump_host_edit jump_host_remove"),
         (Kind.TASK, "inventory_import inventory_template inventory_preview"),
@@ -114,6 +117,24 @@ def an_installation() -> Place:
 
 def a_container() -> Place:
     return {"pk": _first(Container.objects.all()).pk}
+
+
+RETIRED = {"retired": timezone.now(), "retired_by": "alice", "retired_reason": "Decommissioned"}
+
+
+def a_retired_instance() -> Place:
+    return {"pk": Instance.objects.get_or_create(name="retired_mkt", defaults=RETIRED)[0].pk}
+
+
+def a_retired_container() -> Place:
+    values = {"address": "retired-1.campaign.example.com", **RETIRED}
+    return {"pk": Container.objects.get_or_create(name="retired-1", defaults=values)[0].pk}
+
+
+def a_retired_installation() -> Place:
+    """The retired instance on the retired container; it is retired itself as well."""
+    found = {"instance_id": a_retired_instance()["pk"], "container_id": a_retired_container()["pk"]}
+    return {"pk": Installation.objects.get_or_create(**found, defaults=RETIRED)[0].pk}
 
 
 def a_host_key() -> Place:
@@ -228,6 +249,14 @@ VISITS: tuple[Visit, ...] = (
     Visit("instance_edit", INSTANCE, place=an_instance),
     Visit("installation_add", INSTALLATION, place=an_instance),
     Visit("installation_remove", INSTALLATION, place=an_installation),
+    Visit("instance_retire", PUSH, place=an_instance),
+    Visit("instance_take_back", INSTALLATION, place=a_retired_instance),
+    Visit("installation_retire", PUSH, place=an_installation),
+    Visit("installation_take_back", INSTALLATION, place=a_retired_installation),
+    Visit("container_retire", PUSH, place=a_container),
+    Visit("container_take_back", INSTALLATION, place=a_retired_container),
+    Visit("instances", INSTANCE, "retired", "show=retired"),
+    Visit("containers", CONTAINER, "retired", "show=retired"),
     Visit("inventory_import", INSTALLATION),
     Visit("inventory_template", INSTALLATION),
     Visit("inventory_preview", INSTALLATION, place=an_upload),

@@ -79,9 +79,7 @@ def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | N
         for problem in form.non_field_errors():
             messages.error(request, str(problem))
         return redirect("drift")
-    rows = [
-        (each, form if form and each.installation.pk == chosen else _form(each.seen.pk)) for each in page
-    ]
+    rows = [(each, form if form and each.installation.pk == chosen else _form(each.seen.pk)) for each in page]
     context = {"page_obj": page, "rows": rows}
     return render(request, "coverage/drift.html", context)
 

@@ -29,7 +29,8 @@ class InstanceSearch(Form):
         """Return those of `instances` that fit."""
         self.is_valid()
         if text := self.cleaned_data.get("q"):
-            on_container = Installation.objects.filter(container__name__icontains=text).values("instance")
+            installed = Installation.objects.not_retired()
+            on_container = installed.filter(container__name__icontains=text).values("instance")
             instances = instances.filter(Q(name__icontains=text) | Q(pk__in=on_container))
         if environment := self.cleaned_data.get("environment"):
             instances = instances.filter(environment=environment)

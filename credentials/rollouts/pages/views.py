@@ -56,6 +56,9 @@ JUDGED = (
     "rollout__secret__state",
     "rollout__secret__account__state",
     "container__is_enabled",
+    "installation__retired",
+    "installation__instance__retired",
+    "installation__container__retired",
 )
 """What decides whether a push can be retried."""
 PAGE = 25

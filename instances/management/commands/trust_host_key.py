@@ -7,6 +7,7 @@ from django.core.management.base import CommandError
 
 from instances import ssh
 from instances.inventory.csv_format import clean_host_key_fingerprint
+from instances.inventory.editing import take_back_first
 from instances.models import Container, HostKey
 from instances.reaching import host_keys, jump_hosts
 from portal.audit.operator import operator
@@ -29,6 +30,8 @@ class Command(SafeCommand):
     ) -> None:
         fingerprint = _fingerprint(fingerprint)
         row = named(Container.objects.all(), container, "container")
+        if row.retired:
+            raise wrong_call(take_back_first(row))
         before = set(host_keys.approved_lines(row))
         key = _trust(row, fingerprint)
         ended = len(before - set(host_keys.approved_lines(row)))

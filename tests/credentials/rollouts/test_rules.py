@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,8 @@ class Facts:
     desired: str
     state: str
     key: str
+    retired: str = "no"
+    """What is: the installation, its instance or its container."""
 
 
 facts = st.builds(
@@ -48,6 +51,7 @@ facts = st.builds(
     desired=st.sampled_from(["no", "this", "another"]),
     state=st.sampled_from(Push.State.values),
     key=st.sampled_from(KEYS),
+    retired=st.sampled_from(["no", "no", "installation", "instance", "container"]),
 )
 allowed = Facts("on-premise", True, "usable", "active", "own", False, "this", "failed", "approved")
 fleets = st.lists(st.one_of(facts, st.just(allowed)), min_size=1, max_size=8)
@@ -58,6 +62,10 @@ def make_push(each: Facts) -> Push:
     container = Container.objects.create(name=name, address=f"{name}.example.com", is_enabled=each.is_on)
     instance = Instance.objects.create(name=name[:20], deployment=each.deployment)
     installation = Installation.objects.create(instance=instance, container=container)
+    if each.retired != "no":
+        row = {"installation": installation, "instance": instance, "container": container}[each.retired]
+        row.retired, row.retired_reason = timezone.now(), "gone"
+        row.save()
     account, other = (
         TechnicalAccount.objects.create(name=f"{kind}{name}", client_id=f"{kind}{name}", state=each.account)
         for kind in ("own", "other")
@@ -133,6 +141,9 @@ def test_what_is_allowed_in_every_way_meets_every_rule() -> None:
         ({"version": "abandoned"}, "version_not_usable"),
         ({"desired": "no"}, "not_desired"),
         ({"desired": "another"}, "not_desired"),
+        ({"retired": "installation"}, "retired"),
+        ({"retired": "instance"}, "instance_retired"),
+        ({"retired": "container"}, "container_retired"),
         ({"account": "retired"}, "account_not_active"),
         ({"assigned": "other"}, "not_assigned"),
         ({"assigned": "no"}, "not_assigned"),

@@ -96,6 +96,12 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
         "installation_add": (f"/instances/{instance}/installations/add/", "get", admin),
         "installation_take_over": (f"/installations/{installation.pk}/take-over/", "post", admin),
         "installation_remove": (f"/installations/{installation.pk}/remove/", "get", admin),
+        "instance_retire": (f"/instances/{instance}/retire/", "get", admin),
+        "instance_take_back": (f"/instances/{instance}/take-back/", "get", admin),
+        "container_retire": (f"/containers/{container}/retire/", "get", admin),
+        "container_take_back": (f"/containers/{container}/take-back/", "get", admin),
+        "installation_retire": (f"/installations/{installation.pk}/retire/", "get", admin),
+        "installation_take_back": (f"/installations/{installation.pk}/take-back/", "get", admin),
         "inventory_import": ("/instances/import/", "get", admin),
         "inventory_template": ("/instances/import/template.csv", "get", admin),
         "inventory_preview": (f"/instances/import/{uuid.uuid4()}/", "get", admin),
@@ -231,7 +237,7 @@ def test_a_filter_that_fits_nothing_says_so(as_auditor: Client) -> None:
 
 @pytest.mark.parametrize("nasty", NASTY)
 @pytest.mark.parametrize(
-    "parameter", ["q", "page", "environment", "deployment", "role", "host_key", "switch"]
+    "parameter", ["q", "page", "environment", "deployment", "role", "host_key", "switch", "show"]
 )
 def test_garbage_in_an_address_is_no_server_error(as_auditor: Client, parameter: str, nasty: str) -> None:
     for address in ("/instances/", "/containers/"):

@@ -12,7 +12,7 @@ from credentials.rollouts.models import Rollout
 from credentials.rollouts.reporting import as_json, as_table, wait
 from credentials.rollouts.starting import Consent, NotConfirmed, RolloutError, start
 from credentials.services import AccountError
-from instances.models import Installation
+from instances.models import Installation, Instance
 from portal.audit.operator import operator
 from portal.command_line import did_you_mean, wrong_call
 from portal.no_secrets import Command as SafeCommand
@@ -133,10 +133,12 @@ def _version(name: str, number: int | None) -> ClientSecret:
 
 def _installations(account: TechnicalAccount, names: list[str]) -> list[Installation]:
     """Return the account's installations on containers that are on; those of named instances, wherever."""
-    using = Installation.objects.filter(instance__assignment__account=account)
+    using = Installation.objects.not_retired().filter(instance__assignment__account=account)
     known = set(using.values_list("instance__name", flat=True))
     if unknown := sorted(set(names) - known):
         message = f"No installation of these instances uses {account}: {', '.join(unknown)}."
+        if Instance.objects.retired().filter(name__in=unknown).exists():
+            message += " Retired ones do not count."
         raise wrong_call(message + did_you_mean(unknown[0], known))
     if names:
         return list(using.filter(instance__name__in=names).select_related("instance"))

@@ -64,12 +64,14 @@ def _chosen(names: Sequence[str], is_all: bool) -> list[Container]:
         raise wrong_call("Name containers, or give --all.")
     rows = Container.objects.all()
     if is_all:
-        return list(rows.filter(is_enabled=True))
+        return list(rows.in_use())
     found = {row.name: row for row in rows.filter(name__in=names)}
     for name in names:
         if name not in found:
             near = did_you_mean(name, rows.values_list("name", flat=True))
             raise wrong_call(f"There is no container {name}.{near}")
+        if found[name].retired:
+            raise wrong_call(f"{name} is retired: nobody logs in there.")
         if not found[name].is_enabled:
             raise wrong_call(f"{name} is off: nobody logs in there.")
     return [found[name] for name in dict.fromkeys(names)]
@@ -100,8 +102,8 @@ def _lines(reading: Reading) -> list[str]:
         lines.append(f"  {instance}: {f'not read ({unread})' if unread else holds}")
     lines += [
         f"  {instance}: in the inventory, but not there"
-        for instance in known
-        if instance not in reading.found
+        for instance, row in known.items()
+        if instance not in reading.found and not (row.retired or row.instance.retired)
     ]
     return lines
 

@@ -17,6 +17,7 @@ from credentials.rollouts.models import ProvenDigest, Push, Rollout
 from credentials.rollouts.services import cancel_rollout, retry_pushes
 from credentials.rollouts.starting import start_rollout
 from credentials.rollouts.versions import make_goal
+from instances.inventory import retiring
 from instances.models import Container, Installation, Instance
 from instances.visits import visit
 from tests.credentials.rollouts.model import seams
@@ -26,7 +27,7 @@ from tests.credentials.rollouts.model.workers import Fault, Point, Until, Worker
 from tests.credentials.rollouts.model.world import ACCOUNTS, LAYOUT, PERSON, World, approve
 
 ROUNDS = 12
-"""How often the bells may have to ring, ten hours apart, until everything has ended: tries, looks, and room."""
+"""How often the bells may have to ring, ten hours apart, until all has ended: tries, looks, and room."""
 
 sites = st.sampled_from(list(LAYOUT))
 accounts = st.sampled_from(ACCOUNTS)
@@ -100,7 +101,7 @@ class Pushes(RuleBasedStateMachine):
     def _start_version(
         self, account: TechnicalAccount, version: ClientSecret | None, chosen: list[uuid.UUID]
     ) -> None:
-        allowed = Installation.objects.filter(
+        allowed = Installation.objects.not_retired().filter(
             instance__assignment__account=account, container__is_enabled=True
         )
         picked = allowed.filter(pk__in=chosen)
@@ -144,6 +145,24 @@ class Pushes(RuleBasedStateMachine):
             cancel_rollout(rollout=rollout, actor=PERSON)
             for push in rollout.pushes.filter(state__in=["running", "unknown", "cancelled"]):
                 self.promises.cancelled[push.pk] = push.attempts.filter(kind="push").count()
+
+    @rule(site=sites, instance=st.none() | instances)
+    def retire(self, site: str, instance: str | None) -> None:
+        """Retire a container, or an instance on it; where it is so already, take it back."""
+        container = Container.objects.get(name=site)
+        row: retiring.Row = container
+        if instance:
+            row = Installation.objects.get(container=container, instance__name=instance)
+        if row.retired:
+            retiring.take_back(row=row, reason="used after all", actor=PERSON)
+            return
+        open_ones = list(Push.objects.open().filter(installation__in=retiring.installations_of(row)))
+        try:
+            retiring.retire(row=row, reason="gone", actor=PERSON)
+        except retiring.RetiringError:
+            assert any(push.state == "running" for push in open_ones), "nothing ran, and it was refused"
+        else:
+            self.promises.let_go(open_ones)
 
     @rule(
         change=st.sampled_from(["enter secret", "assign", "assign", "retire"]),
@@ -365,7 +384,8 @@ class Pushes(RuleBasedStateMachine):
     def _mend(self) -> None:
         self.world.broker_is_away = False
         self.world.pass_time(self.world.set_back)
-        Container.objects.update(is_enabled=True)
+        Container.objects.update(is_enabled=True, retired=None)
+        Installation.objects.update(retired=None)
         for site in self.world.sites.values():
             site.network, site.is_hung = Network.WORKS, False
             approve(Container.objects.get(name=site.name), site)

@@ -22,8 +22,8 @@ from tests.credentials.rollouts.model.world import World
 
 Row = dict[str, Any]  # Any: a row as `values()` gives it
 ENDED = {"succeeded", "failed", "cancelled", "superseded"}
-UNDECIDED = {"not_comparable", "file_unreadable", "refused_by_nlserver", "killed"}
-"""Failures that need not say whether it was written: there was nothing to compare with."""
+UNDECIDED = {"not_comparable", "file_unreadable", "refused_by_nlserver", "killed", "retired"}
+"""Failures that need not say whether it was written: there was nothing to compare with, or nobody looked."""
 DOUBTS = {
     "not_proven", "not_comparable", "changed_again", "other_version", "digest_ambiguous", "several_secrets",
     "organization_empty", "file_unreadable", "not_applied", "changed_by_others",
@@ -68,11 +68,25 @@ class Promises:
         self.retried: Counter[uuid.UUID] = Counter()
         self.cancelled: dict[uuid.UUID, int] = {}
         """Pushes that were under way when their rollout was cancelled -> how often they had been sent."""
+        self.ended: Counter[tuple[str, str, object]] = Counter()
+        """Events of pushes that ended because somebody retired their installation."""
         self._seen_writes: Counter[str] = Counter()
         self._seen_events = 0
         self._seen_changes = 0
         self._desired: dict[uuid.UUID, tuple[uuid.UUID | None, uuid.UUID | None]] = {}
         self._told: Counter[tuple[str, str, object]] = Counter()
+
+    def let_go(self, pushes: list[Push]) -> None:
+        """Somebody retired what these pushes, which were open, went to."""
+        for was in pushes:
+            push = Push.objects.get(pk=was.pk)
+            assert push.finished, f"{push.state} where nobody goes any more"
+            if was.state == "unknown":
+                assert (push.state, push.code) == ("failed", "retired")
+                self.ended["push.failed", str(push.pk), push.attempts.count()] += 1
+            else:
+                assert push.state in ("cancelled", "failed")
+                self.ended[f"push.{push.state}", str(push.pk), None] += 1
 
     def check(self) -> None:
         """Compare the world with what was there after the step before."""
@@ -201,6 +215,8 @@ class Promises:
             return
         if write.is_late:
             return  # nobody can shut out a server that writes when it has long said that it is done
+        if was["code"] == "retired":
+            return  # it was given up without a look, which alone shuts out what may still come
         assert was["state"] in ("running", "unknown", "superseded"), f"written after it had {was['state']}"
         if was["state"] == "superseded":
             return  # its commit point came before; the fence lets nothing through that is older than the file
@@ -249,6 +265,7 @@ class Promises:
                 expected[f"push.{row['verdict']}", str(pk), number] += 1
         for pk, count in self.retried.items():
             expected["push.retried", str(pk), None] = count
+        expected += self.ended
         assert self._told == expected, (
             f"audit: {self._told - expected} too many, {expected - self._told} missing"
         )
