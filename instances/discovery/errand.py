@@ -126,7 +126,7 @@ class ReadJob:
             file = seen[installation.instance.name]
             observe(
                 installation_id=installation.pk,
-                sight=Sight.of(file.state, cut_out, build=self.reading.build, stamp=file.stamp),
+                sight=Sight.of(file.state, cut_out, build=self.reading.build),
                 source=Observation.Source.READ,
                 source_id=str(self.reading.pk),
             )

@@ -131,7 +131,7 @@ class Observation(models.Model):
     digest = models.CharField(max_length=64, blank=True)
     is_jwt = models.BooleanField()
     stamp = models.CharField(max_length=120, blank=True)
-    """Empty as long as nothing said it: a push does not."""
+    """Changes when the file is written. Empty where it is not known: such a sight equals no other one."""
 
     class Meta:
         ordering = ["-pk"]

@@ -199,7 +199,7 @@ def test_a_user_without_a_name_is_nobody(shell: str, container: ShellContainer, 
 def test_a_file_that_holds_nothing_was_read(shell: str, container: ShellContainer) -> None:
     container.config.write_text("<serverconf/>")
     reply = converse(argv(shell, container, mode="look"), b"")
-    assert {key for key in reply.fields.values if key.startswith("after")} == {"after.read"}
+    assert {key for key in reply.fields.values if key.startswith("after")} == {"after.stamp", "after.read"}
     assert reply.fields.file_state("after").read
 
 
