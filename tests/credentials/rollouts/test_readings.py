@@ -18,6 +18,7 @@ from instances.discovery.models import Observation, Reading
 from instances.discovery.observing import Sight, observe
 from instances.discovery.services import ask
 from instances.models import Container, Instance
+from instances.visits import visit
 from instances.visits.lease import Lease
 from instances.visits.queue import FairQueue, Way
 from portal.audit.models import AuditEvent
@@ -189,6 +190,9 @@ def test_a_push_comes_before_a_reading(make_site: MakeSite, actor: Actor, start:
     site = make_site()
     [reading] = ask(containers=[site.row], actor=actor)
     rollout = start(site)
+    assert visit.visit(site.row.pk)
+    reading.refresh_from_db()
+    assert reading.state == "queued"  # the place was a push's, and readings have their own
     deliver_all(site)
     reading.refresh_from_db()
     push = rollout.pushes.get()
