@@ -15,10 +15,11 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from instances import other_portals, ssh
+from instances.discovery.schedule import next_turn
 from instances.inventory import editing
 from instances.models import Container, HostKey, Installation, OtherPortal
 from instances.pages.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
-from instances.pages.readings import last_reading
+from instances.pages.readings import how_often, last_reading
 from instances.pages.saving import is_saved
 from instances.reaching import host_keys, jump_hosts, portal_key
 from portal.audit.trail import Actor
@@ -83,6 +84,9 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "container": container,
         "installations": installations,
         "last_reading": last_reading(container, {each.instance.name for each in installations}),
+        "how_often": how_often(),
+        "is_known": any(key.state == HostKey.State.APPROVED for key in keys),
+        "next_reading": next_turn(container.pk, timezone.now()),
     }
     if request.headers.get("HX-Request") == "true":
         return render(request, "instances/_contents_live.html", contents)

@@ -10,11 +10,13 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
+from instances.discovery import schedule
 from instances.discovery.models import Reading
 from instances.discovery.services import ask
 from instances.failures import Code, Explanation, explain
@@ -65,6 +67,17 @@ def last_reading(container: Container, names: set[str]) -> LastReading | None:
     )
 
 
+def how_often() -> str:
+    """Return how often containers are read without being asked for; an empty text if they are not."""
+    each = schedule.interval()
+    if each is None:
+        return ""
+    minutes = int(each.total_seconds()) // 60
+    if minutes % 60:
+        return ngettext("every minute", "every %(count)d minutes", minutes) % {"count": minutes}
+    return ngettext("every hour", "every %(count)d hours", minutes // 60) % {"count": minutes // 60}
+
+
 @require_POST
 @permission_required("discovery.read_container", raise_exception=True)
 def container_read(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -105,6 +118,8 @@ def readings(request: HttpRequest) -> HttpResponse:
         "failed": [(reading.container, Code(reading.code).label, explain(reading.code)) for reading in page],
         "strays": strays[:MOST_STRAYS],
         "strays_more": max(0, len(strays) - MOST_STRAYS),
+        "how_often": how_often(),
+        "next": schedule.next_of_all(timezone.now()),
         "never": Container.objects.filter(is_enabled=True, container_readings=None).count(),
     }
     is_part = request.headers.get("HX-Request") == "true"
