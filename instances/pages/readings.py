@@ -21,7 +21,7 @@ from instances.discovery.models import Reading
 from instances.discovery.services import ask
 from instances.failures import Code, Explanation, explain
 from instances.models import Container, Installation
-from portal.audit.trail import Actor
+from portal.audit.trail import PORTAL, Actor
 
 PAGE = 50
 MOST_STRAYS = 100
@@ -48,6 +48,11 @@ class LastReading:
     unread: list[tuple[str, Promise | str]]
     """Instances of the inventory whose file was not read, and why."""
     explanation: Explanation | None
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether nobody asked for it: it was the container's turn."""
+        return self.reading.person_id is None and self.reading.asked_by == PORTAL.name
 
 
 def last_reading(container: Container, names: set[str]) -> LastReading | None:

@@ -150,6 +150,9 @@ def test_pages_say_when_the_next_one_is_due(as_auditor: Client, settings: Settin
     assert when
     text = f'every 24 hours without being asked, next at <time class="nowrap" datetime="{when.isoformat()}"'
     assert text in shown(as_auditor, f"/containers/{first.pk}/")
+    queue(container_ids=[first.pk], actor=PORTAL)
+    end()
+    assert ", when it was its turn." in shown(as_auditor, f"/containers/{first.pk}/")
     page = shown(as_auditor, "/containers/readings/")
     assert "is read every 24 hours without being asked" in page
     assert f'Next: <a href="/containers/{first.pk}/">web1</a>, <time' in page
