@@ -6,7 +6,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -112,6 +112,7 @@ def readings(request: HttpRequest) -> HttpResponse:
     states = dict(newest.order_by().values_list("state").annotate(count=Count("*")))
     is_open = any(states.get(state) for state in Reading.OPEN)
     failed = newest.filter(state=Reading.State.FAILED).select_related("container").order_by("container__name")
+    read = Reading.objects.filter(container=OuterRef("pk"))
     page = Paginator(failed, PAGE).get_page(request.GET.get("page"))
     strays = _strays(newest)
     context = {
@@ -125,7 +126,7 @@ def readings(request: HttpRequest) -> HttpResponse:
         "strays_more": max(0, len(strays) - MOST_STRAYS),
         "how_often": how_often(),
         "next": schedule.next_of_all(timezone.now()),
-        "never": Container.objects.filter(is_enabled=True, container_readings=None).count(),
+        "never": Container.objects.filter(~Exists(read), is_enabled=True).count(),
     }
     is_part = request.headers.get("HX-Request") == "true"
     template = "instances/_readings_live.html" if is_part else "instances/readings.html"
