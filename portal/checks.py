@@ -65,6 +65,7 @@ RANGES: dict[str, tuple[str, float, float]] = {
     "PUSH_READY_TIMEOUT": ("PUSH_READY_TIMEOUT", 0.1, 3600),
     "PUSH_RETRY_DELAYS": ("PUSH_RETRY_DELAYS", 0, 7 * DAY),
     "PUSH_SECOND_LOOK": ("PUSH_SECOND_LOOK", 0, 3600),
+    "READ_INTERVAL": ("READ_INTERVAL", 0, 30 * DAY),
     "RECONCILE_INTERVAL": ("RECONCILE_INTERVAL", 0.1, 3600),
     "SESSION_ABSOLUTE_SECONDS": ("SESSION_ABSOLUTE_SECONDS", 60, 7 * DAY),
     "SESSION_IDLE_SECONDS": ("SESSION_COOKIE_AGE", 60, 7 * DAY),
@@ -169,6 +170,9 @@ def _out_of_range() -> list[CheckMessage]:
         if not all(least <= each <= most for each in values):
             hint = f"Give {least:g} to {most:g}."
             problems.append(Error(f"{name} is out of range.", hint=hint, id="portal.E023"))
+    if 0 < settings.READ_INTERVAL < 3600:
+        text = "READ_INTERVAL is less than an hour: containers would have somebody logged in all the time."
+        problems.append(Error(text, hint="Give 3600 or more, or 0 for never.", id="portal.E023"))
     if settings.PUSH_LEASE_RENEWAL > settings.PUSH_LEASE / 2:
         text = "PUSH_LEASE_RENEWAL is over half of PUSH_LEASE: one late renewal would lose a container."
         problems.append(Error(text, hint="Renew at least three times in a lease.", id="portal.E023"))

@@ -274,6 +274,9 @@ PUSH_LEASE = env.int("PUSH_LEASE", default=120)
 PUSH_LEASE_RENEWAL = env.float("PUSH_LEASE_RENEWAL", default=20)
 PUSH_RETRY_DELAYS = env.list("PUSH_RETRY_DELAYS", cast=int, default=[15, 60, 300, 900])
 RECONCILE_INTERVAL = env.float("RECONCILE_INTERVAL", default=15)
+
+# How often each container is read without being asked for, in seconds; 0: never
+READ_INTERVAL = env.int("READ_INTERVAL", default=24 * 3600)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"]["OPTIONS"] = {

@@ -8,4 +8,5 @@ class DiscoveryConfig(AppConfig):
     label = "discovery"
 
     def ready(self) -> None:
-        from instances.discovery import errand  # noqa: F401  # it registers itself; needs the models
+        # they register themselves, and need the models
+        from instances.discovery import errand, schedule  # noqa: F401

@@ -3,12 +3,13 @@
 import logging
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
 from django.conf import settings
 from django.db import OperationalError
-from django.db.models import OuterRef, Q, Subquery, UUIDField, Value
+from django.db.models import F, OuterRef, Q, Subquery, UUIDField, Value
 from django.db.models.functions import Now
 
 from instances import nlserver, ssh
@@ -20,14 +21,19 @@ from instances.visits import errands
 from instances.visits.lease import Lease, LeaseLost
 from instances.visits.line import Line
 from portal.plaintext import cut_out
+from portal.processes import database
 
 logger = logging.getLogger(__name__)
 GROUP = uuid.UUID("00000000-0000-0000-0000-00000000ead5")
 """All readings are one group of the fair queue, so that they share what places they get."""
 SHARE = 8
 """Readings take at most an eighth of a worker's places."""
-READ_SECONDS = 18
-"""For the conversation: a push that becomes due meanwhile waits for it."""
+READ_SECONDS = 60
+"""For the conversation. A push that becomes due there meanwhile ends it early."""
+
+
+class GaveWay(Exception):
+    """Something that comes before readings became due on the container."""
 
 
 class ReadErrand:
@@ -83,8 +89,21 @@ class ReadJob:
     reading: Reading
 
     def run(self, line: Line) -> None:
-        """Read, and store what was seen. Only a lost lease or a database failure is raised."""
-        found, code = self._read(line)
+        """Read, and store what was seen. Only a lost lease or a database failure is raised.
+
+        Where a push becomes due on the container meanwhile, the reading waits again instead, and the visit
+        goes on with the push.
+        """
+        line.watch = self._watch
+        try:
+            found, code = self._read(line)
+        except GaveWay:
+            with line.lease.held():
+                _put_back(self.reading)
+            logger.info("the reading gave way")
+            return
+        finally:
+            line.watch = None
         with line.lease.held():
             if found:
                 self._store(found)
@@ -104,13 +123,20 @@ class ReadJob:
             if error.code == Code.BECOME_REFUSED:
                 return None, line.why_silent(container, _job(container))
             return None, error.code
-        except (LeaseLost, OperationalError):
+        except (LeaseLost, OperationalError, GaveWay):
             line.drop()
             raise
         except Exception:  # the worker's boundary: the defect of one reading must not stop the others
             logger.exception("Reading %s: error inside the portal", self.reading.pk)
             line.drop()
             return None, Code.PORTAL_ERROR
+
+    def _watch(self) -> None:
+        """End the conversation if something comes first here; without the database nobody knows."""
+        with suppress(OperationalError):
+            if errands.is_more(self.reading.container_id, ReadErrand.rank - 1):
+                raise GaveWay
+        database.rest()
 
     @staticmethod
     def _speak(line: Line, container: Container) -> nlserver.Reading:
@@ -126,7 +152,7 @@ class ReadJob:
             file = seen[installation.instance.name]
             observe(
                 installation_id=installation.pk,
-                sight=Sight.of(file.state, cut_out, build=self.reading.build, stamp=file.stamp),
+                sight=Sight.of(file.state, cut_out, build=self.reading.build),
                 source=Observation.Source.READ,
                 source_id=str(self.reading.pk),
             )
@@ -136,6 +162,13 @@ def _first_at_hand(container_id: uuid.UUID) -> Reading | None:
     """Return the reading of a container that was left running, or is due; locked."""
     mine = Reading.objects.at_hand().filter(container=container_id)
     return mine.select_related("container__jump_host").select_for_update(of=("self",)).first()
+
+
+def _put_back(reading: Reading) -> None:
+    """Let a reading that has begun wait again, as if it had not, in the caller's transaction."""
+    Reading.objects.filter(pk=reading.pk).update(
+        state=Reading.State.QUEUED, tries=F("tries") - 1, lease_token=None, worker="", started=None
+    )
 
 
 def _job(container: Container) -> nlserver.Job:

@@ -28,8 +28,10 @@ class ReadingQuerySet(models.QuerySet["Reading"]):
 
     def newest(self) -> Self:
         """The newest of each container."""
-        mine = Reading.objects.filter(container=OuterRef("container")).order_by("-asked")
-        return self.filter(pk=Subquery(mine.values("pk")[:1]))
+        # Asked once for each container, and not for each reading: of those there are more every day.
+        mine = Reading.objects.filter(container=OuterRef("pk")).order_by("-asked")
+        newest = Container.objects.annotate(newest=Subquery(mine.values("pk")[:1]))
+        return self.filter(pk__in=newest.values("newest"))
 
 
 class Reading(WithChoices):
@@ -131,7 +133,7 @@ class Observation(models.Model):
     digest = models.CharField(max_length=64, blank=True)
     is_jwt = models.BooleanField()
     stamp = models.CharField(max_length=120, blank=True)
-    """Empty as long as nothing said it: a push does not."""
+    """Changes when the file is written. Empty where it is not known: such a sight equals no other one."""
 
     class Meta:
         ordering = ["-pk"]

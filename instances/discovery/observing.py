@@ -17,7 +17,8 @@ from instances.models import Installation
 class Sight:
     """What one look at an installation's file showed; of the secret only a digest of its encrypted form.
 
-    `stamp` tells whether the file was written since; empty where it is not known. `build`: None if unknown.
+    `stamp` tells whether the file was written since; empty where it is not known, as of a push that was
+    refused before it wrote. `build`: None if unknown.
     """
 
     client_id: str
@@ -35,7 +36,6 @@ class Sight:
         clean: Callable[[str], str],
         *,
         build: int | None = None,
-        stamp: str = "",
     ) -> Self:
         """Return the sight of a file. Its ids become text for people, from which `clean` cuts secrets out.
 
@@ -52,7 +52,7 @@ class Sight:
             digest=file.digest,
             is_jwt=file.jwt,
             build=build,
-            stamp=stamp,
+            stamp=file.stamp,
         )
 
 

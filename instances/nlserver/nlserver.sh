@@ -49,6 +49,7 @@ digits=0123456789
 READY_SECONDS=30
 PROBE_SECONDS=15
 RELOAD_SECONDS=30
+MOST_BYTES=16777216
 newline='
 '
 told=
@@ -408,15 +409,54 @@ attributes() {
 }
 
 # report <before|held|written|after>: ids in clear, of the secret only a digest of what is encrypted in the file.
+# The last reading is what the portal remembers of the file, so its stamp comes with it.
 report() {
-    found=$(attributes "$config")
-    unread=$?
+    if [ "$1" = after ]; then
+        read_stamped
+    else
+        stamp=
+        found=$(attributes "$config")
+        unread=$?
+    fi
     tell "$1"
+}
+
+# Sets `found` to what `attributes` finds, `unread` to its status, and `stamp` to the file's stamp: empty if it
+# was another one before than after, or is not known. `read` takes no file that is larger than any configuration;
+# `seen` then says so. All in one subshell, and three processes.
+read_stamped() {
+    found=$(
+        seen=$(stamp)
+        size=${seen%% *}
+        case $mode$seen in
+        read) seen=none ;;
+        read*) [ "${size##*.}" -le "$MOST_BYTES" ] || seen=too_big ;;
+        esac
+        printf '%s\n' "$seen"
+        case $seen in none | too_big) exit ;; esac
+        (attributes "$config")
+        printf '\n%s ' "$?"
+        stamp
+    )
+    seen=${found%%"$newline"*}
+    last=${found##*"$newline"}
+    found=${found#"$seen"}
+    found=${found#"$newline"}
+    found=${found%"$newline$last"}
+    unread=${last%% *}
+    stamp=
+    [ "$seen" != "${last#* }" ] || stamp=$seen
+}
+
+# Where the file is, its size, and when its content and its inode changed. Ends the (sub)shell that calls it.
+stamp() {
+    exec stat -L -c '%d.%i.%s %y %z' "$config" 2>/dev/null
 }
 
 # tell <reading>: says what `attributes` found and with which status it ended.
 tell() {
     mark=none
+    [ -z "$stamp" ] || say "$1.stamp=$stamp"
     while [ -n "$found" ]; do
         pair=${found%%"$newline"*}
         found=${found#"$pair"}
@@ -626,12 +666,11 @@ look() {
 }
 
 MOST_FILES=200
-MOST_BYTES=16777216
 
 # Every file `config-<instance>.xml`, whether or not the portal knows the instance. Names that no instance can
-# have are only counted, and so are files beyond the first two hundred.
+# have are only counted, and so are files beyond the first two hundred. When nobody listens any more (a push
+# became due here, say), the next word ends it, so that it holds no lock for nobody.
 survey() {
-    trap '' HUP PIPE
     state=$base/var/campaign-portal
     count=0 strange=0
     clock
@@ -680,26 +719,12 @@ wait_for_push() {
 # Somebody else may write the file meanwhile: its stamp is the same before and after, or it is read once more.
 read_twice() {
     for _ in first second; do
-        found=$(stamp "$config" && echo && attributes "$config")
-        unread=$?
-        before=${found%%"$newline"*}
-        found=${found#"$before"}
-        found=${found#"$newline"}
-        case $before in too_big | none) say "file=$before" && return ;; esac
-        [ "$before" != "$(stamp "$config")" ] || break
-        before=
+        read_stamped
+        case $seen in none | too_big) say "file=$seen" && return ;; esac
+        [ -z "$stamp" ] || break
     done
-    [ -n "$before" ] || { say file=moving && return; }
-    say "stamp=$before"
+    [ -n "$stamp" ] || { say file=moving && return; }
     tell now
-}
-
-# stamp <file>: where it is, its size, and when its content and its inode changed, without a line end.
-stamp() {
-    stamp=$(stat -L -c '%d.%i.%s %y %z' "$1" 2>/dev/null) || { printf none && return 1; }
-    size=${stamp%% *}
-    [ "${size##*.}" -le "$MOST_BYTES" ] || { printf too_big && return 1; }
-    printf '%s' "$stamp"
 }
 
 check_arguments

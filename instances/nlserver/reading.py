@@ -8,6 +8,7 @@ from instances.nlserver.job import INSTANCE
 from instances.nlserver.report import (
     DIGEST,
     OCCURRENCES,
+    STAMP,
     TEXT,
     YES,
     Fields,
@@ -22,7 +23,7 @@ Unread = Literal["", "none", "unreadable", "busy", "too_big", "moving"]
 
 _GROUP = {
     "file": Shape(0, re.compile("none|unreadable|busy|too_big|moving")),
-    "stamp": Shape(1, re.compile(r"[0-9a-zA-Z:.+ -]{1,120}")),
+    "now.stamp": Shape(1, re.compile(STAMP)),
     "now.read": Shape(3, re.compile("yes|no|torn")),
     **{
         f"now.{name}": Shape(2, re.compile(TEXT), OCCURRENCES)
@@ -82,14 +83,10 @@ class ReadingFields(Fields):
 
 @dataclass(frozen=True)
 class FileSeen:
-    """The file of one instance. `unread` says why nothing is known of it, else it is empty.
-
-    `stamp` changes when the file is written or replaced; it means nothing else.
-    """
+    """The file of one instance. `unread` says why nothing is known of it, else it is empty."""
 
     instance: str
     state: FileState = field(default_factory=FileState)
-    stamp: str = ""
     unread: str = ""
 
 
@@ -113,4 +110,4 @@ def parse_reading(fields: ReadingFields, ready: Ready, output: bytes) -> Reading
 def _seen(name: str, fields: FileFields) -> FileSeen:
     state = fields.file_state("now")
     unread = fields.last("file") or ("" if fields.has("now.read") else "unreadable")
-    return FileSeen(name, state, fields.last("stamp"), unread)
+    return FileSeen(name, state, unread)

@@ -39,7 +39,8 @@ class FileState:
     """What an instance's configuration file showed: every occurrence of the account's attributes.
 
     `secrets` are SHA-256 digests of encrypted values, or `empty`. `read` says that the file was read to its
-    end, `torn` that it ends before its root element does.
+    end, `torn` that it ends before its root element does. `stamp` changes when the file is written or
+    replaced, and means nothing else; empty if it was not asked for, or changed during the reading.
     """
 
     organization_ids: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class FileState:
     jwt: bool = False
     read: bool = False
     torn: bool = False
+    stamp: str = ""
 
     @property
     def digest(self) -> str:
@@ -76,6 +78,7 @@ STEPS = ("config", "reload", "restart")
 OCCURRENCES = 40
 """The script prints no more of our attributes than this for one reading."""
 TEXT = r"[^\x00-\x1f\x7f]{0,200}"
+STAMP = "[0-9a-zA-Z:.+ -]{1,120}"
 YES = "yes"
 ANYWHERE = -1
 
@@ -127,6 +130,7 @@ def _shapes() -> dict[str, Shape]:
         shapes[f"{reading}.secret"] = shape(phase, f"{DIGEST.pattern}|empty", OCCURRENCES)
         shapes[f"{reading}.jwt"] = shape(phase, "yes|", OCCURRENCES)
         shapes[f"{reading}.read"] = shape(phase, "yes|no|torn")
+    shapes["after.stamp"] = shape(16, STAMP)
     for phase, step in zip((12, 14, 15), STEPS, strict=True):
         shapes[f"rc.{step}"] = shape(phase, "[0-9]{1,3}")
         shapes[f"errors.{step}"] = shape(phase, "[01-]")
@@ -182,7 +186,7 @@ class Fields:
         return _number(self.last(key))
 
     def file_state(self, stage: str) -> FileState:
-        """The state reported under `before`, `held`, `written` or `after`."""
+        """The state reported under `before`, `held`, `written` or `after`, or under `now` in a reading."""
 
         def values(name: str) -> tuple[str, ...]:
             return tuple(html.unescape(value) for value in self.values.get(f"{stage}.{name}", ()))
@@ -195,6 +199,7 @@ class Fields:
             jwt="yes" in values("jwt"),
             read=self.last(f"{stage}.read") == "yes",
             torn=self.last(f"{stage}.read") == "torn",
+            stamp=self.last(f"{stage}.stamp"),
         )
 
 

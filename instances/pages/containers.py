@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from instances import other_portals, ssh
+from instances.discovery.schedule import next_turn
 from instances.inventory import editing
 from instances.models import (
     NONE_RETIRED,
@@ -26,7 +27,7 @@ from instances.models import (
     OtherPortal,
 )
 from instances.pages.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
-from instances.pages.readings import last_reading
+from instances.pages.readings import how_often, last_reading
 from instances.pages.saving import is_retired, is_saved
 from instances.reaching import host_keys, jump_hosts, portal_key
 from instances.requirements import all_met
@@ -114,6 +115,9 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
             {each.instance.name for each in installations},
             retired={each.instance.name for each in retired},
         ),
+        "how_often": how_often(),
+        "is_known": any(key.state == HostKey.State.APPROVED for key in keys),
+        "next_reading": next_turn(container.pk, timezone.now()),
     }
     if request.headers.get("HX-Request") == "true":
         return render(request, "instances/_contents_live.html", contents)

@@ -7,22 +7,24 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
+from instances.discovery import schedule
 from instances.discovery.models import Reading
 from instances.discovery.services import ask
 from instances.failures import Code, Explanation, explain
 from instances.models import NOT_RETIRED, Container, Installation
 from instances.pages.saving import is_retired
 from instances.requirements import all_met
-from portal.audit.trail import Actor
+from portal.audit.trail import PORTAL, Actor
 
 PAGE = 50
 MOST_STRAYS = 100
@@ -52,6 +54,11 @@ class LastReading:
     """Instances that are retired here and have a file there all the same."""
     explanation: Explanation | None
 
+    @property
+    def is_unasked(self) -> bool:
+        """Whether nobody asked for it: it was the container's turn."""
+        return self.reading.person_id is None and self.reading.asked_by == PORTAL.name
+
 
 def last_reading(
     container: Container, names: set[str], *, retired: Collection[str] = ()
@@ -71,6 +78,17 @@ def last_reading(
         still_there=sorted(found.keys() & set(retired)),
         explanation=explain(reading.code) if reading.code else None,
     )
+
+
+def how_often() -> str:
+    """Return how often containers are read without being asked for; an empty text if they are not."""
+    each = schedule.interval()
+    if each is None:
+        return ""
+    minutes = int(each.total_seconds()) // 60
+    if minutes % 60:
+        return ngettext("every minute", "every %(count)d minutes", minutes) % {"count": minutes}
+    return ngettext("every hour", "every %(count)d hours", minutes // 60) % {"count": minutes // 60}
 
 
 @require_POST
@@ -104,6 +122,7 @@ def readings(request: HttpRequest) -> HttpResponse:
     states = dict(newest.order_by().values_list("state").annotate(count=Count("*")))
     is_open = any(states.get(state) for state in Reading.OPEN)
     failed = newest.filter(state=Reading.State.FAILED).select_related("container").order_by("container__name")
+    read = Reading.objects.filter(container=OuterRef("pk"))
     page = Paginator(failed, PAGE).get_page(request.GET.get("page"))
     strays = _strays(newest)
     context = {
@@ -115,7 +134,9 @@ def readings(request: HttpRequest) -> HttpResponse:
         "failed": [(reading.container, Code(reading.code).label, explain(reading.code)) for reading in page],
         "strays": strays[:MOST_STRAYS],
         "strays_more": max(0, len(strays) - MOST_STRAYS),
-        "never": Container.objects.in_use().filter(container_readings=None).count(),
+        "how_often": how_often(),
+        "next": schedule.next_of_all(timezone.now()),
+        "never": Container.objects.in_use().filter(~Exists(read)).count(),
     }
     is_part = request.headers.get("HX-Request") == "true"
     template = "instances/_readings_live.html" if is_part else "instances/readings.html"

@@ -1,7 +1,9 @@
 """Errands: what the rooms above do on a container during a visit. They register here and are not named."""
 
+import sys
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
 from operator import or_
@@ -49,6 +51,14 @@ class Errand(Protocol):
         """Tell whether such a job is due on this container now."""
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A job that has begun, and the rank of its errand."""
+
+    rank: int
+    job: Job
+
+
 _errands: list[Errand] = []
 
 
@@ -58,14 +68,20 @@ def register(errand: Errand) -> None:
     _errands.sort(key=lambda each: each.rank)
 
 
-def begin(container_id: uuid.UUID, lease: Lease) -> Job | None:
-    """Begin the first job that is due on a container, in the caller's transaction; None if nothing is due."""
-    return next((job for errand in _errands if (job := errand.begin(container_id, lease))), None)
+def begin(container_id: uuid.UUID, lease: Lease, most: int = sys.maxsize) -> Begun | None:
+    """Begin the first job that is due on a container, in the caller's transaction; None if nothing is due.
+
+    No job of a higher rank than `most` is begun.
+    """
+    for errand in _errands:
+        if errand.rank <= most and (job := errand.begin(container_id, lease)):
+            return Begun(errand.rank, job)
+    return None
 
 
-def is_more(container_id: uuid.UUID) -> bool:
-    """Tell whether anything is due on this container now."""
-    return any(errand.is_more(container_id) for errand in _errands)
+def is_more(container_id: uuid.UUID, most: int = sys.maxsize) -> bool:
+    """Tell whether anything of a rank up to `most` is due on this container now."""
+    return any(errand.is_more(container_id) for errand in _errands if errand.rank <= most)
 
 
 def limits(places: int) -> dict[uuid.UUID, int]:

@@ -23,6 +23,16 @@ class Line:
     dialed: ssh.Dial | None = None
     connection: ssh.Connection | None = None
     failure: ssh.SSHError | None = None
+    watch: Callable[[], None] | None = None
+    """Called about once a second while a job waits for the container; what it raises ends the wait.
+
+    Not while the connection is made, which the next job needs as well.
+    """
+
+    def _tick(self) -> None:
+        self.lease.tick()
+        if self.watch and self.connection:
+            self.watch()
 
     def open(self, container: Container) -> ssh.Connection:
         """Return the connection; raise the same `ssh.SSHError` again each time if it cannot be had."""
@@ -63,7 +73,7 @@ class Line:
             key=portal_key.private_key(),
             policy=policy.address_policy(),
             deadlines=policy.deadlines(),
-            tick=self.lease.tick,
+            tick=self._tick,
             dialed=dialed,
         )
 

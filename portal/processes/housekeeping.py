@@ -1,4 +1,4 @@
-"""What is done once an hour: every room registers its own jobs, and the `scheduler` runs them."""
+"""What is done again and again: every room registers its own jobs, and the `scheduler` runs them."""
 
 import logging
 import time
@@ -7,20 +7,31 @@ from collections.abc import Callable
 from django.db import DatabaseError
 
 logger = logging.getLogger(__name__)
-HOUR = 3600.0  # seconds
+MINUTE = 60.0  # seconds
+HOUR = 3600.0
 
 Job = Callable[[], object]
-_jobs: list[Job] = []
+_jobs: dict[Job, float] = {}
+"""Job -> seconds from one time to the next."""
+
+
+def every(seconds: float) -> Callable[[Job], Job]:
+    """Register a job that several processes may do at once, and more often than this."""
+
+    def register(job: Job) -> Job:
+        _jobs[job] = seconds
+        return job
+
+    return register
 
 
 def hourly(job: Job) -> Job:
     """Register a job that several processes may do at once, and more often than once an hour."""
-    _jobs.append(job)
-    return job
+    return every(HOUR)(job)
 
 
 class Timetable:
-    """When this process does each job: at once, and an hour after it went well."""
+    """When this process does each job: at once, and then as long after it went well as the job says."""
 
     def __init__(self) -> None:
         self._due: dict[Job, float] = {}
@@ -32,7 +43,7 @@ class Timetable:
         """
         now = time.monotonic()
         done = {job: _is_done(job) for job in _jobs if self._due.get(job, now) <= now}
-        self._due |= {job: now + HOUR for job, is_done in done.items() if is_done}
+        self._due |= {job: now + _jobs[job] for job, is_done in done.items() if is_done}
         return all(done.values())
 
 
@@ -41,10 +52,10 @@ def _is_done(job: Job) -> bool:
     try:
         job()
     except DatabaseError as error:
-        text = "The hourly job %s found no database (%s); it is tried again."
+        text = "The job %s found no database (%s); it is tried again."
         logger.warning(text, name, type(error).__name__)
     except Exception:  # a defect of one job must not keep the others from being done
-        logger.exception("The hourly job %s failed; it is tried again.", name)
+        logger.exception("The job %s failed; it is tried again.", name)
     else:
         return True
     return False

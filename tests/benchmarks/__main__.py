@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tests.benchmarks import pages, pushes, scale
+from tests.benchmarks import pages, pushes, reads, scale
 from tests.benchmarks.course import QUICK, Size
 from tests.figures import Cell, Goal, Report, say
 from tests.services.programs import find_program
@@ -38,6 +38,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "one-handshake": pushes.one_handshake,
     "delay": pushes.delay,
     "unreachable": pushes.unreachable,
+    "reads": reads.reads,
     "pages": _pages,
 }
 

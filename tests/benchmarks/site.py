@@ -91,6 +91,22 @@ class Site:
             raise RuntimeError(done.stderr)
         return [_rollout(told) for told in json.loads(done.stdout)]
 
+    def ask(self, *arguments: str, patience: float) -> dict[str, object]:
+        """Run `tests.benchmarks.ask`, and return what it tells."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.ask", *arguments],
+            cwd=ROOT,
+            env=self.portal.environment,
+            capture_output=True,
+            text=True,
+            timeout=patience,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        told: dict[str, object] = json.loads(done.stdout)
+        return told
+
     def worker_cpu(self) -> float:
         return sum(map(cpu_seconds, self.worker_pids))
 

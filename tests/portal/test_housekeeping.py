@@ -1,4 +1,4 @@
-"""Hourly jobs of all rooms, and short-lived rows: one that fails keeps no other from its turn."""
+"""Jobs of all rooms, and short-lived rows: one that fails keeps no other from its turn."""
 
 import logging
 from datetime import timedelta
@@ -11,7 +11,7 @@ from django.utils import timezone
 from portal import short_lived
 from portal.people.models import FailedSignIns
 from portal.processes import housekeeping
-from portal.processes.housekeeping import HOUR, Timetable, hourly
+from portal.processes.housekeeping import HOUR, MINUTE, Timetable, every, hourly
 
 
 def test_a_job_that_fails_is_logged_and_tried_again_and_the_others_are_done_once_an_hour(
@@ -19,9 +19,10 @@ def test_a_job_that_fails_is_logged_and_tried_again_and_the_others_are_done_once
 ) -> None:
     now = 1000.0
     monkeypatch.setattr("portal.processes.housekeeping.time.monotonic", lambda: now)
-    monkeypatch.setattr(housekeeping, "_jobs", [])
+    monkeypatch.setattr(housekeeping, "_jobs", {})
     failures: list[Exception] = [DatabaseError("away"), ValueError("a defect")]
     done: list[str] = []
+    often: list[float] = []
 
     @hourly
     def fails_twice() -> None:
@@ -32,6 +33,10 @@ def test_a_job_that_fails_is_logged_and_tried_again_and_the_others_are_done_once
     @hourly
     def goes_well() -> None:
         done.append("second")
+
+    @every(MINUTE)
+    def is_done_often() -> None:
+        often.append(now)
 
     timetable = Timetable()
     assert not timetable.run_due()
@@ -48,6 +53,10 @@ def test_a_job_that_fails_is_logged_and_tried_again_and_the_others_are_done_once
     now += 1
     assert timetable.run_due()
     assert done == ["second", "first", "first", "second"]
+    assert often == [1000.0, 1000.0 + HOUR - 1]
+    now += MINUTE
+    assert timetable.run_due()
+    assert often[-1] == now
 
 
 def test_sessions_are_removed_by_an_hourly_job_of_their_room() -> None:

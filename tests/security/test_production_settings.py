@@ -142,6 +142,7 @@ def test_a_value_may_begin_with_a_dollar_sign(monkeypatch: pytest.MonkeyPatch) -
         ("PUSH_RETRY_DELAYS", [15, -1]),
         ("SESSION_COOKIE_AGE", 0),
         ("PUSH_LEASE_RENEWAL", 100),
+        ("READ_INTERVAL", 60),
         ("LOG_FORMAT", "jason"),
         ("LOG_LEVEL", "LOUD"),
         ("ADOBE_CA_BUNDLE", "/nowhere"),

@@ -2,19 +2,23 @@
 
 import json
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, transaction
+from django.utils import timezone
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
+from instances.discovery.as_of import as_of
 from instances.discovery.errand import GROUP, ReadErrand
 from instances.discovery.management.commands import read as command
 from instances.discovery.models import Observation, Reading
 from instances.discovery.observing import Sight, observe
 from instances.discovery.services import ask
 from instances.models import Container, Instance
+from instances.visits import visit
 from instances.visits.lease import Lease
 from instances.visits.queue import FairQueue, Way
 from portal.audit.models import AuditEvent
@@ -61,13 +65,68 @@ def test_equal_sights_are_one_observation_and_the_next_different_one_ends_it(
     assert (before.sights, before.ended) == (3, None)
     start(site)
     deliver_all(site)
-    read(actor, site)
-    after, pushed, before = Observation.objects.all()
+    after, before = Observation.objects.all()
     assert (before.sights, before.ended is None, before.digest) == (3, False, "")
-    assert (pushed.source, pushed.sights, pushed.stamp, pushed.ended is None) == ("push", 1, "", False)
+    assert (after.source, after.sights, after.ended) == ("push", 1, None)
+
+
+def test_a_push_and_a_reading_of_its_untouched_file_are_one_observation(
+    make_site: MakeSite, actor: Actor, start: Start
+) -> None:
+    site = make_site()
+    push = start(site).pushes.get()
+    deliver_all(site)
+    [reading] = read(actor, site)
+    [seen] = Observation.objects.all()
+    assert (seen.source, seen.source_id) == ("push", str(push.attempts.get().pk))
+    assert (seen.last_source, seen.last_source_id) == ("read", str(reading.pk))
+    assert (seen.sights, seen.ended, seen.build) == (2, None, 9391)
+    assert seen.client_id == TechnicalAccount.objects.get().client_id
+    assert seen.stamp
+
+
+def test_a_file_that_was_written_anew_between_push_and_reading_is_another_sight(
+    make_site: MakeSite, actor: Actor, start: Start
+) -> None:
+    """Though it holds the same, nobody knows what it held in between."""
+    site = make_site()
+    start(site)
+    deliver_all(site)
+    file = site.container.config("prod1")
+    file.write_bytes(file.read_bytes())
+    read(actor, site)
+    after, pushed = Observation.objects.all()
+    assert (pushed.source, pushed.sights, pushed.ended is None) == ("push", 1, False)
     assert (after.source, after.sights, after.ended) == ("read", 1, None)
-    assert pushed.client_id == after.client_id == TechnicalAccount.objects.get().client_id
-    assert pushed.digest == after.digest
+    assert (after.digest, after.client_id) == (pushed.digest, pushed.client_id)
+    assert after.stamp != pushed.stamp
+
+
+def test_a_look_sees_the_stamp_as_well(make_site: MakeSite, actor: Actor, start: Start) -> None:
+    site = make_site(ssh_faults=SSHFaults(drop_after_newline=2, drops_left=1))
+    start(site)
+    deliver_all(site)
+    read(actor, site)
+    seen = Observation.objects.first()
+    assert seen
+    assert (seen.source, seen.last_source, seen.sights) == ("look", "read", 2)
+
+
+def test_a_clock_that_was_set_back_between_two_sights_ends_nothing(make_site: MakeSite, actor: Actor) -> None:
+    """What was seen keeps the order in which it was seen, and no page or question fails."""
+    site = make_site()
+    read(actor, site)
+    ahead = timezone.now() + timedelta(hours=1)
+    Observation.objects.update(at=ahead, last_seen=ahead)
+    read(actor, site)
+    [seen] = Observation.objects.all()
+    assert (seen.sights, seen.last_seen < seen.at) == (2, True)
+    site.container.config("prod1").write_text("<serverconf/>")
+    [reading] = read(actor, site)
+    after, before = Observation.objects.all()
+    assert (after.source_id, after.ended, before.ended is None) == (str(reading.pk), None, False)
+    for moment in (timezone.now(), timezone.now() - timedelta(days=1)):
+        assert as_of(installation_id=site.installation.pk, moment=moment).certainty != "known"
 
 
 def test_an_ended_observation_and_a_finished_reading_are_frozen(make_site: MakeSite, actor: Actor) -> None:
@@ -131,6 +190,9 @@ def test_a_push_comes_before_a_reading(make_site: MakeSite, actor: Actor, start:
     site = make_site()
     [reading] = ask(containers=[site.row], actor=actor)
     rollout = start(site)
+    assert visit.visit(site.row.pk)
+    reading.refresh_from_db()
+    assert reading.state == "queued"  # the place was a push's, and readings have their own
     deliver_all(site)
     reading.refresh_from_db()
     push = rollout.pushes.get()

@@ -148,7 +148,7 @@ def test_what_failed_is_tried_again_soon_and_what_went_well_in_an_hour(
         seen.append("looked")
         return False
 
-    monkeypatch.setattr("portal.processes.housekeeping._jobs", [tidy])
+    monkeypatch.setattr("portal.processes.housekeeping._jobs", {tidy: 3600.0})
     monkeypatch.setattr(housekeeping, "is_reconciled", is_reconciled)
     monkeypatch.setattr(housekeeping, "INTERVAL", 0.01)
     thread = threading.Thread(target=housekeeping.run, args=(stop,))

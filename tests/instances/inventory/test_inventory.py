@@ -24,7 +24,7 @@ def installed(*, instance: str = "prod1", container: str = "app-1") -> Installat
 
 def pushed(installation: Installation) -> Push:
     account = TechnicalAccount.objects.create(name="analytics", client_id="c1")
-    secret = ClientSecret.objects.create(account=account, version=1, client_id="c1", ciphertext="x")
+    secret = ClientSecret.objects.create(account=account, version=1, client_id="c1", ciphertext="x", slot=1)
     rollout = Rollout.objects.create(number=1, fence=1, secret=secret, reason=Rollout.Reason.NEW)
     return Push.objects.create(rollout=rollout, installation=installation, container=installation.container)
 

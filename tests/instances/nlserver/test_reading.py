@@ -5,7 +5,9 @@ import getpass
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +23,10 @@ from tests.instances.nlserver.shell_fleet import (
     argv,
     converse,
     make_container,
+    started,
 )
 from tests.services.small_disk import SmallDisk, may_mount
+from tests.services.waiting import wait_until
 
 OLD_DIGEST = hashlib.sha256(b"@b2xk").hexdigest()
 
@@ -86,7 +90,7 @@ def test_all_instances_are_read_whoever_knows_them(container: ShellContainer, sh
     assert (found["jwt"].state.jwt, found["prod1"].state.jwt) == (True, False)
     assert (found["torn"].state.torn, found["torn"].state.read) == (True, False)
     assert (reading.strange, reading.further) == (0, 0)
-    assert len({each.stamp for each in reading.files}) == 4
+    assert len({each.state.stamp for each in reading.files}) == 4
 
 
 def test_a_reading_leaves_no_trace(container: ShellContainer, shell: str) -> None:
@@ -129,7 +133,7 @@ def test_a_file_that_a_push_holds_is_left_alone_and_the_others_are_read(
     add(container, "two")
     found = by_name(read(container, shell))
     assert (found["prod1"].unread, found["two"].unread) == ("busy", "")
-    assert found["prod1"].stamp == ""
+    assert found["prod1"].state.stamp == ""
 
 
 def test_what_is_no_file_of_an_instance_is_said(container: ShellContainer, shell: str) -> None:
@@ -185,12 +189,69 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(container: ShellCont
     assert found == ["", "", "moving"]
 
 
+def test_a_large_file_costs_little_time_and_memory(container: ShellContainer) -> None:
+    """One of 100 MB is not opened; one below the limit, all one piece, is read in bounded memory."""
+    folder = container.base / "conf"
+    for name, size in (("big", 100_000_000), ("full", 8_000_000)):
+        with (folder / f"config-{name}.xml").open("wb") as file:
+            file.truncate(size)
+    command = ["sh", "-c", 'ulimit -v 200000; exec "$@"', "limited"]
+    begin = time.monotonic()
+    reply = converse([*command, *argv("dash", container, mode="read", instance="any")], line=b"")
+    found = by_name(parse_reading(parse(reply.output), Ready(), b""))
+    assert time.monotonic() - begin < 20
+    assert (found["big"].unread, found["prod1"].unread) == ("too_big", "")
+    assert found["full"].state.torn  # it was read to its end, which is not that of a document
+    assert len(reply.output) < 5_000
+
+
+def test_a_reading_that_nobody_listens_to_ends_before_the_next_file(
+    container: ShellContainer, shell: str
+) -> None:
+    for number in range(20):
+        add(container, f"i{number:02}")
+    tools = container.root / "tools"
+    tools.mkdir()
+    real = subprocess.run(["which", "awk"], capture_output=True, text=True, check=True).stdout.strip()
+    wait = f"for each; do case $each in conf/*) echo >>{tools}/read; read -r _ <{tools}/gate ;; esac; done"
+    (tools / "awk").write_text(f'#!/bin/sh\n{wait}\nexec {real} "$@"\n')
+    (tools / "awk").chmod(0o755)
+    os.mkfifo(tools / "gate")
+    command = ["env", f"PATH={tools}:{os.environ['PATH']}"]
+    with started([*command, *argv(shell, container, mode="read", instance="any")]) as process:
+        wait_until((tools / "read").exists, within=30, what="the first file to be read")
+        assert process.stdout
+        process.stdout.close()
+        (tools / "gate").write_text("go on\n")
+        assert process.wait(30) in {-signal.SIGPIPE, 128 + signal.SIGPIPE}
+    assert (tools / "read").read_text() == "\n"
+
+
+def test_where_no_stamp_can_be_had_a_look_goes_without(
+    container: ShellContainer, shell: str, tmp_path: Path
+) -> None:
+    (tmp_path / "stat").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "stat").chmod(0o755)
+    command = ["env", f"PATH={tmp_path}:{os.environ['PATH']}", *argv(shell, container, mode="look")]
+    state = converse(command, line=b"").fields.file_state("after")
+    assert (state.client_ids, state.read, state.stamp) == (("old-client",), True, "")
+
+
+def test_a_push_and_a_look_tell_the_stamp_that_a_reading_sees(container: ShellContainer, shell: str) -> None:
+    replies = [converse(argv(shell, container)), converse(argv(shell, container, mode="look"), line=b"")]
+    stamps = [reply.fields.file_state("after").stamp for reply in replies]
+    stamps.append(by_name(read(container, shell))["prod1"].state.stamp)
+    assert len(set(stamps)) == 1
+    assert stamps[0]
+    assert all(reply.fields.file_state("held").stamp == "" for reply in replies)
+
+
 def said(*lines: str) -> bytes:
     return b"".join(f"PORTAL {NONCE} {line}\n".encode() for line in lines)
 
 
 WHOLE = ["user=me", "nlserver=/x/nlserver", "run=probe", "rc.probe=0", "errors.probe=0", "build=9390"]
-FILE = ["instance=prod1", "stamp=1.2.3 a", "now.client_id=c", "now.read=yes"]
+FILE = ["instance=prod1", "now.stamp=1.2.3 a", "now.client_id=c", "now.read=yes"]
 
 
 @pytest.mark.parametrize(

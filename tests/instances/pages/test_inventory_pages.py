@@ -67,7 +67,7 @@ def offered(container: Container) -> HostKey:
 
 def push_to(installation: Installation) -> None:
     account = TechnicalAccount.objects.create(name="analytics", client_id="c1")
-    secret = ClientSecret.objects.create(account=account, version=1, client_id="c1", ciphertext="x")
+    secret = ClientSecret.objects.create(account=account, version=1, client_id="c1", ciphertext="x", slot=1)
     rollout = Rollout.objects.create(number=1, fence=1, secret=secret, reason=Rollout.Reason.NEW)
     Push.objects.create(rollout=rollout, installation=installation, container=installation.container)
 
