@@ -8,4 +8,4 @@ class DiscoveryConfig(AppConfig):
     label = "discovery"
 
     def ready(self) -> None:
-        from instances.discovery import errand  # noqa: F401  # it registers itself; needs the models
+        from instances.discovery import dismissals, errand  # noqa: F401  # they register themselves

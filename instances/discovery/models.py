@@ -98,6 +98,10 @@ append_only.register(Reading, unless_open="finished")
 declare_names(Reading, "asked_by")
 
 
+EMPTY_ORGANIZATION = '""'
+"""How an observation tells an empty organization in a file from none at all: it overrides the server's."""
+
+
 class Observation(models.Model):
     """What an installation was seen to hold, from its first sight to the last one that was equal.
 
@@ -148,3 +152,36 @@ class Observation(models.Model):
 
 
 append_only.register(Observation, unless_open="ended")
+
+
+class Dismissal(WithChoices):
+    """A proposal that somebody decided to leave as it is, and why.
+
+    `proposal` names what was seen as well, so a dismissal says nothing of what is seen there later.
+    """
+
+    class Kind(models.TextChoices):
+        CREATE = "create_instance", _("Unknown instance")
+        ADD = "add_installation", _("Not entered there")
+        GONE = "gone", _("File gone")
+        ORGANIZATION = "organization_empty", _("Empty organization")
+        MIXED = "builds_mixed", _("Mixed builds")
+        BUILD = "build_changed", _("Build changed")
+        OLD = "build_old", _("Build below 7.4.1")
+        JWT = "jwt_present", _("JWT still there")
+
+    proposal = models.CharField(max_length=16, unique=True)
+    kind = models.CharField(max_length=20, choices=Kind)
+    reason = models.CharField(_("reason"), max_length=200)
+    left_by = models.CharField(_("left by"), max_length=150)
+    at = models.DateTimeField(_("left"), db_default=Now())
+
+    class Meta:
+        ordering = ["-at"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.reason}"
+
+
+declare_names(Dismissal, "left_by")

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from instances import nlserver
-from instances.discovery.models import Observation
+from instances.discovery.models import EMPTY_ORGANIZATION, Observation
 from instances.models import Installation
 
 
@@ -39,7 +39,8 @@ class Sight:
     ) -> Self:
         """Return the sight of a file. Its ids become text for people, from which `clean` cuts secrets out.
 
-        A container may have mixed up what it was sent.
+        A container may have mixed up what it was sent. An organization that is there and empty becomes
+        `EMPTY_ORGANIZATION`: it is not the same as none.
         """
 
         def text(values: Iterable[str]) -> str:
@@ -48,7 +49,7 @@ class Sight:
         return cls(
             client_id=text(file.client_ids),
             account_id=text(file.technical_account_ids),
-            organization_id=text(file.organization_ids),
+            organization_id=text(each or EMPTY_ORGANIZATION for each in file.organization_ids),
             digest=file.digest,
             is_jwt=file.jwt,
             build=build,

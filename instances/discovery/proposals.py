@@ -1,0 +1,268 @@
+"""What was seen and does not fit the inventory, as proposals: computed, and never applied unasked.
+
+`instances.inventory.proposed` applies one, `instances.discovery.dismissals` leaves one as it is.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from uuid import UUID
+
+from django.db.models import (
+    BooleanField,
+    ExpressionWrapper,
+    FilteredRelation,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+
+from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, Reading
+from instances.models import CONTAINER_ON, NOT_HOSTED, Container, Installation, Instance
+from instances.nlserver import MIN_BUILD
+from instances.nlserver.job import INSTANCE
+from instances.nlserver.reading import MOST_FILES
+from instances.requirements import all_met
+
+Kind = Dismissal.Kind
+ON = all_met([CONTAINER_ON.of("container")])
+"""Asked of readings and installations: nobody looks at a container that is off."""
+NO_FILE = "none"
+"""A reading's word for a folder, or a link that leads nowhere."""
+SAID_ELSEWHERE = (Kind.OLD, Kind.JWT)
+"""The home page has lines of their own for these."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One thing that was seen and does not fit the inventory, or that a person has to set right.
+
+    `seen` is what it rests on: when that changes, it is another proposal with another `key`. `alike` is an
+    instance whose name differs in upper and lower case only.
+    """
+
+    kind: Kind
+    instance: str = ""
+    container: Container | None = None
+    seen: str = ""
+    instance_id: UUID | None = None
+    reading: Reading | None = None
+    at: datetime | None = None
+    builds: tuple[int, ...] = ()
+    alike: str = ""
+    is_hosted: bool = False
+
+    @cached_property
+    def key(self) -> str:
+        """Names the proposal in addresses, forms and commands: 16 hexadecimal digits."""
+        where = str(self.container.pk) if self.container else ""
+        text = f"{self.kind}\n{where}\n{self.instance}\n{self.seen}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def can_be_applied(self) -> bool:
+        """Whether the portal can do it: the others are for a person to do, here or on the container."""
+        return self.kind in (Kind.CREATE, Kind.ADD) and not self.is_hosted
+
+
+@dataclass(frozen=True)
+class Entered:
+    """An installation of the inventory, with what is known of it."""
+
+    instance_id: UUID
+    instance: str
+    container_id: UUID
+    container: str
+    is_ours: bool
+    """Not hosted by Adobe."""
+    created: datetime
+    seen: datetime | None
+    build: int | None
+    jwt: bool | None
+    sight: int | None
+    """The number of the open observation."""
+    last_seen: datetime | None
+    organization: str | None
+
+
+@dataclass
+class _Facts:
+    """Everything that proposals come from: four statements, whatever the number of containers."""
+
+    readings: list[Reading]
+    entered: dict[UUID, list[Entered]] = field(default_factory=dict)
+    """By container."""
+    instances: dict[str, tuple[UUID, bool]] = field(default_factory=dict)
+    """By name: the id, and whether Adobe hosts it."""
+    folded: dict[str, str] = field(default_factory=dict)
+
+
+def proposals(*, containers: Collection[UUID] | None = None) -> list[Proposal]:
+    """Return what is proposed, in the order of kinds, containers and instances.
+
+    `containers` limits it to these; what concerns all containers of an instance is left out then.
+    """
+    facts = _facts(containers)
+    found = [each for reading in facts.readings for each in _of_container(reading, facts)]
+    found += _of_installations(facts)
+    if containers is None:
+        found += _mixed(facts)
+    place = {kind: number for number, kind in enumerate(Kind)}
+    return sorted(
+        found,
+        key=lambda each: (place[each.kind], each.container.name if each.container else "", each.instance),
+    )
+
+
+def find(key: str, *, containers: Collection[UUID] | None = None) -> Proposal | None:
+    """Return the proposal with this key, unless what was seen has changed since it was shown."""
+    return next((each for each in proposals(containers=containers) if each.key == key), None)
+
+
+def undecided() -> list[Proposal]:
+    """Return the proposals that nobody has left as they are."""
+    left = set(Dismissal.objects.values_list("proposal", flat=True))
+    return [each for each in proposals() if each.key not in left]
+
+
+def _facts(containers: Collection[UUID] | None) -> _Facts:
+    facts = _Facts(list(_readings(containers)))
+    for row in _entered(containers):
+        facts.entered.setdefault(row.container_id, []).append(row)
+    rows = Instance.objects.order_by().values_list("name", "pk", _is_true(NOT_HOSTED.condition()))
+    facts.instances = {name: (pk, not is_ours) for name, pk, is_ours in rows}
+    facts.folded = {name.casefold(): name for name in facts.instances}
+    return facts
+
+
+def _is_true(condition: Q) -> "ExpressionWrapper[Q]":
+    return ExpressionWrapper(condition, output_field=BooleanField())
+
+
+def _readings(containers: Collection[UUID] | None) -> QuerySet[Reading]:
+    """Return the newest successful reading of each container that is on, and the build of the one before."""
+    succeeded = Reading.objects.filter(state=Reading.State.SUCCEEDED)
+    mine = succeeded.filter(container=OuterRef("container")).order_by("-asked")
+    rows = succeeded.filter(ON, pk=Subquery(mine.values("pk")[:1])).order_by("container__name")
+    if containers is not None:
+        rows = rows.filter(container__in=containers)
+    columns = ("started", "finished", "build", "found", "further", "container__name")
+    rows = rows.select_related("container").only(*columns)
+    return rows.annotate(former_build=Subquery(mine.values("build")[1:2]))
+
+
+def _entered(containers: Collection[UUID] | None) -> Iterator[Entered]:
+    rows = Installation.objects.filter(ON)
+    if containers is not None:
+        rows = rows.filter(container__in=containers)
+    told = rows.annotate(
+        sight=FilteredRelation("observations", condition=Q(observations__ended=None)),
+        is_ours=_is_true(NOT_HOSTED.of("instance").condition()),
+    )
+    columns = told.order_by("instance__name").values_list(
+        "instance",
+        "instance__name",
+        "container",
+        "container__name",
+        "is_ours",
+        "created",
+        "observed",
+        "observed_build",
+        "observed_jwt",
+        "sight__pk",
+        "sight__last_seen",
+        "sight__organization_id",
+    )
+    return (Entered(*values) for values in columns)
+
+
+def _of_container(reading: Reading, facts: _Facts) -> Iterator[Proposal]:
+    entered = facts.entered.get(reading.container_id, [])
+    yield from _not_entered(reading, {row.instance for row in entered}, facts)
+    for row in entered:
+        if _is_gone(row, reading):
+            seen = f"after {row.sight}" if row.sight else "never"
+            yield _about(Kind.GONE, reading, row.instance, row.instance_id, seen)
+    build, former = _build(reading, entered), reading.former_build  # type: ignore[attr-defined]  # annotated
+    if build and entered and build < MIN_BUILD:
+        yield _about(Kind.OLD, reading, seen=str(build), builds=(build,))
+    if former and reading.build and former != reading.build:
+        builds = (former, reading.build)
+        yield _about(Kind.BUILD, reading, seen=f"{former} {reading.build}", builds=builds)
+
+
+def _not_entered(reading: Reading, entered: Collection[str], facts: _Facts) -> Iterator[Proposal]:
+    """Yield what was found there and is not entered: no more than a reading can tell of.
+
+    A container may lie, and an older release may have stored what this one would not believe.
+    """
+    names = (name for name in sorted(reading.found)[:MOST_FILES] if name not in entered)
+    for name in names:
+        if not INSTANCE.fullmatch(name) or name.casefold() == "default" or reading.found[name] == NO_FILE:
+            continue
+        pk, is_hosted = facts.instances.get(name, (None, False))
+        yield Proposal(
+            Kind.ADD if pk else Kind.CREATE,
+            name,
+            reading.container,
+            instance_id=pk,
+            reading=reading,
+            at=reading.finished,
+            alike="" if pk else facts.folded.get(name.casefold(), ""),
+            is_hosted=is_hosted,
+        )
+
+
+def _is_gone(row: Entered, reading: Reading) -> bool:
+    """Whether a complete reading found no such file, and nobody has entered or seen it since."""
+    if reading.further or row.instance in reading.found:
+        return False
+    since = reading.started or reading.finished
+    is_newer = bool(since and (row.created > since or (row.last_seen and row.last_seen > since)))
+    return not is_newer
+
+
+def _build(reading: Reading, entered: Iterable[Entered]) -> int | None:
+    """Return the build that a container was seen to run last, by this reading or by a later push."""
+    finished = reading.finished
+    later = [row for row in entered if row.build and row.seen and finished and row.seen > finished]
+    return max(later, key=lambda row: row.seen or row.created).build if later else reading.build
+
+
+def _about(
+    kind: Kind,
+    reading: Reading,
+    instance: str = "",
+    instance_id: UUID | None = None,
+    seen: str = "",
+    builds: tuple[int, ...] = (),
+) -> Proposal:
+    return Proposal(kind, instance, reading.container, seen, instance_id, reading, reading.finished, builds)
+
+
+def _of_installations(facts: _Facts) -> Iterator[Proposal]:
+    """Yield what the file of an installation shows, by whatever saw it last."""
+    for row in (row for rows in facts.entered.values() for row in rows):
+        if not row.is_ours:
+            continue
+        container = Container(pk=row.container_id, name=row.container)
+        if EMPTY_ORGANIZATION in (row.organization or ""):
+            yield Proposal(Kind.ORGANIZATION, row.instance, container, "", row.instance_id, at=row.last_seen)
+        if row.jwt:
+            yield Proposal(Kind.JWT, row.instance, container, "", row.instance_id, at=row.seen)
+
+
+def _mixed(facts: _Facts) -> Iterator[Proposal]:
+    builds: dict[UUID, dict[int, str]] = {}
+    for row in (row for rows in facts.entered.values() for row in rows):
+        if row.build:
+            builds.setdefault(row.instance_id, {})[row.build] = row.instance
+    for pk, found in builds.items():
+        if len(found) > 1:
+            numbers = tuple(sorted(found))
+            name = found[numbers[0]]
+            seen = " ".join(map(str, numbers))
+            yield Proposal(Kind.MIXED, name, seen=seen, instance_id=pk, builds=numbers)
