@@ -16,6 +16,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
+from instances.discovery.models import Reading
 from instances.inventory import pending
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.models import AuditEvent
@@ -37,8 +38,9 @@ KINDS: Mapping[str, Kind] = {
     name: kind
     for kind, names in (
         (Kind.LIST, "home accounts rollouts failed_pushes instances containers jump_hosts history users"),
-        (Kind.LIST, "locks unproven_successes readings"),
+        (Kind.LIST, "locks unproven_successes readings proposals jwt_and_builds"),
         (Kind.DETAIL, "account rollout push instance container history_event user"),
+        (Kind.DETAIL, "installation instance_timeline container_timeline reading"),
         # Steps of the wizard, forms, questions, files, checks.
         (Kind.TASK, "login password_change account_new account_secret account_rollout account_retire"),
         (Kind.TASK, "wizard wizard_resume draft_delete instance_add instance_edit"),
@@ -108,6 +110,10 @@ def a_container() -> Place:
     return {"pk": _first(Container.objects.all()).pk}
 
 
+def a_reading() -> Place:
+    return {"pk": _first(Reading.objects.filter(state=Reading.State.SUCCEEDED).order_by("pk")).pk}
+
+
 def a_host_key() -> Place:
     return {"pk": _first(HostKey.objects.exclude(state=HostKey.State.APPROVED).order_by("pk")).pk}
 
@@ -160,6 +166,7 @@ class Visit:
 ACCOUNT, DRAFT = "credentials.technicalaccount", "wizard.draft"
 ROLLOUT, PUSH, ATTEMPT = "rollouts.rollout", "rollouts.push", "rollouts.attempt"
 INSTANCE, CONTAINER, INSTALLATION = "instances.instance", "instances.container", "instances.installation"
+READING, OBSERVATION = "discovery.reading", "discovery.observation"
 EVENT, USER = "audit.auditevent", "auth.user"
 LIVE = {"HX-Request": "true"}
 
@@ -226,6 +233,17 @@ VISITS: tuple[Visit, ...] = (
     Visit("container", CONTAINER, place=a_container),
     Visit("container_edit", CONTAINER, place=a_container),
     Visit("readings", CONTAINER),
+    Visit("reading", READING, place=a_reading),
+    Visit("proposals", READING),
+    Visit("proposals", READING, "last page", LAST),
+    Visit("proposals", READING, "filter", "kind=gone&q=app0001"),
+    Visit("jwt_and_builds", OBSERVATION),
+    Visit("installation", OBSERVATION, place=an_installation),
+    Visit("installation", OBSERVATION, "as of", "at=2026-01-31+12:00", an_installation),
+    Visit("container_timeline", OBSERVATION, place=a_container),
+    Visit("container_timeline", OBSERVATION, "everything", "show=all", a_container),
+    Visit("instance_timeline", OBSERVATION, place=an_instance),
+    Visit("instance_timeline", OBSERVATION, "as of", "at=2026-01-31+12:00", an_instance),
     Visit("host_keys", CONTAINER),
     Visit("host_key_scan", CONTAINER, headers=LIVE),
     Visit("host_key_approve", CONTAINER, place=a_host_key),
