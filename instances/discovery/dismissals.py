@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 
 from instances.discovery.models import Dismissal
 from instances.discovery.proposals import Proposal, find, proposals
-from instances.models import Instance
+from instances.models import Container, Instance
 from portal.audit.trail import Actor, record
 from portal.processes.housekeeping import hourly
 
@@ -51,7 +51,12 @@ def take_up(*, key: str, actor: Actor) -> Proposal:
 
 
 def _record(action: str, proposal: Proposal, actor: Actor, **details: object) -> None:
-    target = proposal.container or Instance.objects.filter(name=proposal.instance).first()
+    place = proposal.container
+    target = (
+        Container.objects.filter(pk=place.pk).first()
+        if place
+        else Instance.objects.filter(name=proposal.instance).first()
+    )
     told = {"proposal": proposal.kind.value, "instance": proposal.instance, **details}
     record(action, actor=actor, target=target, details={key: text for key, text in told.items() if text})
 

@@ -109,7 +109,7 @@ def history(current: Collection[Progress], *, now: datetime | None = None) -> li
     """Return a point for each Monday (UTC), from the first sight on but at most a year, and one for now.
 
     It counts the instances of today's inventory from the day when they were entered: what was removed since
-    is not in it. Two statements; one of them goes through all observations once.
+    is not in it. Two statements, which read the milestones among the observations and no others.
     """
     now = now or timezone.now()
     start = _monday(now) - MOST_WEEKS * WEEK
@@ -153,7 +153,8 @@ def _seen_by_week(start: datetime) -> dict[int, list[tuple[UUID, Seen]]]:
         When(at__lt=start, then=Value(-1)),
         default=_Weeks(F("at"), Value(start, output_field=DateTimeField())),
     )
-    weekly = Observation.objects.order_by().annotate(week=week).values("installation", "week")
+    milestones = Observation.objects.filter(is_milestone=True)
+    weekly = milestones.order_by().annotate(week=week).values("installation", "week")
     newest = weekly.annotate(newest=Max("pk")).values("newest")
     rows = Observation.objects.filter(pk__in=newest).annotate(week=week).order_by("pk")
     found: dict[int, list[tuple[UUID, Seen]]] = {}
@@ -184,8 +185,12 @@ class _Tally:
             changed.add(instance)
         for pk, each in seen:
             owner = self._owner.get(pk)
-            if owner and self._seen[owner][pk] != each:
-                self._seen[owner][pk] = each
+            if owner is None:
+                continue
+            jwt, build = each
+            now = (jwt, build or self._seen[owner][pk][1])  # a push may learn no build; the former one holds
+            if self._seen[owner][pk] != now:
+                self._seen[owner][pk] = now
                 changed.add(owner)
         for instance in changed:
             self._judge(instance)

@@ -4,10 +4,11 @@
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import (
@@ -16,12 +17,11 @@ from django.db.models import (
     FilteredRelation,
     OuterRef,
     Q,
-    QuerySet,
     Subquery,
 )
 
 from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, Reading
-from instances.models import CONTAINER_ON, NOT_HOSTED, Container, Installation, Instance
+from instances.models import CONTAINER_ON, NOT_HOSTED, Installation, Instance
 from instances.nlserver import MIN_BUILD
 from instances.nlserver.job import INSTANCE
 from instances.nlserver.reading import MOST_FILES
@@ -36,6 +36,29 @@ SAID_ELSEWHERE = (Kind.OLD, Kind.JWT)
 """The home page has lines of their own for these."""
 
 
+class Place(NamedTuple):
+    """A container, as far as a proposal names it: thousands are made for one page."""
+
+    pk: UUID
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Read(NamedTuple):
+    """The newest successful reading of a container, and the build that the one before it saw."""
+
+    pk: UUID
+    place: Place
+    started: datetime | None
+    finished: datetime | None
+    build: int | None
+    found: Mapping[str, str]
+    further: int
+    former_build: int | None
+
+
 @dataclass(frozen=True)
 class Proposal:
     """One thing that was seen and does not fit the inventory, or that a person has to set right.
@@ -46,10 +69,10 @@ class Proposal:
 
     kind: Kind
     instance: str = ""
-    container: Container | None = None
+    container: Place | None = None
     seen: str = ""
     instance_id: UUID | None = None
-    reading: Reading | None = None
+    reading: UUID | None = None
     at: datetime | None = None
     builds: tuple[int, ...] = ()
     alike: str = ""
@@ -68,14 +91,12 @@ class Proposal:
         return self.kind in (Kind.CREATE, Kind.ADD) and not self.is_hosted
 
 
-@dataclass(frozen=True)
-class Entered:
+class Entered(NamedTuple):
     """An installation of the inventory, with what is known of it."""
 
     instance_id: UUID
     instance: str
-    container_id: UUID
-    container: str
+    place: Place
     is_ours: bool
     """Not hosted by Adobe."""
     created: datetime
@@ -92,7 +113,7 @@ class Entered:
 class _Facts:
     """Everything that proposals come from: four statements, whatever the number of containers."""
 
-    readings: list[Reading]
+    readings: list[Read]
     entered: dict[UUID, list[Entered]] = field(default_factory=dict)
     """By container."""
     instances: dict[str, tuple[UUID, bool]] = field(default_factory=dict)
@@ -131,7 +152,7 @@ def undecided() -> list[Proposal]:
 def _facts(containers: Collection[UUID] | None) -> _Facts:
     facts = _Facts(list(_readings(containers)))
     for row in _entered(containers):
-        facts.entered.setdefault(row.container_id, []).append(row)
+        facts.entered.setdefault(row.place.pk, []).append(row)
     rows = Instance.objects.order_by().values_list("name", "pk", _is_true(NOT_HOSTED.condition()))
     facts.instances = {name: (pk, not is_ours) for name, pk, is_ours in rows}
     facts.folded = {name.casefold(): name for name in facts.instances}
@@ -142,16 +163,16 @@ def _is_true(condition: Q) -> "ExpressionWrapper[Q]":
     return ExpressionWrapper(condition, output_field=BooleanField())
 
 
-def _readings(containers: Collection[UUID] | None) -> QuerySet[Reading]:
-    """Return the newest successful reading of each container that is on, and the build of the one before."""
+def _readings(containers: Collection[UUID] | None) -> Iterator[Read]:
+    """Yield the newest successful reading of each container that is on."""
     succeeded = Reading.objects.filter(state=Reading.State.SUCCEEDED)
     mine = succeeded.filter(container=OuterRef("container")).order_by("-asked")
     rows = succeeded.filter(ON, pk=Subquery(mine.values("pk")[:1])).order_by("container__name")
     if containers is not None:
         rows = rows.filter(container__in=containers)
-    columns = ("started", "finished", "build", "found", "further", "container__name")
-    rows = rows.select_related("container").only(*columns)
-    return rows.annotate(former_build=Subquery(mine.values("build")[1:2]))
+    columns = ("pk", "container", "container__name", "started", "finished", "build", "found", "further")
+    for pk, container, name, *others in rows.values_list(*columns, Subquery(mine.values("build")[1:2])):
+        yield Read(pk, Place(container, name), *others)
 
 
 def _entered(containers: Collection[UUID] | None) -> Iterator[Entered]:
@@ -176,17 +197,18 @@ def _entered(containers: Collection[UUID] | None) -> Iterator[Entered]:
         "sight__last_seen",
         "sight__organization_id",
     )
-    return (Entered(*values) for values in columns)
+    for instance, name, container, container_name, *others in columns:
+        yield Entered(instance, name, Place(container, container_name), *others)
 
 
-def _of_container(reading: Reading, facts: _Facts) -> Iterator[Proposal]:
-    entered = facts.entered.get(reading.container_id, [])
+def _of_container(reading: Read, facts: _Facts) -> Iterator[Proposal]:
+    entered = facts.entered.get(reading.place.pk, [])
     yield from _not_entered(reading, {row.instance for row in entered}, facts)
     for row in entered:
         if _is_gone(row, reading):
             seen = f"after {row.sight}" if row.sight else "never"
             yield _about(Kind.GONE, reading, row.instance, row.instance_id, seen)
-    build, former = _build(reading, entered), reading.former_build  # type: ignore[attr-defined]  # annotated
+    build, former = _build(reading, entered), reading.former_build
     if build and entered and build < MIN_BUILD:
         yield _about(Kind.OLD, reading, seen=str(build), builds=(build,))
     if former and reading.build and former != reading.build:
@@ -194,7 +216,7 @@ def _of_container(reading: Reading, facts: _Facts) -> Iterator[Proposal]:
         yield _about(Kind.BUILD, reading, seen=f"{former} {reading.build}", builds=builds)
 
 
-def _not_entered(reading: Reading, entered: Collection[str], facts: _Facts) -> Iterator[Proposal]:
+def _not_entered(reading: Read, entered: Collection[str], facts: _Facts) -> Iterator[Proposal]:
     """Yield what was found there and is not entered: no more than a reading can tell of.
 
     A container may lie, and an older release may have stored what this one would not believe.
@@ -207,16 +229,16 @@ def _not_entered(reading: Reading, entered: Collection[str], facts: _Facts) -> I
         yield Proposal(
             Kind.ADD if pk else Kind.CREATE,
             name,
-            reading.container,
+            reading.place,
             instance_id=pk,
-            reading=reading,
+            reading=reading.pk,
             at=reading.finished,
             alike="" if pk else facts.folded.get(name.casefold(), ""),
             is_hosted=is_hosted,
         )
 
 
-def _is_gone(row: Entered, reading: Reading) -> bool:
+def _is_gone(row: Entered, reading: Read) -> bool:
     """Whether a complete reading found no such file, and nobody has entered or seen it since."""
     if reading.further or row.instance in reading.found:
         return False
@@ -225,7 +247,7 @@ def _is_gone(row: Entered, reading: Reading) -> bool:
     return not is_newer
 
 
-def _build(reading: Reading, entered: Iterable[Entered]) -> int | None:
+def _build(reading: Read, entered: Iterable[Entered]) -> int | None:
     """Return the build that a container was seen to run last, by this reading or by a later push."""
     finished = reading.finished
     later = [row for row in entered if row.build and row.seen and finished and row.seen > finished]
@@ -234,13 +256,13 @@ def _build(reading: Reading, entered: Iterable[Entered]) -> int | None:
 
 def _about(
     kind: Kind,
-    reading: Reading,
+    reading: Read,
     instance: str = "",
     instance_id: UUID | None = None,
     seen: str = "",
     builds: tuple[int, ...] = (),
 ) -> Proposal:
-    return Proposal(kind, instance, reading.container, seen, instance_id, reading, reading.finished, builds)
+    return Proposal(kind, instance, reading.place, seen, instance_id, reading.pk, reading.finished, builds)
 
 
 def _of_installations(facts: _Facts) -> Iterator[Proposal]:
@@ -248,11 +270,10 @@ def _of_installations(facts: _Facts) -> Iterator[Proposal]:
     for row in (row for rows in facts.entered.values() for row in rows):
         if not row.is_ours:
             continue
-        container = Container(pk=row.container_id, name=row.container)
         if EMPTY_ORGANIZATION in (row.organization or ""):
-            yield Proposal(Kind.ORGANIZATION, row.instance, container, "", row.instance_id, at=row.last_seen)
+            yield Proposal(Kind.ORGANIZATION, row.instance, row.place, "", row.instance_id, at=row.last_seen)
         if row.jwt:
-            yield Proposal(Kind.JWT, row.instance, container, "", row.instance_id, at=row.seen)
+            yield Proposal(Kind.JWT, row.instance, row.place, "", row.instance_id, at=row.seen)
 
 
 def _mixed(facts: _Facts) -> Iterator[Proposal]:

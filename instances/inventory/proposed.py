@@ -40,8 +40,6 @@ def apply(
         new = Instance(name=proposal.instance, environment=environment, role=role)
         instance = save_instance(instance=new, actor=actor)
     installation = add_installation(instance=instance, container=container, actor=actor)
-    details: dict[str, object] = (
-        {"proposal": proposal.kind.value, "reading": str(proposal.reading.pk)} if proposal.reading else {}
-    )
+    details: dict[str, object] = {"proposal": proposal.kind.value, "reading": str(proposal.reading)}
     record("proposal.applied", actor=actor, target=installation, details=details)
     return installation

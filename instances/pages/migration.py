@@ -21,7 +21,7 @@ from instances.models import Instance
 from instances.pages.migration_chart import chart
 from portal.no_secrets import Form
 
-PAGE = 50
+PAGE = 25
 STAGES: Mapping[Stage, Promise] = {
     Stage.JWT: _("Still on JWT"),
     Stage.OLD: _("Build below 7.4.1"),

@@ -50,7 +50,7 @@ def _observations(fleet: Fleet, sights: int) -> Iterator[Observation]:
     for turn in range(sights):
         at = fleet.now - SPAN * (1 - turn / sights)
         for number, installation in enumerate(fleet.installations):
-            done = turn / sights + (number % 100) / 100
+            jwt, build = _state(turn, number, sights)
             yield Observation(
                 installation_id=installation.pk,
                 at=at,
@@ -62,7 +62,14 @@ def _observations(fleet: Fleet, sights: int) -> Iterator[Observation]:
                 last_source_id="seeded",
                 client_id=installation.observed_client_id,
                 digest=f"{turn:064x}",
-                build=9352 if done < 0.8 else 9394,
-                is_jwt=done < 0.5,
+                build=build,
+                is_jwt=jwt,
                 stamp=str(turn),
+                is_milestone=turn == 0 or _state(turn - 1, number, sights) != (jwt, build),
             )
+
+
+def _state(turn: int, number: int, sights: int) -> tuple[bool, int]:
+    """Return whether an installation is on JWT at a turn, and its build."""
+    done = turn / sights + (number % 100) / 100
+    return done < 0.5, 9352 if done < 0.8 else 9394

@@ -102,7 +102,7 @@ def _facts(proposal: Proposal, left: str | None) -> dict[str, object]:
         "what": what(proposal),
         "next_step": advice(proposal),
         "builds": list(proposal.builds),
-        "reading": str(proposal.reading.pk) if proposal.reading else None,
+        "reading": str(proposal.reading) if proposal.reading else None,
         "seen": proposal.at,
         "left": left,
     }

@@ -130,7 +130,14 @@ def test_garbage_in_the_address_is_no_server_error(as_auditor: Client, key: str,
 def test_the_home_page_counts_what_has_no_line_of_its_own(key: str) -> None:
     row = make_installation(instance="prod1", container="mkt-1", build=9352)
     Installation.objects.filter(pk=row.pk).update(observed_jwt=True)
-    Reading.objects.update(build=9352, found={"prod1": "", "stray": ""})
+    Reading.objects.create(
+        container=row.container,
+        asked_by="henry",
+        state="succeeded",
+        finished=timezone.now(),
+        build=9352,
+        found={"prod1": "", "stray": ""},
+    )
     assert {each.kind.value for each in proposals()} == {"create_instance", "build_old", "jwt_present"}
     (need,) = [each for each in needs() if each.url == PAGE]
     assert (need.count, [link.text for link in need.links]) == (1, ["mkt-1: 1"])

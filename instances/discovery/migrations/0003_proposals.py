@@ -8,6 +8,19 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name="observation",
+            name="is_milestone",
+            field=models.BooleanField(default=True),
+        ),
+        migrations.AddIndex(
+            model_name="observation",
+            index=models.Index(
+                condition=models.Q(("is_milestone", True)),
+                fields=["installation", "at"],
+                name="observation_milestones",
+            ),
+        ),
         migrations.CreateModel(
             name="Dismissal",
             fields=[
