@@ -32,6 +32,8 @@ ON = all_met([CONTAINER_ON.of("container")])
 """Asked of readings and installations: nobody looks at a container that is off."""
 NO_FILE = "none"
 """A reading's word for a folder, or a link that leads nowhere."""
+MOST_NAMED = 5_000
+"""A statement names no more installations than this; beyond them it asks for all."""
 SAID_ELSEWHERE = (Kind.OLD, Kind.JWT)
 """The home page has lines of their own for these."""
 
@@ -94,24 +96,34 @@ class Proposal:
 class Entered(NamedTuple):
     """An installation of the inventory, with what is known of it."""
 
+    pk: UUID
     instance_id: UUID
     instance: str
     place: Place
     is_ours: bool
     """Not hosted by Adobe."""
-    created: datetime
-    seen: datetime | None
     build: int | None
     jwt: bool | None
     sight: int | None
     """The number of the open observation."""
-    last_seen: datetime | None
     organization: str | None
+
+
+class Times(NamedTuple):
+    """When an installation was entered, when anything was seen there last, and when its file was."""
+
+    created: datetime
+    observed: datetime | None
+    last_seen: datetime | None
 
 
 @dataclass
 class _Facts:
-    """Everything that proposals come from: four statements, whatever the number of containers."""
+    """Everything that proposals come from: four statements, whatever the number of containers.
+
+    Reading four moments of each installation would take longer than all the rest, so `times` has those of the
+    installations that something may be wrong with.
+    """
 
     readings: list[Read]
     entered: dict[UUID, list[Entered]] = field(default_factory=dict)
@@ -119,6 +131,8 @@ class _Facts:
     instances: dict[str, tuple[UUID, bool]] = field(default_factory=dict)
     """By name: the id, and whether Adobe hosts it."""
     folded: dict[str, str] = field(default_factory=dict)
+    times: dict[UUID, Times] = field(default_factory=dict)
+    """By installation."""
 
 
 def proposals(*, containers: Collection[UUID] | None = None) -> list[Proposal]:
@@ -156,7 +170,31 @@ def _facts(containers: Collection[UUID] | None) -> _Facts:
     rows = Instance.objects.order_by().values_list("name", "pk", _is_true(NOT_HOSTED.condition()))
     facts.instances = {name: (pk, not is_ours) for name, pk, is_ours in rows}
     facts.folded = {name.casefold(): name for name in facts.instances}
+    facts.times = _times({row.pk for row in _doubtful(facts)})
     return facts
+
+
+def _doubtful(facts: _Facts) -> Iterator[Entered]:
+    """Yield the installations whose moments decide whether something is proposed, or are told by it."""
+    newest = {reading.place.pk: reading for reading in facts.readings}
+    for row in (row for rows in facts.entered.values() for row in rows):
+        reading = newest.get(row.place.pk)
+        is_other = reading and (row.instance not in reading.found or row.build != reading.build)
+        if row.jwt or row.organization == EMPTY_ORGANIZATION or is_other:
+            yield row
+
+
+def _times(pks: Collection[UUID]) -> dict[UUID, Times]:
+    rows = Installation.objects.order_by().annotate(sight=_open_one())
+    if len(pks) < MOST_NAMED:
+        rows = rows.filter(pk__in=pks)
+    columns = rows.values_list("pk", "created", "observed", "sight__last_seen")
+    return {pk: Times(*moments) for pk, *moments in columns}
+
+
+def _open_one() -> FilteredRelation:
+    """Return the relation from installations to their open observations; a query keeps what it is given."""
+    return FilteredRelation("observations", condition=Q(observations__ended=None))
 
 
 def _is_true(condition: Q) -> "ExpressionWrapper[Q]":
@@ -180,35 +218,33 @@ def _entered(containers: Collection[UUID] | None) -> Iterator[Entered]:
     if containers is not None:
         rows = rows.filter(container__in=containers)
     told = rows.annotate(
-        sight=FilteredRelation("observations", condition=Q(observations__ended=None)),
+        sight=_open_one(),
         is_ours=_is_true(NOT_HOSTED.of("instance").condition()),
     )
     columns = told.order_by("instance__name").values_list(
+        "pk",
         "instance",
         "instance__name",
         "container",
         "container__name",
         "is_ours",
-        "created",
-        "observed",
         "observed_build",
         "observed_jwt",
         "sight__pk",
-        "sight__last_seen",
         "sight__organization_id",
     )
-    for instance, name, container, container_name, *others in columns:
-        yield Entered(instance, name, Place(container, container_name), *others)
+    for pk, instance, name, container, container_name, *others in columns:
+        yield Entered(pk, instance, name, Place(container, container_name), *others)
 
 
 def _of_container(reading: Read, facts: _Facts) -> Iterator[Proposal]:
     entered = facts.entered.get(reading.place.pk, [])
     yield from _not_entered(reading, {row.instance for row in entered}, facts)
     for row in entered:
-        if _is_gone(row, reading):
+        if _is_gone(row, reading, facts):
             seen = f"after {row.sight}" if row.sight else "never"
             yield _about(Kind.GONE, reading, row.instance, row.instance_id, seen)
-    build, former = _build(reading, entered), reading.former_build
+    build, former = _build(reading, entered, facts), reading.former_build
     if build and entered and build < MIN_BUILD:
         yield _about(Kind.OLD, reading, seen=str(build), builds=(build,))
     if former and reading.build and former != reading.build:
@@ -238,20 +274,20 @@ def _not_entered(reading: Read, entered: Collection[str], facts: _Facts) -> Iter
         )
 
 
-def _is_gone(row: Entered, reading: Read) -> bool:
+def _is_gone(row: Entered, reading: Read, facts: _Facts) -> bool:
     """Whether a complete reading found no such file, and nobody has entered or seen it since."""
     if reading.further or row.instance in reading.found:
         return False
-    since = reading.started or reading.finished
-    is_newer = bool(since and (row.created > since or (row.last_seen and row.last_seen > since)))
-    return not is_newer
+    since, times = reading.started or reading.finished, facts.times[row.pk]
+    return since is None or max(times.created, times.last_seen or times.created) <= since
 
 
-def _build(reading: Read, entered: Iterable[Entered]) -> int | None:
+def _build(reading: Read, entered: Iterable[Entered], facts: _Facts) -> int | None:
     """Return the build that a container was seen to run last, by this reading or by a later push."""
+    others = [(facts.times[row.pk].observed, row.build) for row in entered if row.build != reading.build]
     finished = reading.finished
-    later = [row for row in entered if row.build and row.seen and finished and row.seen > finished]
-    return max(later, key=lambda row: row.seen or row.created).build if later else reading.build
+    later = [(at, build) for at, build in others if at and build and finished and at > finished]
+    return max(later)[1] if later else reading.build
 
 
 def _about(
@@ -270,10 +306,12 @@ def _of_installations(facts: _Facts) -> Iterator[Proposal]:
     for row in (row for rows in facts.entered.values() for row in rows):
         if not row.is_ours:
             continue
-        if EMPTY_ORGANIZATION in (row.organization or ""):
-            yield Proposal(Kind.ORGANIZATION, row.instance, row.place, "", row.instance_id, at=row.last_seen)
+        if row.organization == EMPTY_ORGANIZATION:
+            at = facts.times[row.pk].last_seen
+            yield Proposal(Kind.ORGANIZATION, row.instance, row.place, "", row.instance_id, at=at)
         if row.jwt:
-            yield Proposal(Kind.JWT, row.instance, row.place, "", row.instance_id, at=row.seen)
+            at = facts.times[row.pk].observed
+            yield Proposal(Kind.JWT, row.instance, row.place, "", row.instance_id, at=at)
 
 
 def _mixed(facts: _Facts) -> Iterator[Proposal]:

@@ -261,7 +261,7 @@ def test_many_containers_take_as_many_statements_as_few() -> None:
         with CaptureQueriesContext(connection) as queries:
             proposals()
         counts.append(len(queries))
-    assert counts == [3, 3]
+    assert counts == [4, 4]
 
 
 def discover(*arguments: str) -> tuple[str, int]:
