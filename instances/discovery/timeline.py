@@ -6,7 +6,7 @@ Rooms above register further kinds of lines, such as pushes, and where the evide
 import heapq
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -106,18 +106,11 @@ def timeline(scope: Scope, wanted: Wanted) -> list[Line]:
     """Return the newest lines of all kinds.
 
     Each kind keeps its own order, which is that of numbers; the clock decides only between kinds. Where it
-    was set back, a line counts as no later than the one that came after it.
+    was set back, what is behind a line of one kind follows it at once: the merge compares what is in front.
     """
-    columns = [_timed(number, of(scope, wanted)) for number, of in enumerate(_kinds)]
-    merged = heapq.merge(*columns, key=lambda timed: timed[:2], reverse=True)
-    return [line for _at, _number, line in islice(merged, wanted.most)]
-
-
-def _timed(number: int, column: Iterable[Line]) -> Iterator[tuple[datetime, int, Line]]:
-    at: datetime | None = None
-    for line in column:
-        at = line.at if at is None else min(at, line.at)
-        yield at, -number, line
+    columns = [of(scope, wanted) for of in _kinds]
+    merged = heapq.merge(*columns, key=lambda line: line.at, reverse=True)
+    return list(islice(merged, wanted.most))
 
 
 FIELDS: Mapping[str, Promise] = {

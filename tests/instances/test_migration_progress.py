@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from instances.discovery.jwt_dates import JWT_DATES
 from instances.discovery.migration_progress import NEVER, Point, Seen, Stage, history, progress, stage_of
 from instances.discovery.models import Observation
+from instances.discovery.observing import Sight, observe
 from instances.models import Container, Installation, Instance
 from tests.factories import make_installation
 
@@ -115,6 +116,26 @@ def test_a_portal_that_began_today_shows_a_quarter_of_a_year() -> None:
     points = history(progress(), now=NOW)
     assert len(points) == 14
     assert counts(points)[-1] == {"jwt": 1}
+
+
+def test_what_may_move_an_instance_is_a_milestone_and_nothing_else() -> None:
+    row = make_installation()
+    for number, (jwt, build) in enumerate(
+        [(True, 9352), (True, 9352), (False, 9352), (False, None), (False, 9394)]
+    ):
+        sight = Sight("c", "a", "o", "d", is_jwt=jwt, build=build, stamp=str(number))
+        observe(installation_id=row.pk, sight=sight, source="read", source_id="x")
+    found = Observation.objects.order_by("pk").values_list("is_milestone", flat=True)
+    assert list(found) == [True, False, True, True, True]
+
+
+def test_a_build_that_is_learnt_later_is_one_as_well() -> None:
+    row = make_installation()
+    for stamp, build in (("1", None), ("2", None), ("2", 9394)):
+        sight = Sight("c", "a", "o", "d", is_jwt=False, build=build, stamp=stamp)
+        observe(installation_id=row.pk, sight=sight, source="read", source_id="x")
+    newest = Observation.objects.order_by("-pk")[0]
+    assert (newest.sights, newest.build, newest.is_milestone) == (2, 9394, True)
 
 
 def test_more_rows_take_no_more_statements() -> None:

@@ -203,6 +203,23 @@ def test_a_proposal_that_was_overtaken_changes_nothing(container: Container, act
     assert not AuditEvent.objects.exists()
 
 
+def test_a_reading_that_ends_meanwhile_is_the_one_that_counts(
+    container: Container, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(container, ago=5, found={"stray": ""})
+
+    def overtaken(key: str, **limits: object) -> Proposal | None:
+        found = find(key, **limits)  # type: ignore[arg-type]
+        if not limits:
+            read(container, found={})
+        return found
+
+    monkeypatch.setattr(proposed, "find", overtaken)
+    with pytest.raises(Outdated):
+        proposed.apply(key=only().key, actor=actor)
+    assert not Instance.objects.exists()
+
+
 def test_the_second_of_two_people_is_told(container: Container, actor: Actor) -> None:
     read(container, found={"stray": ""})
     key = only().key
