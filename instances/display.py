@@ -1,8 +1,13 @@
 """How the inventory is shown outside of its own pages: words of the history, states, and icons."""
 
+from collections.abc import Mapping, Sequence
+
 from django.utils.translation import gettext_lazy as _
 
+from instances.discovery.models import Dismissal
 from portal.audit import labels
+from portal.audit.labels import Meaning, tells
+from portal.audit.models import AuditEvent
 from portal.web.icons import name_icons
 from portal.web.tags import word_states
 
@@ -41,6 +46,22 @@ labels.register(
         "inventory.changed": _("Inventory changed by an import"),
     },
 )
+
+
+@tells("container")
+@tells("installation")
+@tells("instance")
+def proposals(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
+    """Say in words what was proposed, where an event is about a proposal."""
+    words = dict(Dismissal.Kind.choices)
+    codes = {event.seq: event.details.get("proposal") for event in events}
+    return {
+        seq: Meaning(facts={"proposal": str(words[code])})
+        for seq, code in codes.items()
+        if isinstance(code, str) and code in words
+    }
+
+
 word_states(
     {
         "offered": _("Not approved"),

@@ -26,10 +26,14 @@ class ReadingQuerySet(models.QuerySet["Reading"]):
         """Those that are due, and those that were left running. A container has one of both at most."""
         return self.filter(Q(state=Reading.State.RUNNING) | Reading.is_due())
 
-    def newest(self) -> Self:
-        """The newest of each container."""
-        mine = Reading.objects.filter(container=OuterRef("container")).order_by("-asked")
-        return self.filter(pk=Subquery(mine.values("pk")[:1]))
+    def newest(self, **of: object) -> Self:
+        """The newest of each container, among those of the container that meet these conditions.
+
+        Containers are asked for theirs: readings are kept for ever, and asking each one takes ever longer.
+        """
+        mine = Reading.objects.filter(container=OuterRef("pk"), **of).order_by("-asked")
+        containers = Container.objects.order_by().annotate(newest=Subquery(mine.values("pk")[:1]))
+        return self.filter(pk__in=containers.values("newest"))
 
 
 class Reading(WithChoices):

@@ -205,7 +205,7 @@ def _readings(containers: Collection[UUID] | None) -> Iterator[Read]:
     """Yield the newest successful reading of each container that is on."""
     succeeded = Reading.objects.filter(state=Reading.State.SUCCEEDED)
     mine = succeeded.filter(container=OuterRef("container")).order_by("-asked")
-    rows = succeeded.filter(ON, pk=Subquery(mine.values("pk")[:1])).order_by("container__name")
+    rows = succeeded.newest(state=Reading.State.SUCCEEDED).filter(ON).order_by("container__name")
     if containers is not None:
         rows = rows.filter(container__in=containers)
     columns = ("pk", "container", "container__name", "started", "finished", "build", "found", "further")

@@ -21,6 +21,7 @@ from instances.inventory.editing import InventoryError
 from instances.models import Container, Installation, Instance
 from instances.nlserver import FileState
 from instances.nlserver.reading import MOST_FILES
+from portal.audit.labels import line_of
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
 from tests.factories import SOMEBODY, make_container, make_installation, make_instance
@@ -248,6 +249,7 @@ def test_what_is_left_comes_back_when_something_else_is_seen(container: Containe
     event = AuditEvent.objects.get()
     assert (event.action, event.target_name) == ("proposal.left", "mkt-1")
     assert event.details == {"proposal": "build_old", "reason": "Upgrade is planned"}
+    assert ("proposal", "Build below 7.4.1") in line_of(event).facts
     read(container, ago=-2, found={"prod1": ""}, build=9356)
     assert {each.kind for each in undecided()} == {Kind.OLD, Kind.BUILD}
     forget_outdated()
