@@ -73,10 +73,10 @@ def test_it_can_be_taken_away_as_csv_and_json(as_auditor: Client) -> None:
     assert json.loads(as_auditor.get(f"{PAGE}?format=json&stage=done").content)["instances"] == []
 
 
-@pytest.mark.parametrize("query", ["?page=x", "?stage=moon", "?q=%2500", "?format=exe", "?q=" + "x" * 300])
-def test_garbage_in_the_address_is_no_server_error(as_auditor: Client, query: str) -> None:
+def test_garbage_in_the_address_is_no_server_error(as_auditor: Client) -> None:
     make_installation()
-    text(as_auditor, query)
+    for query in ("?page=x", "?stage=moon", "?q=%2500", "?format=exe"):
+        text(as_auditor, query)
 
 
 def test_labels_of_thin_bands_do_not_lie_over_each_other() -> None:

@@ -95,36 +95,32 @@ def test_helpdesk_and_auditors_see_and_decide_nothing(
     assert not Instance.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"do": "apply"},
-        {"do": "leave", "reason": "why"},
-        {"do": "take_up", "proposal": "x" * 9000},
-        {"do": "apply", "proposal": "\0'\"<>"},
-        {"do": "nonsense", "proposal": "1"},
-    ],
-)
-def test_nonsense_changes_nothing_and_is_answered(as_admin: Client, key: str, values: dict[str, str]) -> None:
-    assert "Nothing was changed" in decide(as_admin, **values)
+NONSENSE: list[dict[str, str]] = [
+    {},
+    {"do": "apply"},
+    {"do": "leave", "reason": "why"},
+    {"do": "take_up", "proposal": "x" * 9000},
+    {"do": "apply", "proposal": "\0'\"<>"},
+    {"do": "nonsense", "proposal": "1"},
+]
+
+
+def test_nonsense_changes_nothing_and_is_answered(as_admin: Client, key: str) -> None:
+    for values in NONSENSE:
+        assert "Nothing was changed" in decide(as_admin, **values)
     assert not Instance.objects.exists()
     assert not AuditEvent.objects.filter(action__startswith="proposal").exists()
 
 
-@pytest.mark.parametrize(
-    "back", ["https://evil.example/", "//evil.example/containers/proposals/", "/logout/"]
-)
-def test_the_way_back_leads_nowhere_else(as_admin: Client, key: str, back: str) -> None:
-    answer = as_admin.post(f"{PAGE}decide/", {"proposal": key, "do": "leave", "reason": "a", "back": back})
-    assert answer.headers["Location"] == PAGE
+def test_the_way_back_leads_nowhere_else(as_admin: Client) -> None:
+    for back in ("https://evil.example/", "//evil.example/containers/proposals/", "/logout/"):
+        answer = as_admin.post(f"{PAGE}decide/", {"do": "apply", "back": back})
+        assert answer.headers["Location"] == PAGE
 
 
-@pytest.mark.parametrize(
-    "query", ["?page=-1", "?page=x", "?q=%2500", "?q=" + "x" * 500, "?kind=moon", "?show=1"]
-)
-def test_garbage_in_the_address_is_no_server_error(as_auditor: Client, key: str, query: str) -> None:
-    text(as_auditor, query)
+def test_garbage_in_the_address_is_no_server_error(as_auditor: Client, key: str) -> None:
+    for query in ("?page=-1", "?page=x", "?q=%2500", "?q=" + "x" * 500, "?kind=moon", "?show=1"):
+        text(as_auditor, query)
 
 
 def test_the_home_page_counts_what_has_no_line_of_its_own(key: str) -> None:
