@@ -11,7 +11,7 @@ class CredentialsConfig(AppConfig):
     def ready(self) -> None:
         # they register themselves; need the models
         from credentials.keys import checks  # noqa: F401  # they register themselves; need the models
-        from credentials.shown import display, event_words, panels  # noqa: F401
+        from credentials.shown import display, event_words, panels, sights  # noqa: F401
         from instances import needs
 
         needs.register("account", _("No account"), instance=Q(assignment=None))

@@ -1,8 +1,13 @@
 """How the inventory is shown outside of its own pages: words of the history, states, and icons."""
 
+from collections.abc import Mapping, Sequence
+
 from django.utils.translation import gettext_lazy as _
 
+from instances.discovery.models import Dismissal
 from portal.audit import labels
+from portal.audit.labels import Meaning, tells
+from portal.audit.models import AuditEvent
 from portal.web.icons import name_icons
 from portal.web.tags import word_states
 
@@ -12,6 +17,7 @@ labels.register(
         "container": _("Containers"),
         "installation": _("Installations"),
         "inventory": _("Inventory"),
+        "proposal": _("Proposals"),
         "host_key": _("Host keys"),
         "jump_host": _("Jump hosts"),
     },
@@ -39,10 +45,29 @@ labels.register(
         "installation.removed": _("Installation removed"),
         "installation.retired": _("Installation retired"),
         "installation.taken_back": _("Installation taken back into use"),
+        "proposal.applied": _("Proposal of a reading applied"),
+        "proposal.left": _("Proposal of a reading left as it is"),
+        "proposal.taken_up": _("Proposal of a reading taken up again"),
         "inventory.imported": _("Inventory imported"),
         "inventory.changed": _("Inventory changed by an import"),
     },
 )
+
+
+@tells("container")
+@tells("installation")
+@tells("instance")
+def proposals(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
+    """Say in words what was proposed, where an event is about a proposal."""
+    words = dict(Dismissal.Kind.choices)
+    codes = {event.seq: event.details.get("proposal") for event in events}
+    return {
+        seq: Meaning(facts={"proposal": str(words[code])})
+        for seq, code in codes.items()
+        if isinstance(code, str) and code in words
+    }
+
+
 word_states(
     {
         "offered": _("Not approved"),

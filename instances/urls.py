@@ -2,7 +2,18 @@
 
 from django.urls import URLPattern, path
 
-from instances.pages import containers, host_keys, importing, instances, jump_hosts, readings, retiring
+from instances.pages import (
+    containers,
+    host_keys,
+    importing,
+    instances,
+    jump_hosts,
+    migration,
+    proposals,
+    readings,
+    retiring,
+    timelines,
+)
 
 urlpatterns: list[URLPattern] = [
     path("instances/", instances.instance_list, name="instances"),
@@ -10,9 +21,12 @@ urlpatterns: list[URLPattern] = [
     path("instances/<uuid:pk>/", instances.instance_detail, name="instance"),
     path("instances/<uuid:pk>/edit/", instances.instance_edit, name="instance_edit"),
     path("instances/<uuid:pk>/installations/add/", instances.installation_add, name="installation_add"),
+    path("instances/<uuid:pk>/timeline/", timelines.instance_timeline, name="instance_timeline"),
+    path("instances/jwt-and-builds/", migration.jwt_and_builds, name="jwt_and_builds"),
     path("instances/import/", importing.inventory_import, name="inventory_import"),
     path("instances/import/template.csv", importing.inventory_template, name="inventory_template"),
     path("instances/import/<uuid:upload>/", importing.inventory_preview, name="inventory_preview"),
+    path("installations/<uuid:pk>/", timelines.installation_detail, name="installation"),
     path(
         "installations/<uuid:pk>/take-over/",
         containers.installation_take_over,
@@ -38,7 +52,11 @@ urlpatterns: list[URLPattern] = [
     path("containers/<uuid:pk>/edit/", containers.container_edit, name="container_edit"),
     path("containers/<uuid:pk>/switch/", containers.container_switch, name="container_switch"),
     path("containers/<uuid:pk>/read/", readings.container_read, name="container_read"),
+    path("containers/<uuid:pk>/timeline/", timelines.container_timeline, name="container_timeline"),
+    path("containers/proposals/", proposals.proposal_list, name="proposals"),
+    path("containers/proposals/decide/", proposals.proposal_decide, name="proposal_decide"),
     path("containers/readings/", readings.readings, name="readings"),
+    path("containers/readings/<uuid:pk>/", timelines.reading_detail, name="reading"),
     path("containers/readings/ask/", readings.readings_ask, name="readings_ask"),
     path("containers/<uuid:pk>/scan/", containers.container_scan, name="container_scan"),
     path("containers/host-keys/", host_keys.host_keys, name="host_keys"),

@@ -40,6 +40,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "credentials/rollouts/management/commands/rollout.py": "says why nothing is pushed",
         "credentials/services.py": "assigns no account to what is retired",
         "instances/discovery/management/commands/read.py": "says why nobody logs in",
+        "instances/discovery/proposals.py": "proposes nothing that is retired",
         "instances/inventory/editing.py": "says why nothing is edited",
         "instances/inventory/importing.py": "says at the line why nothing is imported",
         "instances/inventory/retiring.py": "retires and takes back",

@@ -15,6 +15,7 @@ from pytest_django.fixtures import Settings
 
 from credentials.models import TechnicalAccount
 from credentials.wizard.models import Draft
+from instances.discovery.models import Reading
 from instances.inventory import pending
 from instances.models import Container, HostKey
 from portal.audit.models import AuditEvent
@@ -83,6 +84,10 @@ def a_container(person: User) -> Place:
     container = make_container()
     Container.objects.filter(pk=container.pk).update(address="127.0.0.1", port=free_port())
     return {"pk": container.pk}
+
+
+def a_reading(person: User) -> Place:
+    return {"pk": Reading.objects.create(container=make_container(), asked_by=person.username).pk}
 
 
 def a_host_key(person: User) -> Place:
@@ -171,6 +176,13 @@ PAGES: dict[str, Page] = {
     "container_switch": Page(None, "A", a_container),
     "container_scan": Page(None, "A", a_container),
     "container_read": Page(None, "AH", a_container),
+    "container_timeline": Page(ALL, None, a_container),
+    "instance_timeline": Page(ALL, None, an_instance),
+    "installation": Page(ALL, None, an_installation),
+    "jwt_and_builds": Page(ALL, None),
+    "proposals": Page(ALL, None),
+    "proposal_decide": Page(None, "A"),
+    "reading": Page(ALL, None, a_reading),
     "readings": Page(ALL, None),
     "readings_ask": Page(None, "AH"),
     "host_keys": Page("A", "A"),

@@ -1,11 +1,10 @@
-"""What is said about Adobe's side: the shape of a step in words, the products, and the dates of JWT.
+"""What is said about Adobe's side: the shape of a step in words, and the products.
 
 Data, no logic. Labels are those of Adobe's documentation (Campaign Classic v7, technical accounts; guides of
 the Developer Console); French ones are shown as hints, since the console speaks the browser's language.
 """
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 from django.utils.functional import Promise
@@ -67,30 +66,6 @@ AFTERWARDS: Final = Prose(
     ),
     links=(CONSOLE_LINK,),
     drawings=(Drawing("migration-3-delete", _("Deleting the old credential on the migration card")),),
-)
-
-
-@dataclass(frozen=True)
-class JWTDate:
-    """One date of the end of JWT credentials. Adobe has moved them more than once, hence data."""
-
-    on: date
-    what: Promise
-
-
-JWT_DATES: Final = (
-    JWTDate(date(2024, 6, 3), _("No new JWT credentials.")),
-    JWTDate(date(2025, 1, 27), _("First announced end of JWT credentials, then postponed.")),
-    JWTDate(
-        date(2025, 6, 30), _("JWT credentials deprecated: their certificates cannot be renewed any more.")
-    ),
-    JWTDate(
-        date(2026, 3, 1),
-        _(
-            "Adobe converts what is left, or earlier when the certificate expires: whatever still relies "
-            "on JWT stops working."
-        ),
-    ),
 )
 
 

@@ -1,5 +1,6 @@
 """What needs a person: one entry for each kind of trouble, most urgent first, with where to go."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS
 from credentials.coverage.holding import needing_somebody
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
+from instances.discovery.proposals import SAID_ELSEWHERE, undecided
 from instances.failures import Code
 from instances.models import Container, Instance
 from instances.needs import in_need
@@ -55,6 +57,7 @@ def needs() -> list[Need]:
         _behind(),
         _on_jwt(),
         _too_old(),
+        _proposals(),
         _without_account(),
         _drafts(),
     ]
@@ -202,6 +205,23 @@ def _too_old() -> Need:
             count,
         ),
     )
+
+
+def _proposals() -> Need:
+    """Count what was seen and does not fit the inventory, without what has a line of its own here."""
+    found = [each for each in undecided() if each.kind not in SAID_ELSEWHERE]
+    sentence = ngettext(
+        "thing that was seen on containers does not fit the inventory.",
+        "things that were seen on containers do not fit the inventory.",
+        len(found),
+    )
+    names = Counter((each.container.pk, each.container.name) for each in found if each.container)
+    links = [
+        NeedLink(f"{name}: {count}", page_url("container", pk))
+        for (pk, name), count in names.most_common(SHOWN)
+    ]
+    url = page_url("proposals")
+    return Need("archive", "info", len(found), sentence, url, links, len(names) - len(links))
 
 
 def _instances(

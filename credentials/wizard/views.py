@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
-from credentials.adobe.guide import JWT_DATES
 from credentials.models import TechnicalAccount
 from credentials.rollouts.choosing import versions
 from credentials.services import AccountError
@@ -24,6 +23,7 @@ from credentials.wizard.pages import Page, PageView
 from credentials.wizard.review_step import review_page
 from credentials.wizard.steps import DraftProgress, Kind
 from credentials.wizard.values_step import values_page
+from instances.discovery.jwt_dates import JWT_DATES
 from portal.audit.trail import Actor
 
 

@@ -26,12 +26,14 @@ class ReadingQuerySet(models.QuerySet["Reading"]):
         """Those that are due, and those that were left running. A container has one of both at most."""
         return self.filter(Q(state=Reading.State.RUNNING) | Reading.is_due())
 
-    def newest(self) -> Self:
-        """The newest of each container."""
-        # Asked once for each container, and not for each reading: of those there are more every day.
-        mine = Reading.objects.filter(container=OuterRef("pk")).order_by("-asked")
-        newest = Container.objects.annotate(newest=Subquery(mine.values("pk")[:1]))
-        return self.filter(pk__in=newest.values("newest"))
+    def newest(self, **of: object) -> Self:
+        """The newest of each container, among those of the container that meet these conditions.
+
+        Containers are asked for theirs: readings are kept for ever, and asking each one takes ever longer.
+        """
+        mine = Reading.objects.filter(container=OuterRef("pk"), **of).order_by("-asked")
+        containers = Container.objects.order_by().annotate(newest=Subquery(mine.values("pk")[:1]))
+        return self.filter(pk__in=containers.values("newest"))
 
 
 class Reading(WithChoices):
@@ -100,6 +102,10 @@ append_only.register(Reading, unless_open="finished")
 declare_names(Reading, "asked_by")
 
 
+EMPTY_ORGANIZATION = '""'
+"""How an observation tells an empty organization in a file from none at all: it overrides the server's."""
+
+
 class Observation(models.Model):
     """What an installation was seen to hold, from its first sight to the last one that was equal.
 
@@ -134,6 +140,9 @@ class Observation(models.Model):
     is_jwt = models.BooleanField()
     stamp = models.CharField(max_length=120, blank=True)
     """Changes when the file is written. Empty where it is not known: such a sight equals no other one."""
+    is_milestone = models.BooleanField(default=True)
+    """JWT or build may differ from the observation before. Of a million rows few are, and the way from JWT to
+    OAuth is told from these alone."""
 
     class Meta:
         ordering = ["-pk"]
@@ -143,10 +152,48 @@ class Observation(models.Model):
                 fields=["installation"], condition=Q(ended=None), name="discovery_one_open_observation"
             ),
         ]
-        indexes = [models.Index(fields=["installation", "-id"], name="observation_by_number")]
+        indexes = [
+            models.Index(fields=["installation", "-id"], name="observation_by_number"),
+            models.Index(
+                fields=["installation", "at"], name="observation_milestones", condition=Q(is_milestone=True)
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk} of {self.installation_id}"
 
 
 append_only.register(Observation, unless_open="ended")
+
+
+class Dismissal(WithChoices):
+    """A proposal that somebody decided to leave as it is, and why.
+
+    `proposal` names what was seen as well, so a dismissal says nothing of what is seen there later.
+    """
+
+    class Kind(models.TextChoices):
+        CREATE = "create_instance", _("Unknown instance")
+        ADD = "add_installation", _("Not entered there")
+        GONE = "gone", _("File gone")
+        ORGANIZATION = "organization_empty", _("Empty organization")
+        MIXED = "builds_mixed", _("Mixed builds")
+        BUILD = "build_changed", _("Build changed")
+        OLD = "build_old", _("Build below 7.4.1")
+        JWT = "jwt_present", _("JWT still there")
+
+    proposal = models.CharField(max_length=16, unique=True)
+    kind = models.CharField(max_length=20, choices=Kind)
+    reason = models.CharField(_("reason"), max_length=200)
+    left_by = models.CharField(_("left by"), max_length=150)
+    at = models.DateTimeField(_("left"), db_default=Now())
+
+    class Meta:
+        ordering = ["-at"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.reason}"
+
+
+declare_names(Dismissal, "left_by")

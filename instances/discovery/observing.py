@@ -9,7 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from instances import nlserver
-from instances.discovery.models import Observation
+from instances.discovery.models import EMPTY_ORGANIZATION, Observation
 from instances.models import Installation
 
 
@@ -39,7 +39,8 @@ class Sight:
     ) -> Self:
         """Return the sight of a file. Its ids become text for people, from which `clean` cuts secrets out.
 
-        A container may have mixed up what it was sent.
+        A container may have mixed up what it was sent. An organization that is there and empty becomes
+        `EMPTY_ORGANIZATION`: it is not the same as none.
         """
 
         def text(values: Iterable[str]) -> str:
@@ -48,7 +49,7 @@ class Sight:
         return cls(
             client_id=text(file.client_ids),
             account_id=text(file.technical_account_ids),
-            organization_id=text(file.organization_ids),
+            organization_id=text(each or EMPTY_ORGANIZATION for each in file.organization_ids),
             digest=file.digest,
             is_jwt=file.jwt,
             build=build,
@@ -75,7 +76,8 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
     if known and _is_equal(known, sight):
         changes: dict[str, object] = {"last_seen": Now(), "sights": F("sights") + 1}
         changes |= {"last_source": source, "last_source_id": source_id}
-        changes |= {"build": sight.build} if sight.build else {}
+        if sight.build and known.build is None:
+            changes |= {"build": sight.build, "is_milestone": True}
         Observation.objects.filter(pk=known.pk).update(**changes)
         return known
     if known:
@@ -86,6 +88,7 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
         source_id=source_id,
         last_source=source,
         last_source_id=source_id,
+        is_milestone=known is None or (known.is_jwt, known.build) != (sight.is_jwt, sight.build),
         **asdict(sight),
     )
 

@@ -40,6 +40,7 @@ def seed(scale: Scale, *, say: Callable[[str], None] = lambda text: None) -> int
     from tests.benchmarks.fleet import seed_fleet
     from tests.benchmarks.past import seed_past
     from tests.benchmarks.rows import refresh_statistics
+    from tests.benchmarks.seen import seed_seen
     from tests.benchmarks.trail import seed_trail
 
     if reason := _reason_against():
@@ -51,6 +52,7 @@ def seed(scale: Scale, *, say: Callable[[str], None] = lambda text: None) -> int
     say(f"{len(fleet.installations):,} installations after {time.monotonic() - begin:.0f} s")
     seed_past(fleet, scale)
     say(f"{scale.attempts:,} attempts after {time.monotonic() - begin:.0f} s")
+    seed_seen(fleet)
     seed_trail(fleet, scale)
     say(f"{scale.events:,} events after {time.monotonic() - begin:.0f} s")
     refresh_statistics()

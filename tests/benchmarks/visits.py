@@ -17,6 +17,7 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
+from instances.discovery.models import Reading
 from instances.inventory import pending
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.models import AuditEvent
@@ -38,8 +39,9 @@ KINDS: Mapping[str, Kind] = {
     name: kind
     for kind, names in (
         (Kind.LIST, "home accounts rollouts failed_pushes instances containers jump_hosts history users"),
-        (Kind.LIST, "locks unproven_successes readings coverage drift"),
+        (Kind.LIST, "locks unproven_successes readings coverage drift proposals jwt_and_builds"),
         (Kind.DETAIL, "account rollout push instance container history_event user"),
+        (Kind.DETAIL, "installation instance_timeline container_timeline reading"),
         # Steps of the wizard, forms, questions, files, checks.
         (Kind.TASK, "login password_change account_new account_secret account_rollout"),
         (Kind.TASK, "account_retire account_goal"),
@@ -137,6 +139,10 @@ def a_retired_installation() -> Place:
     return {"pk": Installation.objects.get_or_create(**found, defaults=RETIRED)[0].pk}
 
 
+def a_reading() -> Place:
+    return {"pk": _first(Reading.objects.filter(state=Reading.State.SUCCEEDED).order_by("pk")).pk}
+
+
 def a_host_key() -> Place:
     return {"pk": _first(HostKey.objects.exclude(state=HostKey.State.APPROVED).order_by("pk")).pk}
 
@@ -189,6 +195,7 @@ class Visit:
 ACCOUNT, DRAFT = "credentials.technicalaccount", "wizard.draft"
 ROLLOUT, PUSH, ATTEMPT = "rollouts.rollout", "rollouts.push", "rollouts.attempt"
 INSTANCE, CONTAINER, INSTALLATION = "instances.instance", "instances.container", "instances.installation"
+READING, OBSERVATION = "discovery.reading", "discovery.observation"
 EVENT, USER = "audit.auditevent", "auth.user"
 LIVE = {"HX-Request": "true"}
 
@@ -268,6 +275,17 @@ VISITS: tuple[Visit, ...] = (
     Visit("container", CONTAINER, place=a_container),
     Visit("container_edit", CONTAINER, place=a_container),
     Visit("readings", CONTAINER),
+    Visit("reading", READING, place=a_reading),
+    Visit("proposals", READING),
+    Visit("proposals", READING, "last page", LAST),
+    Visit("proposals", READING, "filter", "kind=gone&q=app0001"),
+    Visit("jwt_and_builds", OBSERVATION),
+    Visit("installation", OBSERVATION, place=an_installation),
+    Visit("installation", OBSERVATION, "as of", "at=2026-01-31+12:00", an_installation),
+    Visit("container_timeline", OBSERVATION, place=a_container),
+    Visit("container_timeline", OBSERVATION, "everything", "show=all", a_container),
+    Visit("instance_timeline", OBSERVATION, place=an_instance),
+    Visit("instance_timeline", OBSERVATION, "as of", "at=2026-01-31+12:00", an_instance),
     Visit("host_keys", CONTAINER),
     Visit("host_key_scan", CONTAINER, headers=LIVE),
     Visit("host_key_approve", CONTAINER, place=a_host_key),

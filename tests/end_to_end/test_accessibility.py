@@ -19,6 +19,7 @@ from credentials.rollouts.models import Push
 from tests.benchmarks.fleet import seed_fleet
 from tests.benchmarks.past import seed_past
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.seen import seed_seen
 from tests.benchmarks.trail import seed_trail
 from tests.benchmarks.visits import VISITS, Visit
 from tests.factories import finish, make_account
@@ -40,6 +41,7 @@ def seeded(roles: None, transactional_db: None) -> None:
     scale = Scale(installations=24, attempts=100, events=80)
     fleet = seed_fleet(scale, Random(1))
     seed_past(fleet, scale)
+    seed_seen(fleet)
     seed_trail(fleet, scale)
     push = Push.objects.filter(state="succeeded").order_by("-requested", "pk")[0]
     finish(push, state="succeeded", output="a line of output " * 40 + "\nand another\n" * 60)

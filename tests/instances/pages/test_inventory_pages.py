@@ -17,6 +17,7 @@ from pytest_django import Settings
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from instances import ssh
+from instances.discovery.models import Reading
 from instances.inventory import pending
 from instances.models import (
     Container,
@@ -86,6 +87,9 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
     installation = installed()
     key = offered(installation.container)
     jump_host = make_jump_host().pk
+    reading = Reading.objects.create(
+        container=installation.container, asked_by="henry", finished=timezone.now()
+    )
     instance, container = installation.instance_id, installation.container_id
     everybody, admin = {"admin", "helpdesk", "auditor"}, {"admin"}
     return {
@@ -112,6 +116,13 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
         "container_switch": (f"/containers/{container}/switch/", "post", admin),
         "container_scan": (f"/containers/{container}/scan/", "post", admin),
         "container_read": (f"/containers/{container}/read/", "post", {"admin", "helpdesk"}),
+        "container_timeline": (f"/containers/{container}/timeline/", "get", everybody),
+        "instance_timeline": (f"/instances/{instance}/timeline/", "get", everybody),
+        "installation": (f"/installations/{installation.pk}/", "get", everybody),
+        "jwt_and_builds": ("/instances/jwt-and-builds/", "get", everybody),
+        "proposals": ("/containers/proposals/", "get", everybody),
+        "proposal_decide": ("/containers/proposals/decide/", "post", admin),
+        "reading": (f"/containers/readings/{reading.pk}/", "get", everybody),
         "readings": ("/containers/readings/", "get", everybody),
         "readings_ask": ("/containers/readings/ask/", "post", {"admin", "helpdesk"}),
         "host_keys": ("/containers/host-keys/", "get", admin),

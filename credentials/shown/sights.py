@@ -1,0 +1,21 @@
+"""Where the timelines of installations lead to for what a push or a look saw: the page of the push."""
+
+from collections.abc import Collection, Mapping
+
+from django.urls import reverse
+from django.utils.translation import gettext
+
+from credentials.rollouts.models import Attempt
+from instances.discovery.models import Observation
+from instances.discovery.timeline import Link, evidence, uuids
+
+
+@evidence(Observation.Source.PUSH, Observation.Source.LOOK)
+def pushes(ids: Collection[str]) -> Mapping[str, Link]:
+    """Return links to the pushes whose attempts have these ids."""
+    rows = Attempt.objects.filter(pk__in=uuids(ids))
+    columns = rows.order_by().values_list("pk", "push", "push__rollout__number")
+    return {
+        str(pk): Link(gettext("Push of rollout #%d") % number, reverse("push", args=[push]))
+        for pk, push, number in columns
+    }

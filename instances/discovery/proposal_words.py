@@ -1,0 +1,62 @@
+"""What a proposal says to people: what was seen, and what can be done about it."""
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from instances.discovery.proposals import Kind, Proposal
+from instances.failures import Code, explain
+
+WHAT: Mapping[str, Promise] = {
+    Kind.CREATE: _("config-%(instance)s.xml is on %(container)s, and the inventory has no such instance."),
+    Kind.ADD: _(
+        "%(instance)s has a file on %(container)s and is not entered there: nothing is pushed to it."
+    ),
+    Kind.GONE: _("%(instance)s is entered on %(container)s, and has no file there: a push there fails."),
+    Kind.ORGANIZATION: _("The file of %(instance)s on %(container)s has an empty organization."),
+    Kind.MIXED: _("The containers of %(instance)s run different builds: %(builds)s."),
+    Kind.BUILD: _("%(container)s ran build %(first)s at the reading before, and runs %(last)s now."),
+    Kind.OLD: _("%(container)s runs build %(builds)s."),
+    Kind.JWT: _("The file of %(instance)s on %(container)s still holds a JWT credential."),
+}
+ADVICE: Mapping[str, Promise] = {
+    Kind.CREATE: _("Apply creates the instance, on-premise, and adds it to this container."),
+    Kind.ADD: _("Apply adds the container to the instance. Nothing is pushed until you start a rollout."),
+    Kind.GONE: _(
+        "If it was moved or uninstalled, end the installation on the container's page. If not, the container "
+        "has lost its configuration."
+    ),
+    Kind.ORGANIZATION: explain(Code.ORGANIZATION_EMPTY).next_step,
+    Kind.MIXED: _("All servers of one instance should run the same build: finish the upgrade."),
+    Kind.BUILD: _("If your company upgraded it, nothing is left to do."),
+    Kind.OLD: _("It does not know OAuth accounts. Upgrade it to 7.4.1 (build 9383) or later."),
+    Kind.JWT: _("Adobe has ended JWT. Migrate the credential in the console, then push the account here."),
+}
+OF_ADOBE = _(
+    "It is entered as hosted by Adobe, which installs nothing on your containers. Correct the instance "
+    "first, if it is yours."
+)
+ALIKE = _(
+    "The inventory has %s, which differs in upper and lower case only. nlserver takes these for two "
+    "instances: find out which one is meant before you enter a second one."
+)
+
+
+def what(proposal: Proposal) -> str:
+    """Return one sentence about what was seen."""
+    builds = [str(each) for each in proposal.builds]
+    return str(WHAT[proposal.kind]) % {
+        "instance": proposal.instance,
+        "container": str(proposal.container or ""),
+        "builds": ", ".join(builds),
+        "first": "".join(builds[:1]),
+        "last": "".join(builds[-1:]),
+    }
+
+
+def advice(proposal: Proposal) -> str:
+    """Return what to do about it, or what applying it does."""
+    if proposal.alike:
+        return str(ALIKE) % proposal.alike
+    return str(OF_ADOBE if proposal.is_hosted else ADVICE[proposal.kind])

@@ -1,0 +1,306 @@
+"""What happened to installations and containers, as one list of lines, the newest first.
+
+Rooms above register further kinds of lines, such as pushes, and where the evidence for a sight is to be seen.
+"""
+
+import heapq
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from instances.discovery.models import EMPTY_ORGANIZATION, Observation, Reading
+from instances.failures import Code, explain
+from instances.models import Container, Installation, Instance
+from portal.web.tags import moment
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a timeline is about: ids, and how its lines call each of them (empty: they need not)."""
+
+    installations: Mapping[UUID, str] = field(default_factory=dict)
+    containers: Mapping[UUID, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which lines are asked for: the newest `most` that began until a moment.
+
+    `everything`: also those that say only that nothing changed.
+    """
+
+    most: int
+    until: datetime | None = None
+    everything: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value that differs from what was there before; each None if there is none."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where the evidence is to be seen."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a timeline. `notes` are sentences, `about` names the installation or container."""
+
+    at: datetime
+    title: str
+    about: str = ""
+    icon: str = "info"
+    tone: str = ""
+    changes: Sequence[Change] = ()
+    notes: Sequence[str] = ()
+    links: Sequence[Link] = ()
+
+
+Lines = Callable[[Scope, Wanted], Sequence[Line]]
+Evidence = Callable[[Collection[str]], Mapping[str, Link]]
+_kinds: list[Lines] = []
+_evidence: dict[str, Evidence] = {}
+
+
+def lines(of: Lines) -> Lines:
+    """Register a kind of lines: a function that returns the newest ones, in the order of its own numbers.
+
+    It asks the database a constant number of times, and returns `wanted.most` lines at most.
+    """
+    _kinds.append(of)
+    return of
+
+
+def evidence(*sources: str) -> Callable[[Evidence], Evidence]:
+    """Register a function that gives links for `source_id`s of observations, by source (`push`, `look`)."""
+
+    def register(of: Evidence) -> Evidence:
+        _evidence.update(dict.fromkeys(sources, of))
+        return of
+
+    return register
+
+
+def timeline(scope: Scope, wanted: Wanted) -> list[Line]:
+    """Return the newest lines of all kinds.
+
+    Each kind keeps its own order, which is that of numbers; the clock decides only between kinds. Where it
+    was set back, what is behind a line of one kind follows it at once: the merge compares what is in front.
+    """
+    columns = [of(scope, wanted) for of in _kinds]
+    merged = heapq.merge(*columns, key=lambda line: line.at, reverse=True)
+    return list(islice(merged, wanted.most))
+
+
+FIELDS: Mapping[str, Promise] = {
+    "client_id": _("Client ID"),
+    "account_id": _("Technical account ID"),
+    "organization_id": _("Organization ID"),
+    "digest": _("Digest of the encrypted secret"),
+    "is_jwt": _("JWT credential"),
+    "build": _("Build"),
+}
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SHORT = 12
+"""Characters of a digest that are shown: enough to tell two apart."""
+BY: Mapping[str, Promise] = {
+    Observation.Source.PUSH: _("a push"),
+    Observation.Source.LOOK: _("a look after a push"),
+    Observation.Source.READ: _("a reading"),
+}
+
+
+def values(row: Observation) -> dict[str, str | None]:
+    """Return what an observation saw, by field, as words; None where there is nothing."""
+    return {name: _word(name, getattr(row, name)) for name in FIELDS}
+
+
+def _word(name: str, value: object) -> str | None:
+    if name == "is_jwt":
+        return gettext("still there") if value else gettext("none")
+    if not value:
+        return None
+    if name == "digest":
+        return f"{str(value)[:SHORT]}…"
+    if name == "organization_id":
+        return str(value).replace(EMPTY_ORGANIZATION, gettext("empty"))
+    return str(value)
+
+
+def changes(former: Observation, row: Observation) -> list[Change]:
+    """Return what differs between two sights. A build that one of them did not learn is no difference."""
+    before, after = values(former), values(row)
+    return [
+        Change(str(words), before[name], after[name])
+        for name, words in FIELDS.items()
+        if getattr(former, name) != getattr(row, name)
+        and not (name == "build" and None in (former.build, row.build))
+    ]
+
+
+def _newest_first(scope: Scope) -> QuerySet[Observation]:
+    """Return the observations of a scope by number.
+
+    Of one installation, an index has them in this order. Of several, it has not, and PostgreSQL would go
+    through the newest of all installations until it has found enough: the sum keeps it from that.
+    """
+    if len(scope.installations) == 1:
+        return Observation.objects.filter(installation=next(iter(scope.installations))).order_by("-pk")
+    mine = Observation.objects.filter(installation__in=scope.installations.keys())
+    return mine.order_by((F("pk") + 0).desc())
+
+
+@lines
+def sights(scope: Scope, wanted: Wanted) -> list[Line]:
+    """Return a line for each observation: what differed from the one before, and how that is known."""
+    rows = _newest_first(scope)
+    if wanted.until:
+        rows = rows.filter(at__lte=wanted.until)
+    mine = Observation.objects.filter(installation=OuterRef("installation"), pk__lt=OuterRef("pk"))
+    found = list(rows.annotate(former=Subquery(mine.order_by("-pk").values("pk")[:1]))[: wanted.most])
+    formers = Observation.objects.in_bulk([pk for row in found if (pk := row.former)])
+    links = evidence_of(found)
+    return [
+        _sight(row, formers.get(row.former), scope.installations[row.installation_id], links) for row in found
+    ]
+
+
+def _sight(row: Observation, former: Observation | None, about: str, links: Mapping[str, Link]) -> Line:
+    differing = changes(former, row) if former else _first(row)
+    was_written = bool(former and row.stamp and former.stamp and row.stamp != former.stamp)
+    if former is None:
+        title, icon, tone = gettext("Seen for the first time"), "search", "info"
+    elif differing:
+        title, icon, tone = gettext("Something else was seen"), "edit", "warning"
+    elif was_written:
+        title, icon, tone = gettext("Written anew with the same content"), "edit", ""
+    else:
+        title, icon, tone = gettext("Seen with the same content"), "search", ""
+    return Line(
+        at=row.at,
+        title=title,
+        about=about,
+        icon=icon,
+        tone=tone,
+        changes=differing,
+        notes=[note for note in (_how(row, former, bool(differing), was_written), _again(row)) if note],
+        links=[links[key] for key in dict.fromkeys((row.source_id, row.last_source_id)) if key in links],
+    )
+
+
+def _first(row: Observation) -> list[Change]:
+    return [Change(str(FIELDS[name]), None, text) for name, text in values(row).items() if text is not None]
+
+
+def _how(row: Observation, former: Observation | None, differs: bool, was_written: bool) -> SafeString | str:
+    """Say between which sights it happened, or that nobody knows whether anything did."""
+    by = BY.get(row.source, row.source)
+    if former is None:
+        return gettext("Seen by %s. What was there before is not known.") % by
+    if differs or was_written:
+        text = gettext(
+            "It happened between {before}, the last sight of what was there before, and {after}, when "
+            "{by} saw it."
+        )
+    else:
+        text = gettext(
+            "Seen by {by}. Whether the file was written between {before} and {after} is not known: not both "
+            "sights tell when it was written last."
+        )
+    return format_html(text, before=moment(former.last_seen), after=moment(row.at), by=by)
+
+
+def _again(row: Observation) -> SafeString | str:
+    if row.sights < 2:
+        return ""
+    text = ngettext(
+        "Seen once more since then, unchanged: {last}.",
+        "Seen {count} times more since then, unchanged; the last time {last}.",
+        row.sights - 1,
+    )
+    return format_html(text, count=row.sights - 1, last=moment(row.last_seen))
+
+
+def evidence_of(rows: Iterable[Observation]) -> dict[str, Link]:
+    """Return links to what saw these, by `source_id`; one question for each kind of source."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        wanted[row.source].add(row.source_id)
+        wanted[row.last_source].add(row.last_source_id)
+    links: dict[str, Link] = {}
+    for source, of in _evidence.items():
+        links |= of(wanted.get(source, set()))
+    return links
+
+
+@evidence(Observation.Source.READ)
+def _readings(ids: Collection[str]) -> dict[str, Link]:
+    return {str(each): Link(gettext("Reading"), reverse("reading", args=[each])) for each in uuids(ids)}
+
+
+def uuids(ids: Iterable[str]) -> list[UUID]:
+    """Return those ids that are UUIDs; what else was stored as a source leads nowhere."""
+    return [UUID(each) for each in ids if _UUID.fullmatch(each)]
+
+
+@lines
+def reads(scope: Scope, wanted: Wanted) -> list[Line]:
+    """Return a line for each read of a container that has ended: those that failed, or everything."""
+    rows = Reading.objects.filter(container__in=scope.containers.keys()).exclude(finished=None)
+    rows = rows.order_by("-asked").defer("found")
+    if wanted.until:
+        rows = rows.filter(asked__lte=wanted.until)
+    if not wanted.everything:
+        rows = rows.filter(state=Reading.State.FAILED)
+    return [_read(row, scope.containers[row.container_id]) for row in rows[: wanted.most]]
+
+
+def _read(row: Reading, about: str) -> Line:
+    by = gettext("Asked for by %s.") % row.asked_by
+    link = Link(gettext("Reading"), reverse("reading", args=[row.pk]))
+    at = row.finished or row.asked
+    if row.state == Reading.State.FAILED:
+        title = gettext("Could not be read: %s") % Code(row.code).label
+        notes = [str(explain(row.code).cause), by]
+        return Line(at, title, about, "failed", "danger", notes=notes, links=[link])
+    title = gettext("Read: build %s") % row.build if row.build else gettext("Read")
+    return Line(at, title, about, "search", notes=[by], links=[link])
+
+
+def of_installation(row: Installation) -> Scope:
+    """Return the scope of one installation: its sights, and the reads of its container."""
+    return Scope({row.pk: ""}, {row.container_id: ""})
+
+
+def of_container(row: Container) -> Scope:
+    """Return the scope of a container: its reads, and the sights of every installation there."""
+    found = row.installations.order_by("instance__name").values_list("pk", "instance__name")
+    return Scope(dict(found), {row.pk: ""})
+
+
+def of_instance(row: Instance) -> Scope:
+    """Return the scope of an instance: the sights of its installations, and the reads of their containers."""
+    columns = ("pk", "container", "container__name")
+    found = list(row.installations.order_by("container__name").values_list(*columns))
+    return Scope({pk: name for pk, _at, name in found}, {container: name for _pk, container, name in found})
