@@ -8,4 +8,4 @@ class CoverageConfig(AppConfig):
     label = "coverage"
 
     def ready(self) -> None:
-        from credentials.coverage import findings  # noqa: F401  # it registers its hourly job
+        from credentials.coverage import findings, lines, panels  # noqa: F401  # they register themselves

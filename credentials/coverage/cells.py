@@ -2,17 +2,18 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
 
 from credentials.coverage.holding import ACCOUNT, covered, with_cover
 from credentials.coverage.states import Cover, How, Need
 from credentials.models import ClientSecret
+from instances.models import Installation
 
 LISTED_ELSEWHERE = (Need.FAILED, Need.DRIFTED)
 """Needs that have a list of their own."""
@@ -117,7 +118,16 @@ NAMES = (
 
 def cells_now(wanted: Wanted) -> list[Cell]:
     """Return the cells that are wanted, by instance and container; two statements."""
-    rows = with_cover(covered().filter(wanted.condition())).order_by("instance__name", "container__name")
+    return [cell for cell in _cells(covered().filter(wanted.condition())) if wanted.accepts(cell)]
+
+
+def cells_of(installations: Collection[uuid.UUID]) -> list[Cell]:
+    """Return the cells of these installations, as far as they count; two statements."""
+    return list(_cells(covered().filter(pk__in=list(installations))))
+
+
+def _cells(installations: "QuerySet[Installation]") -> Iterator[Cell]:
+    rows = with_cover(installations).order_by("instance__name", "container__name")
     facts = list(
         rows.values_list(
             *NAMES, "held_version", "desired_version", "goal_version", "proven_version", "cover", "need",
@@ -125,7 +135,7 @@ def cells_now(wanted: Wanted) -> list[Cell]:
         )
     )  # fmt: skip
     known = versions({pk for row in facts for pk in row[9:12] if pk})
-    cells = (
+    return (
         Cell(
             **place(row),
             held=known.get(row[9]),
@@ -140,7 +150,6 @@ def cells_now(wanted: Wanted) -> list[Cell]:
         )
         for row in facts
     )
-    return [cell for cell in cells if wanted.accepts(cell)]
 
 
 def place(row: tuple[Any, ...]) -> dict[str, Any]:  # Any: the values of NAMES

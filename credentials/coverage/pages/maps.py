@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from django import forms
 from django.contrib.auth.decorators import permission_required
@@ -23,13 +22,13 @@ from credentials.coverage.past import cells_as_of
 from credentials.coverage.states import Cover, Need
 from credentials.models import TechnicalAccount
 from instances.models import Instance
-from portal.no_secrets import Form
+from instances.pages.moments import AsOf
 
 PAGE = 50  # instances
 ANY = ("", _("Any"))
 
 
-class MapForm(Form):
+class MapForm(AsOf):
     """What the map is narrowed to, and as of when."""
 
     q = forms.CharField(label=_("Instance or container"), required=False, max_length=100)
@@ -56,18 +55,6 @@ class MapForm(Form):
         ],
     )
     version = forms.IntegerField(label=_("Holds version"), required=False, min_value=1, max_value=100_000)
-    at = forms.DateTimeField(
-        label=_("As of"),
-        required=False,
-        help_text=_("For example 2026-03-14 09:30, in the portal's time zone. Empty: now."),
-        widget=forms.DateTimeInput(attrs={"placeholder": "2026-03-14 09:30"}),
-    )
-
-    def clean_at(self) -> Any:  # Any: a datetime or None
-        moment = self.cleaned_data["at"]
-        if moment and moment > timezone.now():
-            raise forms.ValidationError(_("This moment has not come yet: nobody has seen anything then."))
-        return moment
 
     @property
     def cells(self) -> list[Cell]:
@@ -146,17 +133,17 @@ def _without(request: HttpRequest, *names: str) -> str:
 
 
 def _shown(cell: Cell, *, is_past: bool) -> ShownCell:
-    """Return a cell with what can be done there: as of a moment there is only the container to look at."""
-    container = reverse("container", args=[cell.container_id])
+    """Return a cell with what can be done there: as of a moment there is only the place to look at."""
+    there = reverse("installation", args=[cell.installation])
     if is_past or cell.cover in (Cover.DONE, Cover.KEPT):
-        return ShownCell(cell, container, "")
+        return ShownCell(cell, there, "")
     if cell.need == Need.DRIFTED:
         return ShownCell(cell, f"{reverse('drift')}#i-{cell.installation}", str(_("Look at it")))
     if cell.push and (cell.need == Need.FAILED or cell.cover == Cover.UNDER_WAY):
         return ShownCell(cell, reverse("push", args=[cell.push]), str(_("See the push")))
     if cell.cover == Cover.NEEDS_YOU and cell.account_id:
         return ShownCell(cell, reverse("account_rollout", args=[cell.account_id]), str(_("Roll out")))
-    return ShownCell(cell, container, "")
+    return ShownCell(cell, there, "")
 
 
 @require_GET

@@ -179,10 +179,11 @@ def test_a_moment_in_the_future_is_refused(as_auditor: Client) -> None:
 def test_a_moment_that_does_not_exist_or_comes_twice_is_refused(as_auditor: Client) -> None:
     finish_all(make_rollout(), state="succeeded")
     with timezone.override("Europe/Berlin"):
-        for moment in ("2026-03-29T02:30", "2025-10-26T02:30"):
-            with pytest.raises(CommandError, match="does not exist or comes twice"):
+        for moment, said in (("2026-03-29T02:30", "no such time here"), ("2025-10-26T02:30", "came twice")):
+            with pytest.raises(CommandError, match=said):
                 call_command("coverage", at=moment)
-    with pytest.raises(CommandError, match="is no moment"):
+            assert said in page(as_auditor, f"?at={moment}")
+    with pytest.raises(CommandError, match="Write a day and a time"):
         call_command("coverage", at="yesterday")
 
 
@@ -206,3 +207,30 @@ def test_the_command_prints_a_table_csv_and_json() -> None:
     (cell,) = json.loads(out.getvalue())["cells"]
     assert (cell["state"], cell["holds"], cell["how"]) == ("done", 1, "proven")
     assert cells_now(Wanted())[0].certainty == "now"
+
+
+# --- on other pages -----------------------------------------------------------------------------------
+
+
+def test_the_page_of_an_installation_says_what_it_holds_is_to_hold_and_why(as_auditor: Client) -> None:
+    rollout = make_rollout()
+    push = rollout.pushes.get()
+    finish(push, state="succeeded")
+    text = as_auditor.get(f"/installations/{push.installation_id}/").content.decode()
+    assert "proven by a push" in text
+    assert "a rollout was started" in text
+    assert f"/rollouts/pushes/{push.pk}/" in text
+    assert "Push of version 1 of Triggers: Succeeded" in text
+    assert "It is to hold version 1 of Triggers" in text
+
+
+def test_an_installation_without_an_account_is_not_compared(as_auditor: Client) -> None:
+    row = make_installation()
+    assert "Nothing is compared here" in as_auditor.get(f"/installations/{row.pk}/").content.decode()
+
+
+def test_pages_of_instances_and_containers_show_their_cells(as_helpdesk: Client) -> None:
+    push = make_rollout().pushes.get()
+    finish(push, state="failed", code="timed_out")
+    for url in (f"/instances/{push.installation.instance_id}/", f"/containers/{push.container_id}/"):
+        assert "the last push failed" in as_helpdesk.get(url).content.decode()

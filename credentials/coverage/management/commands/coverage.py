@@ -4,8 +4,7 @@ import csv
 from argparse import ArgumentParser
 from datetime import datetime
 
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
+from django.core.exceptions import ValidationError
 
 from credentials.by_name import active_account
 from credentials.coverage.cells import Cell, Wanted, cells_now, counts
@@ -13,6 +12,7 @@ from credentials.coverage.export import COLUMNS, as_dict, as_row
 from credentials.coverage.past import cells_as_of
 from credentials.coverage.states import Cover, Need
 from instances.models import Instance
+from instances.pages.moments import parse_moment
 from portal.command_line import add_json, as_json, table, wrong_call
 from portal.no_secrets import Command as SafeCommand
 
@@ -76,23 +76,9 @@ class Command(SafeCommand):
 def _moment(text: str) -> datetime:
     """Return the moment that somebody typed; one that does not exist, or comes twice, is refused."""
     try:
-        moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise wrong_call(f"{text} is no moment: write it as 2026-03-14T09:30.")
-    if timezone.is_naive(moment):
-        zone = timezone.get_current_timezone()
-        early, late = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-        if early.utcoffset() != late.utcoffset():
-            raise wrong_call(
-                f"{text} does not exist or comes twice, since clocks are changed then: add the offset from "
-                "UTC, such as +02:00."
-            )
-        moment = early
-    if moment > timezone.now():
-        raise wrong_call(f"{text} has not come yet: nobody has seen anything then.")
-    return moment
+        return parse_moment(text)
+    except ValidationError as error:
+        raise wrong_call(f"{text}: {' '.join(error.messages)}") from None
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
