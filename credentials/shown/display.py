@@ -82,7 +82,7 @@ word_states(
 name_icons(
     failed="wrong_secret unknown_client no_longer_allowed",
     unknown="unclear",
-    queued="throttled",
+    queued="throttled waiting",
     warning="wrong_scope needs_you",
     succeeded="goal",
     superseded="usable",

@@ -31,6 +31,8 @@ ANY = ("", _("Any"))
 class MapForm(AsOf):
     """What the map is narrowed to, and as of when."""
 
+    field_order = ("q", "account", "environment", "role", "state", "version", "at")
+
     q = forms.CharField(label=_("Instance or container"), required=False, max_length=100)
     account = forms.ModelChoiceField(
         TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE).order_by("name"),
