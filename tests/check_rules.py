@@ -57,6 +57,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "credentials/entry.py": "says whether a version can be rolled out",
         "credentials/accounts/secret_views.py": "has no page for what cannot be used",
         "credentials/accounts/views.py": "lists accounts with their version",
+        "credentials/coverage/confirming.py": "confirms what can still be used",
         "credentials/coverage/drift.py": "desires what is accepted",
         "credentials/coverage/holding.py": "says what installations hold",
         "credentials/rollouts/desires.py": "goes back to what can still be used",

@@ -149,6 +149,7 @@ PAGES: dict[str, Page] = {
     # coverage
     "coverage": Page(ALL, None),
     "coverage_export": Page(ALL, None),
+    "confirm_by_hand": Page("A", "A", an_installation),
     "drift": Page(ALL, None),
     "drift_accept": Page(None, "A", an_installation),
     "drift_push": Page(None, "A", an_installation),

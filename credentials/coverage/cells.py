@@ -130,7 +130,8 @@ def _cells(installations: "QuerySet[Installation]") -> Iterator[Cell]:
     rows = with_cover(installations).order_by("instance__name", "container__name")
     facts = list(
         rows.values_list(
-            *NAMES, "held_version", "desired_version", "goal_version", "proven_version", "cover", "need",
+            *NAMES, "held_version", "desired_version", "goal_version", "proven_version",
+            "by_hand_version", "cover", "need",
             "desired__push", "seen__at", "seen__last_seen",
         )
     )  # fmt: skip
@@ -141,15 +142,23 @@ def _cells(installations: "QuerySet[Installation]") -> Iterator[Cell]:
             held=known.get(row[9]),
             desired=known.get(row[10]),
             goal=known.get(row[11]),
-            how=How.PROVEN if row[12] else How.SEEN if row[9] else How.NOT_KNOWN,
-            cover=row[13],
-            need=row[14],
-            push=row[15],
-            since=row[16],
-            seen=row[17],
+            how=_how(held=row[9], proven=row[12], by_hand=row[13]),
+            cover=row[14],
+            need=row[15],
+            push=row[16],
+            since=row[17],
+            seen=row[18],
         )
         for row in facts
     )
+
+
+def _how(*, held: object, proven: object, by_hand: object) -> How:
+    if proven:
+        return How.PROVEN
+    if by_hand:
+        return How.CONFIRMED
+    return How.SEEN if held else How.NOT_KNOWN
 
 
 def place(row: tuple[Any, ...]) -> dict[str, Any]:  # Any: the values of NAMES

@@ -44,7 +44,8 @@ def covered() -> QuerySet[Installation]:
 def with_cover(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: installations with annotations
     """Annotate installations with what they hold and what that makes of them.
 
-    `goal_version`, `desired_version`, `proven_version` and `held_version` are ids of versions, or None;
+    `goal_version`, `desired_version`, `proven_version`, `by_hand_version` (confirmed by a person) and
+    `held_version` are ids of versions, or None;
     `is_open` and `is_drifted` say whether a push is open, and whether the file differs from what is compared
     with; `cover` is one of `Cover`, `need` one of `Need` or empty.
     """
@@ -54,12 +55,17 @@ def with_cover(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: install
             seen_id=F("seen__pk"),
             goal_version=F(f"{ACCOUNT}__goal"),
             desired_version=Case(When(desired__version__account=F(ACCOUNT), then=F("desired__version"))),
-            proven_version=Case(When(_is_proven(), then=F("proven_write__secret"))),
+            proven_version=Case(When(_is_as("proven_write"), then=F("proven_write__secret"))),
+            by_hand_version=Case(When(_is_as("confirmed_version"), then=F("confirmed_version__secret"))),
             is_open=Exists(Push.objects.open().filter(installation=OuterRef("pk"))),
             has_failed=Exists(Push.objects.filter(pk=OuterRef("desired__push"), state=Push.State.FAILED)),
             is_accepted=_is_accepted(),
         )
-        .annotate(held_version=Coalesce("proven_version", _seen_elsewhere(), output_field=UUIDField()))
+        .annotate(
+            held_version=Coalesce(
+                "proven_version", "by_hand_version", _seen_elsewhere(), output_field=UUIDField()
+            )
+        )
         .annotate(is_drifted=_is_drifted(), is_usable=_is_usable())
         .annotate(cover=_cover())
         .annotate(need=_need())
@@ -71,12 +77,14 @@ def needing_somebody() -> "QuerySet[Any]":
     return with_cover(covered()).filter(cover=Cover.NEEDS_YOU)
 
 
-def _is_proven() -> Q:
-    """Whether the file still is as the last proven write left it, with the ids of that version."""
+def _is_as(known: str) -> Q:
+    """Whether the file still is as it was then: with that digest, and the ids of the version's account."""
     return Q(
-        proven_write__digest=F("observed_digest"),
-        proven_write__secret__client_id=F("observed_client_id"),
-        proven_write__secret__account__technical_account_id=F("observed_account_id"),
+        **{
+            f"{known}__digest": F("observed_digest"),
+            f"{known}__secret__client_id": F("observed_client_id"),
+            f"{known}__secret__account__technical_account_id": F("observed_account_id"),
+        }
     )
 
 

@@ -30,5 +30,6 @@ class How(models.TextChoices):
     """How it is known what an installation holds."""
 
     PROVEN = "proven", _("proven by a push")
+    CONFIRMED = "confirmed", _("confirmed by a person, not proven")
     SEEN = "seen", _("seen: the same secret was proven elsewhere")
     NOT_KNOWN = "", _("not known")

@@ -5,21 +5,23 @@ from collections.abc import Iterable
 
 from credentials.desired import change
 from credentials.models import ClientSecret, DesiredVersion, Why
-from credentials.rollouts.models import ProvenWrite, Push
+from credentials.rollouts.models import ConfirmedVersion, ProvenWrite, Push
 
 
 def call_off(push_ids: Iterable[uuid.UUID]) -> None:
     """Let installations be left as they are: their desiring pushes ended without a proven write.
 
-    The desire goes back to the version that was last proven there, if it can still be used, else to none. In
-    the caller's transaction. A push that is no longer the desired one changes nothing.
+    The desire goes back to the version that was last proven or confirmed there, if it can still be used, else
+    to none. In the caller's transaction. A push that is no longer the desired one changes nothing.
     """
     rows = DesiredVersion.objects.filter(push__in=list(push_ids)).select_for_update(of=("self",))
     ids = list(rows.order_by("pk").values_list("pk", flat=True))
     if not ids:
         return
-    proven = ProvenWrite.objects.filter(installation__in=ids, secret__state=ClientSecret.State.USABLE)
-    versions: dict[uuid.UUID, uuid.UUID] = dict(proven.values_list("installation", "secret"))
+    usable = {"installation__in": ids, "secret__state": ClientSecret.State.USABLE}
+    confirmed = ConfirmedVersion.objects.as_seen().filter(**usable).values_list("installation", "secret")
+    proven = ProvenWrite.objects.filter(**usable).values_list("installation", "secret")
+    versions: dict[uuid.UUID, uuid.UUID] = {**dict(proven), **dict(confirmed)}
     change({each: (versions.get(each), None) for each in ids}, Why.CALLED_OFF)
 
 

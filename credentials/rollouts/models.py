@@ -4,7 +4,7 @@ import time
 import uuid
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from django.contrib.auth.models import User
 from django.db import models
@@ -26,6 +26,9 @@ from portal.audit.names import declare_names
 from portal.choices import WithChoices
 
 __all__ = ["Preparation"]  # a model of this room, which Django looks for here
+
+
+H = TypeVar("H", bound=models.Model)
 
 
 class Rollout(WithChoices):
@@ -414,14 +417,22 @@ def last_attempt_number() -> Coalesce:
     return Coalesce(Subquery(made), 0)
 
 
-class ProvenWriteQuerySet(models.QuerySet["ProvenWrite"]):
-    def proven(self) -> Self:
-        """Proven writes whose file was still as the write had left it when it was last seen."""
+class HeldQuerySet(models.QuerySet[H]):
+    """Of what an installation was known to hold."""
+
+    def as_seen(self) -> Self:
+        """Those whose file was still as it was then when it was seen last."""
         return self.filter(
             digest=F("installation__observed_digest"),
             secret__client_id=F("installation__observed_client_id"),
             secret__account__technical_account_id=F("installation__observed_account_id"),
         )
+
+
+class ProvenWriteQuerySet(HeldQuerySet["ProvenWrite"]):
+    def proven(self) -> Self:
+        """Proven writes whose file was still as the write had left it when it was last seen."""
+        return self.as_seen()
 
 
 class ProvenWrite(models.Model):
@@ -457,6 +468,33 @@ class ProvenWrite(models.Model):
         if not cls.objects.filter(pk=push.installation_id, fence__lte=fence).update(**values):
             first = cls(installation_id=push.installation_id, **values)
             cls.objects.bulk_create([first], ignore_conflicts=True)  # there is one: it is newer
+
+
+class ConfirmedVersion(models.Model):
+    """A version that a person says an installation holds, where nothing could prove it.
+
+    It counts while the file is seen as it was then, and is never called proven.
+    """
+
+    installation = models.OneToOneField(
+        Installation, models.CASCADE, primary_key=True, related_name="confirmed_version"
+    )
+    secret = models.ForeignKey(ClientSecret, models.PROTECT, related_name="+")
+    digest = models.TextField()
+    at = models.DateTimeField(db_default=Now())
+    by = models.CharField(max_length=150)
+    reason = models.CharField(max_length=250)
+
+    objects = HeldQuerySet["ConfirmedVersion"].as_manager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.secret} on {self.installation}, confirmed by {self.by}"
+
+
+declare_names(ConfirmedVersion, "by")
 
 
 class ProvenDigest(models.Model):

@@ -40,6 +40,7 @@ labels.register(
         "push.failed": _("Push failed"),
         "push.unknown": _("Push with unknown outcome"),
         "push.superseded": _("Push superseded"),
+        "installation.confirmed": _("Version on an installation confirmed by hand"),
         "drift.found": _("File changed on a container"),
         "drift.accepted": _("Changed file accepted"),
         "push.cancelled": _("Push cancelled"),

@@ -44,7 +44,7 @@ KINDS: Mapping[str, Kind] = {
         (Kind.DETAIL, "installation instance_timeline container_timeline reading"),
         # Steps of the wizard, forms, questions, files, checks.
         (Kind.TASK, "login password_change account_new account_secret account_rollout"),
-        (Kind.TASK, "account_retire account_goal coverage_export"),
+        (Kind.TASK, "account_retire account_goal coverage_export confirm_by_hand"),
         (Kind.TASK, "wizard wizard_resume draft_delete instance_add instance_edit"),
         (Kind.TASK, "installation_add installation_remove container_add container_edit ssh_key"),
         (Kind.TASK, "instance_retire container_retire installation_retire"),
@@ -249,6 +249,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("coverage", INSTALLATION, "filter", "state=needs_you"),
     Visit("drift", INSTALLATION),
     Visit("coverage_export", INSTALLATION),
+    Visit("confirm_by_hand", INSTALLATION, place=an_installation),
     Visit("instances", INSTANCE),
     Visit("instances", INSTANCE, "last page", LAST),
     Visit("instances", INSTANCE, "search", "q=0001&environment=production"),
