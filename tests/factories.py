@@ -9,7 +9,7 @@ from django.utils import timezone
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.starting import start_rollout
-from credentials.services import add_secret
+from credentials.services import abandon, add_secret
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.trail import Actor
 from portal.plaintext import Secret
@@ -75,6 +75,14 @@ def make_account(
             instance=make_instance(name=instance), account=account, assigned_by=SOMEBODY.name
         )
     return add_secret(account=account, plaintext=Secret(secret), actor=SOMEBODY)[0]
+
+
+def next_version(account: TechnicalAccount, plaintext: Secret, *, actor: Actor = SOMEBODY) -> ClientSecret:
+    """Another version of an account in use; the older of two that are usable is given up, needed or not."""
+    usable = list(account.secrets.filter(state=ClientSecret.State.USABLE).order_by("version"))
+    if len(usable) == len(ClientSecret.SLOTS):
+        abandon(version=usable[0], actor=actor)
+    return add_secret(account=account, plaintext=plaintext, actor=actor)[0]
 
 
 def make_rollout(

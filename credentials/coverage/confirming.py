@@ -7,6 +7,7 @@ from credentials.coverage.holding import covered, with_cover
 from credentials.desired import change
 from credentials.models import ClientSecret, Why
 from credentials.rollouts.models import ConfirmedVersion, ProvenDigest
+from credentials.rollouts.starting import one_start_at_a_time
 from instances.models import Installation
 from portal.audit.trail import Actor, record
 
@@ -40,7 +41,7 @@ def confirm(*, installation: Installation, digest: str, reason: str, actor: Acto
     """
     if not reason.strip():
         raise NotConfirmable(_("Say why: the reason is kept in the history."))
-    Installation.objects.select_for_update().get(pk=installation.pk)
+    one_start_at_a_time()
     row = with_cover(covered().filter(pk=installation.pk)).first()
     if row is None:
         raise NotConfirmable(_("This installation is not used by an account: nothing is compared there."))

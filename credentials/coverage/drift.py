@@ -15,6 +15,7 @@ from credentials.coverage.holding import COMPARED, covered, with_cover
 from credentials.coverage.models import AcceptedSight
 from credentials.desired import change
 from credentials.models import ClientSecret, Why
+from credentials.rollouts.starting import one_start_at_a_time
 from instances.discovery.models import Observation
 from instances.models import Installation
 from portal.audit.trail import Actor, record
@@ -140,7 +141,7 @@ def accept(*, installation: Installation, observation: int, reason: str, actor: 
     """
     if not reason.strip():
         raise NotAccepted(_("Say why: the reason is kept in the history."))
-    Installation.objects.select_for_update().get(pk=installation.pk)
+    one_start_at_a_time()
     row = with_cover(covered().filter(pk=installation.pk)).first()
     if row is None:
         raise NotAccepted(_("This installation is not used by an account: nothing is compared there."))

@@ -22,6 +22,7 @@ from portal.plaintext import Secret
 from portal.sandbox.console import ConsoleAccount, make_secret
 from tests.chaos.services import LEASE, Services
 from tests.chaos.site import Site
+from tests.factories import next_version
 
 ADMIN, HELPDESK = Actor("chaos admin"), Actor("chaos helpdesk")
 TOKEN = uuid.uuid4()
@@ -104,7 +105,7 @@ class Desk:
     def new_rollout(self) -> Rollout:
         """Enter a new secret and start its rollout to every installation."""
         secret = make_secret()
-        version, _ = services.add_secret(account=self.account, plaintext=secret, actor=ADMIN)
+        version = next_version(self.account, secret, actor=ADMIN)
         # The web server's clock is stepped with the database's: fences are made from it.
         stepped = datetime.now(UTC) + timedelta(seconds=self.services.clock.seconds)
         with time_machine.travel(stepped, tick=True):

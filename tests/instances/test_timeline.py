@@ -167,4 +167,4 @@ def test_more_lines_take_no_more_statements(row: Installation) -> None:
         with CaptureQueriesContext(connection) as queries:
             lines(row)
         counts.append(len(queries))
-    assert counts == [3, 3]
+    assert counts == [5, 5]

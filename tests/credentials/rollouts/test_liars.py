@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import pytest
 from pytest_django.fixtures import Settings
 
-from credentials import services
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import ProvenDigest, Push, Rollout
 from credentials.rollouts.services import retry_pushes
@@ -26,6 +25,7 @@ from tests.credentials.rollouts.model import seams
 from tests.credentials.rollouts.model.container import HONEST, Nlserver, Process, Site
 from tests.credentials.rollouts.model.promises import DOUBTS
 from tests.credentials.rollouts.model.world import PERSON, World
+from tests.factories import next_version
 
 ROTATIONS = int(os.environ.get("LIARS_ROTATIONS") or 0) or 14
 """In each of the four kinds of worlds."""
@@ -55,7 +55,7 @@ class Fleet:
     def rotate(self) -> None:
         """Enter a new version, roll it out everywhere, and hold each verdict against the file."""
         text = f"p8e-secret-rotated-{len(self.texts):06}"
-        version = services.add_secret(account=self.account, plaintext=Secret(text), actor=PERSON)[0]
+        version = next_version(self.account, Secret(text), actor=PERSON)
         self.texts[version.pk] = text
         rollout = start_rollout(
             version=version, installations=Installation.objects.all(), reason="rotation", actor=PERSON

@@ -175,9 +175,10 @@ def test_a_proof_where_it_is_retired_is_kept_and_not_counted() -> None:
     gone = make_installation()
     rollout = start_rollout(version=secret, installations=[gone], reason="new", actor=SOMEBODY)
     finish(rollout.pushes.get(), state="succeeded")
-    assert history.goal_counts([secret.account]) == {secret.account_id: 1}
+    account = TechnicalAccount.objects.get()
+    assert history.goal_counts([account]) == {account.pk: 1}
     retire(gone)
-    assert history.goal_counts([secret.account]) == {}
+    assert history.goal_counts([account]) == {}
     assert ProvenWrite.objects.proven().exists()
 
 
