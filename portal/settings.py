@@ -288,8 +288,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
             "reconnect_timeout": 1,
             "reconnect_failed": try_again,
         },
-        # A worker that is frozen inside a transaction keeps rows locked: nobody could take over from it.
-        "options": f"-c idle_in_transaction_session_timeout={PUSH_LEASE}s",
+        # A worker that is frozen inside a transaction keeps rows locked: nobody could take over from it. And
+        # compiling a statement takes PostgreSQL seconds, where running any of ours takes milliseconds.
+        "options": f"-c idle_in_transaction_session_timeout={PUSH_LEASE}s -c jit=off",
         # A server that vanished without a word is noticed within seconds, not hours.
         "connect_timeout": 5,
         "keepalives_idle": 10,

@@ -27,7 +27,6 @@ FACTS: dict[str, tuple[str, str]] = {
 
 OTHERWISE: dict[str, dict[str, str]] = {
     "container_off": {
-        "credentials/coverage/holding.py": "lets what is off wait",
         "credentials/rollouts/management/commands/rollout.py": "leaves out what is off where nobody named it",
         "credentials/rollouts/models.py": "what is due: a push waits while its container is off",
         "instances/discovery/management/commands/read.py": "reads containers in use",

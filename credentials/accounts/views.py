@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from credentials.accounts import history
 from credentials.adobe.guide import AFTERWARDS, PRODUCTS
-from credentials.coverage.holding import ACCOUNT, needing_somebody
+from credentials.coverage.cells import needing_somebody
 from credentials.entry import usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import ClientSecret, TechnicalAccount
@@ -53,7 +53,7 @@ class AccountSearch(Form):
         if state := wanted.get("state"):
             found &= Q(state=state)
         if wanted.get("coverage"):
-            found &= Q(pk__in=needing_somebody().order_by().values(ACCOUNT))
+            found &= Q(pk__in={cell.account_id for cell in needing_somebody() if cell.account_id})
         return found
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
 
-from credentials.coverage.holding import ACCOUNT, covered, with_cover
-from credentials.coverage.states import Cover, How, Need
+from credentials.coverage.holding import ACCOUNT, covered, with_holding
+from credentials.coverage.states import Cover, How, Need, judge
 from credentials.models import ClientSecret
 from instances.models import Installation
 
@@ -110,10 +110,18 @@ class Wanted:
         return not self.state or self.state in (cell.cover, cell.need)
 
 
-NAMES = (
-    "pk", "instance_id", "instance__name", "container_id", "container__name", "instance__environment",
-    "instance__role", ACCOUNT, f"{ACCOUNT}__name",
-)  # fmt: skip
+NAMES = {
+    "pk": "installation",
+    "instance_id": "instance_id",
+    "instance__name": "instance",
+    "container_id": "container_id",
+    "container__name": "container",
+    "instance__environment": "environment",
+    "instance__role": "role",
+    ACCOUNT: "account_id",
+    f"{ACCOUNT}__name": "account",
+}
+"""Columns that say where a cell is, and the fields they become."""
 
 
 def cells_now(wanted: Wanted) -> list[Cell]:
@@ -126,31 +134,46 @@ def cells_of(installations: Collection[uuid.UUID]) -> list[Cell]:
     return list(_cells(covered().filter(pk__in=list(installations))))
 
 
+FLAGS = ("is_open", "has_failed", "is_drifted", "is_accepted", "is_usable")
+VERSIONS = ("held_version", "desired_version", "goal_version")
+FURTHER = (
+    "proven_version",
+    "by_hand_version",
+    "container__is_enabled",
+    "desired__push",
+    "seen__at",
+    "seen__last_seen",
+)
+
+
 def _cells(installations: "QuerySet[Installation]") -> Iterator[Cell]:
-    rows = with_cover(installations).order_by("instance__name", "container__name")
-    facts = list(
-        rows.values_list(
-            *NAMES, "held_version", "desired_version", "goal_version", "proven_version",
-            "by_hand_version", "cover", "need",
-            "desired__push", "seen__at", "seen__last_seen",
-        )
-    )  # fmt: skip
-    known = versions({pk for row in facts for pk in row[9:12] if pk})
-    return (
-        Cell(
-            **place(row),
-            held=known.get(row[9]),
-            desired=known.get(row[10]),
-            goal=known.get(row[11]),
-            how=_how(held=row[9], proven=row[12], by_hand=row[13]),
-            cover=row[14],
-            need=row[15],
-            push=row[16],
-            since=row[17],
-            seen=row[18],
-        )
-        for row in facts
+    rows = with_holding(installations).order_by("instance__name", "container__name")
+    facts = list(rows.values(*NAMES, *FLAGS, *VERSIONS, *FURTHER))
+    known = versions({row[name] for row in facts for name in VERSIONS if row[name]})
+    return (_cell(row, known) for row in facts)
+
+
+def _cell(row: dict[str, Any], known: Mapping[uuid.UUID, Version]) -> Cell:  # Any: values of columns
+    held, desired, goal = (known.get(row[name]) for name in VERSIONS)
+    flags = {name: row[name] for name in FLAGS}
+    cover, need = judge(held=held, desired=desired, goal=goal, is_on=row["container__is_enabled"], **flags)
+    return Cell(
+        **place(row),
+        held=held,
+        desired=desired,
+        goal=goal,
+        how=_how(held=held, proven=row["proven_version"], by_hand=row["by_hand_version"]),
+        cover=cover,
+        need=need,
+        push=row["desired__push"],
+        since=row["seen__at"],
+        seen=row["seen__last_seen"],
     )
+
+
+def needing_somebody() -> list[Cell]:
+    """Return the cells of all installations that need a person; two statements."""
+    return cells_now(Wanted(state=Cover.NEEDS_YOU))
 
 
 def _how(*, held: object, proven: object, by_hand: object) -> How:
@@ -161,13 +184,9 @@ def _how(*, held: object, proven: object, by_hand: object) -> How:
     return How.SEEN if held else How.NOT_KNOWN
 
 
-def place(row: tuple[Any, ...]) -> dict[str, Any]:  # Any: the values of NAMES
+def place(row: Mapping[str, Any]) -> dict[str, Any]:  # Any: the values of NAMES
     """Return the fields of a cell that say where it is, from the values of `NAMES`."""
-    fields = (
-        "installation", "instance_id", "instance", "container_id", "container", "environment", "role",
-        "account_id", "account",
-    )  # fmt: skip
-    return dict(zip(fields, row, strict=False))
+    return {field: row[name] for name, field in NAMES.items()}
 
 
 def versions(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Version]:

@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from credentials.coverage.holding import covered, with_cover
+from credentials.coverage.holding import covered, with_holding
 from credentials.desired import change
 from credentials.models import ClientSecret, Why
 from credentials.rollouts.models import ConfirmedVersion, ProvenDigest
@@ -17,7 +17,7 @@ class NotConfirmable(Exception):
 
 
 def obstacle(row: Installation, version: ClientSecret | None) -> str:
-    """Return why a version cannot be confirmed on an installation with its cover, or an empty text."""
+    """Return why a version cannot be confirmed on an installation with its holding, or an empty text."""
     if version is None or version.state != ClientSecret.State.USABLE:
         return _("It is to hold no version that can be used.")
     if row.is_open:  # type: ignore[attr-defined]
@@ -42,7 +42,7 @@ def confirm(*, installation: Installation, digest: str, reason: str, actor: Acto
     if not reason.strip():
         raise NotConfirmable(_("Say why: the reason is kept in the history."))
     one_start_at_a_time()
-    row = with_cover(covered().filter(pk=installation.pk)).first()
+    row = with_holding(covered().filter(pk=installation.pk)).first()
     if row is None:
         raise NotConfirmable(_("This installation is not used by an account: nothing is compared there."))
     version = ClientSecret.objects.select_related("account").filter(pk=row.desired_version).first()

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from credentials.coverage.cells import Version, versions
-from credentials.coverage.holding import COMPARED, covered, with_cover
+from credentials.coverage.holding import COMPARED, covered, with_holding
 from credentials.coverage.models import AcceptedSight
 from credentials.desired import change
 from credentials.models import ClientSecret, Why
@@ -66,7 +66,7 @@ class Drift:
 def drifted(condition: Q = Q()) -> list[Drift]:  # noqa: B008  # a Q is not changed
     """Return the installations that drifted and meet a condition; five statements."""
     annotated = (
-        with_cover(covered())
+        with_holding(covered())
         .filter(condition, is_drifted=True)
         .select_related("instance__assignment__account", "container", "proven_write", "accepted_sight")
         .order_by("instance__name", "container__name")
@@ -142,7 +142,7 @@ def accept(*, installation: Installation, observation: int, reason: str, actor: 
     if not reason.strip():
         raise NotAccepted(_("Say why: the reason is kept in the history."))
     one_start_at_a_time()
-    row = with_cover(covered().filter(pk=installation.pk)).first()
+    row = with_holding(covered().filter(pk=installation.pk)).first()
     if row is None:
         raise NotAccepted(_("This installation is not used by an account: nothing is compared there."))
     if row.is_open:

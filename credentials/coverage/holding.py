@@ -21,7 +21,6 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce
 
-from credentials.coverage.states import Cover, Need
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import ProvenDigest, Push
 from instances.discovery.models import Observation
@@ -41,13 +40,14 @@ def covered() -> QuerySet[Installation]:
     return Installation.objects.not_retired().filter(NOT_HOSTED.of("instance").condition() & active)
 
 
-def with_cover(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: installations with annotations
+def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: installations with annotations
     """Annotate installations with what they hold and what that makes of them.
 
     `goal_version`, `desired_version`, `proven_version`, `by_hand_version` (confirmed by a person) and
-    `held_version` are ids of versions, or None;
-    `is_open` and `is_drifted` say whether a push is open, and whether the file differs from what is compared
-    with; `cover` is one of `Cover`, `need` one of `Need` or empty.
+    `held_version` are ids of versions, or None. `is_open` says whether a push is open, `has_failed` whether
+    the desired one failed, `is_drifted` whether the file differs from what it is compared with,
+    `is_accepted` whether a person accepted what is there, `is_usable` whether the held version can still be
+    used. `states.judge` makes one state of them: in SQL each of its cases would repeat all of these.
     """
     return (
         rows.annotate(seen=FilteredRelation("observations", condition=Q(observations__ended=None)))
@@ -67,14 +67,7 @@ def with_cover(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: install
             )
         )
         .annotate(is_drifted=_is_drifted(), is_usable=_is_usable())
-        .annotate(cover=_cover())
-        .annotate(need=_need())
     )
-
-
-def needing_somebody() -> "QuerySet[Any]":
-    """Return the installations that need a person."""
-    return with_cover(covered()).filter(cover=Cover.NEEDS_YOU)
 
 
 def _is_as(known: str) -> Q:
@@ -135,32 +128,3 @@ def _is_drifted() -> Case:
 def _is_usable() -> Exists:
     usable = ClientSecret.objects.filter(state=ClientSecret.State.USABLE)
     return Exists(usable.filter(pk=OuterRef("held_version")))
-
-
-def _cover() -> Case:
-    at_goal = Q(held_version=F("goal_version"))
-    wants_goal = Q(desired_version=None) | Q(desired_version=F("goal_version"))
-    return Case(
-        When(is_open=True, then=Value(Cover.UNDER_WAY)),
-        When(Q(is_drifted=True) | Q(has_failed=True), then=Value(Cover.NEEDS_YOU)),
-        When(at_goal & wants_goal, then=Value(Cover.DONE)),
-        When(Q(held_version=F("desired_version"), is_usable=True), then=Value(Cover.KEPT)),
-        When(is_accepted=True, then=Value(Cover.KEPT)),
-        When(container__is_enabled=False, then=Value(Cover.WAITING)),
-        default=Value(Cover.NEEDS_YOU),
-        output_field=CharField(),
-    )
-
-
-def _need() -> Case:
-    return Case(
-        When(cover=Cover.WAITING, then=Value(Need.OFF)),
-        When(~Q(cover=Cover.NEEDS_YOU), then=Value("")),
-        When(has_failed=True, then=Value(Need.FAILED)),
-        When(is_drifted=True, then=Value(Need.DRIFTED)),
-        When(held_version=None, desired_version=None, then=Value(Need.NEVER_PUSHED)),
-        When(held_version=None, then=Value(Need.UNKNOWN)),
-        When(is_usable=False, then=Value(Need.DEAD)),
-        default=Value(Need.BEHIND),
-        output_field=CharField(),
-    )

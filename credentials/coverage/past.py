@@ -10,8 +10,8 @@ from django.db.models import Count, Model, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from credentials.coverage.cells import NAMES, Cell, Version, Wanted, place, versions
-from credentials.coverage.holding import covered
-from credentials.coverage.states import Cover, How, Need
+from credentials.coverage.holding import ACCOUNT, covered
+from credentials.coverage.states import How, judge
 from credentials.models import DesiredVersionChange, GoalChange
 from credentials.rollouts.models import ProvenDigest, Push
 from instances.discovery.as_of import InTheFuture
@@ -43,9 +43,9 @@ def cells_as_of(wanted: Wanted, moment: datetime) -> list[Cell]:
     if moment > timezone.now():
         raise InTheFuture
     facts = list(
-        covered().filter(wanted.condition()).order_by("instance__name", "container__name").values_list(*NAMES)
+        covered().filter(wanted.condition()).order_by("instance__name", "container__name").values(*NAMES)
     )
-    past = _past({row[0] for row in facts}, moment)
+    past = _past({row["pk"] for row in facts}, moment)
     cells = (_cell(row, past, moment) for row in facts)
     return [cell for cell in cells if wanted.accepts(cell)]
 
@@ -95,8 +95,8 @@ def _open_then(moment: datetime) -> set[uuid.UUID]:
     return set(opened.order_by().values_list("installation", flat=True))
 
 
-def _cell(row: tuple[Any, ...], past: _Past, moment: datetime) -> Cell:  # Any: the values of NAMES
-    installation = row[0]
+def _cell(row: dict[str, Any], past: _Past, moment: datetime) -> Cell:  # Any: the values of NAMES
+    installation = row["pk"]
     sight = past.seen.get(installation)
     certainty = "not_known"
     if sight:
@@ -105,8 +105,8 @@ def _cell(row: tuple[Any, ...], past: _Past, moment: datetime) -> Cell:  # Any: 
     held = past.named.get(past.digests.get((sight.digest, sight.client_id))) if sight else None  # type: ignore[arg-type]
     change = past.desired.get(installation)
     desired = past.named.get(change.version_id) if change and change.version_id else None
-    goal = past.named.get(past.goals.get(row[7]))  # type: ignore[arg-type]
-    cover, need = _judged(held, desired, goal, is_open=installation in past.opened)
+    goal = past.named.get(past.goals.get(row[ACCOUNT]))  # type: ignore[arg-type]
+    cover, need = judge(held=held, desired=desired, goal=goal, is_open=installation in past.opened)
     return Cell(
         **place(row),
         held=held,
@@ -120,17 +120,3 @@ def _cell(row: tuple[Any, ...], past: _Past, moment: datetime) -> Cell:  # Any: 
         seen=sight.last_seen if sight else None,
         certainty=certainty,
     )
-
-
-def _judged(
-    held: Version | None, desired: Version | None, goal: Version | None, *, is_open: bool
-) -> tuple[Cover, Need | str]:
-    if is_open:
-        return Cover.UNDER_WAY, ""
-    if held and held == goal and desired in (None, goal):
-        return Cover.DONE, ""
-    if held and held == desired:
-        return Cover.KEPT, ""
-    if held is None:
-        return Cover.NEEDS_YOU, Need.UNKNOWN if desired else Need.NEVER_PUSHED
-    return Cover.NEEDS_YOU, Need.BEHIND

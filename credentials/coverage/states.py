@@ -33,3 +33,40 @@ class How(models.TextChoices):
     CONFIRMED = "confirmed", _("confirmed by a person, not proven")
     SEEN = "seen", _("seen: the same secret was proven elsewhere")
     NOT_KNOWN = "", _("not known")
+
+
+def judge(
+    *,
+    held: object,
+    desired: object,
+    goal: object,
+    is_on: bool = True,
+    is_open: bool = False,
+    has_failed: bool = False,
+    is_drifted: bool = False,
+    is_accepted: bool = False,
+    is_usable: bool = True,
+) -> tuple[Cover, Need | str]:
+    """Return what an installation is, and why it needs a person or waits: empty if neither.
+
+    `held`, `desired` and `goal` are versions, or None; equal ones are the same version.
+    """
+    if is_open:
+        return Cover.UNDER_WAY, ""
+    if has_failed:
+        return Cover.NEEDS_YOU, Need.FAILED
+    if is_drifted:
+        return Cover.NEEDS_YOU, Need.DRIFTED
+    if held and held == goal and desired in (None, goal):
+        return Cover.DONE, ""
+    if (held and held == desired and is_usable) or is_accepted:
+        return Cover.KEPT, ""
+    if not is_on:
+        return Cover.WAITING, Need.OFF
+    return Cover.NEEDS_YOU, _why(held, desired, is_usable=is_usable)
+
+
+def _why(held: object, desired: object, *, is_usable: bool) -> Need:
+    if held is None:
+        return Need.UNKNOWN if desired else Need.NEVER_PUSHED
+    return Need.BEHIND if is_usable else Need.DEAD

@@ -11,8 +11,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import ngettext
 
 from credentials.coverage import states as covering
-from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS
-from credentials.coverage.holding import needing_somebody
+from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS, Cell, needing_somebody
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from instances.discovery.proposals import SAID_ELSEWHERE, undecided
@@ -46,6 +45,7 @@ class Need:
 
 def needs() -> list[Need]:
     """Return everything that may need a person, most urgent first; some with a count of 0."""
+    cells = needing_somebody()
     return [
         _overdue(),
         *_failed(),
@@ -53,8 +53,8 @@ def needs() -> list[Need]:
         _unproven(),
         _changed_keys(),
         _no_approved_key(),
-        _drifted(),
-        _behind(),
+        _drifted(cells),
+        _behind(cells),
         _on_jwt(),
         _too_old(),
         _proposals(),
@@ -159,24 +159,25 @@ def _without_account() -> Need:
     )
 
 
-def _behind() -> Need:
-    """Count what needs a person beyond failed pushes, which have a line of their own."""
-    account = ("instance__assignment__account__name", "instance__assignment__account")
-    rows = needing_somebody().exclude(need__in=LISTED_ELSEWHERE).order_by()
-    found = list(rows.values_list(*account).annotate(count=Count("pk")).order_by(account[0]))
-    count = sum(row[2] for row in found)
+def _behind(cells: list[Cell]) -> Need:
+    """Count what needs a person beyond failed pushes and changed files, which have lines of their own."""
+    found = Counter((cell.account, cell.account_id) for cell in cells if cell.need not in LISTED_ELSEWHERE)
+    count = found.total()
     sentence = ngettext(
         "installation is not proven to hold what it is to hold.",
         "installations are not proven to hold what they are to hold.",
         count,
     )
     url = f"{reverse('coverage')}?state={OTHERS}"
-    links = [NeedLink(f"{name}: {number}", f"{url}&account={pk}") for name, pk, number in found[:SHOWN]]
+    links = [
+        NeedLink(f"{name}: {number}", f"{url}&account={pk}")
+        for (name, pk), number in sorted(found.items())[:SHOWN]
+    ]
     return Need("superseded", "warning", count, sentence, url, links, len(found) - len(links))
 
 
-def _drifted() -> Need:
-    count = needing_somebody().filter(need=covering.Need.DRIFTED).count()
+def _drifted(cells: list[Cell]) -> Need:
+    count = sum(cell.need == covering.Need.DRIFTED for cell in cells)
     sentence = ngettext(
         "file was changed since the portal wrote it, or since somebody accepted it.",
         "files were changed since the portal wrote them, or since somebody accepted them.",

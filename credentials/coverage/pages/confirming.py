@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from credentials.coverage.confirming import NotConfirmable, confirm, obstacle
-from credentials.coverage.holding import covered, with_cover
+from credentials.coverage.holding import covered, with_holding
 from credentials.models import ClientSecret
 from instances.models import Installation
 from portal.audit.trail import Actor
@@ -31,7 +31,7 @@ class ConfirmForm(Form):
 def confirm_by_hand(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ask, then note that an installation holds what it is to hold."""
     installation = get_object_or_404(Installation.objects.select_related("instance", "container"), pk=pk)
-    row = with_cover(covered().filter(pk=pk)).first()
+    row = with_holding(covered().filter(pk=pk)).first()
     version = row and ClientSecret.objects.select_related("account").filter(pk=row.desired_version).first()
     form = ConfirmForm(
         request.POST if request.method == "POST" else None, initial={"digest": installation.observed_digest}

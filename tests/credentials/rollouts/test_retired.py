@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from credentials.accounts import history
-from credentials.coverage.holding import needing_somebody
+from credentials.coverage.cells import needing_somebody
 from credentials.home.needs import needs
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.choosing import gaps, select, versions
@@ -157,7 +157,7 @@ def test_counts_leave_out_what_is_retired_and_name_it() -> None:
     assert before["pushes failed and wait for you."] == 2
     retire(gone.container)
     assert [push.installation for push in Push.objects.needing_attention()] == [kept]
-    assert list(needing_somebody()) == [kept]
+    assert [cell.installation for cell in needing_somebody()] == [kept.pk]
     assert needed()["push failed and waits for you."] == 1
     assert (versions().total, versions().jwt, versions().too_old_count) == (1, 1, 1)
     found = history.coverage(secret.account, None)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
 
-from credentials.coverage.holding import covered, with_cover
+from credentials.coverage.holding import covered, with_holding
 from credentials.models import DesiredVersion, DesiredVersionChange
 from credentials.rollouts.models import HOLDING, Attempt, ProvenDigest, Push
 from credentials.rollouts.services import held_versions
@@ -279,7 +279,7 @@ class Promises:
         assert all(row["finished"] for row in self.rows.attempts.values()), "an attempt never ends"
         for installation, secret in held_versions(Installation.objects.all()).items():
             self._is_held(installation, secret.pk)
-        for row in with_cover(covered()).exclude(held_version=None):
+        for row in with_holding(covered()).exclude(held_version=None):
             self._is_held(row.pk, row.held_version)
         findings = verify().findings
         assert not findings, f"the audit chain is broken: {findings}"
