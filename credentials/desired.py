@@ -30,7 +30,7 @@ def change(values: Mapping[uuid.UUID, tuple[uuid.UUID | None, uuid.UUID | None]]
     """Store what installations desire from now on: installation id -> version and push, None for none."""
     facts = [
         {"installation_id": installation, "version_id": version, "push": push, "why": why}
-        for installation, (version, push) in values.items()
+        for installation, (version, push) in sorted(values.items())  # all lock the rows in this order
     ]
     DesiredVersion.objects.bulk_create(
         [DesiredVersion(**each) for each in facts],
