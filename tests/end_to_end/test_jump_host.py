@@ -21,6 +21,7 @@ JumpHost.objects.create(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_two_containers_one_of_them_behind_a_jump_host(
     tmp_path: Path,

@@ -44,6 +44,7 @@ def refuse_and_recover(original: Original, cells: list[Cell]) -> None:
     assert healed.is_right, healed.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "flaw", "is_away"),
     [

@@ -9,6 +9,7 @@ import pytest
 from tests.services.portal import Portal
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_worker_beats_again_and_again(tmp_path: Path) -> None:
     portal = Portal(tmp_path, {})

@@ -180,6 +180,7 @@ def output_of(portal: Portal, *command: str, status: int = 0) -> list[dict[str, 
     return [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
 
 
+@pytest.mark.slow
 def test_every_process_writes_json_and_nothing_else(tmp_path: Path, start_process: StartProcess) -> None:
     portal = Portal(tmp_path, {"BROKER_URL": "filesystem://localhost", "LOG_FORMAT": "json"})
     said = [

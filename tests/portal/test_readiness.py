@@ -169,6 +169,7 @@ def servers() -> Iterator[tuple[PostgresServer, RedisServer]]:
         yield postgres, redis
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_running_portal_says_what_it_lacks_and_never_hangs(
     tmp_path: Path, servers: tuple[PostgresServer, RedisServer]

@@ -121,6 +121,7 @@ def test_counters_go_by_themselves(helpdesk: User) -> None:
         assert not FailedSignIns.objects.exists()
 
 
+@pytest.mark.slow
 def test_a_running_portal_keeps_nothing_on_disk_either(tmp_path: Path) -> None:
     portal = Portal(tmp_path, {"BROKER_URL": "filesystem://localhost", "LOG_LEVEL": "DEBUG"})
     portal.prepare()

@@ -90,7 +90,7 @@ def make_portal(home: Path, environment: dict[str, str]) -> Portal:
 
 
 @pytest.mark.parametrize(
-    "environment", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True
+    "environment", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
 )
 @pytest.mark.timeout(240)
 def test_a_restored_portal_verifies_its_history_and_pushes_to_containers_that_saw_more(
@@ -184,6 +184,7 @@ def test_a_copy_holds_no_live_sessions_nor_anything_like_them(
     assert not any(counts(new))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_sessions_in_a_copy_of_your_own_end_with_the_restore(tmp_path: Path) -> None:
     portal = make_portal(tmp_path / "old", {})
@@ -197,6 +198,7 @@ def test_sessions_in_a_copy_of_your_own_end_with_the_restore(tmp_path: Path) -> 
     assert not any(counts(new))
 
 
+@pytest.mark.slow
 def test_a_database_that_holds_something_is_not_overwritten(tmp_path: Path) -> None:
     portal = make_portal(tmp_path / "home", {})
     portal.prepare()
@@ -207,6 +209,7 @@ def test_a_database_that_holds_something_is_not_overwritten(tmp_path: Path) -> N
     assert portal.manage("verify_audit", "--json") == before
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_and_a_foreign_key_ring_are_refused(tmp_path: Path) -> None:
     portal = make_portal(tmp_path / "home", {})
     portal.prepare()

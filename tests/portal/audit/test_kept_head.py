@@ -341,6 +341,7 @@ def running(tmp_path: Path) -> Portal:
     return portal
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_older_database_under_a_running_portal_is_noticed(running: Portal, tmp_path: Path) -> None:
     database, older = running.home / "portal.sqlite3", tmp_path / "older.sqlite3"
