@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -219,8 +220,11 @@ def test_ctrl_c_ends_without_a_traceback(environment: dict[str, str], tmp_path: 
     os.mkfifo(fifo)
     process = start(environment, "import_inventory", str(fifo))
     with fifo.open("wb"):  # returns once the command reads
-        process.send_signal(signal.SIGINT)
-        _out, err = process.communicate(timeout=120)
+        while process.poll() is None:  # a signal right before it waits is seen only with the next one
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+        _out, err = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in err
     assert err.strip().endswith("Interrupted.")
