@@ -31,6 +31,7 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
         yield portal
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_admin_is_never_left_alone(
     portal: Portal, browser: Browser, start_openssh: StartOpenSSH, tmp_path: Path

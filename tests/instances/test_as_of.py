@@ -91,7 +91,7 @@ def look(file: File, minute: int, installation_id: uuid.UUID, source: str) -> Ob
     return row
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(each, marks=pytest.mark.slow) for each in (2, 3))])
 def test_a_known_answer_is_true_and_most_of_what_can_be_known_is(seed: int) -> None:
     """A thousand random events: written (often back to what it was), read, pushed."""
     chance, file, installation = random.Random(seed), File(), make_installation()

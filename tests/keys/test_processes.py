@@ -100,6 +100,7 @@ def test_only_the_first_start_makes_keys(tmp_path: Path) -> None:
     assert "audit_key" not in key_files(portal)
 
 
+@pytest.mark.slow
 def test_a_second_home_cannot_join_with_keys_of_its_own(on_sqlite: Original, tmp_path: Path) -> None:
     """It may have been started once on a database of its own, which made it keys."""
     other = Portal(tmp_path, {"BROKER_URL": "filesystem://"})
@@ -121,6 +122,7 @@ def test_a_named_file_that_is_missing_is_not_replaced_by_another(on_sqlite: Orig
     portal.manage("sync_roles")
 
 
+@pytest.mark.slow
 def test_a_key_that_is_lost_for_good_is_replaced_while_restoring(on_sqlite: Original, tmp_path: Path) -> None:
     portal = on_sqlite.copy("lost", tmp_path, Flaw("wrong", "secret_key"), empty=True)
     portal.manage("restore", str(on_sqlite.backup), fails=True)

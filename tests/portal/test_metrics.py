@@ -231,6 +231,7 @@ def test_only_a_worker_beats_and_it_begins_anew_after_a_restart(monkeypatch: pyt
 
 
 @on_real_rows
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_workers_are_seen_until_they_leave_or_vanish(read: Read, tmp_path: Path, settings: Settings) -> None:
     settings.RECONCILE_INTERVAL = 1

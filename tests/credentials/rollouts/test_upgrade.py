@@ -184,6 +184,7 @@ def test_a_false_success_of_the_past_is_found_and_nothing_else_is_lost() -> None
         Attempt.objects.update(proof="changed")
 
 
+@pytest.mark.slow
 def test_a_digest_that_two_versions_claim_proves_neither() -> None:
     def write(past: Past) -> None:
         one, other = past.installation("one"), past.installation("other")
@@ -196,6 +197,7 @@ def test_a_digest_that_two_versions_claim_proves_neither() -> None:
     assert Push.objects.unproven().count() == 2
 
 
+@pytest.mark.slow
 def test_what_is_no_digest_is_removed_and_counted() -> None:
     def write(past: Past) -> None:
         where = past.installation("leaky")
@@ -213,6 +215,7 @@ def test_what_is_no_digest_is_removed_and_counted() -> None:
     assert verify().is_intact
 
 
+@pytest.mark.slow
 def test_an_upgrade_of_an_empty_portal_says_nothing() -> None:
     upgrade(lambda past: None)
     assert not AuditEvent.objects.filter(action="portal.proofs_derived").exists()
