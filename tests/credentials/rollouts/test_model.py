@@ -22,6 +22,7 @@ as it can:
 import os
 import random
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -32,6 +33,7 @@ from hypothesis import settings as profile
 from hypothesis.stateful import run_state_machine_as_test
 from pytest_django.fixtures import Settings
 
+from credentials.rollouts import settlement
 from tests.credentials.rollouts.model import seams
 from tests.credentials.rollouts.model.machine import Pushes
 from tests.credentials.rollouts.model.workers import Worker
@@ -53,8 +55,10 @@ DEEP = profile(BOUNDED, derandomize=False, max_examples=EXAMPLES or 1, phases=(P
 
 
 @pytest.fixture
-def _workers(transactional_db: None, settings: Settings) -> Iterator[None]:
+def _workers(transactional_db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Threads for all examples of a run, and settings under which time passes only in the database."""
+    # Looks that become rarer follow from how long ago something was, to the millisecond.
+    monkeypatch.setattr(settlement, "PATIENCE", timedelta(days=3650))
     settings.PUSH_RETRY_DELAYS = [150, 600]
     settings.PUSH_LEASE = 1200
     settings.RECONCILE_INTERVAL = 60
