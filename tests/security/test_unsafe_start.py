@@ -111,6 +111,7 @@ def test_neither_worker_nor_web_server_starts_with_a_wrong_key(portal_with_a_sec
             assert "cannot be decrypted" in process.output()
 
 
+@pytest.mark.slow
 def test_keys_may_move_into_files_of_their_own(portal_with_a_secret: Portal, tmp_path: Path) -> None:
     portal = portal_with_a_secret
     (portal.home / "keys").rename(tmp_path / "secrets")  # each file ends with a line break, as files do

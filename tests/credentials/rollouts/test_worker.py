@@ -92,7 +92,9 @@ def end_events() -> list[str]:
     ("fault", "action", "attempts"),
     [
         # the values had not been sent: pushed again
-        ("@pdump:slow=2*1", "pdump", [("push", "worker_lost"), ("push", "")]),
+        pytest.param(
+            "@pdump:slow=2*1", "pdump", [("push", "worker_lost"), ("push", "")], marks=pytest.mark.slow
+        ),
         # they had, and nlserver went on without us: found by looking, and not sent twice
         ("slow=2*1", "setimsoauth", [("push", "no_report"), ("look", "")]),
     ],
