@@ -10,7 +10,7 @@ from django.db.models.functions import Right
 
 from credentials.ims_check import AdobeAnswer, answer_about
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
-from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout
+from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout, is_as_seen
 from credentials.rollouts.progress import Progress, progress_of
 from credentials.rollouts.services import held_versions
 from instances.models import NONE_RETIRED, NOT_RETIRED, Installation
@@ -128,9 +128,10 @@ def _proven_counts(
     The conditions stand in the count: as conditions of the join PostgreSQL expects a single row and joins row
     by row.
     """
-    holds = all_met(each.of("installation") for each in NONE_RETIRED) & Q(
-        digest=F("installation__observed_digest"),
-        installation__instance__assignment__account=F("secret__account"),
+    holds = (
+        all_met(each.of("installation") for each in NONE_RETIRED)
+        & is_as_seen(installation="installation__")
+        & Q(installation__instance__assignment__account=F("secret__account"))
     )
     rows = (
         ProvenWrite.objects.filter(secret__account__in=accounts)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Min, Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -95,11 +95,10 @@ def _baselines(rows: list[Any]) -> dict[uuid.UUID, Observation]:
         elif write and write.observation_id:
             ids[row.pk] = write.observation_id
     others = [row.pk for row in rows if row.pk not in ids]
-    first: dict[uuid.UUID, Observation] = {}
-    for sight in Observation.objects.filter(installation__in=others).order_by("-pk"):
-        first[sight.installation_id] = sight
+    theirs = Observation.objects.filter(installation__in=others).order_by()
+    ids |= dict(theirs.values_list("installation").annotate(first=Min("pk")))
     known = Observation.objects.in_bulk(ids.values())
-    return first | {pk: known[number] for pk, number in ids.items()}
+    return {pk: known[number] for pk, number in ids.items()}
 
 
 def _drift(

@@ -22,7 +22,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.models import ProvenDigest, Push
+from credentials.rollouts.models import ProvenDigest, Push, is_as_seen
 from instances.discovery.models import Observation
 from instances.models import NOT_HOSTED, Installation
 
@@ -55,8 +55,8 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
             seen_id=F("seen__pk"),
             goal_version=F(f"{ACCOUNT}__goal"),
             desired_version=Case(When(desired__version__account=F(ACCOUNT), then=F("desired__version"))),
-            proven_version=Case(When(_is_as("proven_write"), then=F("proven_write__secret"))),
-            by_hand_version=Case(When(_is_as("confirmed_version"), then=F("confirmed_version__secret"))),
+            proven_version=_known_from("proven_write"),
+            by_hand_version=_known_from("confirmed_version"),
             is_open=Exists(Push.objects.open().filter(installation=OuterRef("pk"))),
             has_failed=Exists(Push.objects.filter(pk=OuterRef("desired__push"), state=Push.State.FAILED)),
             is_accepted=_is_accepted(),
@@ -70,15 +70,9 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
     )
 
 
-def _is_as(known: str) -> Q:
-    """Whether the file still is as it was then: with that digest, and the ids of the version's account."""
-    return Q(
-        **{
-            f"{known}__digest": F("observed_digest"),
-            f"{known}__secret__client_id": F("observed_client_id"),
-            f"{known}__secret__account__technical_account_id": F("observed_account_id"),
-        }
-    )
+def _known_from(held: str) -> Case:
+    """Return the version that was proven or confirmed there, if the file still is as it was then."""
+    return Case(When(is_as_seen(held=f"{held}__"), then=F(f"{held}__secret")))
 
 
 def _seen_elsewhere() -> Subquery:

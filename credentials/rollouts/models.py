@@ -417,16 +417,27 @@ def last_attempt_number() -> Coalesce:
     return Coalesce(Subquery(made), 0)
 
 
+def is_as_seen(*, held: str = "", installation: str = "") -> Q:
+    """Return whether a file was seen last as it was when an installation was known to hold a version.
+
+    `held` and `installation` lead to what was known and to the installation, each with `__` at its end; empty
+    where the query is about it.
+    """
+    return Q(
+        **{
+            f"{held}digest": F(f"{installation}observed_digest"),
+            f"{held}secret__client_id": F(f"{installation}observed_client_id"),
+            f"{held}secret__account__technical_account_id": F(f"{installation}observed_account_id"),
+        }
+    )
+
+
 class HeldQuerySet(models.QuerySet[H]):
     """Of what an installation was known to hold."""
 
     def as_seen(self) -> Self:
         """Those whose file was still as it was then when it was seen last."""
-        return self.filter(
-            digest=F("installation__observed_digest"),
-            secret__client_id=F("installation__observed_client_id"),
-            secret__account__technical_account_id=F("installation__observed_account_id"),
-        )
+        return self.filter(is_as_seen(installation="installation__"))
 
 
 class ProvenWriteQuerySet(HeldQuerySet["ProvenWrite"]):

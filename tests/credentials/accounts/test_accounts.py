@@ -85,7 +85,9 @@ def deliver(
         )
         Push.objects.filter(pk=push.pk).update(state="succeeded")
         Installation.objects.filter(pk=push.installation_id).update(
-            observed_digest=digest, observed_client_id=CLIENT
+            observed_digest=digest,
+            observed_client_id=CLIENT,
+            observed_account_id=account.technical_account_id,
         )
     return rollout
 
