@@ -6,13 +6,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from instances import ssh
 from instances.failures import Code
 from tests.instances.nlserver.shell_fleet import NO_HOME, Cable
+from tests.instances.ssh.ssh_peers import descriptors, wait_for_count
 from tests.services.fixtures import StartOpenSSH
 from tests.services.openssh_server import OpenSSHServer
 from tests.services.programs import require
@@ -49,10 +49,6 @@ def connect(
 def connection(sshd: OpenSSHServer) -> Iterator[ssh.Connection]:
     with connect(sshd) as connection:
         yield connection
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_command_is_heard_to_its_end(connection: ssh.Connection) -> None:
@@ -280,7 +276,7 @@ def test_what_a_tick_raises_ends_everything(sshd: OpenSSHServer) -> None:
     connection = connect(sshd, tick=tick)
     with pytest.raises(LeaseLostError):
         connection.talk("sleep 5").read_line(10)
-    assert (threading.active_count(), descriptors()) == before
+    wait_for_count(before)
 
 
 def test_nothing_is_left_of_connections_good_and_bad(sshd: OpenSSHServer) -> None:
@@ -293,7 +289,7 @@ def test_nothing_is_left_of_connections_good_and_bad(sshd: OpenSSHServer) -> Non
             ssh.Connection.open(target(sshd), key=stranger, policy=POLICY)
         with pytest.raises(ssh.HostKeyUnknown):
             ssh.Connection.open(ssh.Target(sshd.host, sshd.port, "root", ()), key=stranger, policy=POLICY)
-    assert (threading.active_count(), descriptors()) == before
+    wait_for_count(before)
 
 
 def test_nothing_is_logged(sshd: OpenSSHServer, caplog: pytest.LogCaptureFixture) -> None:
