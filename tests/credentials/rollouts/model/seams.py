@@ -51,8 +51,13 @@ def installed(outside: Outside) -> Iterator[None]:
 
 
 def in_worker(loop: Callable[[], None]) -> None:
-    """Run a worker's loop with this thread's own database connection, and close it at the end."""
+    """Run a worker's loop with this thread's own database connection, and close it at the end.
+
+    It is opened here: what a new connection is told first would be one more point to stop at, in the first
+    example alone.
+    """
     try:
+        connection.ensure_connection()
         with connection.execute_wrapper(_statement):
             loop()
     finally:
