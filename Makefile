@@ -45,6 +45,7 @@ fuzz: $(VENV)/dev ## send hostile requests to every URL as each role, while a pe
 MODEL = $(RUN) -m pytest --capture no tests/credentials/rollouts/test_model.py
 model: export MODEL_EXAMPLES = $(or $(EXAMPLES),2000)
 model: export MODEL_SEED = $(SEED)
+model: export LOG_LEVEL = ERROR
 model: $(VENV)/dev ## search for sequences of events that break a promise, for half an hour (EXAMPLES=2000 SEED=)
 	$(MODEL)
 	$(RUN) tests/services/with_postgres.py $(MODEL)
