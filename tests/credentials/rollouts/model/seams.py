@@ -5,6 +5,7 @@
   lose the answer of.
 * `time.sleep` in a worker's thread: a point to stop at, and no sleep.
 * the Celery task's `apply_async`: bells go into a list, or the broker is away.
+* keeping the head of the history outside of the database, which is done every five seconds by a real clock.
 * `os.urandom`: ids, which decide between pushes that are due at the same moment, are the same in every run.
 """
 
@@ -21,6 +22,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 
 from instances import ssh
 from instances.visits import bells
+from portal.audit.chain import kept_head
 from tests.credentials.rollouts.model import container
 from tests.credentials.rollouts.model.container import Site
 from tests.credentials.rollouts.model.workers import Fault, Killed, Point, current, pause
@@ -46,6 +48,7 @@ def installed(outside: Outside) -> Iterator[None]:
         seams.enter_context(patch.object(transaction.Atomic, "__enter__", _enter))
         seams.enter_context(patch.object(transaction.Atomic, "__exit__", _exit))
         seams.enter_context(patch.object(time, "sleep", _sleep))
+        seams.enter_context(patch.object(kept_head, "keep_quietly", lambda: None))
         seams.enter_context(patch.object(os, "urandom", random.Random(0).randbytes))
         yield
 
