@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.backends.postgresql.client import DatabaseClient
 from django.dispatch import Signal
 
+from portal.audit.append_only import drop_functions
 from portal.audit.chain import kept_head
 from portal.audit.models import AuditHead
 from portal.audit.trail import Actor, record
@@ -117,7 +118,7 @@ def _empty() -> None:
     names = [connection.ops.quote_name(name) for name in connection.introspection.table_names()]
     with gate.emptying(), connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE {', '.join(names)} CASCADE")
-        cursor.execute("DROP FUNCTION IF EXISTS portal_append_only() CASCADE")
+        drop_functions(connection)
 
 
 def _now() -> str:

@@ -277,6 +277,11 @@ RECONCILE_INTERVAL = env.float("RECONCILE_INTERVAL", default=15)
 
 # How often each container is read without being asked for, in seconds; 0: never
 READ_INTERVAL = env.int("READ_INTERVAL", default=24 * 3600)
+
+# For how many days is kept what only helps at work; 0: for ever
+KEEP_OUTPUT_DAYS = env.int("KEEP_OUTPUT_DAYS", default=365)
+KEEP_READINGS_DAYS = env.int("KEEP_READINGS_DAYS", default=90)
+KEEP_SIGHTS_DAYS = env.int("KEEP_SIGHTS_DAYS", default=0)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"]["OPTIONS"] = {

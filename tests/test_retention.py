@@ -11,6 +11,7 @@ from django.db import models
 
 from portal.audit.append_only import registered
 from portal.health import workers
+from portal.retention import kinds
 from portal.short_lived import ShortLived, short_lived
 from tests.services.portal import ROOT
 
@@ -68,15 +69,30 @@ def test_what_goes_by_itself_has_its_time_and_is_said_to_be_in_no_backup() -> No
         if issubclass(model, ShortLived):
             assert in_words(model.KEPT) in kept  # type: ignore[attr-defined]  # each of them has it
     assert in_words(workers.FORGET) in rows()["health.Worker"][1]
-    by_itself = {name for name, (_, kept, _) in rows().items() if "by itself" in kept}
+    by_itself = {
+        name
+        for name, (_, kept, _) in rows().items()
+        if "by itself" in kept and "by itself, each day" not in kept
+    }
     assert by_itself == {label(model) for model in short_lived()} | {"health.Worker"}
 
 
 def test_what_can_never_be_removed_says_so() -> None:
     for each in registered():
         _, kept, why = rows()[label(each.model)]
-        assert kept == "for ever"
-        assert "cannot be changed or removed" in why
+        assert kept.partition("; ")[0] == "for ever"
+        may_go = each.removable or each.clearable
+        assert re.search("can be changed or removed" if may_go else "cannot be changed or removed", why)
+        assert ("KEEP_" in kept) == bool(may_go)
+
+
+def test_what_goes_after_days_is_told_with_its_default() -> None:
+    example = (ROOT / ".env.example").read_text()
+    for kind in kinds():
+        [days] = re.findall(rf"^# {kind.setting}=(\d+)$", example, re.MULTILINE)
+        assert int(days) == kind.days
+        assert f"| `{kind.setting}` | {days} |" in PAGE
+    assert set(re.findall(r"KEEP_[A-Z_]+", PAGE)) == {kind.setting for kind in kinds()}
 
 
 @pytest.mark.parametrize(

@@ -358,6 +358,7 @@ class Attempt(WithChoices):
     code = models.CharField(_("code"), max_length=30, choices=Code, blank=True)
     exit_codes = models.JSONField(_("exit codes"), default=dict)
     output = models.TextField(_("output"), blank=True)
+    output_removed = models.DateTimeField(_("output removed"), null=True)
     before_digest = models.TextField(blank=True)
     after_digest = models.TextField(blank=True)
     proof = models.CharField(_("proof"), max_length=10, choices=Proof, blank=True, db_default="", default="")
@@ -403,7 +404,7 @@ class Attempt(WithChoices):
 declare_names(Attempt, "caused_by")
 
 
-append_only.register(Attempt, unless_open="finished")
+append_only.register(Attempt, unless_open="finished", clearable=("output", "output_removed"))
 
 ROOTS = (Attempt.Proof.CHANGED, Attempt.Proof.REPEATED)
 """What makes a digest known for a version."""

@@ -9,4 +9,4 @@ class DiscoveryConfig(AppConfig):
 
     def ready(self) -> None:
         # they register themselves, and need the models
-        from instances.discovery import dismissals, errand, schedule  # noqa: F401
+        from instances.discovery import dismissals, errand, kept, schedule  # noqa: F401

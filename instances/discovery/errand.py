@@ -148,14 +148,16 @@ class ReadJob:
         self.reading.strange, self.reading.further = found.strange, found.further
         seen = {each.instance: each for each in found.files if not each.unread and each.state.read}
         rows = Installation.objects.filter(container=self.reading.container_id, instance__name__in=seen)
-        for installation in rows.select_related("instance"):
-            file = seen[installation.instance.name]
+        observations = [
             observe(
                 installation_id=installation.pk,
-                sight=Sight.of(file.state, cut_out, build=self.reading.build),
+                sight=Sight.of(seen[installation.instance.name].state, cut_out, build=self.reading.build),
                 source=Observation.Source.READ,
                 source_id=str(self.reading.pk),
             )
+            for installation in rows.select_related("instance")
+        ]
+        self.reading.seen = [each.pk for each in observations]
 
 
 def _first_at_hand(container_id: uuid.UUID) -> Reading | None:
@@ -183,7 +185,7 @@ def _finish(reading: Reading, code: str) -> None:
     """End a reading, in the caller's transaction; `code` is empty if it succeeded."""
     reading.state = Reading.State.FAILED if code else Reading.State.SUCCEEDED
     reading.code = code
-    reading.save(update_fields=["state", "code", "build", "found", "strange", "further"])
+    reading.save(update_fields=["state", "code", "build", "found", "strange", "further", "seen"])
     Reading.objects.filter(pk=reading.pk).update(finished=Now())
 
 

@@ -70,6 +70,8 @@ class Reading(WithChoices):
     """Files whose names no instance can have."""
     further = models.PositiveIntegerField(default=0)
     """Files beyond the most that are read."""
+    seen = models.JSONField(default=list, null=True)
+    """The numbers of the observations that it began or went on with. None: an earlier release did not say."""
 
     objects = ReadingQuerySet.as_manager()
 
@@ -98,7 +100,24 @@ class Reading(WithChoices):
         return in_time & all_met([CONTAINER_ON.of("container")]) & Q(state=cls.State.QUEUED)
 
 
-append_only.register(Reading, unless_open="finished")
+append_only.register(
+    Reading,
+    unless_open="finished",
+    # No observation names it as what saw it first or last; what an earlier release wrote stays.
+    removable=append_only.BetweenEquals(
+        of="container_id",
+        order="asked",
+        equal=("state", "code", "build", "found", "strange", "further"),
+        vendors={
+            "sqlite": "OLD.seen IS NOT NULL AND NOT EXISTS (SELECT 1 FROM discovery_observation AS sight"
+            " WHERE sight.id IN (SELECT value FROM json_each(OLD.seen))"
+            " AND OLD.id IN (replace(sight.source_id, '-', ''), replace(sight.last_source_id, '-', '')))",
+            "postgresql": "OLD.seen IS NOT NULL AND NOT EXISTS (SELECT 1 FROM discovery_observation AS sight"
+            " WHERE sight.id IN (SELECT jsonb_array_elements_text(OLD.seen)::bigint)"
+            " AND OLD.id::text IN (sight.source_id, sight.last_source_id))",
+        },
+    ),
+)
 declare_names(Reading, "asked_by")
 
 
@@ -163,7 +182,19 @@ class Observation(models.Model):
         return f"{self.pk} of {self.installation_id}"
 
 
-append_only.register(Observation, unless_open="ended")
+_ONLY_READ = "OLD.ended IS NOT NULL AND OLD.source = 'read' AND OLD.last_source = 'read'"
+append_only.register(
+    Observation,
+    unless_open="ended",
+    # The file was written anew with the same content, and written anew again. What a room above refers to
+    # stays, by its foreign key.
+    removable=append_only.BetweenEquals(
+        of="installation_id",
+        order="id",
+        equal=("client_id", "account_id", "organization_id", "digest", "is_jwt", "build"),
+        vendors={"sqlite": _ONLY_READ, "postgresql": _ONLY_READ},
+    ),
+)
 
 
 class Dismissal(WithChoices):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -120,6 +121,7 @@ def _timeline(request: HttpRequest, scope: Scope) -> dict[str, object]:
         "older": page + 1 if has_more and page < MOST_PAGES else None,
         "is_cut": has_more and page == MOST_PAGES,
         "everything": everything,
+        "days_kept": settings.KEEP_READINGS_DAYS,
         "zone": timezone.get_current_timezone_name(),
     }
 

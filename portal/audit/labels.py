@@ -44,6 +44,7 @@ LABELS: dict[str, Promise] = {
     "access.refused": _("Access refused"),
     "portal.backed_up": _("Database saved by a backup"),
     "portal.restored": _("Database restored from a backup"),
+    "portal.old_removed": _("Removed: what was kept long enough"),
     "key.accepted": _("Key of the portal replaced"),
     "audit_key.replaced": _("Audit key replaced"),
 }

@@ -16,7 +16,7 @@ from django.db import connection, models, transaction
 from django.db.migrations.executor import MigrationExecutor
 from pytest_django.fixtures import Settings
 
-from portal.audit.append_only import protect_all, unprotect_all
+from portal.audit.append_only import make_way, protect_all, unprotect_all
 
 FILES = Path(__file__).parent / "files"
 Rows = list[tuple[object, ...]]
@@ -41,6 +41,8 @@ class Past:
 
     def __init__(self) -> None:
         targets = [tuple(each) for each in past()["migrations"]]
+        with transaction.atomic():
+            make_way(connection)
         executor = MigrationExecutor(connection)
         executor.migrate(targets)
         graph = MigrationExecutor(connection).loader

@@ -4,17 +4,48 @@
 
 next to the model's definition is all that a new append-only table needs. `protection` makes its triggers
 after every migrate, and lets no process start without them.
+
+What is no evidence, and grows for ever, may be let go: `removable` rows and `clearable` texts. The triggers
+themselves tell these from all others, so that no defect of a housekeeping job can remove more.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-from portal.audit.append_only.triggers import create, drop, existing, expected, is_ours
+from portal.audit.append_only.triggers import (
+    BetweenEquals,
+    Rule,
+    create,
+    drop,
+    drop_functions,
+    existing,
+    expected,
+    is_ours,
+)
+
+__all__ = [
+    "AppendOnly",
+    "BetweenEquals",
+    "drop_functions",
+    "make_way",
+    "protect",
+    "protect_all",
+    "register",
+    "registered",
+    "removable_keys",
+    "unprotect",
+    "unprotect_all",
+    "unprotected",
+    "without_triggers",
+    "writable",
+]
 
 
 @dataclass(frozen=True)
@@ -23,25 +54,43 @@ class AppendOnly:
 
     model: type[models.Model]
     unless_open: str = ""
+    removable: BetweenEquals | None = None
+    clearable: tuple[str, str] | None = None
 
     @property
     def table(self) -> str:
         return self.model._meta.db_table  # noqa: SLF001  # Django's documented API
 
     @property
-    def open_column(self) -> str:
-        return self._column(self.unless_open) if self.unless_open else ""
+    def rule(self) -> Rule:
+        return Rule(
+            self.table,
+            self.column(self.unless_open) if self.unless_open else "",
+            self.removable,
+            (self.column(self.clearable[0]), self.column(self.clearable[1])) if self.clearable else None,
+        )
 
-    def _column(self, name: str) -> str:
+    def column(self, name: str) -> str:
+        """Return what a field is called in the table."""
         return str(self.model._meta.get_field(name).column)  # type: ignore[union-attr]  # noqa: SLF001
 
 
 _registered: list[AppendOnly] = []
 
 
-def register(model: type[models.Model], *, unless_open: str = "") -> None:
-    """Declare a model append-only. With `unless_open`, a row may be changed until that field is set."""
-    _registered.append(AppendOnly(model, unless_open))
+def register(
+    model: type[models.Model],
+    *,
+    unless_open: str = "",
+    removable: BetweenEquals | None = None,
+    clearable: tuple[str, str] | None = None,
+) -> None:
+    """Declare a model append-only.
+
+    With `unless_open`, a row may be changed until that field is set. `removable` rows may be removed. Of a
+    frozen row, `clearable` names a text that may be emptied once, and the field that then says when.
+    """
+    _registered.append(AppendOnly(model, unless_open, removable, clearable))
 
 
 def registered() -> list[AppendOnly]:
@@ -51,12 +100,40 @@ def registered() -> list[AppendOnly]:
 
 def protect(schema_editor: BaseDatabaseSchemaEditor, table: str, *, unless_open: str = "") -> None:
     """Make the triggers of `table` anew, whatever was there before."""
-    _make(schema_editor.connection, table, unless_open)
+    _make(schema_editor.connection, Rule(table, unless_open))
 
 
 def unprotect(schema_editor: BaseDatabaseSchemaEditor, table: str) -> None:
     """Remove the triggers of `table`, for the reverse of a migration."""
     _remove(schema_editor.connection, table)
+
+
+def removable_keys(model: type[models.Model], *, before: tuple[str, datetime], most: int) -> list[Any]:
+    """Return the primary keys of rows that may be removed, at most `most`: the triggers let only these go.
+
+    `before`: a field, and the moment that its value must be earlier than. What another table refers to stays.
+    """
+    each = next(each for each in _registered if each.model is model)
+    if each.removable is None:
+        raise ValueError(f"no row of {each.table} may be removed")
+    name, moment = before
+    manager, key = model._default_manager, model._meta.pk.column  # noqa: SLF001  # Django's documented API
+    conditions = [
+        f"{each.column(name)} < %s",
+        each.removable.condition(connections[manager.db].vendor, each.table),
+    ]
+    conditions += [
+        f"NOT EXISTS (SELECT 1 FROM {table} AS other WHERE other.{column} = OLD.{key})"  # noqa: S608
+        for table, column in _references(model)
+    ]
+    query = f"SELECT {key} FROM {each.table} AS old WHERE {' AND '.join(conditions)} LIMIT %s"  # noqa: S608
+    return [row.pk for row in manager.raw(query, [moment, most])]
+
+
+def _references(model: type[models.Model]) -> list[tuple[str, str]]:
+    """Return the table and column of each foreign key that leads to a model."""
+    related = model._meta.related_objects  # noqa: SLF001
+    return [(each.related_model._meta.db_table, str(each.field.column)) for each in related]  # noqa: SLF001
 
 
 @contextmanager
@@ -89,7 +166,17 @@ def protect_all(connection: BaseDatabaseWrapper) -> None:
     """Make the triggers of all append-only tables anew where they are missing or differ; in a transaction."""
     for each in _at_hand(connection):
         if _differences(connection, each):
-            _make(connection, each.table, each.open_column)
+            _make(connection, each.rule)
+
+
+def make_way(connection: BaseDatabaseWrapper) -> None:
+    """Remove the triggers that name columns: SQLite alters no table that one of them names.
+
+    For the time of a migration; `protect_all` makes them anew at its end.
+    """
+    for each in _at_hand(connection):
+        if connection.vendor == "sqlite" and (each.removable or each.clearable):
+            _remove(connection, each.table)
 
 
 def unprotect_all(connection: BaseDatabaseWrapper) -> None:
@@ -111,27 +198,28 @@ def _at_hand(connection: BaseDatabaseWrapper) -> list[AppendOnly]:
 
 
 def _differences(connection: BaseDatabaseWrapper, each: AppendOnly) -> list[str]:
+    if not _is_known(connection, each.rule):
+        return []
     found = existing(connection, each.table)
-    missing = [
+    return [
         name
-        for name, trigger in expected(connection, each.table, each.open_column).items()
+        for name, trigger in expected(connection, each.rule).items()
         if name not in found or found[name].definition != trigger.definition
     ]
-    return missing if missing and _has_open_column(connection, each) else []
 
 
-def _has_open_column(connection: BaseDatabaseWrapper, each: AppendOnly) -> bool:
+def _is_known(connection: BaseDatabaseWrapper, rule: Rule) -> bool:
     """Whether the table is already, or still, one that this release knows."""
-    if not each.open_column:
+    if not rule.columns:
         return True
     with connection.cursor() as cursor:
-        columns = connection.introspection.get_table_description(cursor, each.table)
-    return each.open_column in {column.name for column in columns}
+        columns = connection.introspection.get_table_description(cursor, rule.table)
+    return rule.columns <= {column.name for column in columns}
 
 
-def _make(connection: BaseDatabaseWrapper, table: str, open_column: str) -> None:
-    _remove(connection, table)
-    create(connection, expected(connection, table, open_column).values())
+def _make(connection: BaseDatabaseWrapper, rule: Rule) -> None:
+    _remove(connection, rule.table)
+    create(connection, expected(connection, rule).values())
 
 
 def _remove(connection: BaseDatabaseWrapper, table: str) -> None:

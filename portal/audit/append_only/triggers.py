@@ -4,20 +4,71 @@ SQLite drops a table's triggers without a word when Django rebuilds the table. P
 trigger can be disabled and its function replaced. So both are compared as they really are.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+FUNCTION = "portal_append_only"
 POSTGRES_BODY = """
-BEGIN
+BEGIN{exceptions}
   RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
 END
 """
-POSTGRES_FUNCTION = (
-    f"CREATE OR REPLACE FUNCTION portal_append_only() RETURNS trigger LANGUAGE plpgsql AS $${POSTGRES_BODY}$$"
-)
+
+
+@dataclass(frozen=True)
+class BetweenEquals:
+    """The rows between the first and the last of a run of rows that say the same: no evidence needs them.
+
+    `of`: the column that all rows of a run share; `order`: the column that tells which comes next; `equal`:
+    the columns that say something. `vendors`: what must hold as well, in SQL on the row `OLD`, by the
+    vendor of the database.
+    """
+
+    of: str
+    order: str
+    equal: tuple[str, ...]
+    vendors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> set[str]:
+        return {self.of, self.order, *self.equal}
+
+    def condition(self, vendor: str, table: str) -> str:
+        """Return in SQL whether the row `OLD` is such a row: both of its neighbours are equal to it."""
+        earlier, later = (self._neighbour(table, *way) for way in (("<", "DESC"), (">", "ASC")))
+        further = self.vendors.get(vendor)
+        return f"{earlier} AND {later}" + (f" AND {further}" if further else "")
+
+    def _neighbour(self, table: str, less: str, way: str) -> str:
+        same = " AND ".join(f"near.{each} IS NOT DISTINCT FROM OLD.{each}" for each in self.equal)
+        return (
+            f"EXISTS (SELECT 1 FROM (SELECT * FROM {table} AS every"  # noqa: S608  # own names
+            f" WHERE every.{self.of} = OLD.{self.of}"
+            f" AND every.{self.order} {less} OLD.{self.order} ORDER BY every.{self.order} {way} LIMIT 1)"
+            f" AS near WHERE {same})"
+        )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What may happen to the rows of an append-only table."""
+
+    table: str
+    open_column: str = ""
+    """A row may be changed as long as this column is NULL."""
+    removable: BetweenEquals | None = None
+    """Rows that may be removed."""
+    clearable: tuple[str, str] | None = None
+    """A text that may be emptied once, and the column that must say when; nothing else may change with it."""
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns that the table must have for this."""
+        named = {self.open_column} if self.open_column else set()
+        return named | (self.removable.columns if self.removable else set()) | set(self.clearable or ())
 
 
 @dataclass(frozen=True)
@@ -29,13 +80,13 @@ class Trigger:
     definition: str
 
 
-def expected(connection: BaseDatabaseWrapper, table: str, open_column: str = "") -> dict[str, Trigger]:
-    """Return the triggers that refuse UPDATE and DELETE on `table`, and everything that has the same effect.
+def expected(connection: BaseDatabaseWrapper, rule: Rule) -> dict[str, Trigger]:
+    """Return the triggers that refuse UPDATE and DELETE, and everything that has the same effect.
 
-    With `open_column`, a row may be changed as long as that column is NULL.
+    They let through what the rule allows.
     """
     make = _expected_postgres if connection.vendor == "postgresql" else _expected_sqlite
-    return {trigger.name: trigger for trigger in make(connection, table, open_column)}
+    return {trigger.name: trigger for trigger in make(connection, rule)}
 
 
 def existing(connection: BaseDatabaseWrapper, table: str) -> dict[str, Trigger]:
@@ -62,11 +113,23 @@ def create(connection: BaseDatabaseWrapper, made: Iterable[Trigger]) -> None:
     """Add triggers to their tables."""
     with connection.cursor() as cursor:
         _check_foreign_keys(connection, cursor)
-        if connection.vendor == "postgresql":
-            cursor.execute(POSTGRES_FUNCTION)
         for trigger in made:
             for statement in trigger.create:
                 cursor.execute(statement)
+
+
+def drop_functions(connection: BaseDatabaseWrapper) -> None:
+    """Remove what the triggers call, and the triggers with it, from a database that is being emptied."""
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT proname FROM pg_proc WHERE starts_with(proname, %s)"
+            " AND pronamespace = to_regnamespace(current_schema())",
+            [FUNCTION],
+        )
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"DROP FUNCTION {_quoted(connection, name)}() CASCADE")
 
 
 def _check_foreign_keys(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
@@ -80,16 +143,33 @@ def _quoted(connection: BaseDatabaseWrapper, name: str) -> str:
     return connection.ops.quote_name(name)
 
 
-def _expected_sqlite(connection: BaseDatabaseWrapper, table: str, open_column: str) -> list[Trigger]:
+def _clears(connection: BaseDatabaseWrapper, rule: Rule) -> str:
+    """Return in SQL whether an update only empties the text that may be emptied; nothing if none may."""
+    if not rule.clearable:
+        return ""
+    text, when = rule.clearable
+    with connection.cursor() as cursor:
+        columns = sorted(
+            each.name for each in connection.introspection.get_table_description(cursor, rule.table)
+        )
+    same = [f"NEW.{each} IS NOT DISTINCT FROM OLD.{each}" for each in columns if each not in rule.clearable]
+    emptied = (f"NEW.{text} = ''", f"OLD.{when} IS NULL", f"NEW.{when} IS NOT NULL")
+    return " AND ".join((*emptied, *same))
+
+
+def _expected_sqlite(connection: BaseDatabaseWrapper, rule: Rule) -> list[Trigger]:
     # REPLACE removes the row in its way without asking the trigger on DELETE.
+    table = rule.table
     same = _same_row(connection, table)
     taken = f"EXISTS (SELECT 1 FROM {table} AS other WHERE {same}"  # noqa: S608  # own names
+    closed = f"OLD.{rule.open_column} IS NOT NULL"
+    clears = _clears(connection, rule)
+    closed += f" AND NOT ({clears})" if clears else ""
+    removes = rule.removable.condition(connection.vendor, table) if rule.removable else ""
     conditions = {
         "insert": f"WHEN {taken})",
-        "update": f"WHEN OLD.{open_column} IS NOT NULL OR {taken} AND other.rowid <> OLD.rowid)"
-        if open_column
-        else "",
-        "delete": "",
+        "update": f"WHEN {closed} OR {taken} AND other.rowid <> OLD.rowid)" if rule.open_column else "",
+        "delete": f"WHEN NOT ({removes})" if removes else "",
     }
     return [
         _sqlite(
@@ -129,39 +209,61 @@ def _same_row(connection: BaseDatabaseWrapper, table: str) -> str:
     return "(" + " OR ".join(f"({' AND '.join(columns)})" for columns in keys.values()) + ")"
 
 
-def _expected_postgres(connection: BaseDatabaseWrapper, table: str, open_column: str) -> list[Trigger]:
-    update_when = f"WHEN (OLD.{open_column} IS NOT NULL) " if open_column else ""
+def _expected_postgres(connection: BaseDatabaseWrapper, rule: Rule) -> list[Trigger]:
+    table = rule.table
+    update_when = f"WHEN (OLD.{rule.open_column} IS NOT NULL) " if rule.open_column else ""
     conditions = (("update", "ROW", update_when), ("delete", "ROW", ""), ("truncate", "STATEMENT", ""))
+    exceptions = _postgres_exceptions(connection, rule)
+    function = f"{FUNCTION}_{table}" if exceptions else FUNCTION
+    body = POSTGRES_BODY.format(exceptions=exceptions)
     return [
         _postgres(
             f"{table}_no_{event}",
             f"CREATE TRIGGER {table}_no_{event} BEFORE {event.upper()} ON {table} "
-            f"FOR EACH {level} {when}EXECUTE FUNCTION portal_append_only()",
+            f"FOR EACH {level} {when}EXECUTE FUNCTION {function}()",
             table=table,
             state="A",
-            body=POSTGRES_BODY,
+            function=function,
+            body=body,
         )
         for event, level, when in conditions
     ]
 
 
+def _postgres_exceptions(connection: BaseDatabaseWrapper, rule: Rule) -> str:
+    """Return the statements that let through what the rule allows.
+
+    One statement for each event: the other's row, OLD or NEW, is not there.
+    """
+    cases = {
+        ("UPDATE", "NEW"): _clears(connection, rule),
+        ("DELETE", "OLD"): rule.removable.condition(connection.vendor, rule.table) if rule.removable else "",
+    }
+    return "".join(
+        f"\n  IF TG_OP = '{event}' THEN IF {condition} THEN RETURN {row}; END IF; END IF;"
+        for (event, row), condition in cases.items()
+        if condition
+    )
+
+
 def _existing_postgres(connection: BaseDatabaseWrapper, table: str) -> list[Trigger]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT t.tgname, pg_get_triggerdef(t.oid, true), t.tgenabled, p.prosrc"
+            "SELECT t.tgname, pg_get_triggerdef(t.oid, true), t.tgenabled, p.proname, p.prosrc"
             " FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
             " WHERE t.tgrelid = to_regclass(%s) AND NOT t.tgisinternal",
             [_quoted(connection, table)],
         )
         return [
-            _postgres(name, statement, table=table, state=state, body=body)
-            for name, statement, state, body in cursor.fetchall()
+            _postgres(name, statement, table=table, state=state, function=function, body=body)
+            for name, statement, state, function, body in cursor.fetchall()
         ]
 
 
-def _postgres(name: str, statement: str, *, table: str, state: str, body: str) -> Trigger:
+def _postgres(name: str, statement: str, *, table: str, state: str, function: str, body: str) -> Trigger:
     """`state` is pg_trigger.tgenabled: A also fires where session_replication_role silences the others."""
+    make = f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
     set_state = {"A": "ENABLE ALWAYS", "R": "ENABLE REPLICA", "D": "DISABLE"}.get(state, "ENABLE")
     plain = " ".join(statement.lower().replace("(", " ").replace(")", " ").split())
     alter = f"ALTER TABLE {table} {set_state} TRIGGER {name}"
-    return Trigger(name, (statement, alter), f"{state} {plain} {body}")
+    return Trigger(name, (make, statement, alter), f"{state} {plain} {body}")

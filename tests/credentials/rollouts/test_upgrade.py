@@ -16,7 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 from credentials.rollouts.models import Attempt, ProvenDigest, ProvenWrite, Push
 from credentials.rollouts.services import held_versions
 from instances.models import Installation
-from portal.audit.append_only import unprotected
+from portal.audit.append_only import make_way, unprotected
 from portal.audit.chain.verification import verify
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor, record
@@ -127,6 +127,8 @@ class Past:
 
 def upgrade(write: Callable[[Past], None]) -> None:
     """Go back to the former release, let it write, and come forward again."""
+    with transaction.atomic():
+        make_way(connection)
     executor = MigrationExecutor(connection)
     executor.migrate([BEFORE, VERSIONS])
     executor = MigrationExecutor(connection)
