@@ -146,6 +146,9 @@ def accept(*, installation: Installation, observation: int, reason: str, actor: 
         raise NotAccepted(_("This installation is not used by an account: nothing is compared there."))
     if row.is_open:
         raise NotAccepted(_("A push is under way there: wait for its end, and look again."))
+    former = AcceptedSight.objects.filter(pk=row.pk, observation=observation).first()
+    if former and row.seen_id == observation:
+        raise NotAccepted(_("%s has accepted it already: there is nothing left to decide.") % former.by)
     if row.seen_id != observation or not row.is_drifted:
         raise NotAccepted(_("The file was seen in another state meanwhile: look again."))
     facts = {"observation_id": observation, "by": actor.name, "reason": reason[:250]}
