@@ -43,7 +43,7 @@ class Rows:
     @classmethod
     def read(cls) -> "Rows":
         pushes = Push.objects.values(
-            "pk", "state", "code", "replaced", "is_written", "container_id", "installation_id",
+            "pk", "state", "code", "replaced", "is_written", "tries", "container_id", "installation_id",
             fence=F("rollout__fence"), secret=F("rollout__secret"), site=F("container__name"),
             instance=F("installation__instance__name"),
         )  # fmt: skip
@@ -160,9 +160,10 @@ class Promises:
     def _nobody_can_tell(self, row: Row, writes: list[Write]) -> bool:
         """Whether even an honest nlserver leaves a doubt that only a person, or a later push, can end."""
         if row["code"] == "changed_again":
-            # It is sent again by itself, but not once its rollout was cancelled meanwhile.
-            return row["pk"] in self.cancelled
-        if row["code"] == "not_proven" and writes and not writes[-1].changed:
+            # It is sent again by itself as long as there are tries left, and its rollout was not cancelled.
+            return bool(row["tries"] > len(settings.PUSH_RETRY_DELAYS))
+        own = [write for write in writes if _is_by(write, row)]
+        if row["code"] == "not_proven" and own and not own[-1].changed:
             # A lost push, which a newer one replaced, had set the same secret to the same text already.
             last = self.rows.of(row["pk"])[-1]
             earlier = ProvenDigest.objects.filter(attempt__finished__lt=last["finished"])
