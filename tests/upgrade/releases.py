@@ -18,6 +18,9 @@ from tests.services.processes import Process
 TODAY = Path(__file__).resolve().parents[2]
 PASSWORD = "a long enough password"
 SECONDS = 300.0
+BEHIND = "/accounts/?coverage=behind"
+"""Where installations without the newest secret were listed, also those of a rollout that is under way: these
+need nobody, by the rules of coverage."""
 Rows = dict[str, Any]  # Any: plain JSON values
 ROWS = """
 import json
@@ -96,6 +99,7 @@ class Release:
         """Return what the commands say, but for what depends on running workers."""
         status = json.loads(self.manage("status", "--json", status=(0, 1)))
         del status["workers"], status["ok"]
+        status["needs"] = [each for each in status["needs"] if each["page"] != BEHIND]
         return {"status": status, "failed": json.loads(self.manage("failed", "--json", status=(0, 1)))}
 
     def verified(self, expected_head: str) -> Rows:

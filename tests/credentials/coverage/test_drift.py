@@ -13,7 +13,7 @@ from credentials.coverage.drift import NotAccepted, accept, drifted
 from credentials.coverage.findings import record_drift
 from credentials.coverage.models import AcceptedSight, FoundDrift
 from credentials.models import DesiredVersion
-from credentials.rollouts.models import ProvenDigest, ProvenWrite, Push, Rollout
+from credentials.rollouts.models import Attempt, ProvenDigest, ProvenWrite, Push, Rollout
 from credentials.rollouts.starting import start_rollout
 from credentials.rollouts.versions import enter
 from instances.discovery.models import Observation
@@ -201,6 +201,17 @@ def test_the_page_shows_what_differs_and_accepts_it(
         f"/coverage/drift/{installation.pk}/accept/", {"observation": changed.pk, "reason": "agreed"}
     )
     assert "of-somebody-else" not in as_admin.get("/coverage/drift/").content.decode()
+
+
+def test_the_page_tells_the_same_version_that_somebody_set_again(
+    rollout: Rollout, installation: Installation, proven: Sight, as_admin: Client
+) -> None:
+    attempt = Attempt.objects.get()
+    ProvenDigest.objects.create(secret=rollout.secret, digest="7" * 64, attempt=attempt)
+    see(installation, replace(proven, digest="7" * 64, stamp="2"))
+    page = as_admin.get("/coverage/drift/").content.decode()
+    assert "encrypted anew: still that of version 1 of Triggers, which the portal had written" in page
+    assert "another one" not in page
 
 
 def test_a_page_that_is_out_of_date_accepts_nothing(
