@@ -8,6 +8,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Right
 
+from credentials.coverage.cells import Cell, cells_of
 from credentials.ims_check import AdobeAnswer, answer_about
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout, is_as_seen
@@ -31,6 +32,8 @@ class Holding:
     installation: Installation
     secret: ClientSecret | None
     account: TechnicalAccount
+    cell: Cell | None
+    """What coverage says of it; None where nothing is compared, as in an account that is retired."""
 
     @property
     def state(self) -> str:
@@ -78,6 +81,7 @@ def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
         .select_related("instance", "container")
         .only(*SEEN, "instance__name", "container__name")
     )
+    cells = {cell.installation: cell for cell in cells_of([each.pk for each in rows])}
     held = {pk: secret for pk, secret in held_versions(rows).items() if secret.account_id == account.pk}
     goal = counts.get(account.goal_id, 0)
     left_out = Installation.objects.retired().filter(instance__assignment__account=account)
@@ -86,7 +90,7 @@ def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
         goal=goal,
         others=sum(counts.values()) - goal,
         page=shown,
-        rows=[Holding(each, held.get(each.pk), account) for each in rows],
+        rows=[Holding(each, held.get(each.pk), account, cells.get(each.pk)) for each in rows],
         retired=list(left_out.select_related("instance", "container")[:RETIRED_SHOWN]),
         retired_count=left_out.count(),
     )

@@ -28,6 +28,7 @@ from portal.audit.labels import LABELS, lines_of
 from portal.audit.models import AuditEvent
 from portal.private_files import key_file
 from tests.upgrade.past import Past, hold_its_keys, past, upgrade
+from tests.upgrade.releases import BEHIND
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -35,8 +36,6 @@ SECRETS = {("Triggers", 1): 1, ("Triggers", 2): 2, ("Zähler/Journeys", 1): 3, (
 """The number in each made-up secret; every draft has the same one, 9."""
 NOBODY_TAKES_THEM = "/rollouts/"
 """Where `status` leads for pushes that have waited for too long: these have, by now."""
-BEHIND = "/accounts/?coverage=behind"
-"""Where it led for installations without the current secret: coverage tells which ones need somebody now."""
 CHANGED = {
     ("wizard.draft", "confirmed"),
     ("wizard.draft", "cautions"),

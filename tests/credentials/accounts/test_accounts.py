@@ -203,7 +203,8 @@ def test_coverage_tells_goal_other_and_unproven_apart(
     assert "0 / 1" in get(as_admin, account)
     Installation.objects.update(observed_digest="f" * 64, observed_client_id="somebody else")
     text = get(as_admin, account)
-    assert "Not proven" in text
+    assert "version not known" in text
+    assert "nobody knows which version it holds" in text
     assert "Another client" in text
 
 

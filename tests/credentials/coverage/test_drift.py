@@ -12,6 +12,7 @@ from credentials.coverage.cells import Wanted, cells_now
 from credentials.coverage.drift import NotAccepted, accept, drifted
 from credentials.coverage.findings import record_drift
 from credentials.coverage.models import AcceptedSight, FoundDrift
+from credentials.coverage.states import Need
 from credentials.models import DesiredVersion
 from credentials.rollouts.models import Attempt, ProvenDigest, ProvenWrite, Push, Rollout
 from credentials.rollouts.starting import start_rollout
@@ -201,6 +202,15 @@ def test_the_page_shows_what_differs_and_accepts_it(
         f"/coverage/drift/{installation.pk}/accept/", {"observation": changed.pk, "reason": "agreed"}
     )
     assert "of-somebody-else" not in as_admin.get("/coverage/drift/").content.decode()
+
+
+def test_the_page_of_the_account_says_the_same_as_the_map(
+    rollout: Rollout, installation: Installation, proven: Sight, as_admin: Client
+) -> None:
+    pages = [f"/accounts/{rollout.secret.account_id}/", "/coverage/"]
+    assert all("proven by a push" in as_admin.get(page).content.decode() for page in pages)
+    see(installation, replace(proven, is_jwt=True, stamp="2"))
+    assert all(str(Need.DRIFTED.label) in as_admin.get(page).content.decode() for page in pages)
 
 
 def test_the_page_tells_the_same_version_that_somebody_set_again(
