@@ -7,7 +7,7 @@ stage at a time, under the same lock, register (`fence`) and journal as the scri
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from django.db import connection
@@ -80,10 +80,12 @@ class Write:
     order: Order | None
     values: tuple[str, ...]
     digest: str
-    changed: bool
-    at: int
+    changed: bool = False
+    at: int = 0
     is_late: bool = False
     """Written when nlserver had long ended."""
+    has_no_organization: bool = False
+    is_torn: bool = False
 
 
 @dataclass
@@ -159,6 +161,8 @@ class Site:
         *,
         salted: bool = False,
         is_late: bool = False,
+        has_no_organization: bool = False,
+        is_torn: bool = False,
     ) -> None:
         """Replace the file as a whole. nlserver encrypts with a salt, or without one."""
         installed = self.installed[instance]
@@ -166,26 +170,19 @@ class Site:
         salt = f"{self.name}-{installed.stamp}" if salted or not self.deterministic else ""
         text = f"{values[3]}|{self.encryption_key}|{salt}"
         digest = hashlib.sha256(text.encode()).hexdigest()
-        self._replace(instance, values, digest, order, is_late=is_late)
+        flaws = {"has_no_organization": has_no_organization, "is_torn": is_torn}
+        self._put(Write(instance, order, values, digest, is_late=is_late, **flaws))
 
-    def restore(self, instance: str, write: Write) -> None:
-        """Put back what the file held after an earlier write."""
-        self._replace(instance, write.values, write.digest, None)
+    def restore(self, write: Write) -> None:
+        """Put back what the file held after an earlier write, with whatever was wrong with it."""
+        self._put(replace(write, order=None, is_late=False))
 
-    def _replace(
-        self,
-        instance: str,
-        values: tuple[str, ...],
-        digest: str,
-        order: Order | None,
-        *,
-        is_late: bool = False,
-    ) -> None:
-        installed = self.installed[instance]
-        changed = digest != installed.digest
-        installed.values, installed.digest = values, digest
-        installed.beside, installed.has_no_organization, installed.is_torn = "", False, False
-        self.writes.append(Write(instance, order, values, digest, changed, self.event(), is_late))
+    def _put(self, write: Write) -> None:
+        installed = self.installed[write.instance]
+        changed = write.digest != installed.digest
+        installed.values, installed.digest, installed.beside = write.values, write.digest, ""
+        installed.has_no_organization, installed.is_torn = write.has_no_organization, write.is_torn
+        self.writes.append(replace(write, changed=changed, at=self.event()))
 
     def catch_up(self, instance: str) -> None:
         """Let what is to be written late be written now."""
@@ -341,7 +338,9 @@ class Process:
             self._told("reload")
             if self.site.nlserver == Nlserver.ENCRYPTS_ANEW:
                 self.site.is_honest = False
-                self.site.write(self.instance, self.installed.values, None, salted=True)
+                here = self.installed
+                flaws = {"has_no_organization": here.has_no_organization, "is_torn": here.is_torn}
+                self.site.write(self.instance, here.values, None, salted=True, **flaws)
         self._note("done")
         self._done()
 
@@ -358,9 +357,9 @@ class Process:
             installed.beside = hashlib.sha256(f"{values[3]}|beside|{self.site.event()}".encode()).hexdigest()
             return
         if behaviour in (Nlserver.EMPTY_ORGANIZATION, Nlserver.TEARS):
-            self.site.write(self.instance, ("", *values[1:]), None)
-            installed.has_no_organization = behaviour == Nlserver.EMPTY_ORGANIZATION
-            installed.is_torn = behaviour == Nlserver.TEARS
+            is_empty = behaviour == Nlserver.EMPTY_ORGANIZATION
+            lacking = ("", *values[1:])
+            self.site.write(self.instance, lacking, None, has_no_organization=is_empty, is_torn=not is_empty)
             return
         self.site.write(self.instance, values, self.order)
 

@@ -206,7 +206,7 @@ class Pushes(RuleBasedStateMachine):
         known = [write for write in here.writes if write.instance == instance and write.digest in proven]
         if known:
             here.is_honest = False
-            here.restore(instance, known[number % len(known)])
+            here.restore(known[number % len(known)])
 
     # --- bells and workers -----------------------------------------------------------------------------
 
