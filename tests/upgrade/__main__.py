@@ -47,12 +47,15 @@ import os
 from django.core.management import call_command
 from instances import ssh
 from instances.models import Container
-from portal.audit.models import Actor
 from portal.people.services import create_user
 try:
     from instances.reaching.host_keys import scan_container
 except ImportError:
     from instances.host_keys import scan_container
+try:
+    from portal.audit.trail import Actor
+except ImportError:
+    from portal.audit.models import Actor
 somebody = Actor("rehearsal")
 for name, role in {"alice": "Admin", "henry": "Helpdesk", "astrid": "Auditor"}.items():
     create_user(name=name, password=os.environ["PASSWORD"], role=role, actor=somebody)
@@ -63,13 +66,18 @@ call_command("add_account", "Triggers", from_json=os.environ["CONSOLE"])
 call_command("assign", "Triggers", os.environ["INSTANCE"])
 """
 SECOND_VERSION = """
+import inspect
 import os
 from credentials.models import TechnicalAccount
 from credentials.services import add_secret
-from portal.audit.models import Actor
 from portal.plaintext import Secret
+try:
+    from portal.audit.trail import Actor
+except ImportError:
+    from portal.audit.models import Actor
 account = TechnicalAccount.objects.get(name="Triggers")
-add_secret(account=account, secret=Secret(os.environ["SECOND"]), actor=Actor("rehearsal"))
+name = "plaintext" if "plaintext" in inspect.signature(add_secret).parameters else "secret"
+add_secret(account=account, actor=Actor("rehearsal"), **{name: Secret(os.environ["SECOND"])})
 """
 BEGUN = time.monotonic()
 
