@@ -150,10 +150,11 @@ class Rehearsal:
             person = Browser(self.port, "alice")
             drafts = {"At the profile": draft(person, "At the profile", upto="profile")}
             drafts["Doubtful"] = person.send(draft(person, "Doubtful"), action="typed", **VALUES)
-            self.former.manage("rollout", "Triggers", "--wait", "200", status=(0, 1))
+            unasked = ["--unconfirmed"] if "--unconfirmed" in self.former.manage("help", "rollout") else []
+            self.former.manage("rollout", "Triggers", *unasked, "--wait", "200", status=(0, 1))
             say(f"first rollout: {states(self.former.rows(), 1)}; drafts: {', '.join(drafts)}")
             self.former.script(SECOND_VERSION, SECOND=self.second.reveal())
-            self.former.manage("rollout", "Triggers", "--message", "CHG-2")
+            self.former.manage("rollout", "Triggers", *unasked, "--message", "CHG-2")
             wait_until(lambda: is_in_the_middle(self.former.rows()), within=120, what="half a rollout")
             say(
                 f"migrate beside the worker: {self.today.manage('migrate', status=(REFUSED,)).strip()[:90]} …"
