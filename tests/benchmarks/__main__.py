@@ -30,6 +30,11 @@ def _pages(report: Report, size: Size) -> None:
     pages.run(report, scale.SMALL if size == QUICK else scale.FULL)
 
 
+def _seen(report: Report, size: Size) -> None:
+    """Open the pages that tell what containers hold and held, with a million observations."""
+    pages.seen(report, scale.SEEN_QUICKLY if size == QUICK else scale.SEEN)
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     "rollout": pushes.rollout,
     "instant": pushes.instant,
@@ -40,6 +45,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "unreachable": pushes.unreachable,
     "reads": reads.reads,
     "pages": _pages,
+    "seen": _seen,
 }
 
 

@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, path
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.wizard.models import Draft
+from instances.discovery.models import Observation, Reading
 from instances.models import Container, Installation, Instance
 from portal.audit.models import AuditEvent
 
@@ -21,10 +22,13 @@ COLUMNS: dict[type[Model], tuple[str, ...]] = {
     Instance: ("name", "environment", "deployment", "role", "uses_triggers"),
     Container: ("name", "address", "port", "login", "is_enabled"),
     Installation: ("instance", "container", "observed_build", "observed"),
+    Reading: ("container", "state", "code", "asked", "asked_by", "build"),
+    Observation: ("id", "installation", "at", "last_seen", "client_id", "is_jwt", "build"),
     User: ("username", "is_active", "last_login"),
 }
 RELATED: dict[type[Model], tuple[str, ...]] = {
     Attempt: ("push__installation__instance", "push__installation__container", "push__rollout"),
+    Observation: ("installation__instance", "installation__container"),
     Push: ("installation__instance", "installation__container", "rollout__secret__account"),
     Rollout: ("secret__account",),
 }

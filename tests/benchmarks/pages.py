@@ -13,13 +13,13 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.scale import ONE, SMALL, Scale
+from tests.benchmarks.scale import ONE, SEEN_SMALL, SMALL, Scale
 from tests.benchmarks.streams import measure_streams
 from tests.benchmarks.web import measure_web
 from tests.figures import Cell, Goal, Report, percentile, say
@@ -29,6 +29,10 @@ from tests.services.postgres_server import PostgresServer
 ROUNDS = 5
 TIMES, TIMES_OF_A_TASK = 20, 6
 """Requests of each round."""
+SEEN_PAGES = {
+    "coverage", "coverage_export", "drift", "installation", "container_timeline", "instance_timeline",
+    "jwt_and_builds", "proposals", "readings", "container", "instance", "account",
+}  # fmt: skip
 EMPTY_LIMIT, ADMIN_LIMIT = 2.0, 3.0
 PEOPLE = "from tests.benchmarks.fleet import seed_people; seed_people()"
 
@@ -116,6 +120,26 @@ def run(report: Report, scale: Scale) -> None:
         measure_streams(report, portals["full"], scale)
 
 
+def seen(report: Report, scale: Scale) -> None:
+    """Measure the pages that tell what containers hold and held, and add a table and a goal."""
+    with PostgresServer() as server, tempfile.TemporaryDirectory(prefix="portal-seen-") as home:
+        portals = {
+            name: make_portal(server, Path(home), name, size)
+            for name, size in (("empty", None), ("one", ONE), ("small", SEEN_SMALL), ("full", scale))
+        }
+        rows = measure_pages(portals, only=SEEN_PAGES)
+    report.table(
+        f"What containers hold, and held: {scale}",
+        ["page", "kind", "statements small / large", "p50 ms", "p95 ms", "bare p95 ms", "bare"],
+        [row.cells[:7] for row in rows],
+        f"{ROUNDS * TIMES} requests each ({ROUNDS * TIMES_OF_A_TASK} of a task), in turn with the others. "
+        f"Small: {SEEN_SMALL}. Bare: the same page in an empty portal, or in the smallest that has it.",
+    )
+    grown = [row for row in rows if row.queries[0] != row.queries[1]]
+    what = f"seen: pages, of {len(rows)}, with more statements{_named(grown)}"
+    report.goal(Goal(what, len(grown), "at most", 0))
+
+
 def make_portal(server: PostgresServer, home: Path, name: str, scale: Scale | None) -> Portal:
     """Make a portal in a database of its own; all share one set of keys."""
     portal = Portal(home, {"DATABASE_URL": server.create_database(name), "LOG_LEVEL": "ERROR"})
@@ -126,12 +150,13 @@ def make_portal(server: PostgresServer, home: Path, name: str, scale: Scale | No
     say(f"seeding {name}: {scale}")
     command = [sys.executable, "-m", "tests.benchmarks.seed", "--installations", str(scale.installations)]
     command += ["--attempts", str(scale.attempts), "--events", str(scale.events)]
+    command += ["--sights", str(scale.sights)]
     subprocess.run(command, cwd=ROOT, env=portal.environment, check=True)
     return portal
 
 
-def measure_pages(portals: dict[str, Portal]) -> list[Row]:
-    """Open each page in turn: everywhere a few times, then everywhere again."""
+def measure_pages(portals: dict[str, Portal], *, only: Collection[str] = ()) -> list[Row]:
+    """Open each page in turn: everywhere a few times, then everywhere again. `only`: names of pages."""
     admin = "tests.benchmarks.admin_settings"
     environment = {**portals["full"].environment, "DJANGO_SETTINGS_MODULE": admin}
     command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
@@ -142,7 +167,8 @@ def measure_pages(portals: dict[str, Portal]) -> list[Row]:
         }
         openers["admin"] = running.enter_context(opener(portals["full"], admin))
         about = about_pages(portals["full"])
-        return [_row(title, *about[title], openers) for title in openers["full"].titles]
+        titles = [title for title in openers["full"].titles if not only or title.partition(",")[0] in only]
+        return [_row(title, *about[title], openers) for title in titles]
 
 
 def about_pages(portal: Portal) -> dict[str, tuple[str, str]]:

@@ -5,12 +5,13 @@ from itertools import islice
 from typing import Any
 
 from django.db import connection, models
+from django.db.models.expressions import DatabaseDefault
 
 CHUNK = 5_000
 
 
 def store(rows: Iterable[models.Model]) -> int:
-    """Insert rows of one model, all of whose fields are set, and return how many."""
+    """Insert rows of one model and return how many. What the first leaves to the database, all do."""
     count = 0
     for chunk in _chunks(rows):
         if connection.vendor == "postgresql":
@@ -25,7 +26,8 @@ def store(rows: Iterable[models.Model]) -> int:
 def _copy(rows: list[models.Model]) -> None:
     """Send rows by COPY, which spares the database parsing and planning."""
     options = type(rows[0])._meta
-    fields = [field for field in options.concrete_fields if rows[0].pk is not None or not field.primary_key]
+    given = [field for field in options.concrete_fields if rows[0].pk is not None or not field.primary_key]
+    fields = [field for field in given if not isinstance(getattr(rows[0], field.attname), DatabaseDefault)]
     quote = connection.ops.quote_name
     columns = ", ".join(quote(str(field.column)) for field in fields)
     with (
@@ -34,6 +36,7 @@ def _copy(rows: list[models.Model]) -> None:
     ):
         for row in rows:
             copy.write_row([_value(field, row) for field in fields])
+            row._state.adding = False
 
 
 def _value(field: "models.Field[Any, Any]", row: models.Model) -> object:

@@ -27,10 +27,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--installations", type=int, default=FULL.installations)
     parser.add_argument("--attempts", type=int, default=FULL.attempts)
     parser.add_argument("--events", type=int, default=FULL.events)
+    parser.add_argument("--sights", type=int, default=FULL.sights, help="of each installation")
     options = parser.parse_args(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
     django.setup()
-    return seed(Scale(options.installations, options.attempts, options.events), say=_say)
+    return seed(Scale(options.installations, options.attempts, options.events, options.sights), say=_say)
 
 
 def seed(scale: Scale, *, say: Callable[[str], None] = lambda text: None) -> int:
@@ -52,7 +53,8 @@ def seed(scale: Scale, *, say: Callable[[str], None] = lambda text: None) -> int
     say(f"{len(fleet.installations):,} installations after {time.monotonic() - begin:.0f} s")
     seed_past(fleet, scale)
     say(f"{scale.attempts:,} attempts after {time.monotonic() - begin:.0f} s")
-    seed_seen(fleet)
+    seed_seen(fleet, scale.sights)
+    say(f"{scale.sights * len(fleet.installations):,} observations after {time.monotonic() - begin:.0f} s")
     seed_trail(fleet, scale)
     say(f"{scale.events:,} events after {time.monotonic() - begin:.0f} s")
     refresh_statistics()

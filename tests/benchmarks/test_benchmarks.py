@@ -184,3 +184,18 @@ def test_goals_of_speed_are_about_lists_and_details() -> None:
     assert bare == "lists and details, of 2, more than 2 times as slow as bare (a list)"
     assert admin == "lists and details, of 2, less than 3 times as fast as the admin's list (a list)"
     assert len(report.tables[0].rows) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.one_engine
+@pytest.mark.timeout(600)
+def test_the_pages_of_what_was_seen_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "ROUNDS", 1)
+    reason = reason_against_postgres()
+    require_that(not reason, reason or "")
+    report = tmp_path / "report.md"
+    command.main(["seen", "--quick", "--record", str(report)])
+    told = report.read_text()
+    assert "| coverage | list |" in told
+    assert "| instance_timeline, as of | detail |" in told
+    assert "| seen: pages, of 22, with more statements | 0 |" in told
