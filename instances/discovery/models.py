@@ -116,6 +116,7 @@ append_only.register(
             " WHERE sight.id IN (SELECT jsonb_array_elements_text(OLD.seen)::bigint)"
             " AND OLD.id::text IN (sight.source_id, sight.last_source_id))",
         },
+        named=("seen",),
     ),
 )
 declare_names(Reading, "asked_by")
@@ -193,6 +194,7 @@ append_only.register(
         order="id",
         equal=("client_id", "account_id", "organization_id", "digest", "is_jwt", "build"),
         vendors={"sqlite": _ONLY_READ, "postgresql": _ONLY_READ},
+        named=("ended", "source", "last_source"),
     ),
 )
 

@@ -24,17 +24,18 @@ class BetweenEquals:
 
     `of`: the column that all rows of a run share; `order`: the column that tells which comes next; `equal`:
     the columns that say something. `vendors`: what must hold as well, in SQL on the row `OLD`, by the
-    vendor of the database.
+    vendor of the database; `named`: the columns that it names.
     """
 
     of: str
     order: str
     equal: tuple[str, ...]
     vendors: Mapping[str, str] = field(default_factory=dict)
+    named: tuple[str, ...] = ()
 
     @property
     def columns(self) -> set[str]:
-        return {self.of, self.order, *self.equal}
+        return {self.of, self.order, *self.equal, *self.named}
 
     def condition(self, vendor: str, table: str) -> str:
         """Return in SQL whether the row `OLD` is such a row: both of its neighbours are equal to it."""
