@@ -108,7 +108,7 @@ def restore_at(fleet: Fleet, site: Site, stage: str, instance: str) -> None:
         proven = set(ProvenDigest.objects.values_list("digest", flat=True))
         known = [each for each in site.writes if each.instance == instance and each.digest in proven]
         if known:
-            site.restore(instance, fleet.random.choice(known))
+            site.restore(fleet.random.choice(known))
 
     site.meanwhile = meanwhile
 
