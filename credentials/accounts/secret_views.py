@@ -33,7 +33,7 @@ from credentials.rollouts.pages.choosing import (
 from credentials.rollouts.pages.forms import RolloutForm
 from credentials.rollouts.preparations import Preparation, prepare
 from credentials.rollouts.starting import Consent, RolloutError, start
-from credentials.rollouts.versions import enter, make_goal
+from credentials.rollouts.versions import enter, make_goal, usual_reason
 from credentials.services import AccountError
 from instances.models import PUSHABLE, Installation, Instance
 from portal.audit.trail import Actor
@@ -192,11 +192,6 @@ def _is_startable(form: RolloutForm, chosen: QuerySet[Installation]) -> bool:
     return form.is_valid() and some.is_valid()
 
 
-def _usual_reason(secret: ClientSecret | None) -> str:
-    """A secret that was rolled out before is no rotation the second time."""
-    return Rollout.Reason.REPAIR if secret and secret.rollouts.exists() else Rollout.Reason.ROTATION
-
-
 class _Preparing:
     """What one person has chosen and typed so far for a rollout, and where they look for more."""
 
@@ -214,7 +209,8 @@ class _Preparing:
     def initial(self) -> dict[str, str]:
         if self.stored:
             return {"reason": self.stored.reason, "message": self.stored.message}
-        return {"reason": _usual_reason(self.version)}
+        reason = usual_reason(self.version) if self.version else Rollout.Reason.ROTATION
+        return {"reason": Rollout.Reason.ROTATION if reason == Rollout.Reason.NEW else reason}
 
     @property
     def chosen(self) -> QuerySet[Installation]:

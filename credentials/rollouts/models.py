@@ -41,6 +41,7 @@ class Rollout(WithChoices):
         ROTATION = "rotation", _("Rotation")
         MIGRATION = "migration", _("Migration from JWT")
         REPAIR = "repair", _("Repair")
+        ROLL_BACK = "roll_back", _("Roll back")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     number = models.PositiveIntegerField(_("number"), unique=True)

@@ -8,7 +8,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from credentials.desired import set_goal
 from credentials.models import ClientSecret, TechnicalAccount, Why
-from credentials.rollouts.models import ProvenWrite, Push
+from credentials.rollouts.models import ProvenWrite, Push, Rollout
 from credentials.services import AccountError, NoPlace, abandon, add_secret
 from instances.models import Installation
 from portal.audit.trail import Actor, record
@@ -51,6 +51,16 @@ def needing(version: ClientSecret) -> QuerySet[Installation]:
     opened = Push.objects.open().filter(rollout__secret=version, **mine)
     desires = Q(desired__version=version, instance__assignment__account=version.account_id)
     return Installation.objects.not_retired().filter(desires | Exists(holds) | Exists(opened))
+
+
+def usual_reason(version: ClientSecret) -> Rollout.Reason:
+    """Return why a version is rolled out, as far as the account's past tells."""
+    former = Rollout.objects.filter(secret__account=version.account)
+    if former.filter(secret__version__gt=version.version).exists():
+        return Rollout.Reason.ROLL_BACK
+    if version.rollouts.exists():
+        return Rollout.Reason.REPAIR
+    return Rollout.Reason.ROTATION if former.exists() else Rollout.Reason.NEW
 
 
 def _needed(versions: QuerySet[ClientSecret]) -> str:

@@ -157,6 +157,7 @@ class RolloutForm(ReviewForm):
         choices=[
             (Rollout.Reason.ROTATION, _("Rotation: a new secret replaces the old one")),
             (Rollout.Reason.REPAIR, _("Repair: containers lost the account, or instances are new")),
+            (Rollout.Reason.ROLL_BACK, _("Roll back: the newer secret makes trouble")),
         ],
         widget=forms.RadioSelect,
         initial=Rollout.Reason.ROTATION,

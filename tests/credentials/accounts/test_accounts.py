@@ -299,6 +299,7 @@ def test_only_a_secret_that_was_never_rolled_out_is_called_a_rotation(
     assert as_admin.get(url).context["form"]["reason"].value() == "rotation"
     as_admin.post(url, {**choose([installation]), "reason": "rotation"} | UNCONFIRMED)
     assert as_admin.get(url).context["form"]["reason"].value() == "repair"
+    assert as_admin.get(f"{url}?version=1").context["form"]["reason"].value() == "roll_back"
 
 
 def test_another_instance_is_assigned_when_it_is_rolled_out(

@@ -11,8 +11,9 @@ from django.db import connection
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
-from credentials.services import add_secret
-from instances.models import Container
+from credentials.rollouts.starting import start_rollout
+from credentials.services import abandon, add_secret
+from instances.models import Container, Installation
 from portal.audit.models import AuditEvent
 from portal.plaintext import Secret
 from tests.factories import (
@@ -228,3 +229,47 @@ def test_retry_waits_for_the_whole_rollout(run: Run) -> None:
     with worker({"web1": "succeeded"}):
         code, out, _err = run("retry", "1", "--wait", "30", "--json")
     assert (code, json.loads(out)["state"]) == (0, "succeeded")
+
+
+class TestRollingBack:
+    """`--secret-version`: to an older version, by the same rules as everywhere."""
+
+    @pytest.fixture(autouse=True)
+    def _rotated(self) -> None:
+        """Two versions were rolled out, and the newer one is the goal."""
+        make_installation(instance="prod1", container="web1")
+        first = make_account(name="Triggers", instances=["prod1"])
+        for version in (first, None):
+            newest = (
+                version
+                or add_secret(account=first.account, plaintext=Secret("p8e-second"), actor=SOMEBODY)[0]
+            )
+            rollout = start_rollout(
+                version=newest, installations=Installation.objects.all(), reason="rotation", actor=SOMEBODY
+            )
+            finish_all(rollout, state="succeeded")
+
+    def test_an_older_version_is_rolled_back_to_and_the_history_says_so(self, run: Run) -> None:
+        code, _out, err = run("rollout", "Triggers", "--secret-version", "1", "--unconfirmed", "--json")
+        assert (code, "Rollout 3 was started." in err) == (0, True)
+        rollout = Rollout.objects.get(number=3)
+        assert (rollout.secret.version, rollout.reason) == (1, "roll_back")
+        event = AuditEvent.objects.filter(action="rollout.requested").latest("seq")
+        assert (event.details["reason"], event.details["version"]) == ("roll_back", 1)
+
+    def test_adobe_is_asked_about_it_first(self, run: Run) -> None:
+        with pytest.raises(CommandError, match="Adobe has not accepted the secret"):
+            run("rollout", "Triggers", "--secret-version", "1")
+        assert Rollout.objects.count() == 2
+
+    def test_one_that_was_given_up_is_refused(self, run: Run) -> None:
+        version = TechnicalAccount.objects.get().secrets.get(version=1)
+        abandon(version=version, actor=SOMEBODY)
+        with pytest.raises(CommandError, match="can no longer be used"):
+            run("rollout", "Triggers", "--secret-version", "1", "--unconfirmed")
+        assert Rollout.objects.count() == 2
+
+    def test_one_that_never_was_is_a_wrong_call(self, run: Run) -> None:
+        with pytest.raises(CommandError, match="Triggers has no version 9") as refused:
+            run("rollout", "Triggers", "--secret-version", "9", "--unconfirmed")
+        assert refused.value.returncode == 2

@@ -11,6 +11,7 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.reporting import as_json, as_table, wait
 from credentials.rollouts.starting import Consent, NotConfirmed, RolloutError, start
+from credentials.rollouts.versions import usual_reason
 from credentials.services import AccountError
 from instances.models import Installation, Instance
 from portal.audit.operator import operator
@@ -79,7 +80,7 @@ class Command(SafeCommand):
             rollout = start(
                 version=chosen,
                 installations=_installations(chosen.account, instance),
-                reason=reason or reason_for(chosen),
+                reason=reason or usual_reason(chosen),
                 message=message[:250],
                 actor=operator(),
                 consent=Consent.DESPITE_REFUSAL if despite_refusal else consent,
@@ -108,14 +109,6 @@ def watch(
     command.stdout.write(as_json(rollout, **more) if json else as_table(rollout))
     if progress and progress.counts.get("succeeded", 0) < progress.total:
         sys.exit(1)
-
-
-def reason_for(version: ClientSecret) -> str:
-    """Return why this secret is rolled out: it is the first, a newer one, or the same again."""
-    if version.rollouts.exists():
-        return Rollout.Reason.REPAIR.value
-    former = Rollout.objects.filter(secret__account=version.account).exists()
-    return Rollout.Reason.ROTATION.value if former else Rollout.Reason.NEW.value
 
 
 def _version(name: str, number: int | None) -> ClientSecret:
