@@ -95,7 +95,7 @@ def _row(account: TechnicalAccount, size: history.Size, holding: int) -> dict[st
 @permission_required("credentials.view_technicalaccount", raise_exception=True)
 def account_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show one account: its values and coverage, or its rotation history (`?show=history`)."""
-    account = get_object_or_404(TechnicalAccount.objects.select_related("draft", "created_by"), pk=pk)
+    account = get_object_or_404(TechnicalAccount.objects.select_related("draft", "created_by", "goal"), pk=pk)
     secret = usable_secret(account)
     context: dict[str, object] = {
         "account": account,

@@ -198,9 +198,13 @@ def test_coverage_tells_goal_other_and_unproven_apart(
 ) -> None:
     assert "1 / 1" in get(as_admin, account)
     version, _new = add_secret(account=account, plaintext=Secret(OTHER_SECRET), actor=actor)
-    assert "1 / 1" in get(as_admin, account)
+    text = get(as_admin, account)
+    assert "1 / 1" in text
+    assert "This is version 2. The goal is still version 1" in text
     make_goal(version=version, actor=actor)
-    assert "0 / 1" in get(as_admin, account)
+    text = get(as_admin, account)
+    assert "0 / 1" in text
+    assert "The goal is still" not in text
     Installation.objects.update(observed_digest="f" * 64, observed_client_id="somebody else")
     text = get(as_admin, account)
     assert "version not known" in text
