@@ -1,16 +1,10 @@
 """Asks Adobe IMS for a token, to learn whether a credential is good. The token itself is thrown away.
 
-No models. What answers is hostile until proven otherwise: body and time are bounded, redirects are not
-followed, and nothing of the answer is repeated but a short error code.
+No models. `credentials.adobe.http` bounds the call; nothing of the answer is repeated but a short error code.
 """
 
-import http.client
-import json
 import re
-import socket
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,17 +14,11 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ReadTimeoutError
-from urllib3.poolmanager import PoolManager
 
+from credentials.adobe.http import DEADLINE, Answer, Form, NoAnswer, Route, call
 from portal.plaintext import Secret
 
 TOKEN_PATH = "/ims/token/v3"  # noqa: S105  # a path
-MAX_BODY = 64 * 1024
-DEADLINE = 12.0
 MINIMAL_SCOPES = ("openid", "AdobeID")
 
 
@@ -102,182 +90,30 @@ def check(
     for a direct connection (the environment's proxies are ignored). `ca_bundle` is a PEM file that replaces
     the usual authorities, for networks that inspect TLS. The request marks the secret as used at Adobe.
     """
-    question = _Question(
-        url=base_url.rstrip("/") + TOKEN_PATH,
-        client_id=client_id,
-        secret=plaintext,
-        scope=",".join(filter(None, (scope.strip() for scope in scopes))),
-        proxy=proxy,
-        verify=ca_bundle or True,
-        timeout=(connect_timeout, read_timeout),
-    )
-    # A thread, because no timeout of requests covers name resolution, many addresses or a dripping server.
-    # Daemon: a stuck resolver must not keep the process from ending.
-    thread = threading.Thread(target=question.ask, name="ims-check", daemon=True)
-    thread.start()
-    thread.join(deadline)
-    # Taken before the cut, which the thread would take for the end of an answer.
-    answer = question.answer
-    question.line.cut()
-    return answer or _unreachable(_("No complete answer came in time."))
+    form: Form = {
+        "client_id": client_id,
+        "client_secret": plaintext,
+        "grant_type": "client_credentials",
+        "scope": ",".join(filter(None, (scope.strip() for scope in scopes))),
+    }
+    route = Route(proxy, ca_bundle, connect_timeout, read_timeout, deadline)
+    try:
+        answer = call("POST", base_url.rstrip("/") + TOKEN_PATH, route, form=form)
+    except NoAnswer as error:
+        return _unreachable(error.reason)
+    return _classify(answer)
 
 
-class _Line:
-    """The sockets of one call, so that another thread can cut them in the middle of a blocking read."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
-        self._is_cut = False
-
-    def watch(self, sock: socket.socket) -> None:
-        with self._lock:
-            # A duplicate, because TLS takes the original away; a shutdown reaches the connection through any.
-            self._sockets.append(sock.dup())
-            if self._is_cut:
-                self._shut_down()
-
-    def cut(self) -> None:
-        with self._lock:
-            self._is_cut = True
-            self._shut_down()
-
-    def refuse_cut(self) -> None:
-        if self._is_cut:
-            raise ConnectionAbortedError
-
-    def close(self) -> None:
-        with self._lock:
-            while self._sockets:
-                self._sockets.pop().close()
-
-    def _shut_down(self) -> None:
-        for sock in self._sockets:
-            with suppress(OSError):  # the other side was faster
-                sock.shutdown(socket.SHUT_RDWR)
-
-
-_here = threading.local()
-"""`line`: the _Line of the call that runs in this thread."""
-
-
-class _PlainConnection(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
-        _here.line.watch(sock)
-        return sock
-
-
-class _TLSConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
-        _here.line.watch(sock)
-        return sock
-
-    def _tunnel(self) -> None:
-        super()._tunnel()
-        # A cut looks like the end of the proxy's headers: do not begin TLS on a dead connection.
-        _here.line.refuse_cut()
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _PlainConnection
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
-
-
-class _Adapter(HTTPAdapter):
-    """Opens watched connections, directly and through a proxy."""
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: object) -> None:
-        super().init_poolmanager(connections, maxsize, block, **kwargs)
-        _watch_pools(self.poolmanager)
-
-    def proxy_manager_for(self, proxy: str, **kwargs: object) -> PoolManager:
-        manager: PoolManager = super().proxy_manager_for(proxy, **kwargs)
-        _watch_pools(manager)
-        return manager
-
-
-def _watch_pools(manager: PoolManager) -> None:
-    manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TLSPool}
-
-
-@dataclass
-class _Question:
-    url: str
-    client_id: str
-    secret: Secret
-    scope: str
-    proxy: str
-    verify: bool | str
-    timeout: tuple[float, float]
-    line: _Line = field(default_factory=_Line)
-    answer: TokenCheck | None = None
-
-    def ask(self) -> None:
-        _here.line = self.line
-        try:
-            self.answer = self._post()
-        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, ValueError) as exc:
-            # The exception holds the request and so the secret: only its kind leaves this place.
-            self.answer = _unreachable(_why(exc))
-        finally:
-            self.line.close()
-
-    def _post(self) -> TokenCheck:
-        with requests.Session() as session:
-            session.trust_env = False
-            session.mount("http://", _Adapter())
-            session.mount("https://", _Adapter())
-            with session.post(
-                self.url,
-                data={
-                    "client_id": self.client_id,
-                    "client_secret": self.secret.reveal(),
-                    "grant_type": "client_credentials",
-                    "scope": self.scope,
-                },
-                headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-                proxies={"http": self.proxy, "https": self.proxy} if self.proxy else None,
-                verify=self.verify,
-                timeout=self.timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return _classify(response.status_code, _bounded(response))
-
-
-def _bounded(response: requests.Response) -> bytes:
-    """Return the body, or nothing when it is longer than any token answer."""
-    body = b""
-    for chunk in response.iter_content(8192):
-        body += chunk
-        if len(body) > MAX_BODY:
-            return b""
-    return body
-
-
-def _classify(status: int, body: bytes) -> TokenCheck:
+def _classify(answer: Answer) -> TokenCheck:
     """Judge by the body: IMS sends its errors with 400 as well as with 401."""
-    answer = _json_object(body)
-    error = answer.get("error")
+    status, said = answer.status, answer.json
+    error = said.get("error")
     if isinstance(error, str) and error:
-        return _classify_error(status, error, str(answer.get("error_description", "")))
-    token = answer.get("access_token")
+        return _classify_error(status, error, str(said.get("error_description", "")))
+    token = said.get("access_token")
     if status == requests.codes.ok and isinstance(token, str) and token:
         return TokenCheck(TokenVerdict.VALID, _("Adobe issued a token."))
     return _classify_status(status)
-
-
-def _json_object(body: bytes) -> dict[str, object]:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def _classify_error(status: int, error: str, description: str) -> TokenCheck:
@@ -320,37 +156,3 @@ def _classify_status(status: int) -> TokenCheck:
 
 def _unreachable(detail: Promise) -> TokenCheck:
     return TokenCheck(TokenVerdict.UNREACHABLE, detail)
-
-
-_REASONS: tuple[tuple[tuple[type[Exception], ...], Promise], ...] = (
-    (
-        (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL),
-        _("The proxy could not be used."),
-    ),
-    (
-        (
-            requests.exceptions.InvalidURL,
-            requests.exceptions.InvalidSchema,
-            requests.exceptions.MissingSchema,
-        ),
-        _("The address of Adobe IMS in the settings is not valid."),
-    ),
-    ((requests.exceptions.SSLError,), _("The TLS certificate was not accepted, or TLS failed.")),
-    ((NameResolutionError,), _("The name of the server was not found.")),
-    ((requests.exceptions.Timeout, ReadTimeoutError), _("No answer came in time.")),
-    ((NewConnectionError,), _("The connection was refused, or there is no way to the server.")),
-)
-
-
-def _why(exc: Exception) -> Promise:
-    causes = tuple(_causes(exc))
-    for kinds, reason in _REASONS:
-        if any(isinstance(cause, kinds) for cause in causes):
-            return reason
-    return _("The connection broke off before the answer was complete.")
-
-
-def _causes(exc: Exception) -> Iterator[object]:
-    """Yield the exception, the one of urllib3 that it wraps, and the reason inside that."""
-    wrapped = exc.args[0] if exc.args else None
-    yield from (exc, wrapped, getattr(wrapped, "reason", None))

@@ -111,7 +111,7 @@ def _nothing_leaks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         yield
     assert "CANARY" not in caplog.text
     deadline = time.monotonic() + 5
-    while any(thread.name == "ims-check" for thread in threading.enumerate()):
+    while any(thread.name == "adobe-call" for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "the thread of the check is still there"
         time.sleep(0.01)
 
