@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as configured
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.test import Client
 from django.utils import timezone
 from prometheus_client import Metric
@@ -28,6 +28,7 @@ from portal.health.models import Worker
 from tests.credentials.rollouts.test_worker import database_url
 from tests.factories import finish, make_rollout
 from tests.services.portal import Portal
+from tests.services.waiting import wait_until
 
 TOKEN = "a-token-of-thirty-two-characters"
 on_real_rows = pytest.mark.django_db(transaction=True)  # figures are read through another connection
@@ -230,6 +231,18 @@ def test_only_a_worker_beats_and_it_begins_anew_after_a_restart(monkeypatch: pyt
     assert Worker.objects.get().seen >= worker.seen
 
 
+def is_stopped_between_writes(pid: int) -> bool:
+    """Stop a process; let it go on if that was in the middle of a write, which would hold up everybody else."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with transaction.atomic():
+            Worker.objects.filter(name="nobody").update(concurrency=1)
+    except DatabaseError:
+        os.kill(pid, signal.SIGCONT)
+        return False
+    return True
+
+
 @on_real_rows
 @pytest.mark.slow
 @pytest.mark.timeout(300)
@@ -252,7 +265,9 @@ def test_workers_are_seen_until_they_leave_or_vanish(read: Read, tmp_path: Path,
         )
         first.send(signal.SIGTERM)
         second.wait_for(lambda: Worker.objects.count() == 1, within=20, what="the first one to leave")
-        os.kill(second.pid, signal.SIGSTOP)
+        wait_until(
+            lambda: is_stopped_between_writes(second.pid), within=60, what="a worker that writes nothing"
+        )
         second.wait_for(lambda: read("workers") == 0, within=30, what="the second one to vanish")
         portal.manage("worker_alive", fails=True)
         os.kill(second.pid, signal.SIGCONT)
