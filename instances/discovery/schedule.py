@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from instances.discovery.models import Reading
-from instances.discovery.services import queue
+from instances.discovery.services import let_go_of_retired, queue
 from instances.models import Container, HostKey
 from portal.audit.trail import PORTAL
 from portal.processes.housekeeping import MINUTE, every
@@ -64,9 +64,12 @@ def next_of_all(moment: datetime) -> tuple[Container, datetime] | None:
 def ask_due() -> int:
     """Have each container read whose turn has come; return how many are asked for now.
 
+    What waits for a container that was retired meanwhile ends first.
+
     Once for each turn, whatever becomes of the reading. Only readings between the turn and now count: one
     that is later than now was asked for before the clock was set back.
     """
+    let_go_of_retired()
     each = interval()
     if each is None:
         return 0

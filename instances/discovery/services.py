@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection, Iterable
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -70,5 +71,15 @@ def let_go(container: Container) -> int:
     states = set(open_ones.values_list("state", flat=True))
     if Reading.State.RUNNING in states:
         raise BeingRead(READ_NOW)
+    return _end_waiting(Reading.objects.filter(container=container))
+
+
+def let_go_of_retired() -> int:
+    """End readings that were asked for in the moment in which their container was retired."""
+    waiting = Reading.objects.filter(state=Reading.State.QUEUED).exclude(container__retired=None)
+    return _end_waiting(waiting) if waiting.exists() else 0
+
+
+def _end_waiting(readings: QuerySet[Reading]) -> int:
     end = {"state": Reading.State.FAILED, "code": Code.RETIRED, "finished": Now()}
-    return Reading.objects.filter(container=container, state=Reading.State.QUEUED).update(**end)
+    return readings.filter(state=Reading.State.QUEUED).update(**end)

@@ -161,3 +161,13 @@ def test_pages_say_when_the_next_one_is_due(as_auditor: Client, settings: Settin
     settings.READ_INTERVAL = 0
     assert "without being asked" not in shown(as_auditor, f"/containers/{first.pk}/")
     assert "READ_INTERVAL is 0" in shown(as_auditor, "/containers/readings/")
+
+
+def test_a_reading_asked_for_in_the_moment_of_a_retirement_ends(settings: Settings) -> None:
+    settings.READ_INTERVAL = 0
+    retired, in_use = due_since("web1", minutes=5), due_since("web2", minutes=5)
+    ask(containers=[retired, in_use], actor=Actor("henry"))
+    Container.objects.filter(pk=retired.pk).update(retired=timezone.now(), retired_reason="gone")
+    assert ask_due() == 0
+    assert dict(Reading.objects.values_list("container__name", "code")) == {"web1": "retired", "web2": ""}
+    assert Reading.objects.get(container=in_use).state == "queued"

@@ -232,7 +232,7 @@ def test_only_a_worker_beats_and_it_begins_anew_after_a_restart(monkeypatch: pyt
 
 
 def is_stopped_between_writes(pid: int) -> bool:
-    """Stop a process; let it go on if that was in the middle of a write, which would hold up everybody else."""
+    """Stop a process; let it go on if that was in the middle of a write, which holds up everybody else."""
     os.kill(pid, signal.SIGSTOP)
     try:
         with transaction.atomic():
