@@ -80,9 +80,10 @@ def call(
     *,
     form: Form | None = None,
     headers: Mapping[str, str] | None = None,
+    bearer: Secret | None = None,
 ) -> Answer:
     """Send one request and return the answer; `NoAnswer` if none came. Nothing else is raised."""
-    question = _Question(method, url, route, form, headers or {})
+    question = _Question(method, url, route, form, headers or {}, bearer)
     # A thread, because no timeout of requests covers name resolution, many addresses or a dripping server.
     # Daemon: a stuck resolver must not keep the process from ending.
     thread = threading.Thread(target=question.ask, name="adobe-call", daemon=True)
@@ -188,6 +189,7 @@ class _Question:
     route: Route
     form: Form | None
     headers: Mapping[str, str]
+    bearer: Secret | None
     line: _Line = field(default_factory=_Line)
     outcome: Answer | NoAnswer | None = None
 
@@ -200,11 +202,17 @@ class _Question:
         finally:
             self.line.close()
 
-    def _revealed(self) -> dict[str, str] | None:
-        """Return the form as it is sent; its secrets are in clear from here to the wire, and nowhere else."""
+    def _form(self) -> dict[str, str] | None:
+        """Return the form as it is sent: in clear from here to the wire, and nowhere else."""
         if self.form is None:
             return None
         return {key: each.reveal() if isinstance(each, Secret) else each for key, each in self.form.items()}
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self.headers}
+        if self.bearer:
+            headers["Authorization"] = f"Bearer {self.bearer.reveal()}"
+        return headers
 
     def _send(self) -> Answer:
         proxy = self.route.proxy
@@ -215,8 +223,8 @@ class _Question:
             with session.request(
                 self.method,
                 self.url,
-                data=self._revealed(),
-                headers={"Accept": "application/json", "Accept-Encoding": "identity", **self.headers},
+                data=self._form(),
+                headers=self._headers(),
                 proxies={"http": proxy, "https": proxy} if proxy else None,
                 verify=self.route.ca_bundle or True,
                 timeout=(self.route.connect_timeout, self.route.read_timeout),

@@ -90,18 +90,44 @@ def check(
     for a direct connection (the environment's proxies are ignored). `ca_bundle` is a PEM file that replaces
     the usual authorities, for networks that inspect TLS. The request marks the secret as used at Adobe.
     """
+    route = Route(proxy, ca_bundle, connect_timeout, read_timeout, deadline)
+    try:
+        return _classify(_request(client_id, plaintext, scopes, base_url, route))
+    except NoAnswer as error:
+        return _unreachable(error.reason)
+
+
+class NoToken(Exception):
+    """Adobe gave no token; `check` says why."""
+
+    def __init__(self, check: TokenCheck) -> None:
+        super().__init__(check.detail)
+        self.check = check
+
+
+def token(client_id: str, plaintext: Secret, scopes: Sequence[str], *, base_url: str, route: Route) -> Secret:
+    """Return an access token for one call to Adobe. It is good for a day: never store or log it.
+
+    `NoToken` says why there is none.
+    """
+    try:
+        answer = _request(client_id, plaintext, scopes, base_url, route)
+    except NoAnswer as error:
+        raise NoToken(_unreachable(error.reason)) from None
+    found = _classify(answer)
+    if found.verdict != TokenVerdict.VALID:
+        raise NoToken(found)
+    return Secret(str(answer.json["access_token"]))
+
+
+def _request(client_id: str, plaintext: Secret, scopes: Sequence[str], base_url: str, route: Route) -> Answer:
     form: Form = {
         "client_id": client_id,
         "client_secret": plaintext,
         "grant_type": "client_credentials",
         "scope": ",".join(filter(None, (scope.strip() for scope in scopes))),
     }
-    route = Route(proxy, ca_bundle, connect_timeout, read_timeout, deadline)
-    try:
-        answer = call("POST", base_url.rstrip("/") + TOKEN_PATH, route, form=form)
-    except NoAnswer as error:
-        return _unreachable(error.reason)
-    return _classify(answer)
+    return call("POST", base_url.rstrip("/") + TOKEN_PATH, route, form=form)
 
 
 def _classify(answer: Answer) -> TokenCheck:

@@ -76,7 +76,7 @@ def let_go(container: Container) -> int:
 
 def let_go_of_retired() -> int:
     """End readings that were asked for in the moment in which their container was retired."""
-    waiting = Reading.objects.filter(state=Reading.State.QUEUED).exclude(container__retired=None)
+    waiting = Reading.objects.filter(state=Reading.State.QUEUED, container__in=Container.objects.retired())
     return _end_waiting(waiting) if waiting.exists() else 0
 
 

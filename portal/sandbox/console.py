@@ -29,6 +29,8 @@ class ConsoleAccount:
     technical_account_id: str = field(default_factory=lambda: f"{_upper_hex()}@techacct.adobe.com")
     technical_account_email: str = field(default_factory=lambda: f"{uuid.uuid4()}@techacct.adobe.com")
     secrets: tuple[Secret, ...] = field(default_factory=lambda: (make_secret(),))
+    numeric_organization_id: str = "1234567"
+    credential_id: str = "413927"
 
     def download_json(self, *, version: int = -1) -> str:
         """Return the file behind *Download JSON*; it contains one of the secrets in clear."""
@@ -51,13 +53,15 @@ class ConsoleAccount:
             "technical_account_id": self.technical_account_id,
             "scopes": list(SCOPES),
         }
-        credential = {"id": "413927", "name": "Campaign", "integration_type": "oauth_server_to_server"}
+        kind = "oauth_server_to_server"
+        credential = {"id": self.credential_id, "name": "Campaign", "integration_type": kind}
         workspace = {
             "id": "4566206088345031254",
             "name": "Production",
             "title": "Production",
             "details": {"credentials": [{**credential, "oauth_server_to_server": oauth}]},
         }
-        organization = {"id": "1234567", "name": "Acme", "ims_org_id": self.organization_id}
+        number = self.numeric_organization_id
+        organization = {"id": number, "name": "Acme", "ims_org_id": self.organization_id}
         project = {"id": "4566206088345030932", "name": "Campaign", "title": "Campaign"}
         return json.dumps({"project": {**project, "org": organization, "workspace": workspace}}, indent=2)

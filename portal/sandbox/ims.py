@@ -10,6 +10,7 @@ import hmac
 import json
 import secrets
 import threading
+import time
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -60,6 +61,8 @@ class StandInIMS:
         self.requests = 0
         self.stopping = threading.Event()
         self._digests: dict[str, set[bytes]] = {}
+        self._used: dict[tuple[str, bytes], float] = {}
+        self._issued: dict[str, tuple[str, frozenset[str]]] = {}
         self._http = _HTTPServer(("127.0.0.1", port), _Request)
         self._http.ims = self
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="sandbox-ims")
@@ -99,7 +102,23 @@ class StandInIMS:
             return 429, {"error": "too_many_requests", "error_description": "rate limit exceeded"}
         if self.mode is Mode.NO_LONGER_ALLOWED:
             return 400, {"error": "unauthorized_client", "error_description": NO_LONGER_ALLOWED}
-        return self._refusal(form) or (200, _token())
+        return self._refusal(form) or (200, self._issue(form))
+
+    def last_used(self, client_id: str, secret: Secret) -> float | None:
+        """Return when a token was last made with a secret, in seconds since 1970; None if never."""
+        return self._used.get((client_id, _digest(secret.reveal())))
+
+    def scopes_of(self, token: str, client_id: str) -> frozenset[str]:
+        """Return what a token of a client is good for; nothing if it is none of its tokens."""
+        owner, scopes = self._issued.get(token, ("", frozenset[str]()))
+        return scopes if owner == client_id else frozenset()
+
+    def _issue(self, form: dict[str, str]) -> dict[str, object]:
+        token = secrets.token_urlsafe(48)
+        with self._lock:
+            self._used[form["client_id"], _digest(form["client_secret"])] = time.time()
+            self._issued[token] = (form["client_id"], frozenset(form.get("scope", "").split(",")))
+        return {"access_token": token, "token_type": "bearer", "expires_in": 86399}
 
     def _refusal(self, form: dict[str, str]) -> tuple[int, dict[str, object]] | None:
         known = self._digests.get(form.get("client_id", ""))
@@ -156,7 +175,3 @@ class _Request(BaseHTTPRequestHandler):
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
-
-
-def _token() -> dict[str, object]:
-    return {"access_token": secrets.token_urlsafe(48), "token_type": "bearer", "expires_in": 86399}
