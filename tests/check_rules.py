@@ -40,6 +40,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "credentials/services.py": "assigns no account to what is retired",
         "instances/discovery/management/commands/read.py": "says why nobody logs in",
         "instances/discovery/proposals.py": "proposes nothing that is retired",
+        "instances/discovery/services.py": "ends readings where nobody goes any more",
         "instances/inventory/editing.py": "says why nothing is edited",
         "instances/inventory/importing.py": "says at the line why nothing is imported",
         "instances/inventory/retiring.py": "retires and takes back",
