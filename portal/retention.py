@@ -94,7 +94,7 @@ def remove_old(kind: Kind, *, actor: Actor) -> int:
 
 
 def count_old(kind: Kind) -> int:
-    """Return how many rows `remove_old` would remove first: all of them, or as many as one call removes."""
+    """Return how many rows `remove_old` would remove: all of them, or a million if there are more."""
     before = kind.before()
     return len(kind.superfluous(before, AT_ONCE * MOST_AT_ONCE)) if before else 0
 

@@ -25,7 +25,8 @@ def old_output(before: datetime, most: int) -> Sequence[Any]:
 
 
 def _empty(keys: Sequence[Any]) -> int:
-    return Attempt.objects.filter(pk__in=keys).update(output="", output_removed=Now())
+    still_there = Attempt.objects.filter(pk__in=keys, output_removed=None)
+    return still_there.update(output="", output_removed=Now())
 
 
 retention.register(

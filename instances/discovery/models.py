@@ -112,9 +112,11 @@ append_only.register(
             "sqlite": "OLD.seen IS NOT NULL AND NOT EXISTS (SELECT 1 FROM discovery_observation AS sight"
             " WHERE sight.id IN (SELECT value FROM json_each(OLD.seen))"
             " AND OLD.id IN (replace(sight.source_id, '-', ''), replace(sight.last_source_id, '-', '')))",
-            "postgresql": "OLD.seen IS NOT NULL AND NOT EXISTS (SELECT 1 FROM discovery_observation AS sight"
-            " WHERE sight.id IN (SELECT jsonb_array_elements_text(OLD.seen)::bigint)"
-            " AND OLD.id::text IN (sight.source_id, sight.last_source_id))",
+            # Begun with the few numbers, and OFFSET keeps it so: else every observation is gone through.
+            "postgresql": "OLD.seen IS NOT NULL AND NOT EXISTS (SELECT 1"
+            " FROM jsonb_array_elements_text(OLD.seen) AS numbers(number)"
+            " JOIN discovery_observation AS sight ON sight.id = numbers.number::bigint"
+            " WHERE OLD.id::text IN (sight.source_id, sight.last_source_id) OFFSET 0)",
         },
         named=("seen",),
     ),
@@ -163,6 +165,8 @@ class Observation(models.Model):
     is_milestone = models.BooleanField(default=True)
     """JWT or build may differ from the observation before. Of a million rows few are, and the way from JWT to
     OAuth is told from these alone."""
+    is_only_read = models.BooleanField(default=False)
+    """Nothing but readings saw it: no push or look rests on it. Earlier releases did not say."""
 
     class Meta:
         ordering = ["-pk"]
@@ -183,7 +187,7 @@ class Observation(models.Model):
         return f"{self.pk} of {self.installation_id}"
 
 
-_ONLY_READ = "OLD.ended IS NOT NULL AND OLD.source = 'read' AND OLD.last_source = 'read'"
+_ONLY_READ = "OLD.ended IS NOT NULL AND OLD.is_only_read"
 append_only.register(
     Observation,
     unless_open="ended",
@@ -194,7 +198,7 @@ append_only.register(
         order="id",
         equal=("client_id", "account_id", "organization_id", "digest", "is_jwt", "build"),
         vendors={"sqlite": _ONLY_READ, "postgresql": _ONLY_READ},
-        named=("ended", "source", "last_source"),
+        named=("ended", "is_only_read"),
     ),
 )
 

@@ -76,6 +76,8 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
     if known and _is_equal(known, sight):
         changes: dict[str, object] = {"last_seen": Now(), "sights": F("sights") + 1}
         changes |= {"last_source": source, "last_source_id": source_id}
+        if source != Observation.Source.READ:
+            changes["is_only_read"] = False
         if sight.build and known.build is None:
             changes |= {"build": sight.build, "is_milestone": True}
         Observation.objects.filter(pk=known.pk).update(**changes)
@@ -88,6 +90,7 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
         source_id=source_id,
         last_source=source,
         last_source_id=source_id,
+        is_only_read=source == Observation.Source.READ,
         is_milestone=known is None or (known.is_jwt, known.build) != (sight.is_jwt, sight.build),
         **asdict(sight),
     )

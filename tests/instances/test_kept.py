@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 from pytest_django.fixtures import Settings
 
+from credentials.coverage.models import AcceptedSight, FoundDrift
 from instances.discovery.as_of import as_of
 from instances.discovery.kept import equal_readings, equal_sights
 from instances.discovery.models import Observation, Reading
@@ -262,3 +263,37 @@ def test_the_command_counts_first(
 def _constraints_are_checked() -> Iterator[None]:
     yield
     connection.check_constraints()
+
+
+def test_what_other_tables_refer_to_is_kept_and_stops_nothing(row: Installation, settings: Settings) -> None:
+    for number in range(6):
+        read(row, number, stamp=str(number))
+    sights = {each.stamp: each for each in Observation.objects.all()}
+    FoundDrift.objects.create(observation=sights["2"])
+    AcceptedSight.objects.create(installation=row, observation=sights["3"], by="alice", reason="on purpose")
+    keep_for(settings, sights=90)
+    remove_old()
+    assert sorted(Observation.objects.values_list("stamp", flat=True)) == ["0", "2", "3", "5"]
+
+
+def test_a_sight_on_which_a_look_rests_is_kept(row: Installation) -> None:
+    read(row, 0, stamp="0")
+    read(row, 1, stamp="1")
+    see(row, 1, "an attempt", digest="a", stamp="1", source="look")
+    read(row, 2, stamp="1")
+    read(row, 3, stamp="3")
+    read(row, 4, stamp="4")
+    assert [Observation.objects.get(pk=key).stamp for key in equal_sights(EVER, 100)] == ["3"]
+
+
+def test_a_failure_in_the_same_instant_as_a_success_keeps_its_neighbours(row: Installation) -> None:
+    """A clock that was set back can give two readings one moment."""
+    for number, code in ((0, ""), (1, ""), (2, ""), (2, "timed_out"), (3, ""), (4, ""), (5, "")):
+        read(row, number, code=code)
+    goes = Reading.objects.filter(pk__in=equal_readings(EVER, 100))
+    beside = Reading.objects.filter(asked=day(2), code="").get()
+    order = sorted(Reading.objects.all(), key=lambda each: (each.asked, each.pk))
+    place = order.index(beside)
+    touches = {each.pk for each in order[max(0, place - 1) : place + 2] if each.code}
+    assert not (touches and goes.filter(pk=beside.pk).exists())
+    assert Reading.objects.filter(code="timed_out").exclude(pk__in=goes).exists()

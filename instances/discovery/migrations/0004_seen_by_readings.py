@@ -18,4 +18,9 @@ class Migration(migrations.Migration):
             name="seen",
             field=models.JSONField(default=list, null=True),
         ),
+        migrations.AddField(
+            model_name="observation",
+            name="is_only_read",
+            field=models.BooleanField(default=False),
+        ),
     ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connections, models
+from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
@@ -117,23 +117,29 @@ def removable_keys(model: type[models.Model], *, before: tuple[str, datetime], m
     if each.removable is None:
         raise ValueError(f"no row of {each.table} may be removed")
     name, moment = before
-    manager, key = model._default_manager, model._meta.pk.column  # noqa: SLF001  # Django's documented API
+    connection, key = connections[router.db_for_read(model)], model._meta.pk  # noqa: SLF001  # Django's documented API
+    column: Any = model._meta.get_field(name)  # noqa: SLF001  # Any: a field with a value
     conditions = [
         f"{each.column(name)} < %s",
-        each.removable.condition(connections[manager.db].vendor, each.table),
+        each.removable.condition(connection.vendor, each.table),
     ]
     conditions += [
-        f"NOT EXISTS (SELECT 1 FROM {table} AS other WHERE other.{column} = OLD.{key})"  # noqa: S608
+        f"NOT EXISTS (SELECT 1 FROM {table} AS other WHERE other.{column} = OLD.{key.column})"  # noqa: S608
         for table, column in _references(model)
     ]
-    query = f"SELECT {key} FROM {each.table} AS old WHERE {' AND '.join(conditions)} LIMIT %s"  # noqa: S608
-    return [row.pk for row in manager.raw(query, [moment, most])]
+    query = f"SELECT {key.column} FROM {each.table} AS old WHERE {' AND '.join(conditions)} LIMIT %s"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(query, [column.get_db_prep_value(moment, connection), most])
+        return [key.to_python(value) for (value,) in cursor.fetchall()]
 
 
 def _references(model: type[models.Model]) -> list[tuple[str, str]]:
-    """Return the table and column of each foreign key that leads to a model."""
-    related = model._meta.related_objects  # noqa: SLF001
-    return [(each.related_model._meta.db_table, str(each.field.column)) for each in related]  # noqa: SLF001
+    """Return the table and column of each foreign key that leads to a model, those without a name too."""
+    return [
+        (each.related_model._meta.db_table, str(each.field.column))  # noqa: SLF001
+        for each in model._meta.get_fields(include_hidden=True)  # noqa: SLF001
+        if isinstance(each, models.ForeignObjectRel) and isinstance(each.field, models.ForeignKey)
+    ]
 
 
 @contextmanager
@@ -166,17 +172,17 @@ def protect_all(connection: BaseDatabaseWrapper) -> None:
     """Make the triggers of all append-only tables anew where they are missing or differ; in a transaction."""
     for each in _at_hand(connection):
         if _differences(connection, each):
-            _make(connection, each.rule)
+            _make(connection, _rule_for(connection, each))
 
 
 def make_way(connection: BaseDatabaseWrapper) -> None:
-    """Remove the triggers that name columns: SQLite alters no table that one of them names.
+    """Let the triggers name no columns: SQLite alters no table that one of them names.
 
-    For the time of a migration; `protect_all` makes them anew at its end.
+    Until `protect_all` makes them anew, at the end of a migration, they refuse what may go as well.
     """
     for each in _at_hand(connection):
         if connection.vendor == "sqlite" and (each.removable or each.clearable):
-            _remove(connection, each.table)
+            _make(connection, each.rule.without_exceptions())
 
 
 def unprotect_all(connection: BaseDatabaseWrapper) -> None:
@@ -198,23 +204,22 @@ def _at_hand(connection: BaseDatabaseWrapper) -> list[AppendOnly]:
 
 
 def _differences(connection: BaseDatabaseWrapper, each: AppendOnly) -> list[str]:
-    if not _is_known(connection, each.rule):
-        return []
     found = existing(connection, each.table)
     return [
         name
-        for name, trigger in expected(connection, each.rule).items()
+        for name, trigger in expected(connection, _rule_for(connection, each)).items()
         if name not in found or found[name].definition != trigger.definition
     ]
 
 
-def _is_known(connection: BaseDatabaseWrapper, rule: Rule) -> bool:
-    """Whether the table is already, or still, one that this release knows."""
-    if not rule.columns:
-        return True
+def _rule_for(connection: BaseDatabaseWrapper, each: AppendOnly) -> Rule:
+    """Return the rule for the table as it is: between two migrations it may lack columns and exceptions."""
     with connection.cursor() as cursor:
-        columns = connection.introspection.get_table_description(cursor, rule.table)
-    return rule.columns <= {column.name for column in columns}
+        columns = {
+            column.name for column in connection.introspection.get_table_description(cursor, each.table)
+        }
+    rule = each.rule if each.rule.columns <= columns else each.rule.without_exceptions()
+    return rule if rule.columns <= columns else Rule(each.table)
 
 
 def _make(connection: BaseDatabaseWrapper, rule: Rule) -> None:

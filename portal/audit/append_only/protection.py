@@ -5,18 +5,10 @@ from collections.abc import Sequence
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError, connections, transaction
-from django.db.models.signals import post_migrate, pre_migrate
+from django.db.models.signals import post_migrate
 from django.dispatch import receiver
 
-from portal.audit.append_only import make_way, protect_all, unprotected
-
-
-@receiver(pre_migrate)
-def make_way_for_migrations(using: str, plan: Sequence[object], **_: object) -> None:
-    """Let migrations alter tables, if there are any."""
-    if plan:
-        with transaction.atomic(using=using):
-            make_way(connections[using])
+from portal.audit.append_only import protect_all, unprotected
 
 
 @receiver(post_migrate)

@@ -22,9 +22,9 @@ END
 class BetweenEquals:
     """The rows between the first and the last of a run of rows that say the same: no evidence needs them.
 
-    `of`: the column that all rows of a run share; `order`: the column that tells which comes next; `equal`:
-    the columns that say something. `vendors`: what must hold as well, in SQL on the row `OLD`, by the
-    vendor of the database; `named`: the columns that it names.
+    `of`: the column that all rows of a run share; `order`: the column that tells which comes next, and `key`
+    among equals; `equal`: the columns that say something. `vendors`: what must hold as well, in SQL on the
+    row `OLD`, by the vendor of the database; `named`: the columns that it names.
     """
 
     of: str
@@ -32,10 +32,11 @@ class BetweenEquals:
     equal: tuple[str, ...]
     vendors: Mapping[str, str] = field(default_factory=dict)
     named: tuple[str, ...] = ()
+    key: str = "id"
 
     @property
     def columns(self) -> set[str]:
-        return {self.of, self.order, *self.equal, *self.named}
+        return {self.of, self.order, self.key, *self.equal, *self.named}
 
     def condition(self, vendor: str, table: str) -> str:
         """Return in SQL whether the row `OLD` is such a row: both of its neighbours are equal to it."""
@@ -48,7 +49,9 @@ class BetweenEquals:
         return (
             f"EXISTS (SELECT 1 FROM (SELECT * FROM {table} AS every"  # noqa: S608  # own names
             f" WHERE every.{self.of} = OLD.{self.of}"
-            f" AND every.{self.order} {less} OLD.{self.order} ORDER BY every.{self.order} {way} LIMIT 1)"
+            f" AND every.{self.order} {less}= OLD.{self.order}"
+            f" AND (every.{self.order}, every.{self.key}) {less} (OLD.{self.order}, OLD.{self.key})"
+            f" ORDER BY every.{self.order} {way}, every.{self.key} {way} LIMIT 1)"
             f" AS near WHERE {same})"
         )
 
@@ -70,6 +73,10 @@ class Rule:
         """The columns that the table must have for this."""
         named = {self.open_column} if self.open_column else set()
         return named | (self.removable.columns if self.removable else set()) | set(self.clearable or ())
+
+    def without_exceptions(self) -> "Rule":
+        """Return the rule by which nothing may go."""
+        return Rule(self.table, self.open_column)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """`migrate`: Django's own, behind two doors: the portal's keys must fit, and no worker may be at work."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
-from django.db import connections
+from django.db import DatabaseError, connections, transaction
 from django.db.migrations.migration import Migration
 from django.db.models.signals import pre_migrate
 
+from portal.audit.append_only import make_way, protect_all
 from portal.checks import TAG
 from portal.exit_status import REFUSED
 from portal.health.models import Worker
@@ -31,20 +32,37 @@ class Command(SafeCommand, Migrate):
             return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:  # Any: Django's signature
-        pre_migrate.connect(_refuse_beside_workers, dispatch_uid=__name__)
+        pre_migrate.connect(_before_migrations, dispatch_uid=__name__)
         try:
             super().handle(*args, **options)
+        except BaseException:
+            _protect_again(str(options["database"]))
+            raise
         finally:
             pre_migrate.disconnect(dispatch_uid=__name__)
 
 
-def _refuse_beside_workers(*, plan: list[tuple[Migration, bool]], using: str, **_: object) -> None:
-    """Raise `CommandError` if tables are going to change, in either direction, under a worker.
+def _before_migrations(*, plan: list[tuple[Migration, bool]], using: str, **_: object) -> None:
+    """See that tables may be changed, and let them be; for each app, and the first one does it."""
+    if plan:
+        _refuse_beside_workers(using)
+        with transaction.atomic(using=using):
+            make_way(connections[using])
+
+
+def _protect_again(using: str) -> None:
+    """Make the triggers of append-only tables as they must be, as far as migrations have come."""
+    with suppress(DatabaseError), transaction.atomic(using=using):
+        protect_all(connections[using])
+
+
+def _refuse_beside_workers(using: str) -> None:
+    """Raise `CommandError` if tables would change, in either direction, under a worker.
 
     It has code for the old ones, and could fail after the values went out. The tables of a first migration
     have no workers yet.
     """
-    if not plan or Worker._meta.db_table not in connections[using].introspection.table_names():  # noqa: SLF001  # Django's API
+    if Worker._meta.db_table not in connections[using].introspection.table_names():  # noqa: SLF001  # Django's API
         return
     names = list(Worker.objects.using(using).at_work().values_list("name", flat=True)[: SHOWN + 1])
     if names:

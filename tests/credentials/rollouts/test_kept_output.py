@@ -97,6 +97,15 @@ def test_the_text_goes_once(push: Push) -> None:
         Attempt.objects.update(output="", output_removed=Now())
 
 
+def test_two_who_remove_at_once_do_not_collide(push: Push, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_days(monkeypatch, 400)
+    [kind] = [each for each in retention.kinds() if each.name == "output"]
+    before = kind.before()
+    assert before
+    keys = kind.superfluous(before, 10)
+    assert [kind.remove(keys), kind.remove(keys)] == [1, 0]
+
+
 def test_the_page_says_that_it_went(push: Push, as_auditor: Client) -> None:
     Attempt.objects.update(output="", output_removed=Now())
     page = as_auditor.get(reverse("push", args=[push.pk])).content.decode()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, migrations, models, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.executor import MigrationExecutor
@@ -139,6 +139,27 @@ def test_migrating_back_and_forth_works() -> None:
 def test_a_migration_that_protects_can_be_printed_as_sql(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("sqlmigrate", "audit", "0002")
     assert "CANNOT BE WRITTEN AS SQL" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", [("rollouts", "0016"), ("discovery", "0003")])
+def test_between_two_migrations_everything_is_protected(target: tuple[str, str]) -> None:
+    call_command("migrate", *target, verbosity=0)
+    assert len(existing(connection, "rollouts_attempt")) == 3
+    assert not start_is_refused()
+    remove_a_trigger("rollouts_attempt")
+    assert start_is_refused()
+    call_command("migrate", verbosity=0)
+    every_change_is_refused()
+
+
+def test_a_migrate_that_is_refused_leaves_the_triggers() -> None:
+    call_command("migrate", "rollouts", "0016", verbosity=0)
+    Worker.objects.create(name="worker-1:12", concurrency=4)
+    before = {table: existing(connection, table) for table in ("rollouts_attempt", "discovery_reading")}
+    with pytest.raises(CommandError, match="workers are at work"):
+        call_command("migrate", verbosity=0)
+    assert before == {table: existing(connection, table) for table in before}
+    Worker.objects.all().delete()
 
 
 def test_migrating_again_changes_nothing() -> None:
