@@ -14,4 +14,4 @@ class CredentialsConfig(AppConfig):
         from credentials.shown import display, event_words, panels, sights  # noqa: F401
         from instances import needs
 
-        needs.register("account", _("No account"), instance=Q(assignment=None))
+        needs.register("account", _("No account"), instance=~Q(assignment__account__state="active"))

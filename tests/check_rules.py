@@ -75,6 +75,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "credentials/taken.py": "says who has the name",
     },
     "not_assigned": {
+        "credentials/apps.py": "lists instances that need an account",
         "credentials/accounts/history.py": "says what installations hold",
         "credentials/accounts/secret_views.py": "offers what uses the account",
         "credentials/rollouts/management/commands/rollout.py": "offers what uses the account",

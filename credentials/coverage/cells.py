@@ -9,10 +9,12 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 
 from credentials.coverage.holding import ACCOUNT, covered, with_holding
 from credentials.coverage.states import Cover, How, Need, judge
 from credentials.models import ClientSecret
+from instances.discovery.models import Reading
 from instances.models import Installation
 
 LISTED_ELSEWHERE = (Need.FAILED, Need.DRIFTED)
@@ -69,6 +71,22 @@ class Cell:
         return str(Cover(self.cover).label)
 
     @property
+    def holds(self) -> str:
+        """What it holds, in words; with its account where that is another one. Empty if that is not known."""
+        if self.held is None:
+            return ""
+        is_own = self.held.account == self.account
+        return (
+            str(self.held)
+            if is_own
+            else gettext("%(version)s of %(account)s")
+            % {
+                "version": self.held,
+                "account": self.held.account,
+            }
+        )
+
+    @property
     def reason(self) -> "str | Promise":
         return Need(self.need).label if self.need else ""
 
@@ -103,7 +121,8 @@ class Wanted:
 
     def accepts(self, cell: Cell) -> bool:
         """Tell whether a cell is in the wanted state, and holds the wanted version."""
-        if self.version is not None and (cell.held is None or cell.held.number != self.version):
+        is_own = cell.held is not None and cell.held.account == cell.account
+        if self.version is not None and (cell.held is None or not is_own or cell.held.number != self.version):
             return False
         if self.state == OTHERS:
             return cell.cover == Cover.NEEDS_YOU and cell.need not in LISTED_ELSEWHERE
@@ -125,12 +144,12 @@ NAMES = {
 
 
 def cells_now(wanted: Wanted) -> list[Cell]:
-    """Return the cells that are wanted, by instance and container; two statements."""
+    """Return the cells that are wanted, by instance and container; three statements."""
     return [cell for cell in _cells(covered().filter(wanted.condition())) if wanted.accepts(cell)]
 
 
 def cells_of(installations: Collection[uuid.UUID]) -> list[Cell]:
-    """Return the cells of these installations, as far as they count; two statements."""
+    """Return the cells of these installations, as far as they count; three statements."""
     return list(_cells(covered().filter(pk__in=list(installations))))
 
 
@@ -141,6 +160,8 @@ FURTHER = (
     "by_hand_version",
     "container__is_enabled",
     "desired__push",
+    "desired__since",
+    "goal_since",
     "seen__at",
     "seen__last_seen",
 )
@@ -150,13 +171,44 @@ def _cells(installations: "QuerySet[Installation]") -> Iterator[Cell]:
     rows = with_holding(installations).order_by("instance__name", "container__name")
     facts = list(rows.values(*NAMES, *FLAGS, *VERSIONS, *FURTHER))
     known = versions({row[name] for row in facts for name in VERSIONS if row[name]})
-    return (_cell(row, known) for row in facts)
+    readings = _newest_readings({row["container_id"] for row in facts})
+    return (_cell(row, known, readings.get(row["container_id"])) for row in facts)
 
 
-def _cell(row: dict[str, Any], known: Mapping[uuid.UUID, Version]) -> Cell:  # Any: values of columns
+def _newest_readings(containers: Collection[uuid.UUID]) -> dict[uuid.UUID, Reading]:
+    """Return the newest successful reading of each container."""
+    rows = Reading.objects.newest(state=Reading.State.SUCCEEDED).filter(container__in=containers)
+    return {row.container_id: row for row in rows.only("container", "asked", "found", "further").order_by()}
+
+
+def _is_gone(row: Mapping[str, Any], reading: Reading | None) -> bool:  # Any: values of columns
+    """Whether a reading that was asked for after the file was seen last found none."""
+    last = row["seen__last_seen"]
+    if reading is None or last is None or reading.asked <= last or reading.further:
+        return False
+    return row["instance__name"] not in reading.found
+
+
+def _is_decided(row: Mapping[str, Any]) -> bool:  # Any: values of columns
+    """Whether what is desired was decided after the goal became what it is."""
+    since, goal_since = row["desired__since"], row["goal_since"]
+    return goal_since is None or (since is not None and since > goal_since)
+
+
+def _cell(  # Any: values of columns
+    row: dict[str, Any], known: Mapping[uuid.UUID, Version], reading: Reading | None
+) -> Cell:
     held, desired, goal = (known.get(row[name]) for name in VERSIONS)
     flags = {name: row[name] for name in FLAGS}
-    cover, need = judge(held=held, desired=desired, goal=goal, is_on=row["container__is_enabled"], **flags)
+    cover, need = judge(
+        held=held,
+        desired=desired,
+        goal=goal,
+        is_on=row["container__is_enabled"],
+        is_decided=_is_decided(row),
+        is_gone=_is_gone(row, reading),
+        **flags,
+    )
     return Cell(
         **place(row),
         held=held,
@@ -172,7 +224,7 @@ def _cell(row: dict[str, Any], known: Mapping[uuid.UUID, Version]) -> Cell:  # A
 
 
 def needing_somebody() -> list[Cell]:
-    """Return the cells of all installations that need a person; two statements."""
+    """Return the cells of all installations that need a person; three statements."""
     return cells_now(Wanted(state=Cover.NEEDS_YOU))
 
 
@@ -204,5 +256,7 @@ def counts(cells: Iterable[Cell]) -> list[tuple[Cover, int]]:
 
 def version_counts(cells: Iterable[Cell]) -> list[tuple[str, str, int]]:
     """Return account, version and count for every version that is held, and for those that hold none."""
-    found = Counter((cell.account, str(cell.held) if cell.held else "") for cell in cells)
+    found = Counter(
+        (cell.held.account, str(cell.held)) if cell.held else (cell.account, "") for cell in cells
+    )
     return [(account, version, count) for (account, version), count in sorted(found.items())]

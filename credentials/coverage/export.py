@@ -5,7 +5,7 @@ from portal.audit.export import safe
 
 COLUMNS = (
     "instance", "container", "environment", "role", "account", "state", "need", "holds", "fingerprint", "how",
-    "desires", "goal", "certainty", "seen_since", "seen_last",
+    "desires", "goal", "certainty", "seen_since", "seen_last", "holds_of",
 )  # fmt: skip
 
 
@@ -27,6 +27,7 @@ def as_dict(cell: Cell) -> dict[str, object]:
         "certainty": cell.certainty,
         "seen_since": cell.since.isoformat() if cell.since else None,
         "seen_last": cell.seen.isoformat() if cell.seen else None,
+        "holds_of": cell.held.account if cell.held else None,
     }
 
 

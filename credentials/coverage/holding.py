@@ -21,9 +21,10 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce
 
-from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.models import ProvenDigest, Push, is_as_seen
-from instances.discovery.models import Observation
+from credentials.models import ClientSecret, GoalChange, TechnicalAccount
+from credentials.rollouts.models import Attempt, ProvenDigest, Push, is_as_seen
+from credentials.rollouts.settlement import SENT
+from instances.discovery.models import EMPTY_ORGANIZATION, Observation
 from instances.models import NOT_HOSTED, Installation
 
 ACCOUNT = "instance__assignment__account"
@@ -47,23 +48,32 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
     `held_version` are ids of versions, or None. `is_open` says whether a push is open, `has_failed` whether
     the desired one failed, `is_drifted` whether the file differs from what it is compared with,
     `is_accepted` whether a person accepted what is there, `is_usable` whether the held version can still be
-    used. `states.judge` makes one state of them: in SQL each of its cases would repeat all of these.
+    used. `goal_since` says when the goal became what it is. `states.judge` makes one state of them: in SQL
+    each of its cases would repeat all of these.
     """
     return (
         rows.annotate(seen=FilteredRelation("observations", condition=Q(observations__ended=None)))
         .annotate(
             seen_id=F("seen__pk"),
             goal_version=F(f"{ACCOUNT}__goal"),
+            goal_since=Subquery(
+                GoalChange.objects.filter(account=OuterRef(ACCOUNT)).order_by("-pk").values("at")[:1]
+            ),
             desired_version=Case(When(desired__version__account=F(ACCOUNT), then=F("desired__version"))),
             proven_version=_known_from("proven_write"),
-            by_hand_version=_known_from("confirmed_version"),
+            by_hand_version=Case(
+                When(_is_contradicted(), then=None), default=_known_from("confirmed_version")
+            ),
             is_open=Exists(Push.objects.open().filter(installation=OuterRef("pk"))),
             has_failed=Exists(Push.objects.filter(pk=OuterRef("desired__push"), state=Push.State.FAILED)),
             is_accepted=_is_accepted(),
         )
         .annotate(
-            held_version=Coalesce(
-                "proven_version", "by_hand_version", _seen_elsewhere(), output_field=UUIDField()
+            held_version=Case(
+                # It overrides the server's organization: no version works there, whatever its secret.
+                When(seen__organization_id__contains=EMPTY_ORGANIZATION, then=None),
+                default=Coalesce("proven_version", "by_hand_version", _seen_elsewhere()),
+                output_field=UUIDField(),
             )
         )
         .annotate(is_drifted=_is_drifted(), is_usable=_is_usable())
@@ -73,6 +83,12 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
 def _known_from(held: str) -> Case:
     """Return the version that was proven or confirmed there, if the file still is as it was then."""
     return Case(When(is_as_seen(held=f"{held}__"), then=F(f"{held}__secret")))
+
+
+def _is_contradicted() -> Exists:
+    """Whether the secret that a person confirmed was proven to be another version's since."""
+    others = ProvenDigest.objects.filter(digest=OuterRef("confirmed_version__digest"))
+    return Exists(others.exclude(secret=OuterRef("confirmed_version__secret")))
 
 
 def _seen_elsewhere() -> Subquery:
@@ -111,10 +127,12 @@ def _is_drifted() -> Case:
     """Whether the file differs from what it is compared with, and the portal's own pushes do not explain it.
 
     Never while a push is open, or after one that failed when the values were out: then that one needs you.
+    One that never sent any explains nothing.
     """
     differs = reduce(or_, (~Q(**{f"seen__{name}": _baseline(name)}) for name in COMPARED))
     own = Push.objects.filter(installation=OuterRef("pk"), replaced=False, state=Push.State.FAILED)
-    wrote = Exists(own.exclude(is_written=False))
+    sent = Attempt.objects.filter(push=OuterRef("pk"), kind=Attempt.Kind.PUSH, stage__in=SENT)
+    wrote = Exists(own.exclude(is_written=False).filter(Exists(sent)))
     drifted = Q(seen_id__isnull=False, is_open=False) & differs & ~Q(wrote)
     return Case(When(drifted, then=Value(True)), default=Value(False), output_field=BooleanField())
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db.models import Count, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from credentials.coverage.cells import NAMES, Cell, Version, Wanted, place, versions
 from credentials.coverage.holding import ACCOUNT, covered
 from credentials.coverage.states import How, judge
 from credentials.models import DesiredVersionChange, GoalChange
-from credentials.rollouts.models import ProvenDigest, Push
+from credentials.rollouts.models import Attempt, ProvenDigest, Push
 from instances.discovery.as_of import InTheFuture
 from instances.discovery.models import Observation
 from instances.models import Installation
@@ -30,6 +30,7 @@ class _Past:
     """Installations for which two sights claim the moment: a clock was set back."""
     desired: dict[uuid.UUID, DesiredVersionChange]
     goals: dict[uuid.UUID, uuid.UUID | None]
+    goals_since: dict[uuid.UUID, datetime]
     digests: dict[tuple[str, str], uuid.UUID]
     opened: set[uuid.UUID]
     named: dict[uuid.UUID, Version]
@@ -56,8 +57,9 @@ def _past(installations: Collection[uuid.UUID], moment: datetime) -> _Past:
     claims = earlier.filter(last_seen__gte=moment).order_by().values("installation")
     doubtful = claims.annotate(count=Count("*")).filter(count__gt=1)
     desired = _newest_of_each(DesiredVersionChange.objects.filter(at__lte=moment), installations)
-    goal_rows = GoalChange.objects.filter(at__lte=moment).order_by("pk").values_list("account", "version")
-    goals: dict[uuid.UUID, uuid.UUID | None] = dict(goal_rows)
+    changes = GoalChange.objects.filter(at__lte=moment).order_by("pk")
+    goal_rows = list(changes.values_list("account", "version", "at"))
+    goals: dict[uuid.UUID, uuid.UUID | None] = {account: version for account, version, _at in goal_rows}
     digests = _proven_digests({row.digest for row in seen.values()})
     ids = {*digests.values(), *goals.values(), *(row.version_id for row in desired.values())}
     return _Past(
@@ -65,6 +67,7 @@ def _past(installations: Collection[uuid.UUID], moment: datetime) -> _Past:
         doubtful=set(doubtful.values_list("installation", flat=True)),
         desired={row.installation_id: row for row in desired.values()},
         goals=goals,
+        goals_since={account: at for account, _version, at in goal_rows},
         digests=digests,
         opened=_open_then(moment),
         named=versions({pk for pk in ids if pk}),
@@ -90,8 +93,15 @@ def _proven_digests(digests: Iterable[str]) -> dict[tuple[str, str], uuid.UUID]:
 
 
 def _open_then(moment: datetime) -> set[uuid.UUID]:
-    """Return the installations with a push that had been asked for and had not ended."""
+    """Return the installations with a push that had been asked for and had not ended.
+
+    A retry opens a push once more: between its failure and the retry it was not open.
+    """
+    ended = Attempt.objects.filter(push=OuterRef("pk"), finished__lte=moment)
+    ended = ended.exclude(verdict__in=Push.OPEN)
+    failed_then = Q(retried__gt=moment) & Exists(ended)
     opened = Push.objects.filter(requested__lte=moment).filter(Q(finished=None) | Q(finished__gt=moment))
+    opened = opened.exclude(failed_then)
     return set(opened.order_by().values_list("installation", flat=True))
 
 
@@ -106,7 +116,14 @@ def _cell(row: dict[str, Any], past: _Past, moment: datetime) -> Cell:  # Any: t
     change = past.desired.get(installation)
     desired = past.named.get(change.version_id) if change and change.version_id else None
     goal = past.named.get(past.goals.get(row[ACCOUNT]))  # type: ignore[arg-type]
-    cover, need = judge(held=held, desired=desired, goal=goal, is_open=installation in past.opened)
+    since = past.goals_since.get(row[ACCOUNT])
+    cover, need = judge(
+        held=held,
+        desired=desired,
+        goal=goal,
+        is_open=installation in past.opened,
+        is_decided=since is None or bool(change and change.at > since),
+    )
     return Cell(
         **place(row),
         held=held,

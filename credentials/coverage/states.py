@@ -20,7 +20,8 @@ class Need(models.TextChoices):
     FAILED = "failed", _("the last push failed")
     DRIFTED = "drifted", _("changed since the portal wrote or accepted it")
     DEAD = "dead", _("holds a version that can no longer be used")
-    NEVER_PUSHED = "never_pushed", _("nothing was pushed there yet")
+    NEVER_PUSHED = "never_pushed", _("nothing is rolled out there")
+    GONE = "gone", _("its file was gone at the last reading")
     UNKNOWN = "unknown", _("nobody knows which version it holds")
     BEHIND = "behind", _("holds another version than the goal")
     OFF = "off", _("its container is switched off")
@@ -46,10 +47,13 @@ def judge(
     is_drifted: bool = False,
     is_accepted: bool = False,
     is_usable: bool = True,
+    is_decided: bool = True,
+    is_gone: bool = False,
 ) -> tuple[Cover, Need | str]:
     """Return what an installation is, and why it needs a person or waits: empty if neither.
 
-    `held`, `desired` and `goal` are versions, or None; equal ones are the same version.
+    `held`, `desired` and `goal` are versions, or None; equal ones are the same version. `is_decided`: what is
+    desired was decided after the goal became what it is. `is_gone`: a newer reading found no file there.
     """
     if is_open:
         return Cover.UNDER_WAY, ""
@@ -57,9 +61,11 @@ def judge(
         return Cover.NEEDS_YOU, Need.FAILED
     if is_drifted:
         return Cover.NEEDS_YOU, Need.DRIFTED
+    if is_gone:
+        return Cover.NEEDS_YOU, Need.GONE
     if held and held == goal and desired in (None, goal):
         return Cover.DONE, ""
-    if (held and held == desired and is_usable) or is_accepted:
+    if is_decided and (is_accepted or (held and held == desired and is_usable)):
         return Cover.KEPT, ""
     if not is_on:
         return Cover.WAITING, Need.OFF

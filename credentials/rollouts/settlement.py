@@ -53,10 +53,11 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
             values["unknown_since"] = Now()
         if not push.is_written:
             values["is_written"] = None  # what an earlier attempt showed says nothing about this one
-        # What was seen there before proves nothing now, even if nobody ever looks because of a newer push.
-        Installation.objects.filter(pk=push.installation_id).update(observed_digest="")
+        _forget_what_was_seen(push)
     elif outcome.written is not None:
         values["is_written"] = outcome.written or bool(push.is_written)
+    elif attempt.kind == Attempt.Kind.PUSH and attempt.stage in SENT and not attempt.observation_id:
+        _forget_what_was_seen(push)
     Push.objects.filter(pk=push.pk).update(**values)
     state = str(values["state"])
     attempt.verdict, attempt.code, attempt.finished = state, outcome.code, Now()
@@ -70,6 +71,14 @@ def settle(push: Push, attempt: Attempt, outcome: Outcome) -> str:
     if state != Push.State.QUEUED and not still_unknown:
         _record(push, attempt, state, str(values["code"]))
     return state
+
+
+def _forget_what_was_seen(push: Push) -> None:
+    """Values went out and nobody read the file since: what was seen there before proves nothing now.
+
+    Not even if nobody ever looks, because of a newer push or a cancellation.
+    """
+    Installation.objects.filter(pk=push.installation_id).update(observed_digest="")
 
 
 def _settle_desire(push: Push, state: str, outcome: Outcome) -> None:

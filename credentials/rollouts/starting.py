@@ -59,14 +59,17 @@ def start(
     message: str = "",
     consent: Consent = Consent.NEEDED,
     assigns: bool = False,
+    is_repair: bool = False,
 ) -> Rollout:
     """Start a rollout of a usable version; with `assigns` the instances get its account first.
 
     From then on the installations desire this version. It becomes the account's goal if it goes to all of its
-    installations, or if there was no goal yet. `AccountError` if the version can no longer be used.
-    `RolloutError` says what else prevents it, `UnreadableSecret` that Adobe could not be asked; then nothing
-    was changed. With `Consent.NEEDED` not inside a transaction, since it may wait for the network. The
-    person's preparation of this rollout is removed.
+    installations, or if there was no goal yet; a repair changes no goal that is there.
+
+    `AccountError` if the version can no longer be used. `RolloutError` says what else prevents it,
+    `UnreadableSecret` that Adobe could not be asked; then nothing was changed. With `Consent.NEEDED` not
+    inside a transaction, since it may wait for the network. The person's preparation of this rollout is
+    removed, unless this is a repair.
     """
     if consent == Consent.NEEDED:
         confirm(version, actor)
@@ -76,8 +79,9 @@ def start(
             # Before `assign` locks the head of the audit trail: a push that ends locks them in this order.
             Push.objects.filter(installation__in=installations, replaced=False).locked()
             assign(account=account, instances=_instances(installations), actor=actor)
-        Preparation.objects.filter(account=account, person=actor.user).delete()
-        rollout = _queue(version, installations, reason, actor, message)
+        if not is_repair:
+            Preparation.objects.filter(account=account, person=actor.user).delete()
+        rollout = _queue(version, installations, reason, actor, message, keeps_goal=is_repair)
         if not (answer and answer.is_valid and answer.is_fresh):
             verdict = answer.verdict if answer else ""
             details: dict[str, object] = {
@@ -136,7 +140,13 @@ def start_rollout(
 
 
 def _queue(
-    version: ClientSecret, installations: Iterable[Installation], reason: str, actor: Actor, message: str
+    version: ClientSecret,
+    installations: Iterable[Installation],
+    reason: str,
+    actor: Actor,
+    message: str,
+    *,
+    keeps_goal: bool = False,
 ) -> Rollout:
     """Queue one push per installation and ring their containers once this transaction commits.
 
@@ -164,7 +174,8 @@ def _queue(
     superseded = _supersede([installation.pk for installation in chosen])
     Push.objects.bulk_create(pushes)
     desire(version=version, pushes={each.installation_id: each.pk for each in pushes})
-    if version.account.goal_id is None or _covers_all(version.account, chosen):
+    is_whole = not keeps_goal and _covers_all(version.account, chosen)
+    if version.account.goal_id is None or is_whole:
         set_goal(account=version.account, version=version, why=Why.ROLLOUT, actor=actor, message=message)
     record(
         "rollout.requested",
@@ -276,6 +287,7 @@ def _repair(
                 actor=actor,
                 message=message,
                 consent=Consent.WAIVED,
+                is_repair=True,
             )
             for version, installations in chosen.items()
         ]

@@ -8,7 +8,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from credentials.desired import set_goal
 from credentials.models import ClientSecret, TechnicalAccount, Why
-from credentials.rollouts.models import ProvenWrite, Push, Rollout
+from credentials.rollouts.models import ConfirmedVersion, ProvenDigest, ProvenWrite, Push, Rollout
 from credentials.services import AccountError, NoPlace, abandon, add_secret
 from instances.models import Installation
 from portal.audit.trail import Actor, record
@@ -45,12 +45,20 @@ def _make_room(account: TechnicalAccount, actor: Actor) -> None:
 
 
 def needing(version: ClientSecret) -> QuerySet[Installation]:
-    """Return the installations in use that hold or desire a version, or have an open push of it."""
+    """Return the installations in use that hold or desire a version, or have an open push of it.
+
+    Whether that is proven there, proven of the same secret elsewhere, or confirmed by a person.
+    """
     mine = {"installation": OuterRef("pk")}
     holds = ProvenWrite.objects.proven().filter(secret=version, **mine)
+    confirmed = ConfirmedVersion.objects.as_seen().filter(secret=version, **mine)
+    elsewhere = ProvenDigest.objects.filter(secret=version).exclude(digest="").values("digest")
+    seen = Q(observed_client_id=version.client_id, observed_digest__in=elsewhere)
     opened = Push.objects.open().filter(rollout__secret=version, **mine)
     desires = Q(desired__version=version, instance__assignment__account=version.account_id)
-    return Installation.objects.not_retired().filter(desires | Exists(holds) | Exists(opened))
+    return Installation.objects.not_retired().filter(
+        desires | seen | Exists(holds) | Exists(confirmed) | Exists(opened)
+    )
 
 
 def usual_reason(version: ClientSecret) -> Rollout.Reason:

@@ -71,9 +71,15 @@ def drift_push(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | None = None) -> HttpResponse:
-    """Show the list; a refused form is shown at its installation, with what was typed."""
+    """Show the list; a refused form is shown at its installation, with what was typed.
+
+    `at` names the installation whose page of the list is wanted.
+    """
     found = drifted()
-    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    wanted = str(chosen or request.GET.get("at", ""))
+    there = next((place for place, each in enumerate(found) if str(each.installation.pk) == wanted), None)
+    number = request.GET.get("page") if there is None else there // PAGE + 1
+    page = Paginator(found, PAGE).get_page(number)
     is_gone = chosen is not None and all(each.installation.pk != chosen for each in found)
     if form and is_gone:
         for problem in form.non_field_errors():

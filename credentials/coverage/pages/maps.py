@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from uuid import UUID
 
 from django import forms
 from django.contrib.auth.decorators import permission_required
@@ -102,12 +103,14 @@ def coverage_map(request: HttpRequest) -> HttpResponse:
     lines = [list(group) for _key, group in groupby(cells, key=lambda cell: cell.instance_id)]
     page = Paginator(lines, PAGE).get_page(request.GET.get("page"))
     moment = form.cleaned_data.get("at")
+    may_start = request.user.has_perm("rollouts.start_rollout")
     context = {
         "form": form,
         "moment": moment,
         "page_obj": page,
         "lines": [
-            MapLine(group[0], [_shown(cell, is_past=bool(moment)) for cell in group]) for group in page
+            MapLine(group[0], [_shown(cell, is_past=bool(moment), may_start=may_start) for cell in group])
+            for group in page
         ],
         "counts": counts(cells),
         "versions": version_counts(cells),
@@ -134,16 +137,21 @@ def _without(request: HttpRequest, *names: str) -> str:
     return query.urlencode()
 
 
-def _shown(cell: Cell, *, is_past: bool) -> ShownCell:
-    """Return a cell with what can be done there: as of a moment there is only the place to look at."""
+def drift_of(installation: UUID) -> str:
+    """Return the address of an installation in the list of changed files."""
+    return f"{reverse('drift')}?at={installation}#i-{installation}"
+
+
+def _shown(cell: Cell, *, is_past: bool, may_start: bool) -> ShownCell:
+    """Return a cell with what this person can do there: as of a moment there is only the place to look at."""
     there = reverse("installation", args=[cell.installation])
     if is_past or cell.cover in (Cover.DONE, Cover.KEPT):
         return ShownCell(cell, there, "")
     if cell.need == Need.DRIFTED:
-        return ShownCell(cell, f"{reverse('drift')}#i-{cell.installation}", str(_("Look at it")))
+        return ShownCell(cell, drift_of(cell.installation), str(_("Look at it")))
     if cell.push and (cell.need == Need.FAILED or cell.cover == Cover.UNDER_WAY):
         return ShownCell(cell, reverse("push", args=[cell.push]), str(_("See the push")))
-    if cell.cover == Cover.NEEDS_YOU and cell.account_id:
+    if cell.cover == Cover.NEEDS_YOU and cell.account_id and may_start:
         return ShownCell(cell, reverse("account_rollout", args=[cell.account_id]), str(_("Roll out")))
     return ShownCell(cell, there, "")
 

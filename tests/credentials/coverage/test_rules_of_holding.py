@@ -243,14 +243,14 @@ def test_a_partial_roll_back_leaves_the_goal_and_keeps_the_rest() -> None:
     assert (told("web1"), told("web2")) == (("done", ""), ("kept", ""))
 
 
-def test_make_this_the_goal_pushes_nothing_and_is_kept() -> None:
+def test_make_this_the_goal_pushes_nothing_and_the_others_need_somebody() -> None:
     rollout = make_rollout()
     finish_all(rollout, state="succeeded")
     version = second(rollout)
     assert make_goal(version=version, actor=SOMEBODY, message="next week")
     assert not make_goal(version=version, actor=SOMEBODY)
     assert (goal(rollout), Rollout.objects.count()) == (2, 1)
-    assert told() == ("kept", "")
+    assert told() == ("needs_you", "behind")
     change = GoalChange.objects.latest("pk")
     assert (change.version, change.why, change.by, change.message) == (
         version,

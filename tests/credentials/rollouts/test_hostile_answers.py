@@ -134,7 +134,7 @@ def test_a_journal_is_believed_only_in_a_form_that_is_known(
     look = nlserver.look
 
     def look_later(connection: ssh.Connection, job: nlserver.Job) -> nlserver.Look:
-        wait_until(lambda: "done" in kept.read_text(), within=60, what="the script to end")
+        wait_until(lambda: kept.exists() and "done" in kept.read_text(), within=60, what="the script to end")
         kept.write_text(journal.format(fence=rollout.fence) + "\n")
         return look(connection, job)
 

@@ -90,7 +90,8 @@ def test_a_look_settles_nothing_where_another_portal_wrote_since(
     look = nlserver.look
 
     def look_later(connection: ssh.Connection, job: nlserver.Job) -> nlserver.Look:
-        wait_until(lambda: "done" in journal.read_text(), within=60, what="the script to end")
+        is_done = lambda: journal.exists() and "done" in journal.read_text()  # noqa: E731  # used once
+        wait_until(is_done, within=60, what="the script to end")
         leave(site, f"5 1\n{OTHER}\n")
         return look(connection, job)
 
