@@ -17,6 +17,8 @@ from credentials.models import ClientSecret
 from instances.discovery.models import Reading
 from instances.models import Installation
 
+LASTING = ("gone", "none", "unreadable", "too_big")
+"""Why a file was not read, by the script's words: what another reading would find as well."""
 LISTED_ELSEWHERE = (Need.FAILED, Need.DRIFTED)
 """Needs that have a list of their own."""
 OTHERS = "others"
@@ -178,15 +180,16 @@ def _cells(installations: "QuerySet[Installation]") -> Iterator[Cell]:
 def _newest_readings(containers: Collection[uuid.UUID]) -> dict[uuid.UUID, Reading]:
     """Return the newest successful reading of each container."""
     rows = Reading.objects.newest(state=Reading.State.SUCCEEDED).filter(container__in=containers)
-    return {row.container_id: row for row in rows.only("container", "asked", "found", "further").order_by()}
+    return {row.container_id: row for row in rows.only("container", "started", "found", "further").order_by()}
 
 
 def _is_gone(row: Mapping[str, Any], reading: Reading | None) -> bool:  # Any: values of columns
-    """Whether a reading that was asked for after the file was seen last found none."""
+    """Whether a reading that began after the file was seen last found none, or none that can be read."""
     last = row["seen__last_seen"]
-    if reading is None or last is None or reading.asked <= last or reading.further:
+    if reading is None or reading.started is None or last is None or reading.started <= last:
         return False
-    return row["instance__name"] not in reading.found
+    why = reading.found.get(row["instance__name"], "" if reading.further else "gone")
+    return why in LASTING
 
 
 def _is_decided(row: Mapping[str, Any]) -> bool:  # Any: values of columns

@@ -21,7 +21,7 @@ class Need(models.TextChoices):
     DRIFTED = "drifted", _("changed since the portal wrote or accepted it")
     DEAD = "dead", _("holds a version that can no longer be used")
     NEVER_PUSHED = "never_pushed", _("nothing is rolled out there")
-    GONE = "gone", _("its file was gone at the last reading")
+    GONE = "gone", _("its file was gone, or could not be read, at the last reading")
     UNKNOWN = "unknown", _("nobody knows which version it holds")
     BEHIND = "behind", _("holds another version than the goal")
     OFF = "off", _("its container is switched off")

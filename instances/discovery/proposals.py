@@ -82,9 +82,13 @@ class Proposal:
 
     @cached_property
     def key(self) -> str:
-        """Names the proposal in addresses, forms and commands: 16 hexadecimal digits."""
+        """Names the proposal in addresses, forms and commands: 16 hexadecimal digits.
+
+        A file of nobody stays the same one when its instance is entered for another container meanwhile.
+        """
         where = str(self.container.pk) if self.container else ""
-        text = f"{self.kind}\n{where}\n{self.instance}\n{self.seen}"
+        kind = Kind.CREATE if self.kind == Kind.ADD else self.kind
+        text = f"{kind}\n{where}\n{self.instance}\n{self.seen}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

@@ -192,6 +192,17 @@ def test_applying_enters_what_was_found_and_says_by_which_reading(container: Con
     assert proposals() == []
 
 
+def test_one_unknown_instance_on_two_containers_is_applied_in_one_go(
+    container: Container, actor: Actor
+) -> None:
+    other = make_container(name="mkt-2")
+    for each in (container, other):
+        read(each, found={"stray": ""})
+    for key in [each.key for each in proposals()]:
+        proposed.apply(key=key, actor=actor)
+    assert Installation.objects.filter(instance__name="stray").count() == 2
+
+
 def test_a_proposal_that_was_overtaken_changes_nothing(container: Container, actor: Actor) -> None:
     read(container, ago=5, found={"stray": ""})
     key = only().key

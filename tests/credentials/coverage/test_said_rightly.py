@@ -165,20 +165,28 @@ def test_an_empty_organization_in_the_file_is_never_done() -> None:
     assert told("web2")[0] == "needs_you"
 
 
-def test_a_file_that_is_gone_is_not_done() -> None:
+@pytest.mark.parametrize(
+    ("found", "need"),
+    [
+        ({}, "gone"),
+        ({"prod1": "unreadable"}, "gone"),
+        ({"prod1": "none"}, "gone"),
+        ({"prod1": "busy"}, ""),
+        ({"prod1": "moving"}, ""),
+        ({"prod1": ""}, ""),
+    ],
+)
+def test_a_file_that_is_gone_is_not_done(found: dict[str, str], need: str) -> None:
     rollout = make_rollout()
     row = rollout.pushes.get().installation
     see(row, rollout.secret)
     finish_all(rollout, state="succeeded")
     assert told() == ("done", "")
     later = timezone.now() + timedelta(minutes=1)
-    reading = {"container": row.container, "asked_by": "portal", "asked": later, "state": "succeeded"}
-    Reading.objects.create(**reading, found={}, finished=later)
-    assert told() == ("needs_you", "gone")
-    see(row, rollout.secret)
-    Installation.objects.get(pk=row.pk).observations.filter(ended=None).update(
-        last_seen=later + timedelta(minutes=1)
-    )
+    reading = {"container": row.container, "asked_by": "portal", "started": later, "state": "succeeded"}
+    Reading.objects.create(**reading, found=found, finished=later)
+    assert told() == (("needs_you", need) if need else ("done", ""))
+    row.observations.filter(ended=None).update(last_seen=later + timedelta(minutes=1))
     assert told() == ("done", "")
 
 
