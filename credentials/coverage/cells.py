@@ -179,7 +179,7 @@ def _cells(installations: "QuerySet[Installation]") -> Iterator[Cell]:
 
 def _newest_readings(containers: Collection[uuid.UUID]) -> dict[uuid.UUID, Reading]:
     """Return the newest successful reading of each container."""
-    rows = Reading.objects.newest(state=Reading.State.SUCCEEDED).filter(container__in=containers)
+    rows = Reading.objects.newest(containers=containers, state=Reading.State.SUCCEEDED)
     return {row.container_id: row for row in rows.only("container", "started", "found", "further").order_by()}
 
 

@@ -1,6 +1,7 @@
 """What was seen on containers: readings, one for each read, and observations of installations."""
 
 import uuid
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Self
 
@@ -26,14 +27,16 @@ class ReadingQuerySet(models.QuerySet["Reading"]):
         """Those that are due, and those that were left running. A container has one of both at most."""
         return self.filter(Q(state=Reading.State.RUNNING) | Reading.is_due())
 
-    def newest(self, **of: object) -> Self:
-        """The newest of each container, among those of the container that meet these conditions.
+    def newest(self, *, containers: Collection[uuid.UUID] | None = None, **of: object) -> Self:
+        """The newest of each container, or of some, among those of the container that meet these conditions.
 
         Containers are asked for theirs: readings are kept for ever, and asking each one takes ever longer.
         """
         mine = Reading.objects.filter(container=OuterRef("pk"), **of).order_by("-asked")
-        containers = Container.objects.order_by().annotate(newest=Subquery(mine.values("pk")[:1]))
-        return self.filter(pk__in=containers.values("newest"))
+        asked = Container.objects.order_by()
+        if containers is not None:
+            asked = asked.filter(pk__in=containers)
+        return self.filter(pk__in=asked.annotate(newest=Subquery(mine.values("pk")[:1])).values("newest"))
 
 
 class Reading(WithChoices):
