@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from credentials.coverage.cells import Cell, Wanted, cells_now, version_counts
 from credentials.coverage.confirming import confirm
-from credentials.coverage.drift import drifted
+from credentials.coverage.drift import accept, drifted
 from credentials.coverage.export import as_dict
 from credentials.coverage.past import cells_as_of
 from credentials.desired import change
-from credentials.models import Assignment, ClientSecret, TechnicalAccount
+from credentials.models import Assignment, ClientSecret, DesiredVersion, TechnicalAccount
 from credentials.rollouts.models import (
     Attempt,
     ConfirmedVersion,
@@ -100,6 +100,23 @@ def test_a_file_that_nobody_read_after_the_values_went_out_proves_nothing() -> N
     cancel_rollout(rollout=again, actor=SOMEBODY)
     assert cell().held is None
     assert told() == ("needs_you", "unknown")
+
+
+def test_a_cancelled_push_leaves_what_somebody_accepted() -> None:
+    rollout = make_rollout(containers=["web1", "web2"])
+    finish_all(rollout, state="succeeded")
+    row = Installation.objects.get(container__name="web1")
+    see(row, rollout.secret)
+    ProvenWrite.objects.filter(installation=row).update(observation=row.observations.get())
+    version = second(rollout.secret.account)
+    attempt = finish(rollout.pushes.get(container__name="web2"), state="failed")
+    ProvenDigest.objects.create(digest="2" * 64, secret=version, attempt=attempt)
+    see(row, version, digest="2" * 64)
+    seen = row.observations.get(ended=None)
+    accept(installation=row, observation=seen.pk, reason="set by hand", actor=SOMEBODY)
+    again = start_rollout(version=version, installations=[row], reason="repair", actor=SOMEBODY)
+    cancel_rollout(rollout=again, actor=SOMEBODY)
+    assert DesiredVersion.objects.get(installation=row).version == version
 
 
 def test_a_version_of_another_account_is_named_with_it(as_admin: Client) -> None:
