@@ -9,9 +9,9 @@ What is no evidence, and grows for ever, may be let go: `removable` rows and `cl
 themselves tell these from all others, so that no defect of a housekeeping job can remove more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from portal.audit.append_only.triggers import (
     BetweenEquals,
     Rule,
+    columns,
     create,
     drop,
     drop_functions,
@@ -170,9 +171,9 @@ def without_triggers(connection: BaseDatabaseWrapper, table: str) -> Iterator[No
 
 def protect_all(connection: BaseDatabaseWrapper) -> None:
     """Make the triggers of all append-only tables anew where they are missing or differ; in a transaction."""
-    for each in _at_hand(connection):
-        if _differences(connection, each):
-            _make(connection, _rule_for(connection, each))
+    for rule in _rules_at_hand(connection):
+        if _differences(connection, rule):
+            _make(connection, rule)
 
 
 def make_way(connection: BaseDatabaseWrapper) -> None:
@@ -180,46 +181,45 @@ def make_way(connection: BaseDatabaseWrapper) -> None:
 
     Until `protect_all` makes them anew, at the end of a migration, they refuse what may go as well.
     """
-    for each in _at_hand(connection):
-        if connection.vendor == "sqlite" and (each.removable or each.clearable):
-            _make(connection, each.rule.without_exceptions())
+    for rule in _rules_at_hand(connection):
+        if connection.vendor == "sqlite" and (rule.removable or rule.clearable):
+            _make(connection, rule.without_exceptions())
 
 
 def unprotect_all(connection: BaseDatabaseWrapper) -> None:
     """Remove all triggers, to empty a test database."""
-    for each in _at_hand(connection):
-        _remove(connection, each.table)
+    for rule in _rules_at_hand(connection):
+        _remove(connection, rule.table)
 
 
 def unprotected(connection: BaseDatabaseWrapper) -> list[str]:
     """Return the name of each trigger that is missing, disabled or has another body than it must have."""
-    return [name for each in _at_hand(connection) for name in _differences(connection, each)]
+    return [name for rule in _rules_at_hand(connection) for name in _differences(connection, rule)]
 
 
-def _at_hand(connection: BaseDatabaseWrapper) -> list[AppendOnly]:
-    """Return what this database has tables for: between migrations some are missing."""
-    with connection.cursor() as cursor:
-        tables = set(connection.introspection.table_names(cursor))
-    return [each for each in _registered if each.table in tables]
+def _rules_at_hand(connection: BaseDatabaseWrapper) -> list[Rule]:
+    """Return the rule of each table that this database has.
+
+    Between two migrations a table, a column or all that an exception is about may be missing.
+    """
+    found = columns(connection)
+    return [_fitting(each.rule, found[each.table]) for each in _registered if each.table in found]
 
 
-def _differences(connection: BaseDatabaseWrapper, each: AppendOnly) -> list[str]:
-    found = existing(connection, each.table)
+def _fitting(rule: Rule, found: Sequence[str]) -> Rule:
+    for candidate in (rule, rule.without_exceptions()):
+        if candidate.columns <= set(found):
+            return replace(candidate, table_columns=tuple(found))
+    return Rule(rule.table, table_columns=tuple(found))
+
+
+def _differences(connection: BaseDatabaseWrapper, rule: Rule) -> list[str]:
+    found = existing(connection, rule.table)
     return [
         name
-        for name, trigger in expected(connection, _rule_for(connection, each)).items()
+        for name, trigger in expected(connection, rule).items()
         if name not in found or found[name].definition != trigger.definition
     ]
-
-
-def _rule_for(connection: BaseDatabaseWrapper, each: AppendOnly) -> Rule:
-    """Return the rule for the table as it is: between two migrations it may lack columns and exceptions."""
-    with connection.cursor() as cursor:
-        columns = {
-            column.name for column in connection.introspection.get_table_description(cursor, each.table)
-        }
-    rule = each.rule if each.rule.columns <= columns else each.rule.without_exceptions()
-    return rule if rule.columns <= columns else Rule(each.table)
 
 
 def _make(connection: BaseDatabaseWrapper, rule: Rule) -> None:

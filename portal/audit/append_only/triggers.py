@@ -67,6 +67,8 @@ class Rule:
     """Rows that may be removed."""
     clearable: tuple[str, str] | None = None
     """A text that may be emptied once, and the column that must say when; nothing else may change with it."""
+    table_columns: tuple[str, ...] = ()
+    """All columns of the table, where something may be emptied."""
 
     @property
     def columns(self) -> set[str]:
@@ -76,7 +78,7 @@ class Rule:
 
     def without_exceptions(self) -> "Rule":
         """Return the rule by which nothing may go."""
-        return Rule(self.table, self.open_column)
+        return Rule(self.table, self.open_column, table_columns=self.table_columns)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,26 @@ def expected(connection: BaseDatabaseWrapper, rule: Rule) -> dict[str, Trigger]:
     """
     make = _expected_postgres if connection.vendor == "postgresql" else _expected_sqlite
     return {trigger.name: trigger for trigger in make(connection, rule)}
+
+
+def columns(connection: BaseDatabaseWrapper) -> dict[str, list[str]]:
+    """Return the columns of every table of the database; one statement."""
+    if connection.vendor == "postgresql":
+        query = (
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = current_schema()"
+        )
+    else:
+        query = (
+            "SELECT t.name, c.name FROM sqlite_master AS t, pragma_table_info(t.name) AS c"
+            " WHERE t.type = 'table'"
+        )
+    found: dict[str, list[str]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        for table, column in cursor.fetchall():
+            found.setdefault(table, []).append(column)
+    return found
 
 
 def existing(connection: BaseDatabaseWrapper, table: str) -> dict[str, Trigger]:
@@ -151,18 +173,14 @@ def _quoted(connection: BaseDatabaseWrapper, name: str) -> str:
     return connection.ops.quote_name(name)
 
 
-def _clears(connection: BaseDatabaseWrapper, rule: Rule) -> str:
+def _clears(rule: Rule) -> str:
     """Return in SQL whether an update only empties the text that may be emptied; nothing if none may."""
     if not rule.clearable:
         return ""
     text, when = rule.clearable
-    with connection.cursor() as cursor:
-        columns = sorted(
-            each.name for each in connection.introspection.get_table_description(cursor, rule.table)
-        )
-    same = [f"NEW.{each} IS NOT DISTINCT FROM OLD.{each}" for each in columns if each not in rule.clearable]
-    emptied = (f"NEW.{text} = ''", f"OLD.{when} IS NULL", f"NEW.{when} IS NOT NULL")
-    return " AND ".join((*emptied, *same))
+    others = sorted(set(rule.table_columns) - {text, when})
+    same = [f"NEW.{each} IS NOT DISTINCT FROM OLD.{each}" for each in others]
+    return " AND ".join((f"NEW.{text} = ''", f"OLD.{when} IS NULL", f"NEW.{when} IS NOT NULL", *same))
 
 
 def _expected_sqlite(connection: BaseDatabaseWrapper, rule: Rule) -> list[Trigger]:
@@ -171,7 +189,7 @@ def _expected_sqlite(connection: BaseDatabaseWrapper, rule: Rule) -> list[Trigge
     same = _same_row(connection, table)
     taken = f"EXISTS (SELECT 1 FROM {table} AS other WHERE {same}"  # noqa: S608  # own names
     closed = f"OLD.{rule.open_column} IS NOT NULL"
-    clears = _clears(connection, rule)
+    clears = _clears(rule)
     closed += f" AND NOT ({clears})" if clears else ""
     removes = rule.removable.condition(connection.vendor, table) if rule.removable else ""
     conditions = {
@@ -244,7 +262,7 @@ def _postgres_exceptions(connection: BaseDatabaseWrapper, rule: Rule) -> str:
     One statement for each event: the other's row, OLD or NEW, is not there.
     """
     cases = {
-        ("UPDATE", "NEW"): _clears(connection, rule),
+        ("UPDATE", "NEW"): _clears(rule),
         ("DELETE", "OLD"): rule.removable.condition(connection.vendor, rule.table) if rule.removable else "",
     }
     return "".join(
