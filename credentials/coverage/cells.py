@@ -77,16 +77,10 @@ class Cell:
         """What it holds, in words; with its account where that is another one. Empty if that is not known."""
         if self.held is None:
             return ""
-        is_own = self.held.account == self.account
-        return (
-            str(self.held)
-            if is_own
-            else gettext("%(version)s of %(account)s")
-            % {
-                "version": self.held,
-                "account": self.held.account,
-            }
-        )
+        if self.held.account == self.account:
+            return str(self.held)
+        names = {"version": self.held, "account": self.held.account}
+        return gettext("%(version)s of %(account)s") % names
 
     @property
     def reason(self) -> "str | Promise":
