@@ -5,7 +5,6 @@ answer that creates it only. Not documented, and made up here: the answer to a t
 It shares its secrets with a stand-in IMS, which tells when each was used last.
 """
 
-import contextlib
 import json
 import re
 import threading
@@ -14,13 +13,12 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
 from urllib.parse import urlsplit
 
 from portal.plaintext import Secret
 from portal.sandbox.console import ConsoleAccount, make_secret
 from portal.sandbox.ims import StandInIMS
+from portal.sandbox.loopback import LoopbackRequest, LoopbackServer, LoopbackService
 
 MOST = 2
 NEEDED_SCOPES = {"adobeio_api", "read_client_secret", "manage_client_secrets"}
@@ -66,47 +64,22 @@ class Deed:
     plaintext: Secret
 
 
-class StandInConsole:
-    """The API on one port of 127.0.0.1. Also a context manager that starts and stops it.
+class StandInConsole(LoopbackService):
+    """The API on one port of 127.0.0.1.
 
     `faults` are taken one by one, by the calls that come; without one a call works.
     """
 
     def __init__(self, ims: StandInIMS, *, port: int = 0, slow_seconds: float = 30.0) -> None:
+        super().__init__("sandbox-console", _Request, port)
         self.ims = ims
         self.slow_seconds = slow_seconds
         self.faults: deque[Fault] = deque()
         self.deeds: list[Deed] = []
         self.calls: list[str] = []
         """Methods of all requests, in their order."""
-        self.stopping = threading.Event()
         self._credentials: dict[tuple[str, str], tuple[str, list[Held]]] = {}
-        self._http = _HTTPServer(("127.0.0.1", port), _Request)
-        self._http.console = self
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="sandbox-console")
         self._lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Answer no more requests, end the slow ones, and wait for all threads."""
-        self.stopping.set()
-        if self._thread.is_alive():
-            self._http.shutdown()
-            self._thread.join()
-        self._http.server_close()
 
     def register(self, account: ConsoleAccount) -> list[Held]:
         """Have a credential with the secrets of an account; IMS accepts these from now on."""
@@ -182,28 +155,21 @@ class StandInConsole:
 _REFUSING = (Fault.UNAUTHORIZED, Fault.FORBIDDEN, Fault.NOT_FOUND, Fault.THROTTLED, Fault.FAILS)
 
 
-class _HTTPServer(ThreadingHTTPServer):
-    # Waited for in `stop`: a thread that outlives its test would confuse the next one.
-    daemon_threads = False
-    console: StandInConsole
+class _Request(LoopbackRequest):
+    server: LoopbackServer[StandInConsole]
+    server_version = "StandInConsole"
 
-
-class _Request(BaseHTTPRequestHandler):
-    server: _HTTPServer
-    server_version, sys_version = "StandInConsole", ""
-    timeout = 5
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  # http.server's own names
         self._answer()
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  # http.server's own names
         self._answer()
 
-    def do_DELETE(self) -> None:
+    def do_DELETE(self) -> None:  # noqa: N802  # http.server's own names
         self._answer()
 
     def _answer(self) -> None:
-        console = self.server.console
+        console = self.server.service
         console.calls.append(self.command)
         fault = console.faults.popleft() if console.faults else None
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -217,18 +183,7 @@ class _Request(BaseHTTPRequestHandler):
         if fault is Fault.FAILS_AFTERWARDS:
             status, body = int(fault.value), {"error": "bad gateway"}
         raw = b"" if body is None else json.dumps(body).encode()
-        self._send(status, b"<html>\xff\xfe" if fault is Fault.GARBAGE else raw)
-
-    def _send(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        with contextlib.suppress(OSError):  # the client may have given up
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name of the base class
-        """Log nothing: a request line may hold what does not belong in a log."""
+        self.send_json(status, b"<html>\xff\xfe" if fault is Fault.GARBAGE else raw)
 
 
 def _text(seconds: float) -> str:

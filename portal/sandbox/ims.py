@@ -4,7 +4,6 @@ It answers as public code saw the real one answer; the statuses 400 and 401 diff
 reader has to look at the body. It keeps digests of the secrets that it accepts, and logs nothing.
 """
 
-import contextlib
 import hashlib
 import hmac
 import json
@@ -12,11 +11,10 @@ import secrets
 import threading
 import time
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from portal.plaintext import Secret
+from portal.sandbox.loopback import LoopbackRequest, LoopbackServer, LoopbackService
 
 TOKEN_PATH = "/ims/token/v3"  # noqa: S105  # a path
 LARGEST_BODY = 64 * 1024
@@ -48,47 +46,21 @@ class Mode(Enum):
     """What a retired JWT credential gets."""
 
 
-class StandInIMS:
+class StandInIMS(LoopbackService):
     """The endpoint on one port of 127.0.0.1; `url` is what stands for `https://ims-na1.adobelogin.com`.
 
-    Also a context manager that starts and stops it. `mode` may be changed at any time; `requests` counts the
-    token requests.
+    `mode` may be changed at any time; `requests` counts the token requests.
     """
 
     def __init__(self, *, port: int = 0, slow_seconds: float = 30.0) -> None:
+        super().__init__("sandbox-ims", _Request, port)
         self.mode = Mode.NORMAL
         self.slow_seconds = slow_seconds
         self.requests = 0
-        self.stopping = threading.Event()
         self._digests: dict[str, set[bytes]] = {}
         self._used: dict[tuple[str, bytes], float] = {}
         self._issued: dict[str, tuple[str, frozenset[str]]] = {}
-        self._http = _HTTPServer(("127.0.0.1", port), _Request)
-        self._http.ims = self
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="sandbox-ims")
         self._lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Answer no more requests, end the slow ones, and wait for all threads."""
-        self.stopping.set()
-        if self._thread.is_alive():
-            self._http.shutdown()
-            self._thread.join()
-        self._http.server_close()
 
     def accept(self, client_id: str, *client_secrets: Secret) -> None:
         """Accept these secrets of a client, and no others of it."""
@@ -134,43 +106,24 @@ class StandInIMS:
         return None
 
 
-class _HTTPServer(ThreadingHTTPServer):
-    # Waited for in `stop`: a thread that outlives its test would confuse the next one.
-    daemon_threads = False
-    ims: StandInIMS
+class _Request(LoopbackRequest):
+    server: LoopbackServer[StandInIMS]
+    server_version = "StandInIMS"
 
-
-class _Request(BaseHTTPRequestHandler):
-    server: _HTTPServer
-    server_version, sys_version = "StandInIMS", ""
-    timeout = 5
-
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  # http.server's own names
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LARGEST_BODY))
-        ims = self.server.ims
+        ims = self.server.service
         if urlsplit(self.path).path != TOKEN_PATH:
-            return self._send(404, b"")
+            return self.send_json(404, b"")
         form = {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
         status, answer = ims.answer(form)
         if ims.mode is Mode.SLOW:
             ims.stopping.wait(ims.slow_seconds)
         if ims.mode is Mode.GARBAGE:
-            return self._send(200, b"<html>\xff\xfe proxy says hello")
+            return self.send_json(200, b"<html>\xff\xfe proxy says hello")
         if ims.mode is Mode.REDIRECT:
-            return self._send(307, b"", Location=f"{ims.url}{TOKEN_PATH}")
-        return self._send(status, json.dumps(answer).encode())
-
-    def _send(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        with contextlib.suppress(OSError):  # the client may have given up
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name of the base class
-        """Log nothing: a request line may hold what does not belong in a log."""
+            return self.send_json(307, b"", Location=f"{ims.url}{TOKEN_PATH}")
+        return self.send_json(status, json.dumps(answer).encode())
 
 
 def _digest(secret: str) -> bytes:

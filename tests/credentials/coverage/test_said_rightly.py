@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
-from credentials.coverage.cells import Cell, Wanted, cells_now, version_counts
+from credentials.coverage.cells import Wanted, version_counts
 from credentials.coverage.confirming import confirm
 from credentials.coverage.drift import accept, drifted
 from credentials.coverage.export import as_dict
@@ -29,6 +29,7 @@ from instances.discovery.models import Reading
 from instances.discovery.observing import Sight, observe
 from instances.models import Container, Installation
 from portal.plaintext import Secret
+from tests.credentials.coverage.test_rules_of_holding import cell, told
 from tests.factories import (
     FILE_DIGEST,
     SOMEBODY,
@@ -40,15 +41,6 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-def cell(container: str = "web1") -> Cell:
-    return next(each for each in cells_now(Wanted()) if each.container == container)
-
-
-def told(container: str = "web1") -> tuple[str, str]:
-    found = cell(container)
-    return found.cover, found.need
 
 
 def second(account: TechnicalAccount) -> ClientSecret:
