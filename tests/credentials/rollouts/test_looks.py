@@ -38,7 +38,9 @@ def unknown(*, since: timedelta = timedelta(), container: str = "web1", account:
 
 def put_off(push: Push, since: timedelta) -> Push:
     now = timezone.now()
-    Push.objects.filter(pk=push.pk).update(unknown_since=now - since, due=now + DAY, put_off=now)
+    # SQLite's clock is cut to the millisecond: what was put off in this very one would lie in its future.
+    before = now - timedelta(seconds=1)
+    Push.objects.filter(pk=push.pk).update(unknown_since=now - since, due=now + DAY, put_off=before)
     push.refresh_from_db()
     return push
 
