@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 
 from credentials.coverage.holding import ACCOUNT, covered, with_holding
-from credentials.coverage.states import Cover, How, Need, judge
+from credentials.coverage.states import Cover, How, Need, is_decided, judge
 from credentials.models import ClientSecret
 from instances.discovery.models import Reading
 from instances.models import Installation
@@ -73,11 +73,16 @@ class Cell:
         return str(Cover(self.cover).label)
 
     @property
+    def own_version(self) -> int | None:
+        """The number of the version that it holds, if that is one of its account."""
+        return self.held.number if self.held and self.held.account == self.account else None
+
+    @property
     def holds(self) -> str:
         """What it holds, in words; with its account where that is another one. Empty if that is not known."""
         if self.held is None:
             return ""
-        if self.held.account == self.account:
+        if self.own_version is not None:
             return str(self.held)
         names = {"version": self.held, "account": self.held.account}
         return gettext("%(version)s of %(account)s") % names
@@ -117,8 +122,7 @@ class Wanted:
 
     def accepts(self, cell: Cell) -> bool:
         """Tell whether a cell is in the wanted state, and holds the wanted version."""
-        is_own = cell.held is not None and cell.held.account == cell.account
-        if self.version is not None and (cell.held is None or not is_own or cell.held.number != self.version):
+        if self.version is not None and cell.own_version != self.version:
             return False
         if self.state == OTHERS:
             return cell.cover == Cover.NEEDS_YOU and cell.need not in LISTED_ELSEWHERE
@@ -186,12 +190,6 @@ def _is_gone(row: Mapping[str, Any], reading: Reading | None) -> bool:  # Any: v
     return why in LASTING
 
 
-def _is_decided(row: Mapping[str, Any]) -> bool:  # Any: values of columns
-    """Whether what is desired was decided after the goal became what it is."""
-    since, goal_since = row["desired__since"], row["goal_since"]
-    return goal_since is None or (since is not None and since > goal_since)
-
-
 def _cell(  # Any: values of columns
     row: dict[str, Any], known: Mapping[uuid.UUID, Version], reading: Reading | None
 ) -> Cell:
@@ -202,7 +200,7 @@ def _cell(  # Any: values of columns
         desired=desired,
         goal=goal,
         is_on=row["container__is_enabled"],
-        is_decided=_is_decided(row),
+        is_decided=is_decided(row["desired__since"], row["goal_since"]),
         is_gone=_is_gone(row, reading),
         **flags,
     )

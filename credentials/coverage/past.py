@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from credentials.coverage.cells import NAMES, Cell, Version, Wanted, place, versions
 from credentials.coverage.holding import ACCOUNT, covered
-from credentials.coverage.states import How, judge
+from credentials.coverage.states import How, is_decided, judge
 from credentials.models import DesiredVersionChange, GoalChange
 from credentials.rollouts.models import Attempt, ProvenDigest, Push
 from instances.discovery.as_of import InTheFuture
@@ -116,13 +116,12 @@ def _cell(row: dict[str, Any], past: _Past, moment: datetime) -> Cell:  # Any: t
     change = past.desired.get(installation)
     desired = past.named.get(change.version_id) if change and change.version_id else None
     goal = past.named.get(past.goals.get(row[ACCOUNT]))  # type: ignore[arg-type]
-    since = past.goals_since.get(row[ACCOUNT])
     cover, need = judge(
         held=held,
         desired=desired,
         goal=goal,
         is_open=installation in past.opened,
-        is_decided=since is None or bool(change and change.at > since),
+        is_decided=is_decided(change.at if change else None, past.goals_since.get(row[ACCOUNT])),
     )
     return Cell(
         **place(row),

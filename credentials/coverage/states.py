@@ -1,5 +1,7 @@
 """The states of an installation, measured by the goal of its account, and why a person is needed."""
 
+from datetime import datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -34,6 +36,11 @@ class How(models.TextChoices):
     CONFIRMED = "confirmed", _("confirmed by a person, not proven")
     SEEN = "seen", _("seen: the same secret was proven elsewhere")
     NOT_KNOWN = "", _("not known")
+
+
+def is_decided(since: datetime | None, goal_since: datetime | None) -> bool:
+    """Return whether what is desired `since` then was decided after the goal became what it is."""
+    return goal_since is None or (since is not None and since > goal_since)
 
 
 def judge(
