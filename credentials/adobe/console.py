@@ -42,8 +42,9 @@ class Problem(TextChoices):
 
     NOT_SIGNED_IN = "not_signed_in", _("Adobe did not accept the token")
     FORBIDDEN = "forbidden", _("The credential may not manage its secrets")
-    NOT_FOUND = "not_found", _("Adobe knows no such credential or secret")
-    FULL = "full", _("The credential has two secrets already")
+    NOT_FOUND = "not_found", _("Adobe does not know this credential or secret")
+    OTHER_CREDENTIAL = "other_credential", _("The numbers belong to another credential")
+    FULL = "full", _("The credential already has two secrets")
     THROTTLED = "throttled", _("Adobe asks for a pause")
     ADOBE_FAILED = "adobe_failed", _("An error at Adobe")
     UNREACHABLE = "unreachable", _("Adobe not reached")
@@ -98,7 +99,7 @@ class Credential:
 
     def list(self, token: Secret) -> Sequence[AdobeSecret]:
         """Return the secrets that Adobe has of it, the oldest first. `ConsoleError` if that is not known."""
-        answer = self._call("GET", "", token)
+        answer = self._own(self._call("GET", "", token))
         rows = answer.json.get("client_secrets")
         if not isinstance(rows, list) or len(rows) > 2 * MOST_SECRETS:
             raise _unclear(answer)
@@ -109,7 +110,7 @@ class Credential:
 
     def create(self, token: Secret) -> NewSecret:
         """Make a second secret. `ConsoleError` if there is none, or if nobody knows."""
-        answer = self._call("POST", "", token)
+        answer = self._own(self._call("POST", "", token), may_have_been_done=True)
         uuid, plaintext = answer.json.get("uuid"), answer.json.get("client_secret")
         if not (isinstance(uuid, str) and _UUID.fullmatch(uuid) and isinstance(plaintext, str) and plaintext):
             raise _unclear(answer, may_have_been_done=True)
@@ -120,6 +121,14 @@ class Credential:
         if not _UUID.fullmatch(uuid):
             raise ValueError("not the id of a secret")
         self._call("DELETE", f"/{uuid}", token)
+
+    def _own(self, answer: Answer, *, may_have_been_done: bool = False) -> Answer:
+        """Return an answer about this credential; `ConsoleError` for one about another, as the ids say it."""
+        named = answer.json.get("client_id")
+        if named is not None and named != self.client_id:
+            text = _("These numbers belong to another credential.")
+            raise ConsoleError(Problem.OTHER_CREDENTIAL, str(text), may_have_been_done=may_have_been_done)
+        return answer
 
     def _call(self, method: str, path: str, token: Secret) -> Answer:
         changes = method != "GET"
@@ -158,7 +167,7 @@ def _refused(method: str, answer: Answer) -> ConsoleError:
 
 
 def _unclear(answer: Answer, *, may_have_been_done: bool = False) -> ConsoleError:
-    text = _("Adobe answered %s, with something else than was asked for.") % answer.status
+    text = _("Adobe answered %s, but not with what was asked for.") % answer.status
     return ConsoleError(Problem.UNCLEAR, text, may_have_been_done=may_have_been_done)
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.plaintext import PREFIX, Secret
+from portal.punctuation import labelled
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
@@ -47,7 +48,7 @@ _MIGRATE_FIRST = _(
     "Developer Console, then download the JSON again."
 )
 _NOT_ADOBE = _(
-    "This is not a file of the Developer Console: use Download JSON on the OAuth Server-to-Server "
+    "This is not a file from the Developer Console: use Download JSON on the OAuth Server-to-Server "
     "credential, or the JSON of the whole workspace."
 )
 
@@ -65,7 +66,7 @@ class ConsoleJSONError(ValueError):
         self.client_ids = client_ids
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else str(self.message)
+        return labelled(self.path, self.message) if self.path else str(self.message)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,9 @@ def read(data: bytes | str, *, client_id: str = "") -> ConsoleValues:
     is_workspace = document.has("project") and not is_credential
     found = _workspace(document, client_id) if is_workspace else _credential(document)
     if client_id and found.client_id != client_id:
-        raise ConsoleJSONError(_("This file belongs to another Client ID: download the one of this account."))
+        raise ConsoleJSONError(
+            _("This file belongs to another Client ID: download the file for this account.")
+        )
     return found
 
 
@@ -123,7 +126,7 @@ def _text_of(data: bytes | str) -> str:
     size = len(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data)
     if size > MAX_BYTES:
         raise ConsoleJSONError(
-            _("The file is larger than 256 KiB: this is not a file of the Developer Console.")
+            _("The file is larger than 256 KiB: this is not a file from the Developer Console.")
         )
     text = data.removeprefix("\ufeff") if isinstance(data, str) else decode(data)
     if not text.strip():
@@ -162,7 +165,7 @@ def _parse(text: str) -> object:
 
 def _why_no_json(text: str, error: json.JSONDecodeError) -> str:
     if error.msg == "Extra data" and text[error.pos] in "{[":
-        return gettext("A second JSON file follows (line {line}, column {column}): take one at a time.")
+        return gettext("A second JSON file follows (line {line}, column {column}): use one at a time.")
     if error.msg == "Extra data":
         return gettext(
             "The JSON ends before line {line}, column {column}, and something else follows: remove that, or "
@@ -222,7 +225,7 @@ class _Node:
         if self.value is None:
             self._refuse(_("This is missing in the file: download the JSON of the credential again."))
         if not isinstance(self.value, str):
-            self._refuse(_("A text was expected here: use the file as downloaded."))
+            self._refuse(_("Text was expected here: use the file as downloaded."))
         text = self.value.strip()
         if not text or len(text) > MAX_TEXT or not text.isprintable():
             self._refuse(

@@ -33,10 +33,11 @@ class TokenVerdict(TextChoices):
     THROTTLED = "throttled", _("Too many checks")
     UNREACHABLE = "unreachable", _("Adobe not reached")
     UNCLEAR = "unclear", _("Answer not understood")
+    NOT_ASKED = "not_asked", _("Adobe was not asked")
 
 
 NEXT_STEPS: Mapping[str, Promise] = {
-    TokenVerdict.VALID: _("Adobe accepts this credential. Go on."),
+    TokenVerdict.VALID: _("Adobe accepts this credential. You can continue."),
     TokenVerdict.WRONG_SECRET: _(
         "Adobe knows the Client ID, but not this secret: copy the Client secret of the same credential again."
     ),
@@ -53,12 +54,16 @@ NEXT_STEPS: Mapping[str, Promise] = {
     ),
     TokenVerdict.THROTTLED: _("Adobe asks for a pause: wait a few minutes, then check again."),
     TokenVerdict.UNREACHABLE: _(
-        "Nothing was learned about the credential. You can go on; ask the network team whether the portal "
+        "This says nothing about the credential. You can continue. Ask the network team whether the portal "
         "may reach Adobe (a proxy can be set), and check again later."
     ),
     TokenVerdict.UNCLEAR: _(
-        "Nothing certain was learned about the credential: check again in a few minutes, then compare the "
+        "This says nothing certain about the credential: check again in a few minutes, then compare the "
         "values with the console."
+    ),
+    TokenVerdict.NOT_ASKED: _(
+        "A worker of the portal asks Adobe, but none did in time: no worker is running, or all are busy. "
+        "This says nothing about the credential. Ask the people who run the portal, and check again."
     ),
 }
 
@@ -171,10 +176,10 @@ def _classify_status(status: int) -> TokenCheck:
     if status == requests.codes.too_many_requests:
         return TokenCheck(TokenVerdict.THROTTLED, _("Adobe answered 429."))
     if status in _NOT_FROM_IMS:
-        message = _("Something before Adobe answered {status}.")
+        message = _("Something between the portal and Adobe answered {status}.")
         return _unreachable(format_lazy(message, status=status))
     if 300 <= status < 400:
-        message = _("The address answered with a redirection ({status}), which is not followed.")
+        message = _("The address answered with a redirect ({status}), which the portal does not follow.")
     else:
         message = _("The address answered {status} with something that is not a token answer.")
     return TokenCheck(TokenVerdict.UNCLEAR, format_lazy(message, status=status))

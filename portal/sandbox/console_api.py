@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
@@ -44,7 +45,7 @@ class Fault(Enum):
     """It is done, and the answer is no JSON."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Held:
     """A secret that the stand-in has of a credential."""
 
@@ -67,7 +68,8 @@ class Deed:
 class StandInConsole(LoopbackService):
     """The API on one port of 127.0.0.1.
 
-    `faults` are taken one by one, by the calls that come; without one a call works.
+    `faults` are taken one by one, by the calls that come, and `faults_of` by those of one method; without
+    one a call works.
     """
 
     def __init__(self, ims: StandInIMS, *, port: int = 0, slow_seconds: float = 30.0) -> None:
@@ -75,7 +77,10 @@ class StandInConsole(LoopbackService):
         self.ims = ims
         self.slow_seconds = slow_seconds
         self.faults: deque[Fault] = deque()
+        self.faults_of: dict[str, deque[Fault]] = {name: deque() for name in ("GET", "POST", "DELETE")}
         self.deeds: list[Deed] = []
+        self.watchers: list[Callable[[Deed], None]] = []
+        """Called for each deed, at the moment in which it is done."""
         self.calls: list[str] = []
         """Methods of all requests, in their order."""
         self._credentials: dict[tuple[str, str], tuple[str, list[Held]]] = {}
@@ -92,6 +97,14 @@ class StandInConsole(LoopbackService):
         """Return the secrets that a credential has now, the oldest first."""
         with self._lock:
             return list(self._credentials[account.numeric_organization_id, account.credential_id][1])
+
+    def create(self, account: ConsoleAccount) -> Held:
+        """Have a second secret, as somebody makes it in the console."""
+        with self._lock:
+            client_id, held = self._credentials[account.numeric_organization_id, account.credential_id]
+            held.append(Held(make_secret()))
+            self._done("created", client_id, held[-1], held)
+            return held[-1]
 
     def answer(
         self, method: str, path: str, token: str, client_id: str, fault: Fault | None
@@ -135,7 +148,10 @@ class StandInConsole(LoopbackService):
         return 204, None
 
     def _done(self, what: str, client_id: str, secret: Held, held: list[Held]) -> None:
-        self.deeds.append(Deed(time.time(), what, client_id, secret.id, secret.plaintext))
+        deed = Deed(time.time(), what, client_id, secret.id, secret.plaintext)
+        self.deeds.append(deed)
+        for watcher in self.watchers:
+            watcher(deed)
         self._tell_ims(client_id, held)
 
     def _tell_ims(self, client_id: str, held: list[Held]) -> None:
@@ -171,7 +187,8 @@ class _Request(LoopbackRequest):
     def _answer(self) -> None:
         console = self.server.service
         console.calls.append(self.command)
-        fault = console.faults.popleft() if console.faults else None
+        waiting = console.faults or console.faults_of[self.command]
+        fault = waiting.popleft() if waiting else None
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         key = self.headers.get("x-api-key", "")
         status, body = console.answer(self.command, urlsplit(self.path).path, token, key, fault)

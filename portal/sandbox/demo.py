@@ -40,7 +40,10 @@ class Facts(TypedDict):
     console_json_next: str
     console_json_other: str
     without_account: list[str]
+    workspace_json: str
+    rotated: list[str]
     ims_url: str
+    console_url: str
     expected: list[tuple[str, str, str, str]]
 
 
@@ -58,6 +61,9 @@ def settle_environment(home: Path, port: int) -> None:
         "PUSH_COMMAND_LIMIT": "20",
         "PUSH_RETRY_DELAYS": "1,2",
         "RECONCILE_INTERVAL": "1",
+        "ROTATION_IDLE": "10",  # a day, in a demo
+        "ROTATION_ASK_INTERVAL": "2",
+        "ROTATION_PAUSE": "1",
     }
 
 
@@ -119,6 +125,7 @@ def run(home: Path, port: int, *, once: bool) -> bool:
     passwords = tour.people()
     with fleet(home, portal_key.public_line()) as facts:
         os.environ["IMS_BASE_URL"] = settings.IMS_BASE_URL = facts["ims_url"]
+        os.environ["ADOBE_CONSOLE_URL"] = settings.ADOBE_CONSOLE_URL = facts["console_url"]
         supervisor = Supervisor(programs(ADDRESS, port, pushes=8))
         supervisor.start()
         try:
@@ -127,12 +134,11 @@ def run(home: Path, port: int, *, once: bool) -> bool:
             tour.stock(
                 inventory_csv=facts["inventory_csv"],
                 console_json=facts["console_json"],
-                without_account=facts["without_account"],
+                without_account=[*facts["without_account"], *facts["rotated"]],
             )
+            others = {*facts["without_account"], *facts["rotated"]}
             expected = {
-                (row[0], row[1]): (row[2], row[3])
-                for row in facts["expected"]
-                if row[0] not in facts["without_account"]
+                (row[0], row[1]): (row[2], row[3]) for row in facts["expected"] if row[0] not in others
             }
             say(f"Pushing a first account to {len(expected)} installations, through Celery and SSH")
             rows: list[tour.TourRow] = []
@@ -141,6 +147,7 @@ def run(home: Path, port: int, *, once: bool) -> bool:
             say(f"\n{tour.table(rows)}\n")
             is_as_planned = bool(rows) and all(row.is_as_expected for row in rows)
             say("Every outcome is as planned." if is_as_planned else "NOT every outcome is as planned.")
+            is_as_planned &= show_rotation(facts)
             if not once:
                 say_logins(port, passwords, tour.ROLES)
                 say_files(facts, tour.ACCOUNT)
@@ -151,6 +158,18 @@ def run(home: Path, port: int, *, once: bool) -> bool:
     return is_as_planned
 
 
+def show_rotation(facts: Facts) -> bool:
+    """Replace the secret of another account from end to end; return whether it was done."""
+    from portal.sandbox import tour
+
+    names = ", ".join(facts["rotated"])
+    say(f"\nReplacing the secret of the account {tour.ROTATED} ({names}), where a day takes ten seconds")
+    end = ""
+    for end in tour.rotate(console_json=facts["workspace_json"], instances=facts["rotated"]):
+        say(f"  {end}")
+    return end == tour.ROTATION_DONE
+
+
 def say_logins(port: int, passwords: dict[str, str], roles: dict[str, str]) -> None:
     say(f"\nThe portal runs at http://{ADDRESS}:{port}/\n")
     for name, password in passwords.items():
@@ -159,10 +178,13 @@ def say_logins(port: int, passwords: dict[str, str], roles: dict[str, str]) -> N
 
 def say_files(facts: Facts, account: str) -> None:
     say("\nTwo files as Adobe's Download JSON makes them:\n")
-    say(f"  for the wizard (New account), then choose {', '.join(facts['without_account'])}:")
+    say("  for the wizard (New account, I have the JSON file), then choose")
+    say(f"  {', '.join(facts['without_account'])}:")
     say(f"    {facts['console_json_other']}")
-    say(f"  for a new secret version of the account {account}:")
+    say(f"  for a rotation of the account {account} by hand (Rotate the secret, then Enter the new secret):")
     say(f"    {facts['console_json_next']}\n")
+    say("The third account was made from the JSON file of its workspace, which has the numbers for Adobe's")
+    say(f"API as well: {facts['workspace_json']}\n")
 
 
 def say(text: str) -> None:

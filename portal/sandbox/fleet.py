@@ -13,16 +13,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from portal.sandbox.campaign import Campaign
 from portal.sandbox.config_files import Shape
 from portal.sandbox.console import ConsoleAccount, make_secret
+from portal.sandbox.console_api import StandInConsole
 from portal.sandbox.container import Container, make_container
 from portal.sandbox.ims import StandInIMS
-from portal.sandbox.ssh_server import SSHFaults, SSHServer, make_host_key
+from portal.sandbox.ssh_server import KeyFile, SSHFaults, SSHServer, make_host_key
 
 COLUMNS = (
     "instance",
@@ -38,6 +40,9 @@ COLUMNS = (
     "uses_triggers",
     "host_key",
 )
+LINES_OF_A_PUSH = 65
+"""The portal's harmless lines and the one with the account: a test compares it, since the sandbox knows
+nothing of the portal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,8 @@ class InstanceRow:
     uses_triggers: bool = False
     has_account: bool = True
     """Whether the demo's first account is for it; the others wait for somebody to try the wizard."""
+    is_rotated: bool = False
+    """Whether it has an account of its own, whose secret the demo replaces from end to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +99,12 @@ INSTANCES = (
     InstanceRow(name="acme-france", deployment="hybrid"),
     InstanceRow(name="acme-stage", environment="stage"),
     InstanceRow(name="acme-dev", environment="development", has_account=False),
+    InstanceRow(name="acme-test", environment="stage", has_account=False, is_rotated=True),
     InstanceRow(name="acme-cloud", deployment="hosted"),
 )
 """The last one is hosted by Adobe: it is in the inventory without a container and is never pushed to."""
-WITHOUT_ACCOUNT = tuple(row.name for row in INSTANCES if not row.has_account)
+WITHOUT_ACCOUNT = tuple(row.name for row in INSTANCES if not row.has_account and not row.is_rotated)
+ROTATED = tuple(row.name for row in INSTANCES if row.is_rotated)
 
 SITES = (
     Site(name="mkt-1", instances={"acme-prod": Shape.PLAIN}, story="logs in as neolane"),
@@ -147,7 +156,7 @@ SITES = (
         instances={"acme-rt": Shape.EMPTY_SHARED},
         story="loses the first connection just after the values were sent; the portal finds out by looking",
         build=9400,
-        ssh_faults=SSHFaults(drop_after_newline=2, drops_left=1),
+        ssh_faults=SSHFaults(drop_after_newline=LINES_OF_A_PUSH, drops_left=1),
     ),
     Site(
         name="rt-3",
@@ -178,6 +187,9 @@ SITES = (
     ),
     Site(name="dev-1", instances={"acme-dev": Shape.PLAIN}, story="is new and has no account yet"),
     Site(name="dev-2", instances={"acme-dev": Shape.WITHOUT_IMS}, story="is new as well"),
+    Site(name="test-1", instances={"acme-test": Shape.PLAIN}, story="has an account that is rotated"),
+    Site(name="test-2", instances={"acme-test": Shape.MULTILINE}, story="likewise"),
+    Site(name="test-3", instances={"acme-test": Shape.WITHOUT_IMS}, story="likewise"),
 )
 
 
@@ -206,13 +218,13 @@ class Fleet:
                 self.containers[site.name].set_faults(*site.faults)
         return self
 
-    def start(self, authorized_key_line: str) -> None:
-        """Start every server for the owner of this key; each on its port of last time if that is free."""
+    def start(self, authorized_keys: Iterable[str]) -> None:
+        """Start every server for the owner of these keys; each on its port of last time if that is free."""
         ports = self._remembered_ports()
         for number, site in enumerate(self.sites.values(), start=11):
             server = SSHServer(
                 environment=self.containers[site.name].environment,
-                authorized_keys=[authorized_key_line],
+                authorized_keys=authorized_keys,
                 address=_address(number),
                 port=ports.get(site.name, 0),
                 host_key=make_host_key(self.home / site.name / "host_key"),
@@ -305,23 +317,25 @@ def _write(path: Path, text: str) -> str:
 
 
 @contextlib.contextmanager
-def running(home: Path, authorized_key_line: str) -> Iterator[dict[str, object]]:
-    """Run fleet and IMS while the block runs; give what a user of them needs to know, as plain data.
+def running(home: Path, authorized_keys: Iterable[str]) -> Iterator[dict[str, object]]:
+    """Run fleet and Adobe while the block runs; give what a user of them needs to know, as plain data.
 
     Keys: `inventory_csv` and `console_json` (paths), `console_json_next` (the same account with a second
-    secret, for a new version), `console_json_other` (another account, for the wizard), `without_account`
-    (names of the instances that wait for it), `ims_url`, `expected` (lists of instance, container, state,
-    code), `containers` (name, address, port, host_key, story), `pid`. The console files hold secrets in
-    clear, as Adobe's do.
+    secret, for a rotation by hand), `console_json_other` (another account, for the wizard), `without_account`
+    (names of the instances that wait for it), `workspace_json` (a third account, with the numbers that
+    Adobe's API needs) and `rotated` (names of its instances), `ims_url`, `console_url`, `expected` (lists of
+    instance, container, state, code), `containers` (name, address, port, host_key, story), `pid`. The console
+    files hold secrets in clear, as Adobe's do.
     """
     home.mkdir(parents=True, exist_ok=True)
     fleet, account = Fleet(home).create(), ConsoleAccount(secrets=(make_secret(), make_secret()))
-    other = ConsoleAccount(organization_id=account.organization_id)
-    with StandInIMS() as ims:
-        for each in (account, other):
-            ims.accept(each.client_id, *each.secrets)
+    other = ConsoleAccount(organization_id=account.organization_id, credential_id="413928")
+    rotated = ConsoleAccount(organization_id=account.organization_id, credential_id="413929")
+    with StandInIMS() as ims, StandInConsole(ims) as console, Campaign(fleet, ims.url):
+        for each in (account, other, rotated):
+            console.register(each)
         try:
-            fleet.start(authorized_key_line)
+            fleet.start(authorized_keys)
             yield {
                 "pid": os.getpid(),
                 "inventory_csv": _write(home / "inventory.csv", fleet.inventory_csv()),
@@ -329,7 +343,10 @@ def running(home: Path, authorized_key_line: str) -> Iterator[dict[str, object]]
                 "console_json_next": _write(home / "new-version.json", account.download_json(version=1)),
                 "console_json_other": _write(home / "new-account.json", other.download_json()),
                 "without_account": list(WITHOUT_ACCOUNT),
+                "workspace_json": _write(home / "workspace.json", rotated.workspace_json()),
+                "rotated": list(ROTATED),
                 "ims_url": ims.url,
+                "console_url": console.url,
                 "expected": [[*pair, *outcome] for pair, outcome in fleet.expected().items()],
                 "containers": _containers(fleet),
             }
@@ -350,12 +367,12 @@ def _containers(fleet: Fleet) -> list[dict[str, object]]:
     ]
 
 
-def serve(home: Path, authorized_key_line: str, ready_file: Path) -> None:
+def serve(home: Path, authorized_keys: Iterable[str], ready_file: Path) -> None:
     """Run fleet and IMS until SIGTERM or SIGINT; `ready_file` (JSON) appears when all of it answers."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with running(home, authorized_key_line) as facts:
+    with running(home, authorized_keys) as facts:
         _write(ready_file, json.dumps(facts, indent=2))
         ended.wait()
     ready_file.unlink(missing_ok=True)
@@ -363,4 +380,4 @@ def serve(home: Path, authorized_key_line: str, ready_file: Path) -> None:
 
 if __name__ == "__main__":
     home, key, ready = (Path(each) for each in sys.argv[1:])
-    serve(home, key.read_text().strip(), ready)
+    serve(home, KeyFile(key), ready)

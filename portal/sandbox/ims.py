@@ -10,6 +10,8 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from urllib.parse import parse_qs, urlsplit
 
@@ -49,7 +51,7 @@ class Mode(Enum):
 class StandInIMS(LoopbackService):
     """The endpoint on one port of 127.0.0.1; `url` is what stands for `https://ims-na1.adobelogin.com`.
 
-    `mode` may be changed at any time; `requests` counts the token requests.
+    `mode` may be changed at any time; `requests` counts the token requests, `most_at_once` those at one time.
     """
 
     def __init__(self, *, port: int = 0, slow_seconds: float = 30.0) -> None:
@@ -57,6 +59,8 @@ class StandInIMS(LoopbackService):
         self.mode = Mode.NORMAL
         self.slow_seconds = slow_seconds
         self.requests = 0
+        self.most_at_once = 0
+        self._at_once = 0
         self._digests: dict[str, set[bytes]] = {}
         self._used: dict[tuple[str, bytes], float] = {}
         self._issued: dict[str, tuple[str, frozenset[str]]] = {}
@@ -75,6 +79,18 @@ class StandInIMS(LoopbackService):
         if self.mode is Mode.NO_LONGER_ALLOWED:
             return 400, {"error": "unauthorized_client", "error_description": NO_LONGER_ALLOWED}
         return self._refusal(form) or (200, self._issue(form))
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request as one of those that are answered at the same time."""
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_once -= 1
 
     def last_used(self, client_id: str, secret: Secret) -> float | None:
         """Return when a token was last made with a secret, in seconds since 1970; None if never."""
@@ -116,9 +132,10 @@ class _Request(LoopbackRequest):
         if urlsplit(self.path).path != TOKEN_PATH:
             return self.send_json(404, b"")
         form = {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
-        status, answer = ims.answer(form)
-        if ims.mode is Mode.SLOW:
-            ims.stopping.wait(ims.slow_seconds)
+        with ims.counted():
+            status, answer = ims.answer(form)
+            if ims.mode is Mode.SLOW:
+                ims.stopping.wait(ims.slow_seconds)
         if ims.mode is Mode.GARBAGE:
             return self.send_json(200, b"<html>\xff\xfe proxy says hello")
         if ims.mode is Mode.REDIRECT:

@@ -84,11 +84,22 @@ def key_line(key: paramiko.PKey) -> str:
     return f"{key.get_name()} {key.get_base64()}"
 
 
+@dataclass(frozen=True)
+class KeyFile:
+    """The lines of a file, as they are each time: an added one counts from the next login on."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.path.read_text().splitlines())
+
+
 class SSHServer:
     """One server on one address. Also a context manager that starts and stops it.
 
     `environment` gives the variables of a login's commands; `logins` are the users who may log in (empty:
-    all), `authorized_keys` lines as in the file of that name. Port 0 takes a free one; `port` tells which.
+    all), `authorized_keys` lines as in the file of that name, which are gone through at every login. Port 0
+    takes a free one; `port` tells which.
     """
 
     def __init__(
@@ -103,7 +114,7 @@ class SSHServer:
         faults: SSHFaults | None = None,
     ) -> None:
         self.environment = environment
-        self.authorized = {base64.b64decode(line.split()[1]) for line in authorized_keys}
+        self.authorized_keys = authorized_keys
         self.address, self.port = address, port
         self.host_key = host_key or make_host_key()
         self.other_host_key = make_host_key()
@@ -117,6 +128,11 @@ class SSHServer:
         self._transports: list[paramiko.Transport] = []
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
+
+    def authorized(self) -> set[bytes]:
+        """Return the public keys that may log in now."""
+        words = [word for line in self.authorized_keys for word in line.split()]
+        return {base64.b64decode(word) for word in words if word.startswith("AAAA")}
 
     @property
     def fingerprint(self) -> str:
@@ -210,7 +226,7 @@ class _Login(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         server = self.server
-        known = key.asbytes() in server.authorized and (not server.logins or username in server.logins)
+        known = key.asbytes() in server.authorized() and (not server.logins or username in server.logins)
         return AUTH_SUCCESSFUL if known and not server.faults.refuse_login else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:

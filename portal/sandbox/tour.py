@@ -11,6 +11,8 @@ from django.core.management import call_command
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.starting import start_rollout
+from credentials.rotation import services
+from credentials.rotation.models import Rotation
 from instances import ssh
 from instances.models import Container, Installation, Instance
 from instances.reaching import host_keys
@@ -20,6 +22,8 @@ from portal.people.services import create_user
 ACCOUNT = "Triggers"
 DEMO = Actor("demo")
 ROLES = {"admin": "Admin", "helpdesk": "Helpdesk", "auditor": "Auditor"}
+ROTATED = "Deliverability"
+ROTATION_DONE = "done"
 PATIENCE = 120.0  # seconds for the first rollout; it takes about ten
 ENDED = {Push.State.SUCCEEDED, Push.State.FAILED, Push.State.CANCELLED, Push.State.SUPERSEDED}
 Expected = Mapping[tuple[str, str], tuple[str, str]]
@@ -100,6 +104,29 @@ def roll_out(expected: Expected) -> Iterator[list[TourRow]]:
         if all(row.state in ENDED for row in rows):
             return
         time.sleep(0.3)
+
+
+def rotate(*, console_json: str, instances: Sequence[str]) -> Iterator[str]:
+    """Add an account, roll its secret out, and replace that; yield how far it is whenever that changed."""
+    call_command("add_account", ROTATED, from_json=console_json, stdout=StringIO())
+    call_command("assign", ROTATED, *instances, stdout=StringIO())
+    call_command("rollout", ROTATED, wait=PATIENCE, stdout=StringIO(), stderr=StringIO())
+    account = TechnicalAccount.objects.get(name=ROTATED)
+    rotation = services.start(account=account, actor=DEMO, wave_rule="1, 100%", message="Shown by the demo")
+    deadline, told = time.monotonic() + PATIENCE, ""
+    while time.monotonic() < deadline:
+        rotation = Rotation.objects.get(pk=rotation.pk)
+        now = ROTATION_DONE if rotation.state == Rotation.State.DONE else _how_far(rotation)
+        if now != told:
+            told = now
+            yield now
+        if not rotation.is_open:
+            return
+        time.sleep(0.3)
+
+
+def _how_far(rotation: Rotation) -> str:
+    return f"{rotation.get_state_display()}: {rotation.get_wait_display()}"
 
 
 def _rows(rollout: Rollout, expected: Expected) -> list[TourRow]:

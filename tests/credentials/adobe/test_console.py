@@ -16,7 +16,7 @@ from portal.plaintext import Secret
 from portal.sandbox.console import ConsoleAccount, make_secret
 from portal.sandbox.console_api import Fault, StandInConsole
 from portal.sandbox.ims import StandInIMS
-from tests.credentials.adobe.test_ims import http, serving
+from tests.services.answering import http, serving
 from tests.services.waiting import free_port
 
 ROUTE = Route(connect_timeout=2, read_timeout=2, deadline=4)

@@ -1,13 +1,12 @@
 import contextlib
 import datetime as dt
 import ipaddress
-import json
 import logging
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -18,79 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from credentials.adobe.ims import NEXT_STEPS, TokenCheck, TokenVerdict, check
 from portal.plaintext import Secret
+from tests.services.answering import drip, http, serving
 
 CLIENT = "0123456789abcdef0123456789abcdef"
 CANARY = "p8e-CANARYCANARYCANARYCANARYCANARY1234"
 TOKEN = {"access_token": "eyJ.CANARY.token", "token_type": "bearer", "expires_in": 86399}
-
-Answer = Callable[[socket.socket], object]
-
-
-class Server:
-    """A real TCP server on loopback: one connection after another, each answered by `answer`."""
-
-    def __init__(self, answer: Answer, tls: ssl.SSLContext | None = None) -> None:
-        self.answer, self.tls = answer, tls
-        self.requests: list[bytes] = []
-        self.cut = threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.thread = threading.Thread(target=self.serve)
-
-    def serve(self) -> None:
-        with contextlib.suppress(OSError):  # the listener was closed
-            while True:
-                connection, _ = self.listener.accept()
-                with contextlib.suppress(OSError), self.wrapped(connection) as peer:
-                    self.requests.append(read_request(peer))
-                    self.answer(peer)
-                self.cut.set()
-
-    def wrapped(self, connection: socket.socket) -> socket.socket:
-        connection.settimeout(10)
-        return self.tls.wrap_socket(connection, server_side=True) if self.tls else connection
-
-
-def read_request(peer: socket.socket) -> bytes:
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += peer.recv(65536) or b"\r\n\r\n"
-    head, _, body = received.partition(b"\r\n\r\n")
-    length = next(
-        (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), 0
-    )
-    while len(body) < length:
-        body += peer.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-@contextlib.contextmanager
-def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    server = Server(answer, tls)
-    server.thread.start()
-    try:
-        yield server
-    finally:
-        server.listener.shutdown(socket.SHUT_RDWR)
-        server.listener.close()
-        server.thread.join(10)
-        assert not server.thread.is_alive()
-
-
-def http(status: int, body: bytes | object, *headers: str) -> Answer:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    head = "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Length: {len(raw)}", "Connection: close", *headers])
-    return lambda peer: peer.sendall(head.encode() + b"\r\n\r\n" + raw)
-
-
-def drip(start: bytes) -> Answer:
-    def answer(peer: socket.socket) -> None:
-        peer.sendall(start)
-        for _ in range(200):
-            peer.sendall(b"a")
-            time.sleep(0.05)  # the pace of the drip, not a wait for luck
-
-    return answer
 
 
 def ask(url: str, **options: float | str) -> TokenCheck:
@@ -111,7 +42,7 @@ def _nothing_leaks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         yield
     assert "CANARY" not in caplog.text
     deadline = time.monotonic() + 5
-    while any(thread.name == "adobe-call" for thread in threading.enumerate()):
+    while any(thread.name == "http-call" for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "the thread of the check is still there"
         time.sleep(0.01)
 

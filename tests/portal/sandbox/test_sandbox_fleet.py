@@ -17,7 +17,8 @@ import pytest
 import requests
 
 from instances.failures import Code
-from portal.sandbox.fleet import COLUMNS, INSTANCES, SITES, Fleet, running
+from instances.nlserver.conversation import HARMLESS_LINES
+from portal.sandbox.fleet import COLUMNS, INSTANCES, LINES_OF_A_PUSH, SITES, Fleet, running
 from portal.sandbox.ssh_server import key_line
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,7 +32,7 @@ def key() -> paramiko.PKey:
 @pytest.fixture
 def fleet(tmp_path: Path, key: paramiko.PKey) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path / "fleet").create()
-    fleet.start(key_line(key))
+    fleet.start([key_line(key)])
     yield fleet
     fleet.stop()
 
@@ -120,12 +121,12 @@ def test_a_fleet_started_again_keeps_keys_ports_and_used_up_faults(
     tmp_path: Path, key: paramiko.PKey
 ) -> None:
     first = Fleet(tmp_path).create()
-    first.start(key_line(key))
+    first.start([key_line(key)])
     before = first.inventory_csv()
     first.containers["rt-3"].set_faults("killed_after_writing*0")
     first.stop()
     second = Fleet(tmp_path).create()
-    second.start(key_line(key))
+    second.start([key_line(key)])
     try:
         assert second.inventory_csv() == before
         assert (tmp_path / "rt-3/faults").read_text() == "killed_after_writing*0\n"
@@ -138,7 +139,7 @@ def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path, key: paramiko.PK
     with socket.create_server(("127.0.0.11", 0)) as taken:
         port = taken.getsockname()[1]
         (tmp_path / "ports.json").write_text(json.dumps({"mkt-1": port}))
-        fleet.start(key_line(key))
+        fleet.start([key_line(key)])
         try:
             assert fleet.servers["mkt-1"].port != port
         finally:
@@ -148,7 +149,7 @@ def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path, key: paramiko.PK
 def test_the_facts_of_a_running_fleet_lead_to_an_account_that_ims_accepts(
     tmp_path: Path, key: paramiko.PKey
 ) -> None:
-    with running(tmp_path, key_line(key)) as facts:
+    with running(tmp_path, [key_line(key)]) as facts:
         for name in ("console_json", "console_json_next", "console_json_other"):
             path = Path(str(facts[name]))
             assert path.stat().st_mode & 0o777 == 0o600
@@ -200,3 +201,7 @@ def test_the_sandbox_loads_no_django() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, str(ROOT / "portal")], cwd=ROOT, timeout=30)
     assert done.returncode == 0
+
+
+def test_a_push_is_dropped_just_after_the_account_was_sent() -> None:
+    assert LINES_OF_A_PUSH == HARMLESS_LINES + 1

@@ -255,7 +255,7 @@ def test_a_late_write_comes_after_the_end(tmp_path: Path) -> None:
     container.set_faults("writes_late=1")
     assert set_account(container).returncode == 0
     assert read_account(container, "prod1").client_id == ""
-    wait_until(lambda: read_account(container, "prod1").client_id == CLIENT, within=30, what="the write")
+    wait_until(lambda: read_account(container, "prod1").client_id == CLIENT, within=120, what="the write")
 
 
 def test_the_noisy_faults_make_their_noise(tmp_path: Path) -> None:
@@ -326,10 +326,10 @@ def test_a_call_waits_at_a_closed_gate_until_it_is_opened(tmp_path: Path) -> Non
 
     with ThreadPoolExecutor() as beside:
         call = beside.submit(run, container, *arguments)
-        wait_until(lambda: waits_at("setimsoauth"), within=30, what="the first gate")
+        wait_until(lambda: waits_at("setimsoauth"), within=120, what="the first gate")
         assert read_account(container, "prod1").secret is None
         container.set_gates("written")
-        wait_until(lambda: waits_at("written"), within=30, what="the second gate")
+        wait_until(lambda: waits_at("written"), within=120, what="the second gate")
         held = read_account(container, "prod1").secret
         container.set_gates()
         assert call.result().returncode == 0
@@ -347,7 +347,7 @@ def test_a_write_in_place_is_whole_only_at_its_end(tmp_path: Path, shape: Shape)
         call = beside.submit(run, container, *arguments)
         wait_until(
             lambda: any(line.get("gate") == "torn" for line in container.invocations()),
-            within=30,
+            within=120,
             what="half of the write",
         )
         with pytest.raises(ET.ParseError):
