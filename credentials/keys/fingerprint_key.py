@@ -2,13 +2,15 @@
 
 All versions of one client id change in one transaction, because they are compared with each other. A run
 that was interrupted is simply repeated: what has its new fingerprint is left alone. Meanwhile a secret is
-recognized by any of the keys. Older events and attempts keep the fingerprints of their time; an event for
-each version has both.
+recognized by any of the keys. A version that was destroyed keeps the fingerprint that it had. Older events
+and attempts keep those of their time; an event for each version has both.
 """
 
 from collections.abc import Iterator
 
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.keys.keyring import FINGERPRINT_KEY, UnreadableSecret, fingerprint
@@ -16,6 +18,7 @@ from credentials.keys.vault import open_version
 from credentials.models import ClientSecret, TechnicalAccount
 from portal.audit.trail import Actor, Entry, record, record_all
 from portal.keys import holders, known, registry
+from portal.punctuation import labelled, with_semicolons
 
 
 def replace_fingerprint_key(*, actor: Actor) -> str:
@@ -38,18 +41,19 @@ def replace_fingerprint_key(*, actor: Actor) -> str:
             break
     if failed:
         raise known.KeysRefused(
-            [f"{moved} secrets have a new fingerprint. These cannot be opened: {'; '.join(failed)}"]
+            [_renamed(moved) + " " + _("These cannot be opened: %s") % with_semicolons(failed)]
         )
-    return (
-        f"{moved} secrets have a new fingerprint. No process needs the former key any more: remove it from "
-        "the file."
-    )
+    return _renamed(moved) + " " + _("No process needs the former key any more: remove it from the file.")
+
+
+def _renamed(count: int) -> str:
+    return ngettext("%s secret has a new fingerprint.", "%s secrets have a new fingerprint.", count) % count
 
 
 def _pass(actor: Actor, failed: list[str]) -> Iterator[Entry]:
     """Give every secret that has another one its new fingerprint; yield what was recorded."""
     for client_id in (
-        ClientSecret.objects.order_by("client_id").values_list("client_id", flat=True).distinct()
+        ClientSecret.objects.kept().order_by("client_id").values_list("client_id", flat=True).distinct()
     ):
         try:
             with transaction.atomic():
@@ -58,13 +62,14 @@ def _pass(actor: Actor, failed: list[str]) -> Iterator[Entry]:
                 if entries:
                     record_all(entries, actor=actor)
         except UnreadableSecret as error:
-            failed.append(f"{client_id}: {error}")
+            failed.append(labelled(client_id, error))
         else:
             yield from entries
 
 
 def _versions(client_id: str) -> list[ClientSecret]:
-    return list(ClientSecret.objects.filter(client_id=client_id).select_related("account").order_by("pk"))
+    stored = ClientSecret.objects.kept().filter(client_id=client_id)
+    return list(stored.select_related("account").order_by("pk"))
 
 
 @sensitive_variables()

@@ -1,4 +1,4 @@
-"""Encrypts client secrets at rest, and makes their fingerprints. The only importer of cryptography.
+"""Encrypts client secrets at rest, and makes their fingerprints. The only importer of ciphers.
 
 A token is `v1.<key id>.<base64url(nonce + ciphertext)>`: AES-256-GCM with a random 96-bit nonce. The
 associated data binds it to its row, so that a ciphertext copied to another row, version or client does not
@@ -82,8 +82,10 @@ class Keyring:
         return f"v1.{self.active}.{urlsafe_b64encode(nonce + sealed).decode()}"
 
     @sensitive_variables()
-    def decrypt(self, token: str, binding: Binding) -> Secret:
-        """Return the plaintext; `UnreadableSecret` for a foreign, changed or unknown-key token."""
+    def decrypt(self, token: str | None, binding: Binding) -> Secret:
+        """Return the plaintext; `UnreadableSecret` for a foreign, changed or unknown-key token, or none."""
+        if token is None:
+            raise UnreadableSecret("The stored secret was destroyed after it was deleted at Adobe.")
         try:
             form, used, payload = token.split(".")
             data = urlsafe_b64decode(payload)
@@ -103,9 +105,9 @@ def key_id(key: bytes) -> str:
     return hmac.new(key, b"kid", hashlib.sha256).hexdigest()[:8]
 
 
-def token_key_id(token: str) -> str:
+def token_key_id(token: str | None) -> str:
     """Return the id of the key that a token needs, or an empty string if it is no token."""
-    parts = token.split(".")
+    parts = (token or "").split(".")
     return parts[1] if len(parts) == 3 else ""
 
 

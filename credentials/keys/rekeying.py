@@ -17,6 +17,7 @@ from credentials.keys.vault import open_version, seal_version
 from credentials.models import ClientSecret
 from portal.audit.trail import Actor, record
 from portal.keys import holders, known, registry
+from portal.punctuation import labelled
 
 BATCH = 100
 Progress = Callable[[int, int], None]
@@ -59,13 +60,14 @@ class Rotated:
 def inspect(progress: Progress = lambda done, total: None) -> KeyRingState:
     """Decrypt every stored secret once, and count which key needs how many."""
     ring, state, uses = keyring(), KeyRingState(), Counter[str]()
-    total = ClientSecret.objects.count()
-    for done, secret in enumerate(ClientSecret.objects.select_related("account").iterator(BATCH), start=1):
+    stored = ClientSecret.objects.kept()
+    total = stored.count()
+    for done, secret in enumerate(stored.select_related("account").iterator(BATCH), start=1):
         uses[token_key_id(secret.ciphertext)] += 1
         try:
             open_version(secret)
         except UnreadableSecret as error:
-            state.unreadable.append(f"{secret}: {error}")
+            state.unreadable.append(labelled(secret, error))
         progress(done, total)
     ids = dict.fromkeys([*ring.key_ids, *uses])
     state.keys = [KeyUse(key, key == ring.active, key in ring.key_ids, uses[key]) for key in ids]
@@ -81,7 +83,7 @@ def rotate(*, actor: Actor, progress: Progress = lambda done, total: None) -> Ro
     holders.refuse_while_lacking(registry.named("keyring"))
     waiting = [
         pk
-        for pk, token in ClientSecret.objects.values_list("pk", "ciphertext").iterator(BATCH)
+        for pk, token in ClientSecret.objects.kept().values_list("pk", "ciphertext").iterator(BATCH)
         if token_key_id(token) != active
     ]
     for start in range(0, len(waiting), BATCH):
@@ -102,7 +104,7 @@ def _move(secrets: Iterable[ClientSecret], result: Rotated) -> None:
         try:
             moved = _reencrypt(secret)
         except UnreadableSecret as error:
-            result.failed.append(f"{secret}: {error}")
+            result.failed.append(labelled(secret, error))
         else:
             result.moved += moved
             result.skipped += not moved

@@ -5,6 +5,7 @@ from django.views.decorators.debug import sensitive_variables
 from credentials.keys.keyring import Binding, keyring
 from credentials.models import ClientSecret
 from portal.plaintext import Secret
+from portal.processes.serving import is_serving
 
 
 @sensitive_variables()
@@ -15,7 +16,12 @@ def seal_version(version: ClientSecret, plaintext: Secret) -> str:
 
 @sensitive_variables()
 def open_version(version: ClientSecret) -> Secret:
-    """Decrypt a version for a push or an IMS check; `UnreadableSecret` if that fails. Never for a person."""
+    """Decrypt a version for a push or a call to Adobe; `UnreadableSecret` if that fails. Never for a person.
+
+    Nor for a page: workers and commands do what needs a secret, so the web process never holds a stored one.
+    """
+    if is_serving():
+        raise RuntimeError("the web process opens no stored secret: a worker does what needs one")
     return keyring().decrypt(version.ciphertext, _binding(version))
 
 

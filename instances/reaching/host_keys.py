@@ -17,13 +17,15 @@ from django.utils.translation import gettext_lazy as _
 from instances import ssh
 from instances.models import Container, ExpectedHostKey, HostKey
 from instances.reaching import jump_hosts, policy
+from instances.reaching.notices import note_changed
+from instances.reaching.taken_keys import Asking
 from portal.audit.names import PersonName
 from portal.audit.trail import PORTAL, Actor, Details, record
 
 DOUBTS: dict[str, Promise] = {
     "revoked": _("This key was revoked or rejected before."),
     "unexpected": _("Another key is expected here."),
-    "changed": _("Another key is approved here, or was."),
+    "changed": _("Another key is or was approved here."),
     "several": _("The server showed several keys of this type."),
 }
 """Why a key may not be the container's own, so that its fingerprint has to be entered."""
@@ -62,7 +64,7 @@ def missing_in_words(scan: Scan, container: Container) -> str:
     }
     return (
         _(
-            "The scan is not complete: %(seen)s was seen, then the server could not be asked for its other "
+            "The scan is not complete. The server showed %(seen)s, but could not be asked for its other key "
             "types (%(types)s). %(why)s What was seen is kept; scan again for the rest."
         )
         % words
@@ -79,7 +81,7 @@ def scan_container(*, container: Container, actor: Actor) -> Scan:
     """Ask the container's SSH server for its host keys, without logging in there, and store them as offered.
 
     Takes about 12 seconds at most. Raises an `ssh.SSHError` if no key was seen; then nothing is stored. A
-    jump host asks for a login: with one, it raises as `portal_key.private_key` as well. A key whose
+    jump host asks for a login: with one, it raises as `portal_key.held` as well. A key whose
     fingerprint an admin gave beforehand is approved; every other one waits for a person.
     """
     return store_scan(container=container, shown=ask(container), actor=actor)
@@ -90,13 +92,14 @@ def ask(container: Container) -> ssh.Shown:
 
     Needs no database if the jump host was read along with the container.
     """
+    host = container.jump_host
     return ssh.scan(
         container.address,
         container.port,
         policy=policy.address_policy(),
         deadlines=policy.scan_deadlines(),
         tick=policy.ends_after(policy.SCAN_SECONDS),
-        jump=jump_hosts.jump_to(container),
+        jump=jump_hosts.jump_to(host, Asking.of(host).offer) if host else None,
     )
 
 
@@ -253,6 +256,7 @@ def note_offered(*, container: Container, type: str, base64: str, fingerprint: s
     key = _seen(container, type, base64, fingerprint)
     key.save(update_fields=["seen"])
     if is_new:
+        note_changed(container, key)
         record(
             "host_key.offered",
             actor=PORTAL,

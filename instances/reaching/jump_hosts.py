@@ -6,21 +6,14 @@ from django.utils.translation import gettext as _
 from instances import ssh
 from instances.failures import Code, explain
 from instances.models import Container, JumpHost
-from instances.reaching import portal_key
 from portal.plaintext import cut_out
 
 MAX_KEYS = 20
 
 
-def jump_to(container: Container) -> ssh.Jump | None:
-    """Return the way through the container's jump host, None if it is reached directly.
-
-    Raises as `portal_key.private_key`.
-    """
-    host = container.jump_host
-    if host is None:
-        return None
-    return ssh.Jump(host.address, host.port, host.login, host.key_lines, portal_key.private_key())
+def jump_to(host: JumpHost, offer: ssh.Offer) -> ssh.Jump:
+    """Return the way through a jump host, which is offered these keys."""
+    return ssh.Jump(host.address, host.port, host.login, host.key_lines, offer)
 
 
 def in_words(container: Container) -> str:
@@ -34,7 +27,7 @@ def failure_in_words(error: ssh.SSHError, container: Container) -> str:
     words = {"what": Code(error.code).label, "cause": explain(error.code).cause}
     sentences = [_("%(what)s. %(cause)s") % words, *map(cut_out, error.details)]
     if via := in_words(container):
-        sentences.append(_("The way leads through the jump host %s.") % via)
+        sentences.append(_("The connection goes through the jump host %s.") % via)
     return " ".join(sentences)
 
 
@@ -53,9 +46,11 @@ def clean_host_keys(text: str) -> str:
         if line.strip() and not line.lstrip().startswith("#"):
             keys[_clean_line(line, number)] = None
     if not keys:
-        raise ValidationError(_("Give at least one host key: the portal trusts no jump host on first sight."))
+        raise ValidationError(
+            _("Give at least one host key: the portal does not trust a jump host on first contact.")
+        )
     if len(keys) > MAX_KEYS:
-        raise ValidationError(_("These are more than %d keys.") % MAX_KEYS)
+        raise ValidationError(_("There are more than %d keys.") % MAX_KEYS)
     return "\n".join(keys)
 
 
@@ -67,7 +62,8 @@ def _clean_line(line: str, number: int) -> str:
         key = ssh.PublicHostKey.parse(" ".join(words))
     except ValueError:
         raise ValidationError(
-            _("Line %d is no host key: give the key's type and base64, as ssh-keyscan prints them.") % number
+            _("Line %d is not a host key: give the key's type and base64, as ssh-keyscan prints them.")
+            % number
         ) from None
     if key.type not in ssh.HOST_KEY_TYPES:
         raise ValidationError(_("Line %d has a key of a type that the portal does not accept.") % number)

@@ -9,13 +9,12 @@ import logging
 import threading
 from collections.abc import Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, close_old_connections, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -25,6 +24,7 @@ from instances.failures import Code, explain
 from instances.models import Container, KeyScan
 from instances.reaching import host_keys, jump_hosts
 from portal.audit.trail import Actor, record
+from portal.processes.woken import Woken
 
 logger = logging.getLogger(__name__)
 
@@ -92,12 +92,12 @@ def why_failed(scan: KeyScan) -> str:
     if scan.code == PORTAL_KEY:
         return _("The jump host asks for the portal's SSH key, which cannot be used: see Portal's SSH key.")
     if scan.code not in Code.values:
-        return _("An error inside the portal: its log says which.")
+        return _("There was an error in the portal. Its log has the details.")
     text = f"{Code(scan.code).label}. {explain(scan.code).cause}"
     if scan.state == State.DONE:
-        text = _("Its other types of key could not be asked for; what was seen is kept. %s") % text
+        text = _("The server could not be asked for its other key types; what was seen is kept. %s") % text
     via = jump_hosts.in_words(scan.container)
-    return text + " " + _("The way leads through the jump host %s.") % via if via else text
+    return text + " " + _("The connection goes through the jump host %s.") % via if via else text
 
 
 def work(stopping: threading.Event) -> None:
@@ -175,36 +175,4 @@ def _end(scan: KeyScan, state: str, code: str = "") -> None:
     KeyScan.objects.filter(pk=scan.pk, state=State.RUNNING).update(state=state, code=code)
 
 
-class Scanner:
-    """The thread of a worker that scans. A bell that is lost costs one interval."""
-
-    def __init__(self) -> None:
-        self.bell = threading.Event()
-        self.stopping = threading.Event()
-
-    def start(self) -> None:
-        threading.Thread(target=self._run, name="key-scanner", daemon=True).start()
-
-    def stop(self) -> None:
-        self.stopping.set()
-        self.bell.set()
-
-    def _run(self) -> None:
-        while not self.stopping.is_set():
-            self.bell.clear()
-            self._run_once()
-            self.bell.wait(settings.RECONCILE_INTERVAL)
-
-    def _run_once(self) -> None:
-        try:
-            work(self.stopping)
-        except DatabaseError as error:
-            logger.warning("The scanner found no database (%s); it tries again.", type(error).__name__)
-        except Exception:
-            logger.exception("The scanner failed; it tries again.")
-        finally:
-            with suppress(DatabaseError):
-                close_old_connections()
-
-
-scanner = Scanner()
+scanner = Woken("key-scanner", work)

@@ -1,11 +1,15 @@
-"""The portal's own SSH key: one key for all containers, kept in one file, and never made a second time."""
+"""The portal's own SSH key: one for all containers, kept in one file. The portal makes its first one only.
 
+While it is replaced, the file holds the new key above the former one, and servers are offered both.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from django.conf import settings
 
 from instances import ssh
-from portal.keys import registry
 from portal.keys.gate import gate
 from portal.keys.making import claimed
 from portal.private_files import key_file
@@ -22,15 +26,56 @@ class KeyNotUsable(ssh.SSHError):
         return " ".join(self.details)
 
 
-def private_key() -> ssh.PrivateKey:
-    """Return the key in the file `SSH_KEY_PATH`, or raise `KeyNotUsable`."""
+@dataclass(frozen=True)
+class Public:
+    """The public half of one key."""
+
+    fingerprint: str
+    """`SHA256:…`, as `ssh-keygen -l` prints it."""
+    line: str
+    """A line of `authorized_keys`, without options."""
+
+    @classmethod
+    def of(cls, key: ssh.PrivateKey) -> Self:
+        return cls(ssh.name_of(key), ssh.public_line(key, COMMENT))
+
+    @property
+    def authorized_line(self) -> str:
+        """The line to install: `restrict` forbids forwarding and terminals, never needed there."""
+        return f"restrict {self.line}"
+
+    @property
+    def jump_host_line(self) -> str:
+        """The line to install on a jump host, which has to forward and nothing else."""
+        return f"restrict,port-forwarding {self.line}"
+
+
+def held() -> list[ssh.PrivateKey]:
+    """Return the keys in the file `SSH_KEY_PATH`, the newest first, or raise `KeyNotUsable`.
+
+    One that is of no use is left out while another one is of use: `instances.checks` names it.
+    """
     path = Path(settings.SSH_KEY_PATH)
     try:
-        return ssh.load_private_key(path)
+        return ssh.load_private_keys(path)[0]
     except ssh.UnusableKey as error:
         raise KeyNotUsable(f"{path.name}: {error}.") from None
     except OSError as error:
         raise KeyNotUsable(f"{path.name} cannot be read: {error.strerror}.") from None
+
+
+def private_key() -> ssh.PrivateKey:
+    """Return the newest key. Raises as `held`."""
+    return held()[0]
+
+
+def in_use() -> tuple[ssh.PrivateKey, ssh.PrivateKey | None]:
+    """Return the two keys that servers are offered: the newest, and the oldest if there are several.
+
+    Two at most, since servers count what they refuse. Raises as `held`.
+    """
+    keys = held()
+    return keys[0], keys[-1] if len(keys) > 1 else None
 
 
 def make_if_none() -> None:
@@ -42,48 +87,33 @@ def make_if_none() -> None:
     if Path(settings.SSH_KEY_PATH).exists():
         return
     text = ssh.generate_private_key()
-    with claimed("ssh_key", _fingerprint_of(ssh.load_private_key(text))):
+    with claimed("ssh_key", ssh.name_of(ssh.load_private_key(text))):
         key_file(settings.SSH_KEY_PATH, lambda: text)
 
 
+def public() -> Public:
+    """Return the public half of the newest key. Raises as `held`."""
+    return Public.of(private_key())
+
+
 def public_line() -> str:
-    """Return the public half as one line of `authorized_keys`, without options. Raises as `private_key`."""
-    return ssh.public_line(private_key(), COMMENT)
+    """Return the public half of the newest key as one line of `authorized_keys`. Raises as `held`."""
+    return public().line
 
 
 def fingerprint() -> str:
-    """Return the public half's `SHA256:…`, as `ssh-keygen -l` prints it. Raises as `private_key`."""
-    return _fingerprint_of(private_key())
-
-
-def _fingerprint_of(key: ssh.PrivateKey) -> str:
-    return ssh.fingerprint(key.asbytes())
+    """Return the fingerprint of the newest key. Raises as `held`."""
+    return public().fingerprint
 
 
 def authorized_line() -> str:
-    """Return the line to install: `restrict` forbids forwarding and terminals, never needed there."""
-    return f"restrict {public_line()}"
+    """Return the line of the newest key to install on containers. Raises as `held`."""
+    return public().authorized_line
 
 
-def jump_host_line() -> str:
-    """Return the line to install on a jump host, which has to forward and nothing else."""
-    return f"restrict,port-forwarding {public_line()}"
-
-
-def _held() -> list[str]:
+def held_names() -> list[str]:
+    """Return the fingerprints of the keys in the file, the newest first; none if it holds none of use."""
     try:
-        return [fingerprint()]
+        return [ssh.name_of(key) for key in held()]
     except KeyNotUsable:
         return []
-
-
-registry.register(
-    registry.Key(
-        "ssh_key",
-        held=_held,
-        make=ssh.generate_private_key,
-        can_be_replaced=True,
-        is_optional=True,
-        first_made_by="portal_key",
-    )
-)

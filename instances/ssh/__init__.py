@@ -5,7 +5,7 @@ calling thread waits with a monotonic deadline while another one makes the block
 socket when time is up. Errors carry a code, and lines for people that quote the other side cleaned and cut.
 """
 
-from instances.ssh.addresses import ADDRESS_TRIES, AddressPolicy, is_address, resolve
+from instances.ssh.addresses import ADDRESS_TRIES, AddressPolicy, resolve
 from instances.ssh.connection import Connection, Target
 from instances.ssh.dials import Dial, dial, look_up
 from instances.ssh.errors import (
@@ -50,12 +50,15 @@ from instances.ssh.keys import (
     UnusableKey,
     generate_private_key,
     load_private_key,
+    load_private_keys,
     public_line,
     write_private_key,
 )
+from instances.ssh.offers import Login, Offer, name_of
 from instances.ssh.scans import Shown, scan
 from instances.ssh.talk import LINE_LIMIT, Excerpt, Talk
 from instances.ssh.waits import Deadlines, Tick
+from portal.calls.addresses import is_address
 
 __all__ = [
     "ADDRESS_TRIES",
@@ -83,12 +86,14 @@ __all__ = [
     "JumpHostNotAllowed",
     "JumpHostTooOld",
     "JumpHostUnreachable",
+    "Login",
     "LoginBarred",
     "LoginRefused",
     "NameNotResolved",
     "NoCommonAlgorithm",
     "NoWayBehind",
     "NotSSH",
+    "Offer",
     "PrivateKey",
     "PublicHostKey",
     "SSHError",
@@ -108,7 +113,9 @@ __all__ = [
     "generate_private_key",
     "is_address",
     "load_private_key",
+    "load_private_keys",
     "look_up",
+    "name_of",
     "public_line",
     "resolve",
     "scan",

@@ -1,38 +1,28 @@
 """Names, the addresses that they lead to, and which of these may be contacted."""
 
-import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from instances.ssh.errors import AddressNotAllowed, NameNotResolved, TimedOut
 from instances.ssh.waits import Clock, beside
+from portal.calls.addresses import AddressRules, is_address
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup = Callable[[str, int], Sequence[str]]
 ADDRESS_TRIES = 6
-THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 
 
 @dataclass(frozen=True)
-class AddressPolicy:
-    """Which addresses may be contacted. Empty `networks` or `ports` mean any."""
+class AddressPolicy(AddressRules):
+    """Which addresses and ports may be contacted. Empty `networks` or `ports` mean any."""
 
-    allow_loopback: bool = False
-    networks: tuple[Network, ...] = ()
     ports: frozenset[int] = frozenset()
 
     def vet(self, addresses: Sequence[str], port: int) -> list[str]:
-        """Return the addresses that may be contacted, or raise `AddressNotAllowed`.
-
-        A name that also leads to an address that is never a container (loopback, link-local, multicast, IPv4
-        dressed up as IPv6) is refused as a whole; one outside the allowed networks is merely left out.
-        """
-        parsed = [ipaddress.ip_address(address) for address in addresses]
-        if (self.ports and port not in self.ports) or not all(map(self._ordinary, parsed)):
+        """Return the addresses that may be contacted (`AddressRules`), or raise `AddressNotAllowed`."""
+        if self.ports and port not in self.ports:
             raise AddressNotAllowed
-        vetted = [str(address) for address in parsed if self._inside(address)]
+        vetted = self.allowed(addresses)
         if not vetted:
             raise AddressNotAllowed
         return vetted
@@ -44,27 +34,6 @@ class AddressPolicy:
         if self.ports and port not in self.ports:
             raise AddressNotAllowed
         return host
-
-    def _ordinary(self, address: Address) -> bool:
-        if address.is_loopback:
-            return self.allow_loopback
-        if address.is_multicast or address.is_unspecified or address.is_link_local or address.is_reserved:
-            return False
-        if isinstance(address, ipaddress.IPv6Address):
-            return not (address.ipv4_mapped or address.sixtofour or address.teredo)
-        return address not in THIS_NETWORK
-
-    def _inside(self, address: Address) -> bool:
-        return not self.networks or any(address in network for network in self.networks)
-
-
-def is_address(host: str) -> bool:
-    """Whether this is an address, and no name that has to be looked up."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _lookup(host: str, port: int) -> list[str]:

@@ -1,16 +1,17 @@
 """One logged-in SSH connection, which carries one command after another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from instances.ssh.addresses import AddressPolicy
 from instances.ssh.dials import Dial
-from instances.ssh.errors import JumpHostLoginBarred, LoginBarred
+from instances.ssh.errors import SSHError
 from instances.ssh.host_keys import PublicHostKey, check_host_key, preference
 from instances.ssh.jump import Jump, reach
 from instances.ssh.keys import PrivateKey
 from instances.ssh.link import Link
+from instances.ssh.offers import Offer
 from instances.ssh.talk import Talk
 from instances.ssh.waits import Deadlines, Pulse, Tick
 
@@ -38,7 +39,7 @@ class Connection:
         cls,
         target: Target,
         *,
-        key: PrivateKey,
+        key: PrivateKey | Offer,
         policy: AddressPolicy,
         deadlines: Deadlines | None = None,
         tick: Tick = lambda: None,
@@ -48,20 +49,25 @@ class Connection:
 
         `tick` is called about every second during this and every later wait; what it raises ends the
         connection and reaches the caller. `dialed` is a dial to this target, or to its jump host, that is
-        over: its socket is used, or what it failed with is raised. That an account is barred is said only
-        when a second connection ends in the same way, since a breaking one can look like it.
+        over: its socket is used, or what it failed with is raised. Connects again, with the same deadlines,
+        as long as an `Offer` goes on: three times for each server at most, and once if all is well.
         """
         limits, pulse = deadlines or Deadlines(), Pulse(tick)
-        try:
-            return cls._open(target, key, policy, limits, pulse, dialed)
-        except (LoginBarred, JumpHostLoginBarred):
-            return cls._open(target, key, policy, limits, pulse, None)
+        offer, jump = Offer.of(key), target.jump and target.jump.remembering()
+        target = replace(target, jump=jump)
+        while True:
+            try:
+                return cls._open(target, offer, policy, limits, pulse, dialed)
+            except SSHError:
+                if not (offer.goes_on() or (jump and jump.offer.goes_on())):
+                    raise
+            dialed = None
 
     @classmethod
     def _open(
         cls,
         target: Target,
-        key: PrivateKey,
+        offer: Offer,
         policy: AddressPolicy,
         limits: Deadlines,
         pulse: Pulse,
@@ -80,7 +86,7 @@ class Connection:
         try:
             offered = link.negotiate(preference(pinned))
             check_host_key(offered, pinned)
-            link.log_in(target.login, key)
+            offer.over(link, target.login)
         except BaseException:
             link.close()
             raise

@@ -74,6 +74,10 @@ class LoginRefused(SSHError):
     code = "login_refused"
 
 
+class KeyRefused(LoginRefused):
+    """The server said no to one key, and waits for another."""
+
+
 class LoginBarred(LoginRefused):
     """The server hung up when it had seen the key: it knows the key and bars the account."""
 

@@ -6,7 +6,8 @@ host passes on what it cannot read. Whatever goes wrong before that is named as 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import paramiko
 
@@ -14,6 +15,7 @@ from instances.ssh.addresses import AddressPolicy
 from instances.ssh.dials import Dial, Meter
 from instances.ssh.errors import (
     AddressNotAllowed,
+    ForwardingForbidden,
     JumpHostError,
     JumpHostLoginBarred,
     JumpHostLoginRefused,
@@ -37,6 +39,7 @@ from instances.ssh.host_keys import (
 )
 from instances.ssh.keys import PrivateKey
 from instances.ssh.link import Link
+from instances.ssh.offers import Offer
 from instances.ssh.waits import Deadlines, Pulse
 
 
@@ -48,7 +51,16 @@ class Jump:
     port: int
     login: str
     host_keys: tuple[str, ...]
-    key: PrivateKey = field(repr=False)
+    key: PrivateKey | Offer = field(repr=False)
+
+    @property
+    def offer(self) -> Offer:
+        """What is offered there over the next connection."""
+        return Offer.of(self.key)
+
+    def remembering(self) -> Self:
+        """Return the same jump host, whose answer is remembered from one connection to the next."""
+        return replace(self, key=self.offer)
 
 
 class Tunnel:
@@ -115,7 +127,7 @@ def reach(
         destination = policy.vet_unresolved(host, port)  # a name is resolved by the jump host
         with _at_the_jump_host():
             _log_in(link, jump)
-            channel = link.forward(destination, port)
+            channel = _forwarded(link, jump, destination, port)
         return Link(Tunnel(link, channel), deadlines, pulse)
     except BaseException:
         link.close()
@@ -133,7 +145,15 @@ def _connect(
 def _log_in(link: Link, jump: Jump) -> None:
     pinned = tuple(PublicHostKey.parse(line) for line in jump.host_keys)
     check_host_key(link.negotiate(preference(pinned)), pinned)
-    link.log_in(jump.login, jump.key)
+    jump.offer.over(link, jump.login)
+
+
+def _forwarded(link: Link, jump: Jump, host: str, port: int) -> paramiko.Channel:
+    try:
+        return link.forward(host, port)
+    except ForwardingForbidden as error:
+        jump.offer.let_down(error)
+        raise
 
 
 @contextmanager

@@ -23,6 +23,7 @@ MIN_RSA_BITS = 2048
 FILE_LIMIT = 64 * 1024
 _ACCEPTED = "use an Ed25519, an ECDSA or an RSA key of 2048 bits or more"
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----\n.*?\n-----END \1PRIVATE KEY-----", re.DOTALL)
+_BEGINNINGS = re.compile(r"(?=-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----)")
 _PUTTYGEN = "puttygen FILE -O private-openssh -o NEW_FILE"
 _SIGNS = (
     (r"PuTTY-User-Key-File-", f"it is in the format of PuTTY; convert it with: {_PUTTYGEN}"),
@@ -47,7 +48,31 @@ def load_private_key(source: Path | str) -> PrivateKey:
     Raises `UnusableKey`, or `OSError` if the file cannot be read.
     """
     is_text = isinstance(source, str) and source.startswith("-----BEGIN")
-    key = _load(_private_part(str(source) if is_text else _read(source)))
+    return _usable(str(source) if is_text else _read(source))
+
+
+def load_private_keys(file: Path) -> tuple[list[PrivateKey], list[str]]:
+    """Load the keys that a file holds, one below the other; and why others in it are of no use.
+
+    Each may be in any format that `load_private_key` takes. Raises `UnusableKey` if none is of use, or
+    `OSError` if the file cannot be read.
+    """
+    text = _read(file)
+    parts = [part for part in _BEGINNINGS.split(text) if _BEGINNINGS.match(part)] or [text]
+    keys: list[PrivateKey] = []
+    flaws: list[str] = []
+    for number, part in enumerate(parts, start=1):
+        try:
+            keys.append(_usable(part))
+        except UnusableKey as error:
+            flaws.append(f"key {number} of {len(parts)}: {error}" if len(parts) > 1 else str(error))
+    if not keys:
+        raise UnusableKey("; ".join(flaws))
+    return [key for number, key in enumerate(keys) if key not in keys[:number]], flaws
+
+
+def _usable(text: str) -> PrivateKey:
+    key = _load(_private_part(text))
     if isinstance(key, paramiko.RSAKey) and key.get_bits() < MIN_RSA_BITS:
         raise UnusableKey(f"it is an RSA key of {key.get_bits()} bits, which is too short; {_ACCEPTED}")
     return key

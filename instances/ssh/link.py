@@ -17,6 +17,7 @@ from instances.ssh.errors import (
     CommandRefused,
     ConnectionLost,
     ForwardingForbidden,
+    KeyRefused,
     LoginBarred,
     LoginRefused,
     NoWayBehind,
@@ -132,6 +133,7 @@ class Link:
         return greeting.parse(self._wire.heard).offered.get(greeting.HOST_KEY, ())
 
     def log_in(self, login: str, key: PrivateKey) -> None:
+        """Log in with this key. After a `KeyRefused`, and no other error, another one may be tried."""
         answered = threading.Event()
         try:
             self._transport.auth_publickey(login, key, answered)
@@ -142,17 +144,23 @@ class Link:
             raise self._login_failure()
 
     def _login_failure(self) -> SSHError:
-        """A server that answers or says farewell (no exception) has refused.
+        """A server that answers (no exception), or says farewell (none either), has refused.
 
         OpenSSH whose PAM bars the account hangs up without a word, after it has accepted the key. A
         connection that breaks ends in another way, unless something between closes it in good form.
         """
         error = self._transport.get_exception()
-        words = self._transport.get_banner() or b""
-        said = [f"The server said: {greeting.quoted(words.decode('utf-8', 'replace'))}"] if words else []
+        if error is None and self._transport.is_active():
+            return KeyRefused(*self.words)
         if error is None or isinstance(error, paramiko.AuthenticationException):
-            return LoginRefused(*said)
-        return LoginBarred(*said) if isinstance(error, EOFError) else ConnectionLost()
+            return LoginRefused(*self.words)
+        return LoginBarred(*self.words) if isinstance(error, EOFError) else ConnectionLost()
+
+    @property
+    def words(self) -> list[str]:
+        """What the server had to say about the login, as a line for people, if it said anything."""
+        words = self._transport.get_banner() or b""
+        return [f"The server said: {greeting.quoted(words.decode('utf-8', 'replace'))}"] if words else []
 
     def start(self, command: str) -> paramiko.Channel:
         """Open a session and start a command in it.

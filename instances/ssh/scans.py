@@ -37,13 +37,15 @@ def scan(
     left are returned as missing. Raises an `SSHError` if no key was seen: the server cannot be reached, or
     has no key of a type that is still accepted.
     """
-    limits, pulse = deadlines or Deadlines(), Pulse(tick)
+    limits, pulse, jump = deadlines or Deadlines(), Pulse(tick), jump and jump.remembering()
     keys: list[PublicHostKey] = []
     wanted: list[Family] = list(HOST_KEY_FAMILIES)
     while wanted:
         try:
             key, offered = _ask(host, port, jump, wanted, policy, limits, pulse)
         except SSHError as error:
+            if jump and jump.offer.goes_on():
+                continue
             if not keys:
                 raise
             has_no_other = isinstance(error, SSHTooOld | NoCommonAlgorithm)

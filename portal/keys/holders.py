@@ -14,6 +14,8 @@ from contextlib import suppress
 from django.conf import settings
 from django.db import DatabaseError, connections
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from portal.health.models import Worker
 from portal.keys import known
@@ -53,21 +55,29 @@ def my_name() -> str:
 
 
 def lacking(key: Key) -> list[str]:
-    """Return the names of the running processes that do not hold the newest key of this process."""
+    """Return the names of the running processes that do not hold the newest key of this process.
+
+    One that holds none of a key that is optional does without it.
+    """
     newest = key.held()[0]
     holders = {each.name: each for each in KeyHolder.objects.at_work()}
     silent = Worker.objects.at_work().exclude(name__in=holders)  # of an older release
-    without = [name for name, each in holders.items() if newest not in each.keys.get(key.name, [])]
+    held = {name: each.keys.get(key.name, []) for name, each in holders.items()}
+    without = [name for name, keys in held.items() if newest not in keys and (keys or not key.is_optional)]
     return sorted([*without, *silent.values_list("name", flat=True)])
 
 
 def refuse_while_lacking(key: Key) -> None:
     """Raise `KeysRefused` while a process runs that does not hold the newest key of this process."""
     if names := lacking(key):
-        text = (
-            f"{key.setting}: the new key {key.held()[0]} is not held by {len(names)} running processes: "
-            f"{', '.join(names)}. Nothing was changed. Give it to all, restart them, and try again. (With "
-            "Compose: docker-compose up -d --force-recreate; `up -d` alone does not notice changed files.) A "
-            "process that has ended is forgotten within a minute."
+        text = ngettext(
+            "%(setting)s: the new key %(new)s is not held by %(count)s running process: %(names)s.",
+            "%(setting)s: the new key %(new)s is not held by %(count)s running processes: %(names)s.",
+            len(names),
+        ) % {"setting": key.setting, "new": key.held()[0], "count": len(names), "names": ", ".join(names)}
+        text += _(
+            " Nothing was changed. Give it to all, restart them, and try again. (With Compose: "
+            "docker-compose up -d --force-recreate; `up -d` alone does not notice changed files.) A process "
+            "that has ended is forgotten within a minute."
         )
         raise known.KeysRefused([text])

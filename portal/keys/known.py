@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from django.core.management.base import CommandError
 from django.db import connection, models
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from portal.keys.models import KnownKey
 from portal.keys.registry import Key, registered
@@ -28,8 +29,8 @@ class NotRecorded(KeysRefused):
     """The database does not know this portal's keys yet: it was not migrated."""
 
     def __init__(self) -> None:
-        text = "This database has not recorded the portal's keys yet, so nothing was written."
-        super().__init__([f"{text} Run: manage.py migrate"])
+        text = _("This database has not recorded the portal's keys yet, so nothing was written. Run: %s")
+        super().__init__([text % "manage.py migrate"])
 
 
 def has_table(model: type[models.Model]) -> bool:
@@ -85,20 +86,26 @@ def _is_foreign(key: Key, known: Known) -> bool:
 
 
 def _lacks(key: Key) -> str:
-    return (
-        f"{key.setting} is missing: {key.place} is not there, or holds no usable key. Restore it from the "
-        f"backup of the keys; nothing was generated in its place. Only a portal that never had one makes it, "
-        f"with: manage.py {key.first_made_by}"
-    )
+    return _(
+        "%(setting)s is missing: %(place)s is not there, or holds no usable key. Restore it from the backup "
+        "of the keys; nothing was generated in its place. Only a portal that never had one makes it, with: "
+        "%(command)s"
+    ) % {"setting": key.setting, "place": key.place, "command": f"manage.py {key.first_made_by}"}
 
 
 def _differs(key: Key, row: KnownKey) -> str:
-    text = (
-        f"{key.setting} is not the key of this portal: {key.place} holds {key.held()[0]}, the database knows "
-        f"{row.fingerprint} since {row.since:%Y-%m-%d}. Put the portal's own key back, then start again."
-    )
+    text = _(
+        "%(setting)s is not the key of this portal: %(place)s holds %(held)s, the database knows "
+        "%(recorded)s since %(since)s. Put the portal's own key back, then start again."
+    ) % {
+        "setting": key.setting,
+        "place": key.place,
+        "held": key.held()[0],
+        "recorded": row.fingerprint,
+        "since": f"{row.since:%Y-%m-%d}",
+    }
     if key.can_be_replaced:
-        text += f" If it was replaced on purpose: manage.py keys accept {key.name}"
+        text += _(" If it was replaced on purpose: %s") % f"manage.py keys accept {key.name}"
     return text
 
 

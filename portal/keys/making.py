@@ -20,7 +20,7 @@ from portal.private_files import key_file
 def make_missing() -> None:
     """Make the keys that a new portal lacks, where its settings look for them."""
     for key in registered():
-        if key.held() or key.path is None or os.environ.get(f"{key.setting}_FILE"):
+        if key.held() or key.is_made_late or key.path is None or os.environ.get(f"{key.setting}_FILE"):
             continue  # somebody named a file for it and has to put it there
         try:
             text = key_file(key.path, key.make)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext as _
 
 from portal.private_files import lines_of, random_key
 
@@ -38,20 +39,26 @@ class Key:
 
     None where nothing depends on the key but what processes do with it.
     """
+    still_needed: Callable[[], list[str]] = _no_evidence
+    """Returns who could not do without the former key, a name each: then only a typed reason moves on."""
     is_optional: bool = False
     """True if processes that never use it may go without it."""
     first_made_by: str = "migrate"
     """The command that makes it for a portal that never had one."""
+    path_setting: str = ""
+    """The setting that names its file, where it is a file alone and never a text in the environment."""
+    is_made_late: bool = False
+    """True if the portal makes it when it needs it for the first time: until then it is not missing."""
 
     @property
     def setting(self) -> str:
-        return "SSH_KEY_PATH" if self.name == "ssh_key" else self.name.upper()
+        return self.path_setting or self.name.upper()
 
     @property
     def path(self) -> Path | None:
         """The file that holds it or should; None if it is given by the environment."""
-        if self.name == "ssh_key":
-            return Path(settings.SSH_KEY_PATH)
+        if self.path_setting:
+            return Path(getattr(settings, self.path_setting))
         named = os.environ.get(f"{self.setting}_FILE", "")
         if not named and os.environ.get(self.setting, "").strip():
             return None
@@ -59,7 +66,7 @@ class Key:
 
     @property
     def place(self) -> str:
-        return str(self.path or f"the variable {self.setting}")
+        return str(self.path or _("the variable %s") % self.setting)
 
 
 _keys: dict[str, Key] = {}

@@ -25,6 +25,7 @@ SAID = {
     "keyring": ("KEYRING", "cannot be decrypted"),
     "secret_key": ("SECRET_KEY",),
     "ssh_key": ("SSH_KEY_PATH",),
+    "signing_key": ("SIGNING_KEY_PATH",),
 }
 NOTICES_ABSENCE = re.compile(r"error connecting|does not answer|has not recorded")
 LACKED_IT = re.compile(r"found no database|couldn't get a connection|has not recorded")
@@ -47,7 +48,8 @@ class Kind:
         """Whether it must refuse: only a worker needs the SSH key, and an old release recorded none."""
         if flaw == Flaw("missing", "ssh_key"):
             return self.name == "worker"
-        return not (self.is_upgrade and flaw.kind == "wrong" and flaw.key in ("secret_key", "ssh_key"))
+        unproven = ("secret_key", "ssh_key", "signing_key")
+        return not (self.is_upgrade and flaw.kind == "wrong" and flaw.key in unproven)
 
     def can_wait_for(self, engine: Engine) -> bool:
         """Whether it waits for a database: to a command a SQLite file that is not there is empty."""

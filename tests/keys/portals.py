@@ -44,7 +44,7 @@ class Flaw:
             text = file.read_text()
             file.write_text((keys / self.other).read_text())
             (keys / self.other).write_text(text)
-        elif self.key == "ssh_key":
+        elif self.key in ("ssh_key", "signing_key"):
             file.unlink()
             make = [str(require("ssh-keygen")), "-q", "-t", "ed25519", "-N", "", "-f", str(file)]
             subprocess.run(make, check=True)
@@ -55,11 +55,12 @@ class Flaw:
 
 NAMES = ("audit_key", "keyring", "fingerprint_key", "secret_key", "ssh_key")
 FLAWS = [
-    *(Flaw("wrong", name) for name in NAMES),
+    *(Flaw("wrong", name) for name in (*NAMES, "signing_key")),
     *(Flaw("missing", name) for name in NAMES),
     Flaw("swapped", "audit_key", "fingerprint_key"),
     Flaw("swapped", "keyring", "fingerprint_key"),
     Flaw("swapped", "secret_key", "audit_key"),
+    Flaw("swapped", "signing_key", "ssh_key"),
 ]
 
 
@@ -186,6 +187,7 @@ class Original:
         portal.manage("create_admin", "--name", "alice", "--password-file", str(password))
         account = ["add_account", "First", "--from-json", "-", "--no-check"]
         portal.manage(*account, stdin=ConsoleAccount().download_json())
+        portal.manage("evidence", "--key")  # which makes the signing key
         saved = json.loads(portal.manage("backup", str(folder / "backup"), "--json"))
         next_account = folder / "next.json"
         next_account.write_text(ConsoleAccount().download_json())

@@ -37,7 +37,10 @@ SHIM = "#!/bin/sh\n{}\n"
 RESTART = re.compile(r"systemctl (restart|stop) 'campaign-portal-\*'")
 LEFT_OUT = ("FOLDER=", "manage.py create_admin")
 SECONDS = 120
-SSH_KEY = "SSH key"
+ACCEPT_SSH_KEY = "manage.py keys accept ssh_key"
+REFUSED = 3
+FORGOTTEN = 60
+"""Seconds after which a process that ended counts no longer."""
 
 
 def sections() -> Iterator[tuple[str, list[str]]]:
@@ -51,9 +54,8 @@ def sections() -> Iterator[tuple[str, list[str]]]:
 
 
 def in_order(only: list[str]) -> list[tuple[str, list[str]]]:
-    """The sections, or `only` these; the SSH key last: the sandbox's containers know the first one alone."""
-    found = [each for each in sections() if not only or each[0] in only]
-    return sorted(found, key=lambda section: section[0] == SSH_KEY)
+    """The sections, or `only` these."""
+    return [each for each in sections() if not only or each[0] in only]
 
 
 @dataclass
@@ -135,12 +137,18 @@ class Reader:
     running: Running
     environment: dict[str, str]
     instance: str
+    instance_containers: set[str]
+    authorized_keys: Path
     failures: list[str] = field(default_factory=list)
     commands: int = 0
 
     def follow(self, title: str, commands: list[str]) -> None:
         began, block = time.monotonic(), list[str]()
         for command in commands:
+            if command == ACCEPT_SSH_KEY:
+                self._shell(title, block)
+                block = []
+                self._install_ssh_key(title)
             if found := RESTART.fullmatch(command):
                 self._shell(title, block)
                 block = []
@@ -153,12 +161,59 @@ class Reader:
         self._shell(title, block)
         if not self.running.processes:
             self.running.start()
-        if title != SSH_KEY:
-            self._push(title)
+        self._push(title)
         say(f"{title}: {len(commands)} commands, {time.monotonic() - began:.0f} s")
 
+    def _install_ssh_key(self, title: str) -> None:
+        """Do what the page asks of people: add the new line on every server, and have all of them asked.
+
+        Before that everything goes on with the former key, which may not go. The sandbox has containers that
+        nobody reaches: they are retired.
+        """
+        self._push(f"{title}, its line not installed")
+        self._expect_waiting(title, self.instance_containers, "former")
+        if self._run("keys", "accept", "ssh_key").returncode != REFUSED:
+            self.failures.append(f"{title}: the former key may go although servers need it")
+        line = self._run("portal_key").stdout
+        with self.authorized_keys.open("a") as file:
+            file.write(line)
+        self._push(f"{title}, its line installed")
+        self._expect_waiting(title, self.instance_containers, None)
+        self._run("read", "--all", "--wait", "90")
+        for each in json.loads(self._run("portal_key", "--json").stdout)["waiting"]:
+            done = self._run("retire", "container", each["name"], "--reason", "nobody reaches it")
+            if done.returncode:
+                self.failures.append(f"{title}: {done.stderr}")
+
+    def _expect_waiting(self, title: str, names: set[str], state: str | None) -> None:
+        found = json.loads(self._run("portal_key", "--json").stdout)
+        states = {each["name"]: each["state"] for each in found["waiting"]}
+        if {states.get(name) for name in names} != {state}:
+            self.failures.append(f"{title}: {names} are {states}, and not {state}")
+
+    def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["manage.py", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
     def _shell(self, title: str, block: list[str]) -> None:
-        done = subprocess.run(
+        done = self._bash(block)
+        deadline = time.monotonic() + FORGOTTEN
+        # As the message says: the first command refused, since processes that ended are not forgotten yet.
+        while "is not held by" in done.stderr and time.monotonic() < deadline:
+            time.sleep(1)
+            done = self._bash(block)
+        self.environment |= dict(re.findall(r"^(REDISCLI_AUTH)=(.*)$", self._exports(block), re.MULTILINE))
+        if done.returncode or re.search(r"\b(ERR|WRONGPASS|NOAUTH)\b", done.stdout):
+            self.failures.append(f"{title}: {block}\n{done.stdout}\n{done.stderr}")
+
+    def _bash(self, block: list[str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", "\n".join(block)],
             cwd=ROOT,
             env=self.environment,
@@ -167,9 +222,6 @@ class Reader:
             timeout=SECONDS,
             check=False,
         )
-        self.environment |= dict(re.findall(r"^(REDISCLI_AUTH)=(.*)$", self._exports(block), re.MULTILINE))
-        if done.returncode or re.search(r"\b(ERR|WRONGPASS|NOAUTH)\b", done.stdout):
-            self.failures.append(f"{title}: {block}\n{done.stdout}\n{done.stderr}")
 
     def _exports(self, block: list[str]) -> str:
         lines = [line for line in block if line.startswith("export ")]
@@ -178,14 +230,7 @@ class Reader:
         return f"REDISCLI_AUTH={(Path(self.environment['FOLDER']) / 'redis_password.former').read_text()}"
 
     def _push(self, title: str) -> None:
-        done = subprocess.run(
-            ["manage.py", "rollout", ACCOUNT, "--instance", self.instance, "--wait", "90", "--json"],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        done = self._run("rollout", ACCOUNT, "--instance", self.instance, "--wait", "90", "--json")
         if done.returncode:
             self.failures.append(f"a push after {title}:\n{done.stdout}\n{done.stderr}")
 
@@ -233,7 +278,8 @@ def main(arguments: Sequence[str]) -> int:
         running = Running(portal)
         stack.callback(running.stop)
         running.start()
-        reader = Reader(running, environment, instance)
+        containers = {name for each, name, *_ in facts["expected"] if each == instance}
+        reader = Reader(running, environment, instance, containers, home / "sandbox" / "authorized_key")
         _refuses_while_a_worker_lacks_it(reader, report)
         for title, commands in in_order(only):
             reader.follow(title, commands)
@@ -251,9 +297,10 @@ def main(arguments: Sequence[str]) -> int:
 def approve_keys(environment: dict[str, str]) -> None:
     """Approve every container's key as it shows itself: this is a sandbox."""
     code = (
-        "from instances import host_keys, ssh\n"
+        "from instances import ssh\n"
+        "from instances.reaching import host_keys\n"
         "from instances.models import Container\n"
-        "from portal.audit.models import Actor\n"
+        "from portal.audit.trail import Actor\n"
         "for each in Container.objects.all():\n"
         "    try:\n        host_keys.scan_container(container=each, actor=Actor('make rotation'))\n"
         "    except ssh.SSHError:\n        pass\n"

@@ -1,7 +1,11 @@
 """The gate in front of every write, in this process: what passes, what does not, and what it costs then."""
 
+import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,6 +17,8 @@ from credentials.keys.rekeying import rotate
 from credentials.models import ClientSecret
 from instances.reaching import portal_key
 from portal.audit.models import AuditEvent
+from portal.audit.signing import sshsig
+from portal.audit.signing.signing_key import signing_key
 from portal.audit.trail import Actor, record
 from portal.health.models import Worker
 from portal.keys import known, registry
@@ -230,3 +236,73 @@ def test_another_audit_key_is_not_reported_as_tampering(db: None, settings: Sett
     another_key(settings, "audit_key")
     with pytest.raises(KeysRefused, match="AUDIT_KEY"):
         call_command("verify_audit")
+
+
+# The signing key, which is made late and which few processes hold
+
+
+@pytest.fixture
+def signing(settings: Settings, tmp_path: Path, db: None) -> Path:
+    """The file of the signing key of a portal that has signed something."""
+    settings.SIGNING_KEY_PATH = tmp_path / "signing_key"
+    KnownKey.objects.filter(name="signing_key").delete()
+    signing_key()
+    return tmp_path / "signing_key"
+
+
+@pytest.mark.parametrize("text", [sshsig.make_key(), "what is no key\n", ""])
+def test_no_row_is_written_with_another_signing_key(signing: Path, closed: Gate, text: str) -> None:
+    own = signing.read_text()
+    signing.write_text(text)
+    with pytest.raises(KeysRefused, match="SIGNING_KEY_PATH is not the key of this portal"):
+        write()
+    signing.write_text(own)
+    write()
+    assert Worker.objects.count() == 1
+
+
+def test_without_the_signing_key_the_portal_works(signing: Path, closed: Gate) -> None:
+    signing.unlink()
+    write()
+    assert Worker.objects.count() == 1
+
+
+def test_what_is_no_key_is_never_recorded_as_the_signing_key(signing: Path) -> None:
+    KnownKey.objects.filter(name="signing_key").delete()
+    signing.write_text("what is no key")
+    problems = [text for key in registry.registered() for text in key.evidence()]
+    assert problems == [f"The signing key in {signing} is of no use."]
+
+
+@pytest.mark.parametrize("command", [("keys", "accept", "signing_key"), ("evidence", "--accept-key")])
+def test_another_signing_key_is_accepted_on_purpose(
+    signing: Path, closed: Gate, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    former = signing_key().fingerprint
+    signing.write_text(sshsig.make_key())
+    for module in ("portal.management.commands.keys", "credentials.evidence.management.commands.evidence"):
+        monkeypatch.setattr(f"{module}.gate", closed)
+    call_command(*command, stdout=StringIO())
+    row = KnownKey.objects.get(name="signing_key")
+    assert row.fingerprint == signing_key().fingerprint != former
+    event = AuditEvent.objects.get(action="key.accepted")
+    assert event.details == {"key": "signing_key", "before": former, "after": row.fingerprint}
+
+
+def test_a_portal_that_never_signed_lacks_no_signing_key(
+    settings: Settings, tmp_path: Path, db: None
+) -> None:
+    settings.SIGNING_KEY_PATH = tmp_path / "signing_key"
+    KnownKey.objects.filter(name="signing_key").delete()
+    assert line_of("signing_key")["state"] == "not made yet"
+    signing_key()
+    assert line_of("signing_key")["state"] == "fits"
+    (tmp_path / "signing_key").unlink()
+    assert line_of("signing_key")["state"] == "missing"
+
+
+def line_of(name: str) -> dict[str, object]:
+    out = StringIO()
+    with suppress(CommandError):  # there is no SSH key here
+        call_command("keys", "list", "--json", stdout=out)
+    return next(each for each in json.loads(out.getvalue())["keys"] if each["name"] == name)

@@ -54,6 +54,8 @@ def refuse_and_recover(original: Original, cells: list[Cell]) -> None:
         ("scheduler", WRONG, True),
         ("upgrade", WRONG, False),
         ("worker", Flaw("missing", "ssh_key"), False),
+        ("worker", Flaw("wrong", "signing_key"), False),
+        ("create_admin", Flaw("swapped", "signing_key", "ssh_key"), False),
     ],
 )
 def test_nothing_is_written_on_sqlite(
@@ -81,6 +83,7 @@ def key_files(portal: Portal) -> dict[str, str]:
     return {each.name: each.read_text() for each in (portal.home / "keys").glob("*")}
 
 
+@pytest.mark.slow
 def test_only_the_first_start_makes_keys(tmp_path: Path) -> None:
     portal = Portal(tmp_path, {"BROKER_URL": "filesystem://"})
     portal.manage("create_admin", "--name", "a", fails=True)
@@ -114,6 +117,7 @@ def test_a_second_home_cannot_join_with_keys_of_its_own(on_sqlite: Original, tmp
     other.manage("sync_roles")
 
 
+@pytest.mark.slow
 def test_a_named_file_that_is_missing_is_not_replaced_by_another(on_sqlite: Original, tmp_path: Path) -> None:
     portal = on_sqlite.copy("named", tmp_path, None)
     portal.environment["AUDIT_KEY_FILE"] = str(tmp_path / "nowhere")

@@ -235,7 +235,7 @@ def test_an_interrupted_replacement_of_the_fingerprint_key_is_repeated(
         replace_fingerprint_key(actor=actor)
     assert is_same_secret(account.secrets.get(version=2), twin.secrets.get())
     ClientSecret.objects.filter(pk=spoiled.pk).update(ciphertext=whole)
-    assert replace_fingerprint_key(actor=actor).startswith("1 secrets")
+    assert replace_fingerprint_key(actor=actor).startswith("1 secret ")
     spoiled.refresh_from_db()
     assert spoiled.fingerprint == fingerprint(Secret("spoiled"), "other", new)
     assert AuditEvent.objects.filter(action="fingerprint_key.replaced").count() == 1
@@ -294,7 +294,8 @@ def test_a_process_says_what_it_holds_and_gives_nothing_away() -> None:
     holders.say()
     row = KeyHolder.objects.get()
     assert row.keys["keyring"] == keyring().fingerprints
-    assert set(row.keys) == {"audit_key", "fingerprint_key", "keyring", "secret_key", "ssh_key"}
+    names = {"audit_key", "fingerprint_key", "keyring", "secret_key", "signing_key", "ssh_key"}
+    assert set(row.keys) == names
     assert all(len(each) <= 64 for names in row.keys.values() for each in names)
 
 

@@ -11,6 +11,7 @@ from instances.models import Container, ExpectedHostKey, HostKey
 from instances.reaching import host_keys
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
+from portal.notices.models import Note
 from tests.services.fixtures import StartOpenSSH
 from tests.services.openssh_server import OpenSSHServer
 from tests.services.waiting import free_port
@@ -212,6 +213,8 @@ def test_a_key_noted_by_a_push_shows_as_changed_until_somebody_decides(actor: Ac
         )
     assert noted.state == State.OFFERED
     assert AuditEvent.objects.filter(action="host_key.offered").count() == 1
+    told = Note.objects.get(kind="host_key.changed")
+    assert (told.subject, told.details["fingerprint"]) == ("app-1", "SHA256:new")
     assert page_state(container) == "changed"
     host_keys.revoke_host_key(key=noted, actor=actor)
     assert page_state(container) == "approved"

@@ -84,7 +84,7 @@ def test_a_scan_of_all_that_is_cut_off_keeps_what_it_saw_and_says_what_is_missin
         key_scans.work(threading.Event())
     assert states() == {"cut": State.DONE}
     page = as_admin.get(PAGE).content.decode()
-    assert "Its other types of key could not be asked for; what was seen is kept." in page
+    assert "The server could not be asked for its other key types; what was seen is kept." in page
     assert HostKey.objects.get().type == "ssh-ed25519"
 
 
@@ -164,7 +164,7 @@ def test_a_broker_that_is_away_does_not_lose_a_scan(
 def test_there_may_be_nothing_to_scan(as_admin: Client) -> None:
     page = as_admin.post(SCAN, follow=True).content.decode()
     assert "Every container that is on has an approved host key" in page
-    assert "No container shows a first key that waits for you" in page
+    assert "No container has a first key waiting for you" in page
 
 
 # Pasted lists
@@ -225,7 +225,7 @@ def test_a_pasted_line_that_says_nothing_is_named(line: str, said: str) -> None:
 
 def compared(text: str) -> tuple[dict[str, str], int]:
     """What a list makes of each container, and how many of its lines fit none."""
-    lines = key_lists.lines_of(key_lists.offered())
+    lines = key_lists.lines_of([each.pk for each in key_lists.offered()])
     unused = key_lists.compare(lines, pasted_keys.read(text)[0])
     words = {
         line.container.name: "differs"
@@ -264,7 +264,7 @@ def test_many_keys_are_compared_and_approved_at_once(as_admin: Client) -> None:
     Installation.objects.create(instance=Instance.objects.create(name="prod1"), container=first)
     pasted = f"app-1 {fingerprint('A')}\napp-2 {fingerprint('Z')}\nnonsense"
     page = as_admin.post(PAGE, {"do": "compare", "fingerprints": pasted}).content.decode()
-    assert "1 container shows another key than your list says" in page
+    assert "1 container shows a different key from the one in your list" in page
     assert "Line 3" in page
     assert "prod1" in page
     assert fingerprint("Z") in page  # nothing typed is lost
@@ -311,7 +311,7 @@ def test_what_the_server_shows_after_the_page_was_made_is_not_approved(as_admin:
     page = as_admin.post(PAGE, {"do": "approve", "compared": "on", "key": shown}).content.decode()
     assert not HostKey.objects.filter(state="approved").exists()
     assert "Choose at least one key" in page
-    lines = key_lists.lines_of(key_lists.offered().filter(pk=second.pk))
+    lines = key_lists.lines_of([second.pk])
     HostKey.objects.update(state=HostKey.State.REVOKED)  # between reading and approving
     approved, left = key_lists.approve(lines, {key_of("app-2").pk}, Actor("alice"))
     assert approved == []
@@ -326,6 +326,6 @@ def test_two_hundred_containers_take_two_pages(as_admin: Client) -> None:
         for row in rows
     )
     page = as_admin.get(PAGE, {"page": 2}).content.decode()
-    assert "200 containers wait" in page
+    assert "200 containers are waiting" in page
     assert "app-199" in page
     assert "app-000" not in page

@@ -71,7 +71,7 @@ def nothing_left(within: float) -> Iterator[None]:
     # The peer's own threads are not ours; a cancelled timer takes a moment to end.
     wait_until(
         lambda: all("treat" in thread.name for thread in set(threading.enumerate()) - before),
-        within=30,
+        within=120,
         what="our threads to end",
     )
 
@@ -288,7 +288,7 @@ def wait_for_count(before: tuple[int, int]) -> None:
 
     wait_until(
         lambda: all(map(le, now(), before)),
-        within=30,
+        within=120,
         what="an empty table",
         hint=lambda: f"threads and descriptors: {now()}, before: {before}",
     )

@@ -80,7 +80,7 @@ def test_closing_a_talk_ends_the_input_of_its_command(connection: ssh.Connection
     talk.send(b"half")
     talk.close()
     wait_until(
-        lambda: (tmp_path / "end").exists() and (tmp_path / "end").read_text(), within=30, what="the end"
+        lambda: (tmp_path / "end").exists() and (tmp_path / "end").read_text(), within=120, what="the end"
     )
     assert (tmp_path / "end").read_text() == "1:half\n"
 

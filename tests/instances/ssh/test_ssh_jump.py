@@ -102,7 +102,7 @@ def test_closing_ends_both_connections_and_leaves_nothing(
             connect(behind(container, stranger))
     wait_for_count(before)
     for each, start in ends:
-        wait_until(partial(saw_two_ends, each, start), within=30, what="the servers to see it")
+        wait_until(partial(saw_two_ends, each, start), within=120, what="the servers to see it")
 
 
 def saw_two_ends(server: OpenSSHServer, start: int) -> bool:
@@ -267,7 +267,7 @@ def test_a_host_that_floods_before_its_channel_is_noticed(
 
     def open_late(transport: paramiko.Transport, *args: object, **options: object) -> paramiko.Channel:
         channel: paramiko.Channel = opening(transport, *args, **options)  # type: ignore[arg-type]
-        wait_until(lambda: len(channel.in_buffer) == WINDOW or channel.closed, within=30, what="the flood")
+        wait_until(lambda: len(channel.in_buffer) == WINDOW or channel.closed, within=120, what="the flood")
         if not transport.is_active():  # as Paramiko does that finds the connection gone
             raise paramiko.SSHException
         return channel
