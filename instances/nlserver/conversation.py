@@ -13,6 +13,7 @@ from instances.nlserver.job import Account, Job, Mode, command, spec_line
 from instances.nlserver.reading import Reading, ReadingFields, parse_reading
 from instances.nlserver.report import (
     BUILD,
+    PAD_BYTES,
     Fields,
     Look,
     Ready,
@@ -29,10 +30,14 @@ MIN_BUILD = 9383
 """Campaign 7.4.1, the first build that knows `-setimsoauth` (Adobe's release notes)."""
 LINE = re.compile(r"[^/\x00-\x20\x7f]+(?:/[^/\x00-\x20\x7f]+){3}")
 """What is sent as one line: a line break inside would be a commit point before its time."""
+LINE_BYTES = PAD_BYTES - 33
+"""A blank and the nonce come after it."""
 READY_SECONDS = 60
 """pdump 15 + 5, twice where env.sh ends the shell, and a slow host; nothing else is waited for."""
 HEARING_SECONDS = 10
-"""From the script's listening to its answer; the line that it listens for was sent before."""
+"""From the script's listening to its answer; the lines that it listens for were sent before."""
+HARMLESS_LINES = 64
+"""8 KiB in all: of half as much, a reader that slept on a pipe got nothing in two of five trials."""
 READ_SECONDS = 180
 """READY_SECONDS, 20 for locks in all, and two hundred files."""
 LOOK_SECONDS = 150
@@ -71,6 +76,7 @@ class Conversation:
     def __init__(self, connection: ssh.Connection, job: Job, mode: Mode = "apply") -> None:
         nonce = uuid4().hex
         self.job = job
+        self._nonce = nonce
         self._mode = mode
         self._harmless = ""
         self._transcript = Transcript(nonce, ReadingFields() if mode == "read" else None)
@@ -110,15 +116,16 @@ class Conversation:
     def _send_harmless_line(self) -> None:
         """Send what must come back as `heard`, once the script runs as the right user.
 
-        Something else that reads the script's input takes this line, and the account is never sent. The line
-        travels while the script looks around, so that nobody waits for it.
+        Something else that reads the script's input takes some of it, and the account is never sent. It is
+        one line, about as long as the account, many times, which travel while the script looks around, so
+        that nobody waits for them.
         """
         if self._harmless or self._mode != "apply" or self._transcript.fields.last("user") != self.job.user:
             return
-        self._harmless = uuid4().hex
+        self._harmless = uuid4().hex * 4
         # A script that has stopped already said why, and that is still to be read.
         with contextlib.suppress(ssh.SSHError):
-            self.talk.send(f"{self._harmless}\n".encode())
+            self.talk.send(f"{self._harmless}\n".encode() * HARMLESS_LINES)
 
     def _read(self, lines: Iterator[bytes], until: Callable[[], bool] = lambda: False) -> None:
         """Read until something was said, at most to the script's last word or the end of the output."""
@@ -162,6 +169,8 @@ class Conversation:
             raise ssh.ConnectionLost
         if self._transcript.fields.last("heard") != self._harmless:
             raise Refused(Code.INPUT_NOT_PRIVATE, ready, self.output)
+        if not self._transcript.fields.has("pad"):
+            raise Refused(Code.ANSWER_MALFORMED, ready, self.output)
         return ready
 
     def commit(self, account: Account, plaintext: Secret, *, before_newline: Callable[[], None]) -> Report:
@@ -172,15 +181,18 @@ class Conversation:
         the tick raises after `before_newline` has returned leaves the outcome unknown, too.
         """
         line = spec_line(account, plaintext.reveal())
-        if not LINE.fullmatch(line):
+        if not LINE.fullmatch(line) or len(line.encode()) > LINE_BYTES:
             raise ValueError("not four values on one line")
-        self.talk.send(line.encode())
+        self.talk.send(enciphered(f"{line} {self._nonce}".encode(), self._pad()))
         # If this raises, leaving the conversation closes it, and the script's `read` finds no newline.
         before_newline()
         try:
             return self._committed()
         except ssh.SSHError:
             raise ReportLost(self.output) from None
+
+    def _pad(self) -> bytes:
+        return bytes.fromhex(self._transcript.fields.last("pad"))
 
     def _committed(self) -> Report:
         self.talk.send(b"\n")
@@ -231,6 +243,14 @@ class Conversation:
         if code:
             raise Refused(code, ready, self.output)
         raise ssh.ConnectionLost
+
+
+def enciphered(data: bytes, pad: bytes) -> bytes:
+    """Return data as the script deciphers it: a one-time pad, in hexadecimal digits.
+
+    A process on the container that shares the script's input cannot read the pad, which only went out.
+    """
+    return bytes(one ^ other for one, other in zip(data, pad[: len(data)], strict=True)).hex().encode()
 
 
 def look(connection: ssh.Connection, job: Job, seconds: float = LOOK_SECONDS) -> Look:

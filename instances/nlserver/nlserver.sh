@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the portal runs on a container. It is public and contains no value: the account arrives as one line on
-# stdin, after this script said that it is ready. Before it comes a harmless line, which `hear` sends back.
+# stdin, after this script said that it is ready. Before it comes a harmless line, many times, for `hear`. The
+# account is enciphered with a one-time pad that this script made up, so nobody else can read the line.
 #
 #   sh -c '<this text>' portal <nonce> apply|look|read <instance> <root> <fence> <attempt> <flags> <limit> [user]
 #      [portal] [over]
@@ -40,12 +41,14 @@ case ${BASH_VERSION-} in
 esac
 unset BASH_ENV ENV SSH_CLIENT SSH2_CLIENT TMOUT
 # A variable that comes exported stays exported, so those that will hold private text begin anew.
-unset line heard each text result found pair value told digested environment kept
+unset line heard each text result found pair value told digested environment kept pad plain rest code
 
 nonce=$1 mode=$2 instance=$3 root=$4 fence=$5 attempt=$6 flags=$7 limit=$8 user=${9:-neolane}
 portal=${10-} over=${11-}
 letters=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 digits=0123456789
+HARMLESS_LINES=64
+PAD_BYTES=1024
 READY_SECONDS=30
 PROBE_SECONDS=15
 RELOAD_SECONDS=30
@@ -114,12 +117,14 @@ check_tools() {
     missing=
     more=
     [ "$mode" != read ] || more=stat
+    [ "$mode" != apply ] || more="od"
     for tool in awk chmod date flock id ls mkdir mv sha256sum sleep timeout $more; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     # A printf that is a program would carry the account in its arguments. Where no programs are, only a
     # built-in is found.
     PATH=/dev/null printf '' 2>/dev/null || missing="$missing builtin-printf"
+    [ "$mode" != apply ] || [ -r /dev/urandom ] || missing="$missing urandom"
     [ -z "$missing" ] || stop 90 "tools=${missing# }"
 }
 
@@ -494,19 +499,60 @@ clock() {
 
 # A start-up file can leave a process behind that reads what is meant for this script, or wrap the login in a
 # terminal that records it. So a harmless line comes first; the portal sends the account only if it hears that
-# the harmless one arrived here.
+# the harmless one arrived here. It comes many times: `read` takes one byte after the other, and a process that
+# the busy host did not wake in time for the first gets something of the rest.
 hear() {
     [ ! -t 0 ] || stop 90 stdin=terminal
     say listening=yes
     flush
     IFS= read -r heard || exit 97
     case $heard in *[!$letters$digits]*) heard=garbled ;; esac
+    again=1
+    while [ $again -lt $HARMLESS_LINES ]; do
+        IFS= read -r each || exit 97
+        [ "$each" = "$heard" ] || heard=garbled
+        again=$((again + 1))
+    done
     say "heard=$heard"
+}
+
+# Sets `pad`: random bytes, as two hexadecimal digits each, which only this shell and the portal ever know. The
+# harmless lines are a test of chance: who slept through all of them could still read the account itself. It
+# reads what means nothing without the pad, and stdout cannot be read on the container.
+make_pad() {
+    pad=$(exec od -A n -v -t x1 -N $PAD_BYTES /dev/urandom)
+    # shellcheck disable=SC2086 # words
+    set -- $pad
+    pad=$*
+    say "pad=$pad"
+}
+
+# Deciphers `line`: each byte of it came as two hexadecimal digits, and uses up one of the pad. The nonce at its
+# end shows that nobody took any of it. No program sees any of this.
+decipher() {
+    case $line in *[!0123456789abcdef]*) stop 98 line=garbled ;; esac
+    plain=
+    # shellcheck disable=SC2086 # words
+    set -- $pad
+    pad=
+    while [ -n "$line" ]; do
+        rest=${line#??}
+        [ "$rest" != "$line" ] || stop 98 line=garbled
+        [ $# -gt 0 ] || stop 98 line=garbled
+        code=$((0x${line%"$rest"} ^ 0x$1))
+        plain=$plain\\0$((code / 64))$((code / 8 % 8))$((code % 8))
+        line=$rest
+        shift
+    done
+    line=$(printf '%b' "$plain")
+    plain=
+    case $line in *" $nonce") line=${line%" $nonce"} ;; *) stop 98 line=garbled ;; esac
 }
 
 # The newline that ends the line is the moment of commitment: a line without it is not executed.
 read_line() {
     hear
+    make_pad
     clock
     since=$now
     say ready
@@ -516,6 +562,7 @@ read_line() {
     exec </dev/null
     clock
     [ $((now - since)) -le "$READY_SECONDS" ] || stop 94 late=yes
+    decipher
     case $line in
     */*/*/*/*) stop 98 line=malformed ;;
     ?*/?*/?*/?*) ;;

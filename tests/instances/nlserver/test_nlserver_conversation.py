@@ -377,5 +377,5 @@ def test_the_secret_shows_in_no_arguments_but_nlservers_and_in_no_log_of_sudo(
     program = f"{neolanes_container.base}/bin/nlserver"
     assert {sighting.argv[1:3] for sighting in sampler.sightings} == {(program, "config")}
     if become == "sudo":
-        wait_until(lambda: program.rpartition("/nl6")[0] in sudo_log.text(), within=30, what="sudo's log")
+        wait_until(lambda: program.rpartition("/nl6")[0] in sudo_log.text(), within=120, what="sudo's log")
     assert secret not in sudo_log.text()

@@ -28,6 +28,7 @@ from tests.instances.nlserver.shell_fleet import (
     ShellContainer,
     argv,
     converse,
+    enciphered,
     make_container,
     read_until,
     started,
@@ -36,7 +37,7 @@ from tests.services.argv_sampler import ArgvSampler
 from tests.services.programs import require, require_that
 from tests.services.waiting import wait_until
 
-MOST_PROCESSES = 34
+MOST_PROCESSES = 36
 """What an apply with a reload may start, besides what nlserver starts."""
 
 
@@ -338,10 +339,10 @@ def test_a_busy_lock_ends_an_apply(shell: str, container: ShellContainer, held_l
 
 def test_a_lock_is_waited_for(container: ShellContainer, held_lock: int) -> None:
     with started(argv("dash", container)) as process:
-        read_until(process, b"ready")
+        line = enciphered(read_until(process, b"ready"))
         assert process.stdin
         assert process.stdout
-        process.stdin.write(LINE)
+        process.stdin.write(line)
         process.stdin.flush()
         release = threading.Timer(0.3, fcntl.flock, (held_lock, fcntl.LOCK_UN))
         release.start()
@@ -392,9 +393,9 @@ def test_another_portal_that_came_meanwhile_is_noticed_under_the_lock(
     shell: str, container: ShellContainer
 ) -> None:
     with started(argv(shell, container, fence=8, portal="ours")) as waiting:
-        read_until(waiting, b"ready")
+        line = enciphered(read_until(waiting, b"ready"))
         assert converse(argv(shell, container, fence=7, portal="theirs")).exit_status == 0
-        output, _ = waiting.communicate(LINE)
+        output, _ = waiting.communicate(line)
         assert (b"elsewhere=theirs" in output, waiting.returncode) == (True, 95)
     assert container.noted("fence") == "theirs"
 
@@ -417,12 +418,11 @@ def test_what_an_admin_took_over_has_no_say_any_more(
     portal = "theirs" if over in ("theirs", "others") else "ours"
     converse(argv(shell, container, fence=9999, portal=portal))
     with started(argv(shell, container, fence=7, portal="ours", over=over)) as older:
-        if passes:
-            read_until(older, b"ready")
+        line = enciphered(read_until(older, b" ready", or_the_end=not passes))
         reply = converse(argv(shell, container, fence=8, portal="ours", over=over))
         assert (reply.exit_status == 0) is passes
         # The decision counts once: afterwards the numbers do again.
-        output, _ = older.communicate(LINE)
+        output, _ = older.communicate(line)
         assert older.returncode == (95 if passes or portal == "ours" else 90)
         assert (b"newer=8 1" in output) is passes
     assert container.noted("fence") == ("ours" if passes else portal)
@@ -430,9 +430,9 @@ def test_what_an_admin_took_over_has_no_say_any_more(
 
 def test_after_a_look_no_older_conversation_can_write(shell: str, container: ShellContainer) -> None:
     with started(argv(shell, container, attempt=1)) as waiting:
-        read_until(waiting, b"ready")
+        line = enciphered(read_until(waiting, b"ready"))
         assert converse(argv(shell, container, mode="look", attempt=2), b"").exit_status == 0
-        output, _ = waiting.communicate(LINE)
+        output, _ = waiting.communicate(line)
         assert b"newer=1 2" in output
         assert waiting.returncode == 95
     assert "old-client" in container.config.read_text()
@@ -483,9 +483,9 @@ def test_an_nlserver_that_does_not_end_is_stopped(shell: str, container: ShellCo
 def test_the_lock_outlives_a_killed_script_until_nlserver_ends(shell: str, container: ShellContainer) -> None:
     container.fault("before-write", 1)
     with started(argv(shell, container)) as process:
-        read_until(process, b"ready")
+        line = enciphered(read_until(process, b"ready"))
         assert process.stdin
-        process.stdin.write(LINE)
+        process.stdin.write(line)
         process.stdin.flush()
         container.wait_for("started")
         process.send_signal(signal.SIGKILL)
@@ -502,9 +502,9 @@ def test_the_lock_outlives_a_killed_script_until_nlserver_ends(shell: str, conta
 def nothing_but(container: ShellContainer, shell: str, mark: str, *arguments: str) -> Iterator[None]:
     """Kill the script and all its shells once nlserver left a mark; inside, nlserver alone is left."""
     with started(argv(shell, container, limit=100)) as process:
-        read_until(process, b"ready")
+        line = enciphered(read_until(process, b"ready"))
         assert process.stdin
-        process.stdin.write(LINE)
+        process.stdin.write(line)
         process.stdin.flush()
         container.wait_for(mark)
         process.kill()
@@ -524,7 +524,7 @@ def kill_until_gone(processes: Callable[[], set[int]]) -> None:
                 os.kill(pid, signal.SIGKILL)
         return not found
 
-    wait_until(are_gone, within=30, what="processes to be gone")
+    wait_until(are_gone, within=120, what="processes to be gone")
 
 
 def test_nlserver_alone_keeps_the_lock_until_it_ends(shell: str, container: ShellContainer) -> None:
@@ -557,10 +557,10 @@ def test_the_work_goes_on_to_its_end_when_nobody_listens_any_more(
     container.fault("after-write", 0.3)
     container.fault("flood", 300_000)
     with started(argv(shell, container)) as process:
-        read_until(process, b"ready")
+        line = enciphered(read_until(process, b"ready"))
         assert process.stdin
         assert process.stdout
-        process.stdin.write(LINE)
+        process.stdin.write(line)
         process.stdin.flush()
         process.stdout.close()
         process.stdin.close()
@@ -577,11 +577,11 @@ def test_an_error_line_is_noted_even_when_nobody_listens_any_more(
     container.fault("flood", 300_000)
     container.fault("error", "\n16:08:56 >>> refused")
     with started(argv(shell, container)) as process:
-        read_until(process, b"ready")
+        line = enciphered(read_until(process, b"ready"))
         assert process.stdin
         assert process.stdout
         process.stdout.close()
-        process.stdin.write(LINE)
+        process.stdin.write(line)
         process.stdin.close()
         process.wait(10)
     assert ending(container.noted("journal")) == "1 1 done config=0 reload=0 restart=- errors=config"
@@ -611,9 +611,10 @@ def test_a_process_left_behind_delays_nothing_and_holds_no_lock(
 ) -> None:
     container.fault("daemon", 6)
     with started(argv(shell, container)) as process:
+        line = enciphered(read_until(process, b"ready"))
         assert process.stdin
         assert process.stdout
-        process.stdin.write(LINE)
+        process.stdin.write(line)
         process.stdin.close()
         assert process.wait(5) == 0
         assert b"rc.reload=0" in process.stdout.read()
