@@ -8,4 +8,5 @@ class CoverageConfig(AppConfig):
     label = "coverage"
 
     def ready(self) -> None:
-        from credentials.coverage import findings, lines, panels  # noqa: F401  # they register themselves
+        from credentials.coverage import findings, lines, meanings, panels  # noqa: F401  # they register themselves
+        from credentials.coverage.pages import exports  # noqa: F401

@@ -15,7 +15,7 @@ from credentials.coverage.holding import ACCOUNT, covered, with_holding
 from credentials.coverage.states import Cover, How, Need, is_decided, judge
 from credentials.models import ClientSecret
 from instances.discovery.models import Reading
-from instances.models import Installation
+from instances.models import Installation, Instance, place_label
 
 LASTING = ("gone", "none", "unreadable", "too_big")
 """Why a file was not read, by the script's words: what another reading would find as well."""
@@ -67,10 +67,22 @@ class Cell:
     seen: datetime | None
     """When it was seen like this last."""
     certainty: str = "now"
+    is_by_hand: bool = False
+    """Whether the portal cannot reach it."""
+
+    @property
+    def place(self) -> str:
+        """The installation as people read it."""
+        return place_label(self.instance, self.container)
 
     @property
     def word(self) -> str:
-        return str(Cover(self.cover).label)
+        label = Cover(self.cover).label
+        return gettext("%s, reported by hand") % label if self.how == How.REPORTED else str(label)
+
+    @property
+    def environment_label(self) -> "str | Promise":
+        return Instance.Environment(self.environment).label
 
     @property
     def own_version(self) -> int | None:
@@ -158,7 +170,11 @@ VERSIONS = ("held_version", "desired_version", "goal_version")
 FURTHER = (
     "proven_version",
     "by_hand_version",
+    "seen_version",
+    "is_told",
     "container__is_enabled",
+    "container__is_by_hand",
+    f"{ACCOUNT}__is_rotating",
     "desired__push",
     "desired__since",
     "goal_since",
@@ -200,8 +216,10 @@ def _cell(  # Any: values of columns
         desired=desired,
         goal=goal,
         is_on=row["container__is_enabled"],
+        is_by_hand=row["container__is_by_hand"],
         is_decided=is_decided(row["desired__since"], row["goal_since"]),
         is_gone=_is_gone(row, reading),
+        is_rotating=bool(row[f"{ACCOUNT}__is_rotating"]),
         **flags,
     )
     return Cell(
@@ -209,12 +227,13 @@ def _cell(  # Any: values of columns
         held=held,
         desired=desired,
         goal=goal,
-        how=_how(held=held, proven=row["proven_version"], by_hand=row["by_hand_version"]),
+        how=_how(held, row),
         cover=cover,
         need=need,
         push=row["desired__push"],
         since=row["seen__at"],
         seen=row["seen__last_seen"],
+        is_by_hand=row["container__is_by_hand"],
     )
 
 
@@ -223,12 +242,17 @@ def needing_somebody() -> list[Cell]:
     return cells_now(Wanted(state=Cover.NEEDS_YOU))
 
 
-def _how(*, held: object, proven: object, by_hand: object) -> How:
-    if proven:
+def _how(held: object, row: Mapping[str, Any]) -> How:  # Any: values of columns
+    """Return how it is known; what rests on a person's report is called nothing else."""
+    if not held:
+        return How.NOT_KNOWN
+    if row["is_told"]:
+        return How.REPORTED
+    if row["proven_version"]:
         return How.PROVEN
-    if by_hand:
+    if row["by_hand_version"]:
         return How.CONFIRMED
-    return How.SEEN if held else How.NOT_KNOWN
+    return How.SEEN if row["seen_version"] else How.REPORTED
 
 
 def place(row: Mapping[str, Any]) -> dict[str, Any]:  # Any: the values of NAMES
@@ -247,6 +271,11 @@ def counts(cells: Iterable[Cell]) -> list[tuple[Cover, int]]:
     """Return how many cells are in each of the states, all of them named."""
     found = Counter(cell.cover for cell in cells)
     return [(cover, found[cover]) for cover in Cover]
+
+
+def reported(cells: Iterable[Cell]) -> int:
+    """Return how many of the cells are done by what a person reported alone."""
+    return sum(cell.cover == Cover.DONE and cell.how == How.REPORTED for cell in cells)
 
 
 def version_counts(cells: Iterable[Cell]) -> list[tuple[str, str, int]]:

@@ -19,16 +19,18 @@ class NotConfirmable(Exception):
 def obstacle(row: Installation, version: ClientSecret | None) -> str:
     """Return why a version cannot be confirmed on an installation with its holding, or an empty text."""
     if version is None or version.state != ClientSecret.State.USABLE:
-        return _("It is to hold no version that can be used.")
+        return _("There is no usable version that it should hold.")
     if row.is_open:  # type: ignore[attr-defined]
-        return _("A push is under way there: wait for its end, and look again.")
+        return _("A push is under way there: wait until it ends, then look again.")
     if row.held_version:  # type: ignore[attr-defined]
-        return _("It is known what it holds: nothing has to be confirmed.")
+        return _("What it holds is already known: there is nothing to confirm.")
     seen = (row.observed_client_id, row.observed_account_id)
     if not row.observed_digest or seen != (version.client_id, version.account.technical_account_id):
-        return _("The file was not seen with the ids of this account: a version of it cannot be there.")
+        return _(
+            "The file was not seen with the IDs of this account, so it cannot hold a version of this account."
+        )
     if ProvenDigest.objects.filter(digest=row.observed_digest).exclude(secret=version).exists():
-        return _("The secret in the file is proven to be another version's.")
+        return _("The secret in the file is proven to be that of another version.")
     return ""
 
 
@@ -40,14 +42,14 @@ def confirm(*, installation: Installation, digest: str, reason: str, actor: Acto
     of it is asked for. `NotConfirmable` says what prevents it; then nothing was changed.
     """
     if not reason.strip():
-        raise NotConfirmable(_("Say why: the reason is kept in the history."))
+        raise NotConfirmable(_("Give a reason: it is kept in the history."))
     one_start_at_a_time()
     row = with_holding(covered().filter(pk=installation.pk)).first()
     if row is None:
-        raise NotConfirmable(_("This installation is not used by an account: nothing is compared there."))
+        raise NotConfirmable(_("No account is in use on this installation: nothing is compared there."))
     version = ClientSecret.objects.select_related("account").filter(pk=row.desired_version).first()
     if row.observed_digest != digest:
-        raise NotConfirmable(_("The file was seen in another state meanwhile: look again."))
+        raise NotConfirmable(_("The file has been seen in another state since: look again."))
     prevented = obstacle(row, version)
     if prevented or version is None:
         raise NotConfirmable(prevented)

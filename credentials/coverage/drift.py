@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import Min, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -56,20 +56,33 @@ class Drift:
     baseline: Observation
     """What it is compared with."""
     is_accepted: bool
+    is_reported: bool
     is_proven: bool
-    """What the baseline is: accepted by a person, or proven by a push; neither: the first sight."""
+    """What the baseline is: accepted or reported by a person, or proven by a push; none: the first sight."""
     version: Version | None
     expected: Version | None
     differences: list[Difference]
 
 
+def drifting() -> "QuerySet[Any]":  # Any: installations with annotations
+    """Return the installations that drifted, by instance and container."""
+    return with_holding(covered()).filter(is_drifted=True).order_by("instance__name", "container__name")
+
+
 def drifted(condition: Q = Q()) -> list[Drift]:  # noqa: B008  # a Q is not changed
     """Return the installations that drifted and meet a condition; five statements."""
     annotated = (
-        with_holding(covered())
-        .filter(condition, is_drifted=True)
-        .select_related("instance__assignment__account", "container", "proven_write", "accepted_sight")
-        .order_by("instance__name", "container__name")
+        drifting()
+        .filter(condition)
+        .select_related(
+            *(
+                "instance__assignment__account",
+                "container",
+                "proven_write",
+                "accepted_sight",
+                "reported_version",
+            )
+        )
     )
     installations = list(annotated)
     seen = Observation.objects.in_bulk([each.seen_id for each in installations])
@@ -80,8 +93,9 @@ def drifted(condition: Q = Q()) -> list[Drift]:  # noqa: B008  # a Q is not chan
     return [_drift(each, seen, compared, names) for each in installations]
 
 
-def _written(row: Installation) -> uuid.UUID | None:
-    write = getattr(row, "proven_write", None)
+def _written(row: Any) -> uuid.UUID | None:
+    """Return the version that the portal, or a person, is known to have set there last."""
+    write = row.reported_version if row.is_reported else getattr(row, "proven_write", None)
     return write.secret_id if write else None
 
 
@@ -92,6 +106,8 @@ def _baselines(rows: list[Any]) -> dict[uuid.UUID, Observation]:
         write = getattr(row, "proven_write", None)
         if row.is_accepted:
             ids[row.pk] = row.accepted_sight.observation_id
+        elif row.is_reported:
+            ids[row.pk] = row.reported_version.observation_id
         elif write and write.observation_id:
             ids[row.pk] = write.observation_id
     others = [row.pk for row in rows if row.pk not in ids]
@@ -111,7 +127,9 @@ def _drift(
     held, written = row.held_version, _written(row)
     version = names.get(held) if held else None
     expected = names.get(written) if written else None
-    before = baseline.digest if row.is_accepted or not written else row.proven_write.digest
+    is_reported = row.is_reported and not row.is_accepted
+    rests_on_sight = row.is_accepted or is_reported or not written
+    before = baseline.digest if rests_on_sight else row.proven_write.digest
     differences = [
         Difference(name, str(getattr(baseline, name)), str(getattr(sight, name)))
         for name in COMPARED
@@ -124,7 +142,8 @@ def _drift(
         seen=sight,
         baseline=baseline,
         is_accepted=row.is_accepted,
-        is_proven=bool(written) and not row.is_accepted,
+        is_reported=is_reported,
+        is_proven=bool(written) and not row.is_accepted and not is_reported,
         version=version,
         expected=expected,
         differences=differences,
@@ -139,18 +158,18 @@ def accept(*, installation: Installation, observation: int, reason: str, actor: 
     another state since, if a push is open there, or without a reason; then nothing was changed.
     """
     if not reason.strip():
-        raise NotAccepted(_("Say why: the reason is kept in the history."))
+        raise NotAccepted(_("Give a reason: it is kept in the history."))
     one_start_at_a_time()
     row = with_holding(covered().filter(pk=installation.pk)).first()
     if row is None:
-        raise NotAccepted(_("This installation is not used by an account: nothing is compared there."))
+        raise NotAccepted(_("No account is in use on this installation: nothing is compared there."))
     if row.is_open:
-        raise NotAccepted(_("A push is under way there: wait for its end, and look again."))
+        raise NotAccepted(_("A push is under way there: wait until it ends, then look again."))
     former = AcceptedSight.objects.filter(pk=row.pk, observation=observation).first()
     if former and row.seen_id == observation:
         raise NotAccepted(_("%s has accepted it already: there is nothing left to decide.") % former.by)
     if row.seen_id != observation or not row.is_drifted:
-        raise NotAccepted(_("The file was seen in another state meanwhile: look again."))
+        raise NotAccepted(_("The file has been seen in another state since: look again."))
     facts = {"observation_id": observation, "by": actor.name, "reason": reason[:250]}
     AcceptedSight.objects.filter(pk=row.pk).delete()
     AcceptedSight.objects.create(installation=row, **facts)

@@ -5,6 +5,7 @@ from django.db.models import Q
 
 from credentials.coverage.drift import Drift, drifted
 from credentials.coverage.models import FoundDrift
+from credentials.coverage.notices import note_drift
 from portal.audit.trail import PORTAL, Entry, record_all
 from portal.processes.housekeeping import hourly
 
@@ -22,6 +23,7 @@ def record_drift() -> int:
             each for each in found.values() if FoundDrift.objects.get_or_create(observation=each.seen)[1]
         ]
         if fresh:
+            note_drift(fresh)
             record_all([_entry(each) for each in fresh], actor=PORTAL)
     return len(fresh)
 

@@ -44,9 +44,12 @@ def covered() -> QuerySet[Installation]:
 def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: installations with annotations
     """Annotate installations with what they hold and what that makes of them.
 
-    `goal_version`, `desired_version`, `proven_version`, `by_hand_version` (confirmed by a person) and
-    `held_version` are ids of versions, or None. `is_open` says whether a push is open, `has_failed` whether
-    the desired one failed, `is_drifted` whether the file differs from what it is compared with,
+    `goal_version`, `desired_version`, `proven_version`, `by_hand_version` (confirmed by a person),
+    `seen_version` (its digest was proven elsewhere), `told_version` (a person reported that it was set) and
+    `held_version` are ids of versions, or None. `is_told` says that a person saw the file last, and not the
+    portal: then nothing is proven there, whatever was once; `is_reported` that a person reported what they
+    set after the last proven write. `is_open` says whether a push is open, `has_failed` whether the desired
+    one failed, `is_drifted` whether the file differs from what it is compared with,
     `is_accepted` whether a person accepted what is there, `is_usable` whether the held version can still be
     used. `goal_since` says when the goal became what it is. `states.judge` makes one state of them: in SQL
     each of its cases would repeat all of these.
@@ -60,10 +63,14 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
                 GoalChange.objects.filter(account=OuterRef(ACCOUNT)).order_by("-pk").values("at")[:1]
             ),
             desired_version=Case(When(desired__version__account=F(ACCOUNT), then=F("desired__version"))),
-            proven_version=_known_from("proven_write"),
+            is_told=_is_told(),
+            proven_version=_known_from("proven_write", unless=Q(seen__last_source=Observation.Source.HAND)),
             by_hand_version=Case(
                 When(_is_contradicted(), then=None), default=_known_from("confirmed_version")
             ),
+            seen_version=_seen_elsewhere(),
+            told_version=_known_from("reported_version"),
+            is_reported=_is_reported(),
             is_open=Exists(Push.objects.open().filter(installation=OuterRef("pk"))),
             has_failed=Exists(Push.objects.filter(pk=OuterRef("desired__push"), state=Push.State.FAILED)),
             is_accepted=_is_accepted(),
@@ -72,7 +79,7 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
             held_version=Case(
                 # It overrides the server's organization: no version works there, whatever its secret.
                 When(seen__organization_id__contains=EMPTY_ORGANIZATION, then=None),
-                default=Coalesce("proven_version", "by_hand_version", _seen_elsewhere()),
+                default=Coalesce("proven_version", "by_hand_version", "seen_version", "told_version"),
                 output_field=UUIDField(),
             )
         )
@@ -80,9 +87,16 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
     )
 
 
-def _known_from(held: str) -> Case:
-    """Return the version that was proven or confirmed there, if the file still is as it was then."""
-    return Case(When(is_as_seen(held=f"{held}__"), then=F(f"{held}__secret")))
+def _is_told() -> Case:
+    """Whether the newest sight is what a person pasted."""
+    told = When(seen__last_source=Observation.Source.HAND, then=Value(True))
+    return Case(told, default=Value(False), output_field=BooleanField())
+
+
+def _known_from(held: str, *, unless: Q | None = None) -> Case:
+    """Return the version that was known there, if the file still is as it was then."""
+    whens = [When(unless, then=None)] if unless else []
+    return Case(*whens, When(is_as_seen(held=f"{held}__"), then=F(f"{held}__secret")))
 
 
 def _is_contradicted() -> Exists:
@@ -106,15 +120,31 @@ def _is_accepted() -> Case:
     newer = Q(proven_write__observation=None) | Q(
         accepted_sight__observation__gt=F("proven_write__observation")
     )
-    accepted = Q(accepted_sight__isnull=False) & newer
+    reported = Q(reported_version=None) | Q(
+        accepted_sight__observation__gt=F("reported_version__observation")
+    )
+    accepted = Q(accepted_sight__isnull=False) & newer & reported
     return Case(When(accepted, then=Value(True)), default=Value(False), output_field=BooleanField())
 
 
+def _is_reported() -> Case:
+    """Whether a person reported what they set there, after the last proven write."""
+    newer = Q(proven_write__observation=None) | Q(
+        reported_version__observation__gt=F("proven_write__observation")
+    )
+    reported = Q(reported_version__isnull=False) & newer
+    return Case(When(reported, then=Value(True)), default=Value(False), output_field=BooleanField())
+
+
 def _baseline(name: str) -> Case:
-    """Return what a column of the sight is compared with: accepted, or proven, or else the first sight."""
+    """Return what a column of the sight is compared with: what was accepted or reported last, or proven.
+
+    Without any of them, the first sight.
+    """
     first = Observation.objects.filter(installation=OuterRef("pk")).order_by("pk").values(name)[:1]
     whens = [
         When(is_accepted=True, then=F(f"accepted_sight__observation__{name}")),
+        When(is_reported=True, then=F(f"reported_version__observation__{name}")),
         When(proven_write__observation__isnull=False, then=F(f"proven_write__observation__{name}")),
     ]
     if name == "digest":  # a write that was proven before sights were kept

@@ -56,10 +56,10 @@ def desires(scope: Scope, wanted: Wanted) -> Sequence[Line]:
 
 
 def _desire(row: DesiredVersionChange, about: str, links: Mapping[UUID, Link]) -> Line:
-    title = gettext("It is to be left as it is")
+    title = gettext("It should be left as it is")
     if row.version:
         facts = {"version": row.version.version, "account": row.version.account.name}
-        title = gettext("It is to hold version %(version)s of %(account)s") % facts
+        title = gettext("It should hold version %(version)s of %(account)s") % facts
     link = links.get(row.push) if row.push else None
     because = gettext("Because %s.") % row.get_why_display()
     return Line(row.at, title, about, "goal", notes=[because], links=[link] if link else [])

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext
 
+from credentials.coverage import by_hand
 from credentials.coverage.cells import Cell, cells_of
 from credentials.models import DesiredVersion
 from credentials.rollouts.models import Push
@@ -38,6 +39,30 @@ def holding_of_installation(installation: Installation, request: HttpRequest) ->
     desire = Desire(row, push_links([row.push]).get(row.push) if row.push else None) if row else None
     context = {"cell": cells[0] if cells else None, "desire": desire}
     return Panel("coverage/_holding.html", context)
+
+
+@panel("installation.cards", order=15)
+def reports_of_installation(installation: Installation, request: HttpRequest) -> Panel | None:
+    """Show what people reported of an installation that the portal cannot reach, or could not."""
+    if not request.user.has_perm("credentials.view_technicalaccount"):
+        return None
+    reports = list(by_hand.last_reports(installation))
+    mine = list(by_hand.by_hand().filter(pk=installation.pk).select_related("instance"))
+    return (
+        Panel("coverage/_by_hand.html", {"installations": mine, "reports": reports})
+        if mine or reports
+        else None
+    )
+
+
+@panel("container.cards", order=5)
+def by_hand_on_container(container: Container, request: HttpRequest) -> Panel | None:
+    """Show the runbooks of a container that the portal cannot reach."""
+    if not request.user.has_perm("credentials.view_technicalaccount"):
+        return None
+    rows = by_hand.by_hand().filter(container=container).select_related("instance").order_by("instance__name")
+    found = list(rows[:MOST])
+    return Panel("coverage/_by_hand.html", {"installations": found}) if found else None
 
 
 @panel("instance.cards", order=10)

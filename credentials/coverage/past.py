@@ -13,7 +13,7 @@ from credentials.coverage.cells import NAMES, Cell, Version, Wanted, place, vers
 from credentials.coverage.holding import ACCOUNT, covered
 from credentials.coverage.states import How, is_decided, judge
 from credentials.models import DesiredVersionChange, GoalChange
-from credentials.rollouts.models import Attempt, ProvenDigest, Push
+from credentials.rollouts.models import Attempt, HandReport, ProvenDigest, Push
 from instances.discovery.as_of import InTheFuture
 from instances.discovery.models import Observation
 from instances.models import Installation
@@ -32,6 +32,8 @@ class _Past:
     goals: dict[uuid.UUID, uuid.UUID | None]
     goals_since: dict[uuid.UUID, datetime]
     digests: dict[tuple[str, str], uuid.UUID]
+    told: dict[int, uuid.UUID]
+    """What people said they had set, by the number of the sight."""
     opened: set[uuid.UUID]
     named: dict[uuid.UUID, Version]
 
@@ -61,7 +63,8 @@ def _past(installations: Collection[uuid.UUID], moment: datetime) -> _Past:
     goal_rows = list(changes.values_list("account", "version", "at"))
     goals: dict[uuid.UUID, uuid.UUID | None] = {account: version for account, version, _at in goal_rows}
     digests = _proven_digests({row.digest for row in seen.values()})
-    ids = {*digests.values(), *goals.values(), *(row.version_id for row in desired.values())}
+    told = _told_then([row.pk for row in seen.values()], moment)
+    ids = {*told.values(), *digests.values(), *goals.values(), *(row.version_id for row in desired.values())}
     return _Past(
         seen={row.installation_id: row for row in seen.values()},
         doubtful=set(doubtful.values_list("installation", flat=True)),
@@ -69,6 +72,7 @@ def _past(installations: Collection[uuid.UUID], moment: datetime) -> _Past:
         goals=goals,
         goals_since={account: at for account, _version, at in goal_rows},
         digests=digests,
+        told=told,
         opened=_open_then(moment),
         named=versions({pk for pk in ids if pk}),
     )
@@ -92,6 +96,12 @@ def _proven_digests(digests: Iterable[str]) -> dict[tuple[str, str], uuid.UUID]:
     }
 
 
+def _told_then(sights: Collection[int], moment: datetime) -> dict[int, uuid.UUID]:
+    """Return the version that was reported with each of these sights until a moment."""
+    rows = HandReport.objects.filter(observation__in=sights, at__lte=moment).exclude(version=None)
+    return dict(rows.order_by("pk").values_list("observation", "version"))
+
+
 def _open_then(moment: datetime) -> set[uuid.UUID]:
     """Return the installations with a push that had been asked for and had not ended.
 
@@ -105,6 +115,27 @@ def _open_then(moment: datetime) -> set[uuid.UUID]:
     return set(opened.order_by().values_list("installation", flat=True))
 
 
+def versions_seen(sights: Collection[Observation], moment: datetime) -> dict[int, Version]:
+    """Return the version that each of these sights showed, as far as it is known, by their numbers."""
+    digests = _proven_digests({row.digest for row in sights})
+    told = _told_then([row.pk for row in sights], moment)
+    known = {
+        row.pk: pk for row in sights if (pk := digests.get((row.digest, row.client_id)) or told.get(row.pk))
+    }
+    named = versions(set(known.values()))
+    return {number: named[pk] for number, pk in known.items()}
+
+
+def _held(sight: Observation, past: _Past) -> tuple[Version | None, How]:
+    """Return what an installation held, and how that is known; a person's report is called nothing else."""
+    proven = past.digests.get((sight.digest, sight.client_id))
+    held = past.named.get(proven or past.told.get(sight.pk))  # type: ignore[arg-type]
+    if held is None:
+        return None, How.NOT_KNOWN
+    is_told = Observation.Source.HAND in (sight.source, sight.last_source)
+    return held, How.SEEN if proven and not is_told else How.REPORTED
+
+
 def _cell(row: dict[str, Any], past: _Past, moment: datetime) -> Cell:  # Any: the values of NAMES
     installation = row["pk"]
     sight = past.seen.get(installation)
@@ -112,7 +143,7 @@ def _cell(row: dict[str, Any], past: _Past, moment: datetime) -> Cell:  # Any: t
     if sight:
         is_known = moment <= sight.last_seen and installation not in past.doubtful
         certainty = "known" if is_known else "between"
-    held = past.named.get(past.digests.get((sight.digest, sight.client_id))) if sight else None  # type: ignore[arg-type]
+    held, how = _held(sight, past) if sight else (None, How.NOT_KNOWN)
     change = past.desired.get(installation)
     desired = past.named.get(change.version_id) if change and change.version_id else None
     goal = past.named.get(past.goals.get(row[ACCOUNT]))  # type: ignore[arg-type]
@@ -128,7 +159,7 @@ def _cell(row: dict[str, Any], past: _Past, moment: datetime) -> Cell:  # Any: t
         held=held,
         desired=desired,
         goal=goal,
-        how=How.SEEN if held else How.NOT_KNOWN,
+        how=how,
         cover=cover,
         need=need,
         push=change.push if change else None,

@@ -18,8 +18,8 @@ class Outdated(Exception):
     def __init__(self) -> None:
         super().__init__(
             _(
-                "Nothing was changed: this is not proposed any more. Somebody else decided, or the container "
-                "was read again since you opened the page."
+                "Nothing was changed: this is no longer proposed. Since you opened the page, someone else "
+                "has decided, or the container was read again."
             )
         )
 

@@ -53,29 +53,29 @@ JWT_DATES: Final = (
         date(2024, 6, 3),
         _("No new JWT"),
         _("No new JWT credentials."),
-        _("Until then JWT credentials can still be made."),
-        _("No JWT credential can be made any more: one that is lost cannot be replaced."),
+        _("Until then, JWT credentials can still be created."),
+        _("JWT credentials can no longer be created: one that is lost cannot be replaced."),
     ),
     JWTDate(
         date(2025, 1, 27),
         _("First end"),
         _("First announced end of JWT credentials, then postponed."),
         _("It was announced as the end of JWT."),
-        _("It was postponed and means nothing any more."),
+        _("It was postponed and no longer applies."),
     ),
     JWTDate(
         date(2025, 6, 30),
         _("No renewal"),
-        _("JWT credentials deprecated: their certificates cannot be renewed any more."),
-        _("Until then a certificate can still be renewed."),
+        _("JWT credentials deprecated: their certificates can no longer be renewed."),
+        _("Until then, a certificate can still be renewed."),
         _("A JWT works only as long as its certificate lasts."),
     ),
     JWTDate(
         date(2026, 3, 1),
         _("End of JWT"),
         _(
-            "Adobe converts what is left, or earlier when the certificate expires: whatever still relies "
-            "on JWT stops working."
+            "Adobe converts the remaining credentials, or earlier if their certificate expires first. "
+            "Whatever still relies on JWT stops working."
         ),
         _("Migrate every instance that still holds a JWT before that day."),
         _("An instance that still holds a JWT is most likely cut off already: migrate it now."),

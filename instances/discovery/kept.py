@@ -40,7 +40,7 @@ retention.register(
 retention.register(
     retention.Kind(
         "sights",
-        _("Sights of a file that was written anew with the same content"),
+        _("Observations of a file that was written again with the same content"),
         "KEEP_SIGHTS_DAYS",
         equal_sights,
         partial(_remove, Observation),

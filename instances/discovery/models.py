@@ -11,7 +11,7 @@ from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from instances.models import CONTAINER_ON, Container, Installation
+from instances.models import CONTAINER_ON, NOT_BY_HAND, Container, Installation
 from instances.requirements import all_met
 from portal.audit import append_only
 from portal.audit.names import declare_names
@@ -20,7 +20,7 @@ from portal.choices import WithChoices
 
 class ReadingQuerySet(models.QuerySet["Reading"]):
     def due(self) -> Self:
-        """Those that wait, on containers that are on."""
+        """Those that wait, on containers that are on and can be reached."""
         return self.filter(Reading.is_due())
 
     def at_hand(self) -> Self:
@@ -98,9 +98,10 @@ class Reading(WithChoices):
 
     @classmethod
     def is_due(cls) -> Q:
-        """Return the condition on readings that wait, on containers that are on."""
+        """Return the condition on readings that wait, on containers that are on and can be reached."""
         in_time = Q(due__lte=Now()) | Q(due__gt=Now() + cls.FARTHEST)  # the clock was set back
-        return in_time & all_met([CONTAINER_ON.of("container")]) & Q(state=cls.State.QUEUED)
+        is_reached = all_met([CONTAINER_ON.of("container"), NOT_BY_HAND.of("container")])
+        return in_time & is_reached & Q(state=cls.State.QUEUED)
 
 
 append_only.register(
@@ -142,6 +143,7 @@ class Observation(models.Model):
         PUSH = "push", _("Push")
         LOOK = "look", _("Look")
         READ = "read", _("Reading")
+        HAND = "hand", _("Reported by hand")
 
     id = models.BigAutoField(primary_key=True)
     # What was seen stays, even of an installation that was removed.
@@ -214,7 +216,7 @@ class Dismissal(WithChoices):
 
     class Kind(models.TextChoices):
         CREATE = "create_instance", _("Unknown instance")
-        ADD = "add_installation", _("Not entered there")
+        ADD = "add_installation", _("Not listed there")
         GONE = "gone", _("File gone")
         ORGANIZATION = "organization_empty", _("Empty organization")
         MIXED = "builds_mixed", _("Mixed builds")

@@ -9,14 +9,17 @@ from instances.discovery.proposals import Kind, Proposal
 from instances.failures import Code, explain
 
 WHAT: Mapping[str, Promise] = {
-    Kind.CREATE: _("config-%(instance)s.xml is on %(container)s, and the inventory has no such instance."),
+    Kind.CREATE: _("config-%(instance)s.xml is on %(container)s, but the inventory has no such instance."),
     Kind.ADD: _(
-        "%(instance)s has a file on %(container)s and is not entered there: nothing is pushed to it."
+        "%(instance)s has a file on %(container)s, but the inventory does not list it there. Nothing is "
+        "pushed to it."
     ),
-    Kind.GONE: _("%(instance)s is entered on %(container)s, and has no file there: a push there fails."),
+    Kind.GONE: _(
+        "The inventory lists %(instance)s on %(container)s, but it has no file there. A push there fails."
+    ),
     Kind.ORGANIZATION: _("The file of %(instance)s on %(container)s has an empty organization."),
     Kind.MIXED: _("The containers of %(instance)s run different builds: %(builds)s."),
-    Kind.BUILD: _("%(container)s ran build %(first)s at the reading before, and runs %(last)s now."),
+    Kind.BUILD: _("%(container)s ran build %(first)s at the previous reading and runs %(last)s now."),
     Kind.OLD: _("%(container)s runs build %(builds)s."),
     Kind.JWT: _("The file of %(instance)s on %(container)s still holds a JWT credential."),
 }
@@ -29,16 +32,16 @@ ADVICE: Mapping[str, Promise] = {
     ),
     Kind.ORGANIZATION: explain(Code.ORGANIZATION_EMPTY).next_step,
     Kind.MIXED: _("All servers of one instance should run the same build: finish the upgrade."),
-    Kind.BUILD: _("If your company upgraded it, nothing is left to do."),
-    Kind.OLD: _("It does not know OAuth accounts. Upgrade it to 7.4.1 (build 9383) or later."),
+    Kind.BUILD: _("If your company upgraded it, there is nothing more to do."),
+    Kind.OLD: _("It does not support OAuth accounts. Upgrade it to 7.4.1 (build 9383) or later."),
     Kind.JWT: _("Adobe has ended JWT. Migrate the credential in the console, then push the account here."),
 }
 OF_ADOBE = _(
-    "It is entered as hosted by Adobe, which installs nothing on your containers. Correct the instance "
-    "first, if it is yours."
+    "The inventory says that Adobe hosts it, but Adobe installs nothing on your containers. If the instance "
+    "is yours, correct it in the inventory first."
 )
 ALIKE = _(
-    "The inventory has %s, which differs in upper and lower case only. nlserver takes these for two "
+    "The inventory has %s, which differs only in upper and lower case. nlserver treats these as two "
     "instances: find out which one is meant before you enter a second one."
 )
 

@@ -21,14 +21,22 @@ from django.db.models import (
 )
 
 from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, Reading
-from instances.models import CONTAINER_ON, NONE_RETIRED, NOT_HOSTED, NOT_RETIRED, Installation, Instance
+from instances.models import (
+    CONTAINER_ON,
+    NONE_RETIRED,
+    NOT_BY_HAND,
+    NOT_HOSTED,
+    NOT_RETIRED,
+    Installation,
+    Instance,
+)
 from instances.nlserver import MIN_BUILD
 from instances.nlserver.job import INSTANCE
 from instances.nlserver.reading import MOST_FILES
 from instances.requirements import all_met
 
 Kind = Dismissal.Kind
-ON = all_met([CONTAINER_ON.of("container"), NOT_RETIRED.of("container")])
+ON = all_met(each.of("container") for each in (CONTAINER_ON, NOT_BY_HAND, NOT_RETIRED))
 """Asked of readings and installations: nobody looks at a container that is off or retired."""
 NO_FILE = "none"
 """A reading's word for a folder, or a link that leads nowhere."""

@@ -10,12 +10,13 @@ from django.utils.translation import gettext_lazy as _
 
 from instances.discovery.models import Reading
 from instances.failures import Code
-from instances.models import Container
+from instances.models import NOT_BY_HAND, Container
+from instances.requirements import all_met
 from instances.visits.bells import ring_on_commit
 from portal.audit.trail import Actor, record
 
 AT_ONCE = 500  # rows in one statement
-READ_NOW = _("The portal reads it just now: try again in a minute.")
+READ_NOW = _("The portal is reading it now: try again in a minute.")
 
 
 class BeingRead(Exception):
@@ -62,8 +63,8 @@ def is_read_now(container: Container) -> bool:
     return Reading.objects.filter(container=container, state=Reading.State.RUNNING).exists()
 
 
-def let_go(container: Container) -> int:
-    """End the reading that waits for a container which is being retired, in the caller's transaction.
+def let_go(container: Container, why: Code = Code.RETIRED) -> int:
+    """End the reading that waits where nobody goes any more, in the caller's transaction; `why` says why.
 
     Returns how many there were. `BeingRead` if one runs.
     """
@@ -71,15 +72,19 @@ def let_go(container: Container) -> int:
     states = set(open_ones.values_list("state", flat=True))
     if Reading.State.RUNNING in states:
         raise BeingRead(READ_NOW)
-    return _end_waiting(Reading.objects.filter(container=container))
+    return _end_waiting(Reading.objects.filter(container=container), why)
 
 
 def let_go_of_retired() -> int:
-    """End readings that were asked for in the moment in which their container was retired."""
-    waiting = Reading.objects.filter(state=Reading.State.QUEUED, container__in=Container.objects.retired())
-    return _end_waiting(waiting) if waiting.exists() else 0
+    """End readings that were asked for in the moment in which nobody went to their container any more."""
+    waiting = Reading.objects.filter(state=Reading.State.QUEUED)
+    gone = {
+        Code.RETIRED: waiting.filter(container__in=Container.objects.retired()),
+        Code.BY_HAND: waiting.exclude(all_met([NOT_BY_HAND.of("container")])),
+    }
+    return sum(_end_waiting(rows, why) for why, rows in gone.items() if rows.exists())
 
 
-def _end_waiting(readings: QuerySet[Reading]) -> int:
-    end = {"state": Reading.State.FAILED, "code": Code.RETIRED, "finished": Now()}
+def _end_waiting(readings: QuerySet[Reading], why: Code) -> int:
+    end = {"state": Reading.State.FAILED, "code": why, "finished": Now()}
     return readings.filter(state=Reading.State.QUEUED).update(**end)

@@ -79,8 +79,10 @@ class Line:
 
 Lines = Callable[[Scope, Wanted], Sequence[Line]]
 Evidence = Callable[[Collection[str]], Mapping[str, Link]]
+Meanings = Callable[[Collection[Observation]], Mapping[int, Sequence[tuple[Promise, str]]]]
 _kinds: list[Lines] = []
 _evidence: dict[str, Evidence] = {}
+_meanings: list[Meanings] = []
 
 
 def lines(of: Lines) -> Lines:
@@ -100,6 +102,21 @@ def evidence(*sources: str) -> Callable[[Evidence], Evidence]:
         return of
 
     return register
+
+
+def meaning(of: Meanings) -> Meanings:
+    """Register a function that says more of observations than the file does, with a name for each value.
+
+    It gets them all at once, answers by their numbers, and asks the database a constant number of times.
+    """
+    _meanings.append(of)
+    return of
+
+
+def meanings(rows: Collection[Observation]) -> dict[int, list[tuple[Promise, str]]]:
+    """Return what rooms above know of these observations, by their numbers."""
+    known = [of(rows) for of in _meanings]
+    return {row.pk: [fact for each in known for fact in each.get(row.pk, ())] for row in rows}
 
 
 def timeline(scope: Scope, wanted: Wanted) -> list[Line]:
@@ -128,6 +145,7 @@ BY: Mapping[str, Promise] = {
     Observation.Source.PUSH: _("a push"),
     Observation.Source.LOOK: _("a look after a push"),
     Observation.Source.READ: _("a reading"),
+    Observation.Source.HAND: _("a report by hand"),
 }
 
 
@@ -192,9 +210,9 @@ def _sight(row: Observation, former: Observation | None, about: str, links: Mapp
     if former is None:
         title, icon, tone = gettext("Seen for the first time"), "search", "info"
     elif differing:
-        title, icon, tone = gettext("Something else was seen"), "edit", "warning"
+        title, icon, tone = gettext("Something different was seen"), "edit", "warning"
     elif was_written:
-        title, icon, tone = gettext("Written anew with the same content"), "edit", ""
+        title, icon, tone = gettext("Written again with the same content"), "edit", ""
     else:
         title, icon, tone = gettext("Seen with the same content"), "search", ""
     return Line(
@@ -220,13 +238,13 @@ def _how(row: Observation, former: Observation | None, differs: bool, was_writte
         return gettext("Seen by %s. What was there before is not known.") % by
     if differs or was_written:
         text = gettext(
-            "It happened between {before}, the last sight of what was there before, and {after}, when "
-            "{by} saw it."
+            "It happened between {before}, when the earlier content was last seen, and {after}, when {by} "
+            "saw it."
         )
     else:
         text = gettext(
-            "Seen by {by}. Whether the file was written between {before} and {after} is not known: not both "
-            "sights tell when it was written last."
+            "Seen by {by}. It is not known whether the file was written between {before} and {after}: at "
+            "least one of the two observations does not tell when it was last written."
         )
     return format_html(text, before=moment(former.last_seen), after=moment(row.at), by=by)
 
@@ -236,7 +254,7 @@ def _again(row: Observation) -> SafeString | str:
         return ""
     text = ngettext(
         "Seen once more since then, unchanged: {last}.",
-        "Seen {count} times more since then, unchanged; the last time {last}.",
+        "Seen {count} more times since then, unchanged; the last time {last}.",
         row.sights - 1,
     )
     return format_html(text, count=row.sights - 1, last=moment(row.last_seen))

@@ -6,6 +6,9 @@ it the outcome is known only from a report, or later from a look at the file.
 
 from instances.nlserver.conversation import MIN_BUILD, Conversation, Refused, ReportLost, look, read, refusal
 from instances.nlserver.job import SCRIPT, Account, Become, Job, command, read_job, review_command, script
+from instances.nlserver.read_back import NotReadBack, ReadBack
+from instances.nlserver.read_back import parse as parse_read_back
+from instances.nlserver.read_back import script as read_back_script
 from instances.nlserver.reading import FileSeen, Reading
 from instances.nlserver.report import (
     FileState,
@@ -37,6 +40,8 @@ __all__ = [
     "Last",
     "Look",
     "Mark",
+    "NotReadBack",
+    "ReadBack",
     "Reading",
     "Ready",
     "Refused",
@@ -51,8 +56,10 @@ __all__ = [
     "judge_look",
     "look",
     "parse_journal",
+    "parse_read_back",
     "parse_report",
     "read",
+    "read_back_script",
     "read_job",
     "refusal",
     "review_command",

@@ -11,6 +11,8 @@ from instances.failures import Code
 from instances.nlserver.job import Account, Job
 
 BUILD = re.compile(r"(\d{1,9})@?([0-9a-f]*)")
+PAD_BYTE, PAD_BYTES = "[0-9a-f]{2}", 1024
+"""Four values of 200 characters, their slashes, a blank and a nonce take 836."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -111,6 +113,7 @@ def _shapes() -> dict[str, Shape]:
         "stdin": shape(7, "terminal"),
         "listening": shape(7, YES),
         "heard": shape(8, "[A-Za-z0-9]{0,200}"),
+        "pad": shape(9, f"{PAD_BYTE}(?: {PAD_BYTE}){{{PAD_BYTES - 1}}}"),
         "ready": shape(9, ""),
         "late": shape(10, YES),
         "busy": shape(10, YES),
@@ -121,7 +124,7 @@ def _shapes() -> dict[str, Shape]:
         # These end the conversation, and have no place of their own.
         "state": shape(ANYWHERE, "unwritable"),
         "elsewhere": shape(ANYWHERE, "[A-Za-z0-9]{1,64}"),
-        "line": shape(ANYWHERE, "malformed|unread"),
+        "line": shape(ANYWHERE, "malformed|garbled|unread"),
         "exit": shape(ANYWHERE, "[0-9]{1,3}"),
     }
     for phase, reading in zip((6, 11, 13, 16), READINGS, strict=True):
@@ -373,6 +376,7 @@ def stopped_by(fields: Fields, status: int | None) -> str:
         (fields.has("newer"), Code.NEWER_PUSH),
         (fields.last("state") == "unwritable", Code.NOT_WRITABLE),
         (fields.last("line") == "malformed", Code.CONNECTION_LOST),
+        (fields.last("line") == "garbled", Code.INPUT_NOT_PRIVATE),
         (fields.last("line") == "unread", Code.NOT_HANDED_OVER),
         (status in {97, 98} and not fields.has("held.read"), Code.CONNECTION_LOST),
     )

@@ -1,13 +1,15 @@
 """The line to a container: one SSH connection for everything that is done during a visit."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
+from uuid import UUID
 
 from instances import nlserver, ssh
 from instances.failures import Code
-from instances.models import Container
-from instances.reaching import host_keys, jump_hosts, policy, portal_key
+from instances.models import Container, JumpHost
+from instances.reaching import host_keys, jump_hosts, policy
+from instances.reaching.taken_keys import Asking
 from instances.visits.lease import Lease
 from portal.audit.trail import PORTAL
 from portal.processes import database
@@ -28,6 +30,7 @@ class Line:
 
     Not while the connection is made, which the next job needs as well.
     """
+    _asked: dict[UUID, Asking] = field(default_factory=dict)
 
     def _tick(self) -> None:
         self.lease.tick()
@@ -65,30 +68,65 @@ class Line:
 
     def _connect_pinned(self, container: Container) -> ssh.Connection:
         dialed, self.dialed = self.dialed, None
-        keys = host_keys.approved_lines(container)
-        jump = jump_hosts.jump_to(container)
+        keys, host = host_keys.approved_lines(container), container.jump_host
+        here, there = self._asking(container), host and self._asking(host)
+        jump = jump_hosts.jump_to(host, there.offer) if host and there else None
         database.rest()
-        return ssh.Connection.open(
-            ssh.Target(container.address, container.port, container.login, keys, jump),
-            key=portal_key.private_key(),
-            policy=policy.address_policy(),
-            deadlines=policy.deadlines(),
-            tick=self._tick,
-            dialed=dialed,
-        )
+        try:
+            return ssh.Connection.open(
+                ssh.Target(container.address, container.port, container.login, keys, jump),
+                key=here.offer,
+                policy=policy.address_policy(),
+                deadlines=policy.deadlines(),
+                tick=self._tick,
+                dialed=dialed,
+            )
+        finally:
+            if not here.is_new:
+                here.note(token=self.lease.token)
+            if there:
+                there.note()
+            database.rest()
+
+    def _asking(self, hop: Container | JumpHost) -> Asking:
+        """Return what a server is offered: during one visit, over every connection what it took before."""
+        if hop.pk not in self._asked:
+            self._asked[hop.pk] = Asking.of(hop)
+        return self._asked[hop.pk]
 
     def in_session(self, act: Callable[[], Result]) -> Result:
         """Do what opens a session; over a new connection if an earlier conversation holds the only one.
 
         A server may allow only a few sessions at once (`MaxSessions`), and refuses before it reads anything.
+        So does one whose line of the portal's new key has options that the former key's line has not.
         """
         try:
-            return act()
+            return self._run(act)
         except ssh.SessionRefused:
             if self.connection is None or not self.connection.has_carried:
                 raise
-            self.drop()
-            return act()
+        except (ssh.CommandRefused, nlserver.Refused) as error:
+            asked = self._asked.get(self.lease.container_id)
+            if error.code != Code.SCRIPT_NOT_RUN or asked is None or not asked.offer.let_down(error):
+                raise
+        self.drop()
+        return self._run(act)
+
+    def _run(self, act: Callable[[], Result]) -> Result:
+        """Do it, and note which key opened the container, once the script ran: a login alone is little."""
+        try:
+            result = act()
+        except nlserver.Refused as error:
+            if error.code != Code.SCRIPT_NOT_RUN:
+                self._note_key()
+            raise
+        self._note_key()
+        return result
+
+    def _note_key(self) -> None:
+        if asked := self._asked.get(self.lease.container_id):
+            asked.note(token=self.lease.token)
+            database.rest()
 
     def heed(self, refused: nlserver.Refused) -> None:
         """Keep the connection after a refusal, unless that was a silence: then the deadline closed it."""

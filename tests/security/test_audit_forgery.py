@@ -39,7 +39,7 @@ def test_an_event_forged_before_the_beginning_is_found(seq: int) -> None:
     forged.prev_hash = forged.hash = "0" * 64
     forged.save(force_insert=True)
     assert [(finding.seq, finding.problem) for finding in verify().findings] == [
-        (seq, "stands before the beginning of the chain")
+        (seq, "comes before the beginning of the chain")
     ]
 
 

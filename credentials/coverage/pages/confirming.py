@@ -42,7 +42,7 @@ def confirm_by_hand(request: HttpRequest, pk: UUID) -> HttpResponse:
         except NotConfirmable as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, _("It is confirmed, and shown as confirmed: not as proven."))
+            messages.success(request, _("It is confirmed, and shown as confirmed, not as proven."))
             return redirect("installation", pk)
     prevented = obstacle(row, version) if row else _("Nothing is compared there.")
     context = {"installation": installation, "version": version, "form": form, "prevented": prevented}

@@ -14,11 +14,13 @@ from django.views.decorators.http import require_GET, require_POST
 
 from credentials.coverage.drift import NotAccepted, accept, drifted
 from credentials.keys.keyring import UnreadableSecret
-from credentials.rollouts.starting import RolloutError, repair
+from credentials.rollouts.pages.previews import said_of
+from credentials.rollouts.starting import RolloutError, repair, repaired
 from credentials.services import AccountError
 from instances.models import Installation
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
+from portal.punctuation import labelled
 
 PAGE = 25
 
@@ -50,7 +52,7 @@ def drift_accept(request: HttpRequest, pk: UUID) -> HttpResponse:
     except NotAccepted as error:
         form.add_error(None, str(error))
         return _list(request, pk, form)
-    messages.success(request, _("What %s holds is accepted. Nothing was pushed.") % installation)
+    messages.success(request, _("What %s holds is accepted. Nothing was pushed.") % installation.label)
     return redirect("drift")
 
 
@@ -64,7 +66,7 @@ def drift_push(request: HttpRequest, pk: UUID) -> HttpResponse:
             installations=[installation], actor=Actor.of(request), message=_("Changed on the container")
         )
     except (AccountError, RolloutError, UnreadableSecret) as error:
-        messages.error(request, f"{installation}: {error}")
+        messages.error(request, labelled(installation.label, error))
         return redirect("drift")
     messages.success(request, _("Rollout %(number)s was started.") % {"number": started[0].number})
     return redirect("rollout", started[0].pk)
@@ -85,7 +87,15 @@ def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | N
         for problem in form.non_field_errors():
             messages.error(request, str(problem))
         return redirect("drift")
-    rows = [(each, form if form and each.installation.pk == chosen else _form(each.seen.pk)) for each in page]
+    said = said_of(repaired([each.installation for each in page]))
+    rows = [
+        (
+            each,
+            form if form and each.installation.pk == chosen else _form(each.seen.pk),
+            said.get(each.installation.pk),
+        )
+        for each in page
+    ]
     context = {"page_obj": page, "rows": rows}
     return render(request, "coverage/drift.html", context)
 

@@ -1,8 +1,6 @@
-"""The coverage map: what every installation holds, now or as of a moment, as a page, CSV and JSON."""
+"""The coverage map: what every installation holds, now or as of a moment, as a page."""
 
-import csv
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from uuid import UUID
@@ -13,15 +11,15 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from credentials.coverage.cells import OTHERS, Cell, Wanted, cells_now, counts, version_counts
-from credentials.coverage.export import COLUMNS, as_dict, as_row
+from credentials.coverage.cells import OTHERS, Cell, Wanted, cells_now, counts, reported, version_counts
 from credentials.coverage.past import cells_as_of
 from credentials.coverage.states import Cover, Need
 from credentials.models import TechnicalAccount
+from credentials.rollouts.models import Push
+from instances.failures import Code
 from instances.models import Instance
 from instances.pages.moments import AsOf
 
@@ -53,7 +51,7 @@ class MapForm(AsOf):
             *Cover.choices,
             (
                 _("Needs you, because"),
-                [*Need.choices, (OTHERS, _("anything but a failed push or a changed file"))],
+                [*Need.choices, (OTHERS, _("anything except a failed push or a changed file"))],
             ),
         ],
     )
@@ -84,6 +82,8 @@ class ShownCell:
     cell: Cell
     url: str
     action: str
+    cause: str = ""
+    """What the failed push says, where that is what keeps it back."""
 
 
 @dataclass(frozen=True)
@@ -104,21 +104,25 @@ def coverage_map(request: HttpRequest) -> HttpResponse:
     page = Paginator(lines, PAGE).get_page(request.GET.get("page"))
     moment = form.cleaned_data.get("at")
     may_start = request.user.has_perm("rollouts.start_rollout")
+    causes = {} if moment else _causes(cell for group in page for cell in group)
     context = {
         "form": form,
         "moment": moment,
         "page_obj": page,
         "lines": [
-            MapLine(group[0], [_shown(cell, is_past=bool(moment), may_start=may_start) for cell in group])
+            MapLine(
+                group[0],
+                [_shown(cell, is_past=bool(moment), may_start=may_start, causes=causes) for cell in group],
+            )
             for group in page
         ],
         "counts": counts(cells),
+        "reported": reported(cells),
         "versions": version_counts(cells),
         "total": len(cells),
         "is_narrowed": form.has_changed(),
         "state_url": _without(request, "state", "page"),
         "certainties": _certainties(cells) if moment else [],
-        "query": _without(request, "page"),
     }
     return render(request, "coverage/map.html", context)
 
@@ -142,7 +146,19 @@ def drift_of(installation: UUID) -> str:
     return f"{reverse('drift')}?at={installation}#i-{installation}"
 
 
-def _shown(cell: Cell, *, is_past: bool, may_start: bool) -> ShownCell:
+def _causes(cells: Iterable[Cell]) -> dict[UUID | None, str]:
+    """Return what the failed pushes of these cells say, by their ids."""
+    pushes = [cell.push for cell in cells if cell.push]
+    rows = (
+        Push.objects.filter(pk__in=pushes, state=Push.State.FAILED)
+        .exclude(code="")
+        .order_by()
+        .values_list("pk", "code")
+    )
+    return {pk: str(Code(code).label) for pk, code in rows}
+
+
+def _shown(cell: Cell, *, is_past: bool, may_start: bool, causes: Mapping[UUID | None, str]) -> ShownCell:
     """Return a cell with what this person can do there: as of a moment there is only the place to look at."""
     there = reverse("installation", args=[cell.installation])
     if is_past or cell.cover in (Cover.DONE, Cover.KEPT):
@@ -150,33 +166,10 @@ def _shown(cell: Cell, *, is_past: bool, may_start: bool) -> ShownCell:
     if cell.need == Need.DRIFTED:
         return ShownCell(cell, drift_of(cell.installation), str(_("Look at it")))
     if cell.push and (cell.need == Need.FAILED or cell.cover == Cover.UNDER_WAY):
-        return ShownCell(cell, reverse("push", args=[cell.push]), str(_("See the push")))
+        url = reverse("push", args=[cell.push])
+        return ShownCell(cell, url, str(_("See the push")), causes.get(cell.push, ""))
+    if cell.need == Need.BY_HAND:
+        return ShownCell(cell, reverse("hand_runbook", args=[cell.installation]), str(_("Runbook")))
     if cell.cover == Cover.NEEDS_YOU and cell.account_id and may_start:
         return ShownCell(cell, reverse("account_rollout", args=[cell.account_id]), str(_("Roll out")))
     return ShownCell(cell, there, "")
-
-
-@require_GET
-@permission_required("credentials.view_technicalaccount", raise_exception=True)
-def coverage_export(request: HttpRequest) -> HttpResponse:
-    """Hand out the cells of the same filters, as CSV, or as JSON with `format=json`."""
-    form = MapForm(request.GET)
-    cells = form.cells
-    if not form.is_valid():
-        return HttpResponse(str(form.errors.as_text()), status=400, content_type="text/plain")
-    name = f"coverage-{timezone.now():%Y%m%d-%H%M}"
-    if request.GET.get("format") == "json":
-        answer = HttpResponse(
-            json.dumps({"cells": [as_dict(cell) for cell in cells]}), content_type="application/json"
-        )
-        answer["Content-Disposition"] = f'attachment; filename="{name}.json"'
-        return answer
-    answer = HttpResponse("\ufeff", content_type="text/csv; charset=utf-8")
-    csv.writer(answer, quoting=csv.QUOTE_ALL).writerows(_rows(cells))
-    answer["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    return answer
-
-
-def _rows(cells: Iterable[Cell]) -> Iterator[tuple[str, ...]]:
-    yield COLUMNS
-    yield from map(as_row, cells)

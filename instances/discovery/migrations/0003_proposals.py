@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("create_instance", "Unknown instance"),
-                            ("add_installation", "Not entered there"),
+                            ("add_installation", "Not listed there"),
                             ("gone", "File gone"),
                             ("organization_empty", "Empty organization"),
                             ("builds_mixed", "Mixed builds"),

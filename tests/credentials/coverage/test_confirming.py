@@ -70,8 +70,8 @@ def test_a_cancelled_push_goes_back_to_what_was_confirmed(rollout: Rollout) -> N
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        ({"observed_digest": ""}, "not seen with the ids"),
-        ({"observed_client_id": "other"}, "not seen with the ids"),
+        ({"observed_digest": ""}, "not seen with the IDs"),
+        ({"observed_client_id": "other"}, "not seen with the IDs"),
     ],
 )
 def test_a_file_of_somebody_else_is_not_confirmed(
@@ -83,7 +83,7 @@ def test_a_file_of_somebody_else_is_not_confirmed(
 
 
 def test_nothing_is_confirmed_without_a_reason_of_another_state_or_under_a_push(rollout: Rollout) -> None:
-    for digest, reason, message in ((DIGEST, " ", "Say why"), ("d" * 64, "sure", "in another state")):
+    for digest, reason, message in ((DIGEST, " ", "Give a reason"), ("d" * 64, "sure", "in another state")):
         with pytest.raises(NotConfirmable, match=message):
             confirmed(digest=digest, reason=reason)
     Push.objects.update(state="queued")
@@ -94,7 +94,7 @@ def test_nothing_is_confirmed_without_a_reason_of_another_state_or_under_a_push(
 
 def test_what_is_known_needs_no_confirmation(rollout: Rollout) -> None:
     finish(rollout.pushes.get(), state="succeeded")
-    with pytest.raises(NotConfirmable, match="It is known what it holds"):
+    with pytest.raises(NotConfirmable, match="What it holds is already known"):
         confirmed(digest=Installation.objects.get().observed_digest)
 
 
@@ -106,4 +106,4 @@ def test_the_page_asks_for_a_reason_and_says_what_prevents_it(as_admin: Client, 
     assert "This field is required" in as_admin.post(url, {"digest": DIGEST}).content.decode()
     as_admin.post(url, {"digest": DIGEST, "reason": "read it"})
     assert state() == ("done", "confirmed", 1)
-    assert "It is known what it holds" in as_admin.get(url).content.decode()
+    assert "What it holds is already known" in as_admin.get(url).content.decode()

@@ -19,8 +19,9 @@ from credentials.rollouts.starting import start_rollout
 from credentials.rollouts.versions import enter
 from instances.discovery.models import Observation
 from instances.discovery.observing import Sight, observe
-from instances.models import Installation
+from instances.models import HostKey, Installation
 from portal.audit.models import AuditEvent
+from portal.notices.models import Note
 from portal.plaintext import Secret
 from tests.factories import FILE_DIGEST, SOMEBODY, finish, make_rollout
 
@@ -167,7 +168,7 @@ def test_nothing_is_accepted_without_a_reason_that_was_seen_otherwise_or_is_bein
 ) -> None:
     changed = see(installation, replace(proven, digest="e" * 64, stamp="2"))
     for reason, number, message in (
-        ("  ", changed.pk, "Say why"),
+        ("  ", changed.pk, "Give a reason"),
         ("moved", changed.pk - 1, "in another state"),
     ):
         with pytest.raises(NotAccepted, match=message):
@@ -186,6 +187,10 @@ def test_a_sight_is_recorded_as_drift_once(installation: Installation, proven: S
     assert FoundDrift.objects.count() == 2
     events = AuditEvent.objects.filter(action="drift.found").order_by("seq")
     assert [event.details["differs"] for event in events] == [["digest"], ["digest"]]
+    told = Note.objects.filter(kind="drift.found")
+    assert [(each.subject, each.details) for each in told] == [
+        (str(installation), {"differs": ["digest"]})
+    ] * 2
 
 
 def test_the_page_shows_what_differs_and_accepts_it(
@@ -204,6 +209,15 @@ def test_the_page_shows_what_differs_and_accepts_it(
     assert "of-somebody-else" not in as_admin.get("/coverage/drift/").content.decode()
 
 
+def test_the_page_says_what_pushing_again_would_do(
+    as_admin: Client, installation: Installation, proven: Sight
+) -> None:
+    see(installation, replace(proven, client_id="of-somebody-else", stamp="2"))
+    assert "When pushed: no known obstacle" in as_admin.get("/coverage/drift/").content.decode()
+    HostKey.objects.all().delete()
+    assert "When pushed: will fail: no approved host key" in as_admin.get("/coverage/drift/").content.decode()
+
+
 def test_the_page_of_the_account_says_the_same_as_the_map(
     rollout: Rollout, installation: Installation, proven: Sight, as_admin: Client
 ) -> None:
@@ -220,7 +234,7 @@ def test_the_page_tells_the_same_version_that_somebody_set_again(
     ProvenDigest.objects.create(secret=rollout.secret, digest="7" * 64, attempt=attempt)
     see(installation, replace(proven, digest="7" * 64, stamp="2"))
     page = as_admin.get("/coverage/drift/").content.decode()
-    assert "encrypted anew: still that of version 1 of Triggers, which the portal had written" in page
+    assert "encrypted again, but still that of version 1 of Triggers, which the portal had written" in page
     assert "another one" not in page
 
 
@@ -231,7 +245,7 @@ def test_a_page_that_is_out_of_date_accepts_nothing(
     see(installation, replace(proven, digest="f" * 64, stamp="3"))
     url = f"/coverage/drift/{installation.pk}/accept/"
     page = as_admin.post(url, {"observation": old.pk, "reason": "fine"}).content.decode()
-    assert "in another state meanwhile" in page
+    assert "in another state since" in page
     assert 'value="fine"' in page
     assert not AcceptedSight.objects.exists()
 

@@ -26,6 +26,11 @@ from tests.factories import FILE_DIGEST, finish, finish_all, make_installation, 
 pytestmark = pytest.mark.django_db
 
 
+def body(answer: Any) -> str:  # Any: what the test client returns
+    text: str = answer.getvalue().decode("utf-8-sig")
+    return text
+
+
 def page(client: Client, query: str = "") -> str:
     return client.get(f"/coverage/{query}").content.decode()
 
@@ -65,19 +70,19 @@ def test_filters_narrow_the_map_and_its_exports(as_auditor: Client, query: str, 
     finish(rollout.pushes.get(container__name="web2"), state="failed", code="timed_out")
     lines = as_auditor.get(f"/coverage/{query}").context["lines"]
     assert {each.cell.container for line in lines for each in line.shown} == found
-    answer = as_auditor.get(f"/coverage/export/{query}")
+    answer = as_auditor.post(f"/exports/coverage/{query}")
     if "nonsense" in query:
         assert answer.status_code == 400
         return
-    rows = list(csv.DictReader(StringIO(answer.content.decode("utf-8-sig"))))
+    rows = list(csv.DictReader(StringIO(body(answer))))
     assert {row["container"] for row in rows} == found
-    cells = json.loads(as_auditor.get(f"/coverage/export/{query or '?'}&format=json").content)["cells"]
+    cells = json.loads(body(as_auditor.post(f"/exports/coverage/{query}", {"format": "json"})))["rows"]
     assert {cell["container"] for cell in cells} == found
 
 
 def test_an_export_gives_no_spreadsheet_a_formula(as_auditor: Client) -> None:
     finish_all(make_rollout(account="=1+1"), state="succeeded")
-    assert "'=1+1" in as_auditor.get("/coverage/export/").content.decode()
+    assert "'=1+1" in body(as_auditor.post("/exports/coverage/"))
 
 
 def test_the_number_of_statements_does_not_grow_with_the_fleet(as_admin: Client) -> None:
@@ -171,19 +176,22 @@ def test_a_moment_in_the_future_is_refused(as_auditor: Client) -> None:
     finish_all(make_rollout(), state="succeeded")
     with pytest.raises(InTheFuture):
         cells_as_of(Wanted(), timezone.now() + timedelta(minutes=1))
-    assert "has not come yet" in page(as_auditor, "?at=2999-01-01+10:00")
-    with pytest.raises(CommandError, match="has not come yet"):
+    assert "is in the future" in page(as_auditor, "?at=2999-01-01+10:00")
+    with pytest.raises(CommandError, match="is in the future"):
         call_command("coverage", at="2999-01-01T10:00")
 
 
 def test_a_moment_that_does_not_exist_or_comes_twice_is_refused(as_auditor: Client) -> None:
     finish_all(make_rollout(), state="succeeded")
     with timezone.override("Europe/Berlin"):
-        for moment, said in (("2026-03-29T02:30", "no such time here"), ("2025-10-26T02:30", "came twice")):
+        for moment, said in (
+            ("2026-03-29T02:30", "no such time here"),
+            ("2025-10-26T02:30", "occurred twice"),
+        ):
             with pytest.raises(CommandError, match=said):
                 call_command("coverage", at=moment)
             assert said in page(as_auditor, f"?at={moment}")
-    with pytest.raises(CommandError, match="Write a day and a time"):
+    with pytest.raises(CommandError, match="Write a day, or a day and a time"):
         call_command("coverage", at="yesterday")
 
 
@@ -191,7 +199,7 @@ def test_the_page_says_how_much_is_known(past: Rollout, as_auditor: Client) -> N
     text = page(as_auditor, "?at=2026-03-06+10:00")
     assert "1 installation is known" in text
     text = page(as_auditor, "?at=2026-03-13+10:00")
-    assert "1 lies between two sights" in text
+    assert "1 lies between two observations" in text
 
 
 def test_the_command_prints_a_table_csv_and_json() -> None:
@@ -221,7 +229,7 @@ def test_the_page_of_an_installation_says_what_it_holds_is_to_hold_and_why(as_au
     assert "a rollout was started" in text
     assert f"/rollouts/pushes/{push.pk}/" in text
     assert "Push of version 1 of Triggers: Succeeded" in text
-    assert "It is to hold version 1 of Triggers" in text
+    assert "It should hold version 1 of Triggers" in text
 
 
 def test_an_installation_without_an_account_is_not_compared(as_auditor: Client) -> None:

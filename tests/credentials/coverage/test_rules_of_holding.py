@@ -172,7 +172,7 @@ def test_a_desire_counts_only_while_its_account_is_the_assigned_one() -> None:
 
 def test_an_instance_from_which_the_account_is_taken_desires_nothing() -> None:
     rollout = make_rollout()
-    with pytest.raises(services.AccountError, match="Say why"):
+    with pytest.raises(services.AccountError, match="Give a reason"):
         services.unassign(instances=[Instance.objects.get()], actor=SOMEBODY, message=" ")
     assert services.unassign(instances=[Instance.objects.get()], actor=SOMEBODY, message="moved") == 1
     assert desired() is None
@@ -191,7 +191,7 @@ def test_retry_takes_a_failed_push_only_if_the_desire_names_it() -> None:
     push.refresh_from_db()
     assert refusal(push) == ""
     DesiredVersion.objects.update(push=None)
-    assert "left as it is" in refusal(Push.objects.get(pk=push.pk))
+    assert "to stay as it is" in refusal(Push.objects.get(pk=push.pk))
     assert retry_pushes(push_ids=[push.pk], actor=SOMEBODY).pushes == []
 
 

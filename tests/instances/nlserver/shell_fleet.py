@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Self
 
 from instances import nlserver
+from instances.nlserver.conversation import HARMLESS_LINES
 from tests.services.processes import descendants
 from tests.services.programs import require
 from tests.services.waiting import wait_until
 
 NONCE = "0123456789abcdef"
 SHELLS = {"dash": ("dash",), "bash": ("bash",), "busybox": ("busybox", "sh")}
-HARMLESS = b"harmless\n"
-"""What the portal sends before the account, once the script runs as the right user."""
+HARMLESS = b"harmless\n" * HARMLESS_LINES
+"""What the portal sends before the account, once the script runs as the right user, but shorter."""
 LINE = b"ORG@AdobeOrg/client-id/tech-id@techacct.adobe.com/p8e-canary-secret\n"
 ACCOUNT = nlserver.Account("ORG@AdobeOrg", "client-id", "tech-id@techacct.adobe.com")
 
@@ -117,7 +118,7 @@ class ShellContainer:
 
     def wait_for(self, mark: str) -> None:
         """Wait until nlserver left the mark `started`, `ended` or `reloading`."""
-        wait_until((self.base / mark).exists, within=30, what=f"nlserver to have left {mark}")
+        wait_until((self.base / mark).exists, within=120, what=f"nlserver to have left {mark}")
 
     def running(self, *arguments: str) -> set[int]:
         """The processes that are nlserver with these first arguments, and those below them."""
@@ -133,15 +134,22 @@ class ShellContainer:
     def lock_holders(self) -> set[int]:
         """The processes in which the lock file is open: the lock is free when the last of them has ended."""
         lock, found = str((self.state / f"{self.instance}.lock").resolve()), set()
-        for file in Path("/proc").glob("[0-9]*/fd/*"):
-            with suppress(OSError):
-                if str(file.readlink()) == lock:
-                    found.add(int(file.parent.parent.name))
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it may end between two looks
+                if any(_is_link_to(file, lock) for file in (process / "fd").iterdir()):
+                    found.add(int(process.name))
         return found
 
     def job(self, **changes: object) -> nlserver.Job:
         values = {"become": "none", "fence": 1, "attempt": 1, "user": self.user, "limit": 10} | changes
         return nlserver.Job(self.instance, str(self.root), **values)  # type: ignore[arg-type]  # test values
+
+
+def _is_link_to(file: Path, target: str) -> bool:
+    try:
+        return str(file.readlink()) == target
+    except OSError:  # closed in between
+        return False
 
 
 def make_container(root: Path, user: str) -> ShellContainer:
@@ -208,40 +216,48 @@ def argv(
 
 
 @contextmanager
-def started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The script running, with pipes and the harmless line; it is gone afterwards."""
+def started(command: Sequence[str], harmless: bytes = HARMLESS) -> Iterator[subprocess.Popen[bytes]]:
+    """The script running, with pipes and the harmless lines; it is gone afterwards."""
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/"
     ) as process:
         try:
             assert process.stdin
-            process.stdin.write(HARMLESS)
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # it may have ended already
+                process.stdin.write(harmless)
+                process.stdin.flush()
             yield process
         finally:
             process.kill()
 
 
 def converse(command: Sequence[str], line: bytes = LINE) -> Reply:
-    """Give the script the harmless line, a line and its end of input, and read to the end."""
-    done = subprocess.run(
-        command,
-        input=HARMLESS + line,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd="/",
-        timeout=60,
-        check=False,
+    """Give the script the harmless lines, a line when it is ready, and its end of input; read to the end."""
+    with started(command) as process:
+        output = read_until(process, b" ready", or_the_end=True)
+        said, _ = process.communicate(enciphered(output, line), timeout=60)
+        return Reply(process.returncode, output + said)
+
+
+def enciphered(output: bytes, line: bytes = LINE) -> bytes:
+    """Return a line as the portal sends it after this output: enciphered, if the script got that far."""
+    pad = Reply(0, output).said("pad")
+    text, newline, _ = line.partition(b"\n")
+    return (
+        nlserver.conversation.enciphered(text + f" {NONCE}".encode(), bytes.fromhex(pad)) + newline
+        if pad
+        else b""
     )
-    return Reply(done.returncode, done.stdout)
 
 
-def read_until(process: subprocess.Popen[bytes], mark: bytes) -> bytes:
+def read_until(process: subprocess.Popen[bytes], mark: bytes, *, or_the_end: bool = False) -> bytes:
     """Read the script's output up to a line that ends in `mark`."""
     assert process.stdout is not None
     output = b""
     while not output.rstrip().endswith(mark):
         line = process.stdout.readline()
+        if or_the_end and not line:
+            break
         assert line, output
         output += line
     return output

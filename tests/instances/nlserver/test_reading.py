@@ -219,7 +219,7 @@ def test_a_reading_that_nobody_listens_to_ends_before_the_next_file(
     os.mkfifo(tools / "gate")
     command = ["env", f"PATH={tools}:{os.environ['PATH']}"]
     with started([*command, *argv(shell, container, mode="read", instance="any")]) as process:
-        wait_until((tools / "read").exists, within=30, what="the first file to be read")
+        wait_until((tools / "read").exists, within=120, what="the first file to be read")
         assert process.stdout
         process.stdout.close()
         (tools / "gate").write_text("go on\n")

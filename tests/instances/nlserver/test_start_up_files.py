@@ -7,11 +7,14 @@ import fcntl
 import getpass
 import os
 import pwd
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -20,6 +23,9 @@ import pytest
 
 from instances import nlserver, ssh
 from instances.failures import Code
+from instances.nlserver.conversation import HARMLESS_LINES
+from instances.nlserver.job import spec_line
+from instances.nlserver.report import PAD_BYTES
 from portal.plaintext import Secret
 from tests.instances.nlserver.shell_fleet import (
     ACCOUNT,
@@ -29,13 +35,17 @@ from tests.instances.nlserver.shell_fleet import (
     ShellContainer,
     argv,
     converse,
+    enciphered,
     give_to,
     make_container,
+    read_until,
+    started,
 )
 from tests.instances.nlserver.test_nlserver_conversation import connect, nothing, refusal
 from tests.services.accounts import NEOLANE, PROFILED, ROOT, SUDO_LOG, require_accounts
 from tests.services.openssh_server import OpenSSHServer
 from tests.services.programs import require
+from tests.services.waiting import wait_until
 
 EXPORTED_FUNCTIONS = (
     "[",
@@ -152,7 +162,7 @@ def test_without_bash_env_sh_is_read_all_the_same(container: ShellContainer, tmp
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in (
-        *("awk", "cat", "chmod", "date", "env", "flock", "id", "ls", "mkdir"),
+        *("awk", "cat", "chmod", "date", "env", "flock", "id", "ls", "mkdir", "od"),
         *("mv", "sha256sum", "sleep", "stat", "timeout"),
     ):
         (tools / name).symlink_to(require(name))
@@ -416,9 +426,9 @@ def test_start_up_files_neither_see_the_account_nor_count(
 
 READING = r"""
 exec 3<&0
-(: >SEEN/reads; exec cat <&3 >>SEEN/reader) &
+cat <&3 >>SEEN/reader &
 exec 3<&-
-while [ ! -e SEEN/reads ]; do sleep 0.02; done
+while [ -e /proc/$! ] && ! grep -qE 'cat\) S|\) Z' /proc/$!/stat; do sleep 0.02; done
 """
 WHERE_START_UP_FILES_ARE_READ = [
     ("none", "bash"),
@@ -437,8 +447,8 @@ def test_the_account_is_not_sent_where_a_process_left_behind_reads(
     with staged(become, shell, READING, {}) as stage:
         with connect(stage.server, stage.login) as connection:
             assert refusal(connection, stage.job()).code == Code.INPUT_NOT_PRIVATE
-        # It took the harmless line instead.
-        assert len((stage.seen / "reader").read_text().strip()) == 32
+        # It took harmless lines instead.
+        assert set(map(len, (stage.seen / "reader").read_text().split())) == {128}
         assert [call[0] for call in stage.container.calls()] == ["pdump"]
 
 
@@ -476,9 +486,117 @@ def test_a_line_that_comes_back_changed_stops_the_push(container: ShellContainer
     assert caught.value.code == Code.INPUT_NOT_PRIVATE
 
 
+@pytest.mark.parametrize("number", [2, HARMLESS_LINES])
+def test_every_harmless_line_counts(shell: str, container: ShellContainer, number: int) -> None:
+    lines = [b"harmless\n"] * HARMLESS_LINES
+    lines[number - 1] = b"harm\n"
+    with started(argv(shell, container), b"".join(lines)) as process:
+        assert b"heard=garbled\n" in read_until(process, b" ready")
+
+
+LATE = r"""
+exec 3<&0
+(while [ -e SEEN/waits ]; do sleep 0.02; done; exec cat <&3 >>SEEN/reader) &
+echo $! >SEEN/pid
+exec 3<&-
+"""
+
+
+@pytest.mark.parametrize(("become", "shell"), WHERE_START_UP_FILES_ARE_READ)
+def test_a_reader_that_slept_through_the_harmless_lines_learns_nothing(
+    become: nlserver.Become, shell: str, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a busy host: it wakes when the script is ready, and the script itself is kept waiting."""
+    monkeypatch.setattr(nlserver.Job, "report_seconds", 3)
+    with staged(become, shell, LATE, {}) as stage, connect(stage.server, stage.login) as connection:
+        (stage.seen / "waits").touch()
+        with nlserver.Conversation(connection, stage.job()) as conversation:
+            conversation.ready()
+            with held_back(conversation._nonce):
+                (stage.seen / "waits").unlink()
+                wait_until_it_reads(int((stage.seen / "pid").read_text()))
+                with pytest.raises(nlserver.ReportLost):
+                    conversation.commit(ACCOUNT, Secret(secret), before_newline=lambda: None)
+        taken = (stage.seen / "reader").read_bytes()
+        assert [call[0] for call in stage.container.calls()] == ["pdump"]
+    clear = f"{spec_line(ACCOUNT, secret)} {conversation._nonce}".encode()
+    assert re.fullmatch(rb"[0-9a-f]+\n", taken)
+    assert len(taken) == 2 * len(clear) + 1
+    assert not any(clear.hex()[at : at + 8].encode() in taken for at in range(0, 2 * len(clear) - 8, 2))
+
+
+@contextmanager
+def held_back(nonce: str) -> Iterator[None]:
+    """Have the script's processes wait for a while."""
+    script = [
+        int(file.parent.name)
+        for file in Path("/proc").glob("[0-9]*/cmdline")
+        if f"portal\0{nonce}\0".encode() in _bytes_of(file)
+    ]
+    assert script
+    for pid in script:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in script:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+@pytest.mark.parametrize("taken", [(0, 2), (10, 11), (40, 60), (-2, None)])
+def test_a_line_of_which_somebody_took_a_part_is_not_used(
+    shell: str, container: ShellContainer, taken: tuple[int, int | None]
+) -> None:
+    with started(argv(shell, container)) as process:
+        line = enciphered(read_until(process, b" ready")).rstrip(b"\n")
+        left = line[: taken[0]] + (line[taken[1] :] if taken[1] is not None else b"")
+        output, _ = process.communicate(left + b"\n", timeout=60)
+    assert b"line=garbled\n" in output
+    assert container.calls() == [["pdump"]]
+    assert container.noted("journal") == ""
+
+
+def test_no_two_pads_are_the_same(shell: str, container: ShellContainer) -> None:
+    pads = {converse(argv(shell, container, attempt=each)).said("pad") for each in (1, 2)}
+    assert len(pads) == 2
+    assert {len(pad.split()) for pad in pads} == {PAD_BYTES}
+
+
+def test_the_pad_is_in_no_environment(shell: str, container: ShellContainer) -> None:
+    program = container.base / "bin" / "nlserver"
+    program.write_text(
+        program.read_text().replace("#!/bin/sh\n", '#!/bin/sh\nenv >>"${0%/bin/nlserver}/env"\n')
+    )
+    exported = "export pad=x plain=x code=x rest=x line=x"
+    reply = converse(argv(shell, container, script=f"{exported}\n{nlserver.script()}"))
+    assert reply.said("done") == "yes"
+    found = (container.base / "env").read_text()
+    assert reply.said("pad") not in found
+    assert not re.search(r"^(pad|plain|code|rest|line)=", found, re.MULTILINE)
+
+
+def wait_until_it_reads(pid: int) -> None:
+    def sleeps() -> bool:
+        return "(cat) S" in Path(f"/proc/{pid}/stat").read_text()
+
+    # It also sleeps for moments while it is loaded.
+    wait_until(sleeps, within=60, what="a cat that waits")
+    time.sleep(0.3)
+    wait_until(sleeps, within=60, what="a cat that waits")
+
+
 def test_what_is_no_harmless_line_is_not_sent_back(shell: str, container: ShellContainer) -> None:
     command = argv(shell, container)
-    done = subprocess.run(command, input=b"a/b/c/p8e-canary\n", capture_output=True, cwd="/", check=False)
+    lines = b"a/b/c/p8e-canary\n" * HARMLESS_LINES
+    done = subprocess.run(command, input=lines, capture_output=True, cwd="/", check=False)
     assert b"heard=garbled" in done.stdout
     assert b"p8e-" not in done.stdout
 

@@ -5,6 +5,8 @@ from argparse import ArgumentParser
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from credentials.by_name import active_account
 from credentials.coverage.cells import Cell, Wanted, cells_now, counts
@@ -15,27 +17,39 @@ from instances.models import Instance
 from instances.pages.moments import parse_moment
 from portal.command_line import add_json, as_json, table, wrong_call
 from portal.no_secrets import Command as SafeCommand
+from portal.punctuation import labelled
 
-HEADINGS = ("INSTANCE", "CONTAINER", "ACCOUNT", "STATE", "HOLDS", "TO HOLD", "GOAL", "KNOWN")
+HEADINGS = (
+    gettext_lazy("INSTANCE"),
+    gettext_lazy("CONTAINER"),
+    gettext_lazy("ACCOUNT"),
+    gettext_lazy("STATE"),
+    gettext_lazy("HOLDS"),
+    gettext_lazy("TO HOLD"),
+    gettext_lazy("GOAL"),
+    gettext_lazy("KNOWN"),
+)
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Show what every installation holds, what it is to hold, and why a person is needed. With --at, as "
         "of a moment: known between two equal sights, else between two sights, else not known."
     )
     group = "Accounts and secrets"
-    summary = "What every installation holds, now or as of a moment"
+    summary = gettext_lazy("What every installation holds, now or as of a moment")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--account", help="only installations that use this account")
+        parser.add_argument("--account", help=_("only installations that use this account"))
         parser.add_argument("--environment", choices=Instance.Environment.values)
         parser.add_argument("--role", choices=Instance.Role.values)
-        parser.add_argument("--state", choices=[*Cover.values, *Need.values], help="only those in this state")
         parser.add_argument(
-            "--at", metavar="MOMENT", help="such as 2026-03-14T09:30, in the portal's time zone"
+            "--state", choices=[*Cover.values, *Need.values], help=_("only those in this state")
         )
-        parser.add_argument("--csv", action="store_true", help="print CSV")
+        parser.add_argument(
+            "--at", metavar="MOMENT", help=_("such as 2026-03-14T09:30, in the portal's time zone")
+        )
+        parser.add_argument("--csv", action="store_true", help=_("print CSV"))
         add_json(parser)
 
     def handle(
@@ -65,7 +79,7 @@ class Command(SafeCommand):
             self.stdout.write(table(HEADINGS, map(_row, cells)))
             self.stdout.write(", ".join(f"{count} {cover.value}" for cover, count in counts(cells)))
         else:
-            self.stdout.write("No installation.")
+            self.stdout.write(_("No installation."))
 
     def _write_csv(self, cells: list[Cell]) -> None:
         writer = csv.writer(self.stdout, quoting=csv.QUOTE_ALL)
@@ -78,7 +92,7 @@ def _moment(text: str) -> datetime:
     try:
         return parse_moment(text)
     except ValidationError as error:
-        raise wrong_call(f"{text}: {' '.join(error.messages)}") from None
+        raise wrong_call(labelled(text, " ".join(error.messages))) from None
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
