@@ -10,3 +10,4 @@ class RolloutsConfig(AppConfig):
     def ready(self) -> None:
         # they connect themselves
         from credentials.rollouts import errand, kept, mended, metrics, reconciler, restored, retired  # noqa: F401
+        from credentials.rollouts.pages import exports  # noqa: F401

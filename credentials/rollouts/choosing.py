@@ -18,7 +18,6 @@ from instances.nlserver import MIN_BUILD
 from instances.requirements import obstacle
 
 PAGE = 25  # instances
-SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class ChoiceRow:
     """Why nothing can be pushed there; None if it can."""
     warning: Promise | None
     """Why a push is likely to fail there, which does not prevent it."""
+    key_hint: Promise | None
+    """What a missing host key means there."""
     hints: tuple[Promise, ...]
     is_chosen: bool
     is_ticked: bool
@@ -93,43 +94,11 @@ def select(
     return Selection(choices, shown, chosen.filter(PUSHABLE).count())
 
 
-@dataclass(frozen=True)
-class Gaps:
-    """What a choice leaves out."""
-
-    blocked: tuple[ChoiceRow, ...]
-    """The first of those that were chosen once and cannot be pushed to any more."""
-    blocked_count: int
-    left_out: int
-    """Containers of chosen instances that are not chosen."""
-    doubtful: tuple[ChoiceRow, ...] = ()
-    """The first of those that are chosen and likely to fail, judging by what was seen there last."""
-    doubtful_count: int = 0
-
-    @property
-    def blocked_more(self) -> int:
-        return self.blocked_count - len(self.blocked)
-
-    @property
-    def doubtful_more(self) -> int:
-        return self.doubtful_count - len(self.doubtful)
-
-
-def gaps(chosen: QuerySet[Installation]) -> Gaps:
-    """Return what a choice leaves out."""
-    blocked = chosen.exclude(PUSHABLE)
-    first = blocked.select_related("instance", "container")[:SHOWN]
+def left_out(chosen: QuerySet[Installation]) -> int:
+    """Return how many containers of the chosen instances are not chosen."""
     possible = chosen.filter(PUSHABLE)
-    doubtful = possible.filter(observed_build__lt=MIN_BUILD)
-    named = doubtful.select_related("instance", "container")[:SHOWN]
     siblings = Installation.objects.not_retired().filter(instance__in=possible.order_by().values("instance"))
-    return Gaps(
-        blocked=tuple(_row(each, each.instance, (), with_instance=False) for each in first),
-        blocked_count=blocked.count(),
-        left_out=siblings.count() - possible.count(),
-        doubtful=tuple(_row(each, each.instance, (), with_instance=False) for each in named),
-        doubtful_count=doubtful.count(),
-    )
+    return siblings.count() - possible.count()
 
 
 @dataclass(frozen=True)
@@ -219,18 +188,25 @@ def _choice(instance: Instance, account: TechnicalAccount, chosen: Collection[uu
     )
 
 
-_WORDS = {
+OBSTACLES = {
     "retired": _("This installation is retired in the inventory."),
     "instance_retired": _("The instance is retired in the inventory."),
     "container_retired": _("The container is retired in the inventory."),
     "hosted": _("Hosted by Adobe, which sets the technical account itself."),
+    "container_by_hand": _(
+        "The container is marked by hand: the portal does not connect to it. Its page has a runbook."
+    ),
     "container_off": _("The container is switched off in the inventory."),
+    "version_not_usable": _("Only a usable version of a secret can be pushed."),
+    "account_not_active": _("The technical account is not active."),
+    "not_assigned": _("The instance does not use this account."),
 }
+"""Why nothing can be pushed to an installation, by the codes of `rules.STARTING`."""
 
 
 def _instance_obstacle(instance: Instance, installations: list[Installation]) -> Promise | None:
     if code := obstacle(instance, [NOT_HOSTED]):
-        return _WORDS[code]
+        return OBSTACLES[code]
     return None if installations else _("No container in the inventory.")
 
 
@@ -249,6 +225,7 @@ def _row(
         installation=installation,
         obstacle=obstacle,
         warning=None if obstacle else _warning(installation),
+        key_hint=None if getattr(installation, "has_host_key", True) else _host_key_hint(installation),
         hints=tuple(_hints(installation)),
         is_chosen=is_chosen,
         is_ticked=is_chosen or (obstacle is None and not with_instance),
@@ -257,7 +234,7 @@ def _row(
 
 def _obstacle(installation: Installation) -> Promise | None:
     code = obstacle(installation, TARGET)
-    return _WORDS[code] if code else None
+    return OBSTACLES[code] if code else None
 
 
 def _warning(installation: Installation) -> Promise | None:
@@ -267,8 +244,8 @@ def _warning(installation: Installation) -> Promise | None:
     seen = installation.observed
     return format_lazy(
         _(
-            "Build {build} was seen here on {day}: older than 7.4.1 (build 9383). The push looks anew, and "
-            "changes nothing if Campaign was not upgraded since."
+            "Build {build} was seen here on {day}: older than 7.4.1 (build 9383). The push checks again, and "
+            "changes nothing unless Campaign has been upgraded since."
         ),
         build=installation.observed_build,
         day=f"{timezone.localtime(seen):%Y-%m-%d %H:%M}" if seen else "—",
@@ -276,8 +253,6 @@ def _warning(installation: Installation) -> Promise | None:
 
 
 def _hints(installation: Installation) -> Iterable[Promise]:
-    if not getattr(installation, "has_host_key", True):
-        yield _host_key_hint(installation)
     if installation.observed_build is None:
         yield _("Its build has not been seen yet; the push checks it before anything is changed.")
     if installation.observed_jwt:
@@ -290,8 +265,8 @@ def _host_key_hint(installation: Installation) -> Promise:
     if getattr(installation, "has_offered_key", False):
         # an expected key that was shown would be approved, not offered
         return _(
-            "The server showed another host key than the one given in the inventory file: the push will fail "
-            "until an admin has looked at it."
+            "The server showed a different host key from the one given in the inventory file: the push will "
+            "fail until an admin has looked at it."
         )
     return _("The fingerprint given in the inventory file is checked at the first push.")
 

@@ -15,17 +15,19 @@ from django.utils.translation import gettext_lazy as _
 from credentials.models import ClientSecret
 from credentials.rollouts import notes as attempt_notes
 from credentials.rollouts import rules
+from credentials.rollouts.hand_reports import HandReport, ReportedVersion
 from credentials.rollouts.preparations import Preparation
 from credentials.rollouts.states import State
 from instances.discovery.models import Observation
 from instances.failures import Code, Explanation, explain
-from instances.models import Container, Installation
+from instances.menders import Mender, menders
+from instances.models import Container, Installation, place_label
 from instances.requirements import all_met, obstacle
 from portal.audit import append_only
 from portal.audit.names import declare_names
 from portal.choices import WithChoices
 
-__all__ = ["Preparation"]  # a model of this room, which Django looks for here
+__all__ = ["HandReport", "Preparation", "ReportedVersion"]  # models of this room: Django looks here
 
 
 H = TypeVar("H", bound=models.Model)
@@ -92,14 +94,14 @@ def _came_to_nothing() -> Q:
 
 
 def is_retried_lately() -> Q:
-    """Whether a person retried a push, and it has no outcome yet or got one in the last hour."""
+    """Whether a person retried a push, and it has no outcome yet or got one lately."""
     lately = Q(finished=None) | Q(finished__gte=Now() - Push.RETRIES_SHOWN)
     return lately & Q(retried__isnull=False)
 
 
 def _is_due() -> Q:
     in_time = Q(due__lte=Now()) | Q(put_off__gt=Now())
-    return in_time & Q(state__in=Push.WAITING, container__is_enabled=True)
+    return in_time & Q(state__in=Push.WAITING, container__is_enabled=True, container__is_by_hand=False)
 
 
 class PushQuerySet(models.QuerySet["Push"]):
@@ -161,7 +163,7 @@ class PushQuerySet(models.QuerySet["Push"]):
         return self.filter(sent | looked_at, retried__isnull=False, finished=None)
 
     def retried_lately(self) -> Self:
-        """Pushes that a person retried, without an outcome yet or with one of the last hour."""
+        """Pushes that a person retried, without an outcome yet or with one of the last two hours."""
         return self.filter(is_retried_lately())
 
     def waiting_or_retried(self) -> Self:
@@ -200,7 +202,7 @@ class Push(WithChoices):
     WAITING = [State.QUEUED, State.UNKNOWN]
     NO_MORE_TRIES = 10_000
     """In `tries`: more than any list of delays, so that nothing but a person's retry sends this again."""
-    RETRIES_SHOWN = timedelta(hours=1)
+    RETRIES_SHOWN = timedelta(hours=2)
     """How long the outcome of a retry is shown where it was asked for."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -282,6 +284,11 @@ class Push(WithChoices):
         return f"{self.installation} (rollout #{self.rollout.number})"
 
     @property
+    def place(self) -> str:
+        """The installation as people read it, of the rows that lists of pushes have."""
+        return place_label(self.installation.instance, self.container)
+
+    @property
     def is_wanted(self) -> bool:
         """The same as `PushQuerySet.wanted`, from related rows that are loaded already."""
         return not obstacle(self, rules.SENDING)
@@ -298,15 +305,25 @@ class Push(WithChoices):
 
     @property
     def explanation(self) -> Explanation | None:
-        """Cause and next step of the outcome code, for people.
+        """Cause and next step of the outcome code, for people."""
+        return explained(self.state, self.code)
 
-        An unknown push may carry the code of a look that needs a person. That this look changed nothing says
-        nothing about what was sent before it, so the cause stays: nobody knows.
-        """
-        known = explain(self.code) if self.code else None
-        if known and self.state == self.State.UNKNOWN:
-            return replace(known, cause=explain(Code.NO_REPORT).cause)
-        return known
+    @property
+    def menders(self) -> tuple[Mender, ...]:
+        """Who can mend what it failed for, the likeliest first."""
+        return menders(self.code)
+
+
+def explained(state: str, code: str) -> Explanation | None:
+    """Return cause and next step of a push with this state and code; None without a code.
+
+    An unknown push may carry the code of a look that needs a person. That this look changed nothing says
+    nothing about what was sent before it, so the cause stays: nobody knows.
+    """
+    known = explain(code) if code else None
+    if known and state == Push.State.UNKNOWN:
+        return replace(known, cause=explain(Code.NO_REPORT).cause)
+    return known
 
 
 declare_names(Push, "cause_by")
@@ -335,10 +352,13 @@ class Attempt(WithChoices):
     class Proof(models.TextChoices):
         """What shows that the file holds this version; `instances.nlserver.verdict` decides it."""
 
-        CHANGED = "changed", _("The encrypted secret changed while nlserver ran, and stayed so")
-        REPEATED = "repeated", _("It had changed in an unconfirmed attempt, and a clean one left it so")
-        RECOGNIZED = "recognized", _("The file shows what was proven for this version before")
-        CANDIDATE = "candidate", _("The encrypted secret changed, but nobody confirmed it yet")
+        CHANGED = "changed", _("The encrypted secret changed while nlserver ran, and then stayed the same")
+        REPEATED = (
+            "repeated",
+            _("The encrypted secret changed in an unconfirmed attempt, and a clean attempt left it the same"),
+        )
+        RECOGNIZED = "recognized", _("The file holds an encrypted secret already proven for this version")
+        CANDIDATE = "candidate", _("The encrypted secret changed, but this is not confirmed yet")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     push = models.ForeignKey(Push, models.PROTECT, related_name="attempts")
@@ -434,6 +454,12 @@ def is_as_seen(*, held: str = "", installation: str = "") -> Q:
     )
 
 
+def is_told() -> Exists:
+    """Return whether a person saw the file last, of rows that have an `installation`."""
+    hand = Observation.objects.filter(ended=None, last_source=Observation.Source.HAND)
+    return Exists(hand.filter(installation=OuterRef("installation")))
+
+
 class HeldQuerySet(models.QuerySet[H]):
     """Of what an installation was known to hold."""
 
@@ -444,8 +470,11 @@ class HeldQuerySet(models.QuerySet[H]):
 
 class ProvenWriteQuerySet(HeldQuerySet["ProvenWrite"]):
     def proven(self) -> Self:
-        """Proven writes whose file was still as the write had left it when it was last seen."""
-        return self.as_seen()
+        """Proven writes whose file was still as the write had left it when the portal saw it last.
+
+        What a person reported since is their word: it proves nothing, even if it says the same.
+        """
+        return self.as_seen().exclude(is_told())
 
 
 class ProvenWrite(models.Model):
@@ -481,6 +510,19 @@ class ProvenWrite(models.Model):
         if not cls.objects.filter(pk=push.installation_id, fence__lte=fence).update(**values):
             first = cls(installation_id=push.installation_id, **values)
             cls.objects.bulk_create([first], ignore_conflicts=True)  # there is one: it is newer
+
+
+class UntoldEnd(models.Model):
+    """A rollout whose end nobody was told yet: it was started, or one of its pushes was retried."""
+
+    rollout = models.OneToOneField(Rollout, models.CASCADE, primary_key=True, related_name="untold_end")
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.rollout)
 
 
 class ConfirmedVersion(models.Model):

@@ -14,7 +14,7 @@ Note = str | Mapping[str, str | int]
 WORDS = {
     "through_jump_host": _("through %(name)s (%(address)s:%(port)s)"),
     "jump_host_showed": _("the jump host showed %(fingerprint)s"),
-    "last_push_by": _("the last push there was by %(last)s"),
+    "last_push_by": _("the last push there was not made by this portal: %(last)s"),
     "proven_for_other_version": _(
         "the file holds %(account)s v%(version)s (%(fingerprint)s), "
         "as was proven on %(instance)s on %(container)s"

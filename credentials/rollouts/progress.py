@@ -6,12 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Max, QuerySet, Sum
-from django.utils.translation import gettext as _
+from django.db.models import Case, Count, Max, QuerySet, Sum, Value, When
+from django.utils.translation import ngettext
 
 from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.states import counted
 
 State = Push.State
+PARTLY = "partly"
+"""Shown of a rollout, and stored nowhere."""
+FAILURES_FIRST = (
+    Case(When(state=State.FAILED, then=Value(0)), When(state=State.UNKNOWN, then=Value(1)), default=Value(2)),
+    "installation__instance__name",
+    "installation__container__name",
+)
+"""How the pushes of a rollout are sorted: those that need a person first, the others by name."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +52,30 @@ class Progress:
         return next((state.value for state in order if self.counts.get(state)), State.SUCCEEDED.value)
 
     @property
+    def shown_state(self) -> str:
+        """What is shown of it: its state, or `partly` if only some of its pushes failed or are unknown.
+
+        A rollout with 12 of 13 successes would otherwise look as bad as one with none.
+        """
+        is_mixed = self.state in (State.FAILED, State.UNKNOWN) and self.counts.get(State.SUCCEEDED)
+        return PARTLY if is_mixed else self.state
+
+    @property
     def news(self) -> str:
         """One short sentence for a screen reader: `3 of 12 succeeded, 1 failed`."""
         succeeded = self.counts.get(State.SUCCEEDED, 0)
-        text = _("%(count)s of %(total)s succeeded") % {"count": succeeded, "total": self.total}
+        text = ngettext("%(count)s of %(total)s succeeded", "%(count)s of %(total)s succeeded", succeeded) % {
+            "count": succeeded,
+            "total": self.total,
+        }
         ends = (State.FAILED, State.UNKNOWN, State.CANCELLED, State.SUPERSEDED)
-        others = [
-            f"{self.counts[state]} {str(state.label).lower()}" for state in ends if self.counts.get(state)
-        ]
+        others = [counted(state, self.counts[state]) for state in ends if self.counts.get(state)]
         return ", ".join([text, *others])
 
     @property
     def tally(self) -> list[tuple[str, str, int]]:
-        """State, its word and its count, for every state that occurs."""
-        return [(s.value, str(s.label), self.counts[s]) for s in State if self.counts.get(s)]
+        """State, its count in words and its count, for every state that occurs."""
+        return [(s.value, counted(s, self.counts[s]), self.counts[s]) for s in State if self.counts.get(s)]
 
 
 @dataclass(frozen=True)

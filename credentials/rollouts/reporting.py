@@ -4,13 +4,24 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.progress import Progress, PushLine, named, progress_of, push_lines
 from portal import command_line
 from portal.command_line import table
+from portal.punctuation import labelled
 
 INTERVAL = 0.5  # seconds between two looks at the database
-HEADINGS = ("INSTANCE", "CONTAINER", "STATE", "CODE", "ATTEMPTS", "SECONDS")
+HEADINGS = (
+    gettext_lazy("INSTANCE"),
+    gettext_lazy("CONTAINER"),
+    gettext_lazy("STATE"),
+    gettext_lazy("CODE"),
+    gettext_lazy("ATTEMPTS"),
+    gettext_lazy("SECONDS"),
+)
 
 
 def wait(rollout: Rollout, *, seconds: float, tell: Callable[[str], object]) -> Progress:
@@ -19,7 +30,11 @@ def wait(rollout: Rollout, *, seconds: float, tell: Callable[[str], object]) -> 
     told = ""
     while True:
         progress = progress_of([rollout])[rollout.pk]
-        line = f"{progress.ended} of {progress.total} ended: {tally(progress)}"
+        line = _("%(ended)s of %(total)s ended: %(tally)s") % {
+            "ended": progress.ended,
+            "total": progress.total,
+            "tally": tally(progress),
+        }
         if line != told:
             tell(line)
             told = line
@@ -29,14 +44,15 @@ def wait(rollout: Rollout, *, seconds: float, tell: Callable[[str], object]) -> 
 
 
 def tally(progress: Progress) -> str:
-    """Return the counts in words of the data model: `3 succeeded, 1 failed`."""
-    return ", ".join(f"{count} {state}" for state, _word, count in progress.tally)
+    """Return the counts in words: `3 succeeded, 1 failed`."""
+    return ", ".join(text for _state, text, _count in progress.tally)
 
 
 def as_json(rollout: Rollout, **more: object) -> str:
     """Return the rollout as one JSON object: number, state, every push, and what else is given.
 
-    Moments are in ISO 8601, in UTC, or null. At `next_try` the portal sends or looks again.
+    Moments are in ISO 8601, in UTC, or null. At `next_try` the portal sends or looks again. `shown_state` is
+    what the pages show: `partly` where only some pushes failed or are unknown.
     """
     pushes = [
         {
@@ -51,8 +67,15 @@ def as_json(rollout: Rollout, **more: object) -> str:
         }
         for line in _lines(rollout)
     ]
-    state = progress_of([rollout])[rollout.pk].state
-    return command_line.as_json({"rollout": rollout.number, "state": state, "pushes": pushes, **more})
+    progress = progress_of([rollout])[rollout.pk]
+    found = {
+        "rollout": rollout.number,
+        "state": progress.state,
+        "shown_state": progress.shown_state,
+        "states": progress.counts,
+        "pushes": pushes,
+    }
+    return command_line.as_json(found | more)
 
 
 def _moment(moment: datetime | None) -> str | None:
@@ -78,8 +101,13 @@ def _row(line: PushLine) -> tuple[str, ...]:
 def _unknown(lines: list[PushLine]) -> list[str]:
     """Return since when each unknown push is unknown, and when the portal looks again."""
     return [
-        f"\n{line.push.installation}: unknown since {_moment(line.unknown_since) or '?'}, "
-        f"next look {_moment(line.next_try) or 'at once'}"
+        "\n"
+        + _("%(installation)s: unknown since %(since)s, next look %(next_look)s")
+        % {
+            "installation": line.push.installation.label,
+            "since": _moment(line.unknown_since) or "?",
+            "next_look": _moment(line.next_try) or _("at once"),
+        }
         for line in lines
         if line.push.state == "unknown"
     ]
@@ -89,7 +117,7 @@ def advice(lines: list[PushLine]) -> list[str]:
     """Return cause and next step of each code among failed and unknown pushes, once."""
     open_ends = [line.push for line in lines if line.push.state in ("failed", "unknown")]
     said = {
-        f"\n{push.code}: {push.explanation.cause}\n  {push.explanation.next_step}"
+        f"\n{labelled(push.code, push.explanation.cause)}\n  {push.explanation.next_step}"
         for push in open_ends
         if push.explanation
     }

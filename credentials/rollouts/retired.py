@@ -1,4 +1,7 @@
-"""What becomes of pushes where an installation is retired: nobody goes there any more, so each has to end."""
+"""What becomes of pushes where an installation is retired, or marked by hand.
+
+Nobody goes there any more, so each has to end.
+"""
 
 import uuid
 
@@ -28,18 +31,18 @@ class Pushes:
         counts = dict(rows.values_list("state").annotate(count=Count("*")))
         texts = []
         if queued := counts.get(State.QUEUED, 0):
-            text = ngettext("%d push that waits is cancelled.", "%d pushes that wait are cancelled.", queued)
+            text = ngettext("%d waiting push is cancelled.", "%d waiting pushes are cancelled.", queued)
             texts.append(text % queued)
         if unknown := counts.get(State.UNKNOWN, 0):
             text = ngettext(
-                "%d push with an unknown outcome ends as failed: nobody looks there any more.",
-                "%d pushes with an unknown outcome end as failed: nobody looks there any more.",
+                "%d push with an unknown outcome ends as failed: the portal no longer looks there.",
+                "%d pushes with an unknown outcome end as failed: the portal no longer looks there.",
                 unknown,
             )
             texts.append(text % unknown)
         return Consequence(tuple(texts), _runs_now() if counts.get(State.RUNNING) else "")
 
-    def let_go(self, installations: InstallationQuerySet) -> Ended:
+    def let_go(self, installations: InstallationQuerySet, why: Code) -> Ended:
         """Give every open push there its end; `RetiringError` if one runs.
 
         The last push of each installation is locked even if it is over: a retry must find it either before or
@@ -59,22 +62,19 @@ class Pushes:
         _rows(queued).update(state=State.CANCELLED, finished=Now())
         call_off(push.pk for push in queued)
         _rows(failed_before).update(state=State.FAILED, finished=Now())
-        _rows(unknown).update(state=State.FAILED, code=Code.RETIRED, finished=Now())
+        _rows(unknown).update(state=State.FAILED, code=why, finished=Now())
         attempts = _attempts(unknown)
         entries = [
             *(_entry("push.cancelled", push) for push in queued),
             *(_entry("push.failed", push, code=push.code) for push in failed_before),
-            *(
-                _entry("push.failed", push, code=Code.RETIRED.value, attempt=attempts[push.pk])
-                for push in unknown
-            ),
+            *(_entry("push.failed", push, code=why.value, attempt=attempts[push.pk]) for push in unknown),
         ]
         counts = {"cancelled": len(queued) + len(failed_before), "given_up": len(unknown)}
         return Ended(counts, entries)
 
 
 def _runs_now() -> str:
-    return _("A push runs there just now: try again in a minute.")
+    return _("A push is running there now: try again in a minute.")
 
 
 def _rows(pushes: list[Push]) -> QuerySet[Push]:

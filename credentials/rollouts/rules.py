@@ -10,7 +10,15 @@ from django.db.models import Exists, Model, OuterRef, Q
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.states import State
-from instances.models import CONTAINER_ON, NONE_RETIRED, NOT_HOSTED, Container, ContainerQuerySet, HostKey
+from instances.models import (
+    CONTAINER_ON,
+    NONE_RETIRED,
+    NOT_BY_HAND,
+    NOT_HOSTED,
+    Container,
+    ContainerQuerySet,
+    HostKey,
+)
 from instances.requirements import Is, OneOf, Requirement, Same
 
 NOT_REPLACED = Is("replaced", "replaced", False)
@@ -22,6 +30,7 @@ ASSIGNED = Same(
 DESIRED = Same("not_desired", "id", "installation__desired__push")
 INSTANCE_NOT_HOSTED = NOT_HOSTED.of("installation__instance")
 PUSH_CONTAINER_ON = CONTAINER_ON.of("container")
+PUSH_NOT_BY_HAND = NOT_BY_HAND.of("container")
 NOT_RETIRED = tuple(each.of("installation") for each in NONE_RETIRED)
 NOT_CALLED_OFF = OneOf("called_off", "state", tuple(set(State) - {State.CANCELLED, State.SUPERSEDED}))
 NOT_OVER = OneOf("not_failed", "state", (State.FAILED, State.UNKNOWN))
@@ -47,10 +56,26 @@ def with_key() -> ContainerQuerySet:
 
 HAS_KEY = _HasKey("no_host_key", "container_id")
 
-SENDING = (NOT_REPLACED, VERSION_USABLE, ACCOUNT_ACTIVE, ASSIGNED, INSTANCE_NOT_HOSTED, *NOT_RETIRED)
+SENDING = (
+    NOT_REPLACED,
+    VERSION_USABLE,
+    ACCOUNT_ACTIVE,
+    ASSIGNED,
+    INSTANCE_NOT_HOSTED,
+    *NOT_RETIRED,
+    PUSH_NOT_BY_HAND,
+)
 """Checked again in the transaction before the values go out: whatever changed since the start counts."""
 
-STARTING = (*NOT_RETIRED, VERSION_USABLE, ACCOUNT_ACTIVE, INSTANCE_NOT_HOSTED, ASSIGNED, PUSH_CONTAINER_ON)
+STARTING = (
+    *NOT_RETIRED,
+    VERSION_USABLE,
+    ACCOUNT_ACTIVE,
+    INSTANCE_NOT_HOSTED,
+    ASSIGNED,
+    PUSH_NOT_BY_HAND,
+    PUSH_CONTAINER_ON,
+)
 """A missing host key does not forbid a start: the form warns, and the attempt fails before the login."""
 
 RETRYING = (
@@ -63,6 +88,7 @@ RETRYING = (
     ASSIGNED,
     VERSION_USABLE,
     DESIRED,
+    PUSH_NOT_BY_HAND,
     PUSH_CONTAINER_ON,
     HAS_KEY,
 )

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from django.db import transaction
@@ -16,6 +16,7 @@ from credentials.models import ClientSecret
 from credentials.rollouts import rules
 from credentials.rollouts.desires import call_off
 from credentials.rollouts.models import ProvenWrite, Push, Rollout, due_in
+from credentials.rollouts.notices import tell_end_of
 from instances.failures import Code
 from instances.models import Installation
 from instances.requirements import obstacle
@@ -53,6 +54,7 @@ def retry_pushes(*, push_ids: Iterable[uuid.UUID], actor: Actor, message: str = 
             result.refused.append((push, reason))
         else:
             result.pushes.append(push)
+    tell_end_of(push.rollout_id for push in result.pushes)
     record_all([_retry_entry(push, message) for push in result.pushes], actor=actor)
     ring_on_commit({push.container_id for push in result.pushes})
     return result
@@ -72,6 +74,7 @@ LOOKED_AT_AGAIN = frozenset(
         Code.CHANGED_BY_OTHERS,
         Code.WRITE_NOT_CONFIRMED,
         Code.RETIRED,
+        Code.BY_HAND,
     }
 )
 """Failures that depend on the file: it, or what is known of its secret, may have changed since."""
@@ -98,6 +101,7 @@ def look_again(*, push_id: uuid.UUID, actor: Actor, message: str = "") -> bool:
     values |= {"cause": "retry", "cause_by": actor.name, "cause_message": message, **due_in()}
     values |= {"retried": Now(), "unknown_since": Now()}
     Push.objects.filter(pk=push.pk).update(**values)
+    tell_end_of([push.rollout_id])
     details: dict[str, object] = {"rollout": push.rollout.number, "code": push.code, "message": message}
     record("push.look_requested", actor=actor, target=push, details=details)
     ring_on_commit({push.container_id})
@@ -146,8 +150,8 @@ _OBSTACLES = {
     "replaced": Obstacle(
         gettext_lazy("A newer rollout was started for this installation."), "account_rollout"
     ),
-    "called_off": Obstacle(gettext_lazy("It was called off on its way."), "account_rollout"),
-    "not_failed": Obstacle(gettext_lazy("It is neither failed nor unknown.")),
+    "called_off": Obstacle(gettext_lazy("It was cancelled or superseded."), "account_rollout"),
+    "not_failed": Obstacle(gettext_lazy("It has not failed, and its outcome is known.")),
     "retired": Obstacle(gettext_lazy("The installation is retired in the inventory."), "container"),
     "instance_retired": Obstacle(gettext_lazy("The instance is retired in the inventory."), "instance"),
     "container_retired": Obstacle(gettext_lazy("The container is retired in the inventory."), "container"),
@@ -158,12 +162,16 @@ _OBSTACLES = {
         gettext_lazy("Its secret version can no longer be used."), "account_rollout"
     ),
     "not_desired": Obstacle(
-        gettext_lazy("The installation is to be left as it is: a later decision took this one back."),
+        gettext_lazy("A later decision overrides this push: the installation is to stay as it is."),
         "account_rollout",
+    ),
+    "container_by_hand": Obstacle(
+        gettext_lazy("The container is marked by hand: the portal does not connect to it."), "container"
     ),
     "container_off": Obstacle(gettext_lazy("The container is switched off in the inventory."), "container"),
     "no_host_key": Obstacle(
-        gettext_lazy("No host key of the container is approved: an admin does that first."), "container"
+        gettext_lazy("No host key of the container is approved: an admin must approve one first."),
+        "container",
     ),
 }
 
@@ -182,18 +190,41 @@ def _requeue(push: Push, actor: Actor, message: str) -> str:
     if push.state == Push.State.FAILED:
         values |= {"state": Push.State.QUEUED, "finished": None}
     moved = Push.objects.move(push.pk, states=[push.state], **values)
-    return "" if moved else _("Somebody else has just retried it.")
+    return "" if moved else _("Someone else has just retried it.")
+
+
+def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
+    """Cancel the pushes of a rollout that are still queued; return how many. See `cancel_rollouts`."""
+    return cancel_rollouts(rollouts=[rollout], actor=actor)
 
 
 @transaction.atomic
-def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
-    """Cancel the pushes of a rollout that are still queued; return how many.
+def cancel_rollouts(*, rollouts: Iterable[Rollout], actor: Actor) -> int:
+    """Cancel the pushes of rollouts that are still queued; return how many.
 
     A push that runs or is unknown ends by itself, and is not sent again unless a person retries it. A push
     that had failed and only waited for its retry is failed again: a cancelled retry mends nothing.
     """
+    return _cancel(rollouts, _cancel_queued, actor)
+
+
+def _cancel(rollouts: Iterable[Rollout], cancel_one: Callable[[Rollout], int], actor: Actor) -> int:
+    """Cancel what `cancel_one` does of each rollout, and return how many pushes that were.
+
+    The history comes last for all of them: everybody locks pushes and desires before its head.
+    """
+    found = list(rollouts)
+    Push.objects.open().filter(rollout__in=found).locked()
+    counts = {rollout: cancel_one(rollout) for rollout in found}
+    record_all(
+        [Entry("rollout.cancelled", rollout, {"cancelled": count}) for rollout, count in counts.items()],
+        actor=actor,
+    )
+    return sum(counts.values())
+
+
+def _cancel_queued(rollout: Rollout) -> int:
     pushes = rollout.pushes.open()
-    pushes.locked()
     queued = pushes.filter(state=Push.State.QUEUED)
     failed_before = queued.filter(retried__isnull=False).exclude(code="")
     cancelled = failed_before.update(state=Push.State.FAILED, finished=Now())
@@ -201,8 +232,24 @@ def cancel_rollout(*, rollout: Rollout, actor: Actor) -> int:
     cancelled += queued.update(state=Push.State.CANCELLED, finished=Now())
     call_off(called_off)
     pushes.filter(state__in=[Push.State.RUNNING, Push.State.UNKNOWN]).update(tries=Push.NO_MORE_TRIES)
-    record("rollout.cancelled", actor=actor, target=rollout, details={"cancelled": cancelled})
     return cancelled
+
+
+@transaction.atomic
+def put_off(*, rollouts: Iterable[Rollout], actor: Actor) -> int:
+    """Cancel what waits for its first try or for another one by itself; return how many. It is pushed later.
+
+    What runs goes on, and is put off by the next call if it has to be tried again. A person's retry stays.
+    """
+    return _cancel(rollouts, _put_off_queued, actor)
+
+
+def _put_off_queued(rollout: Rollout) -> int:
+    queued = rollout.pushes.filter(state=Push.State.QUEUED, retried=None)
+    called_off = list(queued.values_list("pk", flat=True))
+    queued.update(state=Push.State.CANCELLED, finished=Now())
+    call_off(called_off)
+    return len(called_off)
 
 
 def held_versions(installations: Iterable[Installation]) -> dict[uuid.UUID, ClientSecret]:

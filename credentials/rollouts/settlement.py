@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from credentials.rollouts.desires import call_off, written_after_all
 from credentials.rollouts.models import HOLDING, Attempt, Push, due_in
+from credentials.rollouts.notices import note_failure
 from instances.failures import Code, explain
 from instances.models import Installation
 from portal.audit.trail import PORTAL, record
@@ -103,6 +104,9 @@ def look_soon(container_ids: Iterable[uuid.UUID]) -> None:
 
 
 def _record(push: Push, attempt: Attempt, state: str, code: str) -> None:
+    """Have people told of a failure, and record the outcome: last, as `settle` says."""
+    if state == Push.State.FAILED:
+        note_failure(push, code)
     record(
         f"push.{state}",
         actor=PORTAL,

@@ -7,22 +7,25 @@ from enum import Enum
 from functools import partial
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from credentials.desired import desire, set_goal
 from credentials.entry import is_usable, usable_secret
-from credentials.ims_check import AdobeAnswer, answer_about, answer_for_start
+from credentials.ims_check import AdobeAnswer, answer_about
+from credentials.inquiries import for_start
 from credentials.models import ClientSecret, TechnicalAccount, Why
 from credentials.rollouts import rules
 from credentials.rollouts.models import Duty, Preparation, Push, Rollout
+from credentials.rollouts.notices import tell_end_of
 from credentials.services import AccountError, assign
 from instances.models import PUSHABLE, Installation, Instance
 from instances.requirements import obstacle
 from instances.visits.bells import ring_on_commit
 from portal.audit.trail import Actor, record
+from portal.punctuation import labelled
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +48,8 @@ class NotConfirmed(RolloutError):
     """Adobe has not accepted the secret; `answer` is what it said."""
 
     def __init__(self, answer: AdobeAnswer) -> None:
-        no_yes = _("Nothing was started, since Adobe has not accepted the secret.")
-        super().__init__(f"{no_yes} {answer.label}: {answer.next_step}")
+        no_yes = _("Nothing was started, because Adobe has not accepted the secret.")
+        super().__init__(f"{no_yes} {labelled(answer.label, answer.next_step)}")
         self.answer = answer
 
 
@@ -79,7 +82,7 @@ def start(
             # Before `assign` locks the head of the audit trail: a push that ends locks them in this order.
             Push.objects.filter(installation__in=installations, replaced=False).locked()
             assign(account=account, instances=_instances(installations), actor=actor)
-        if not is_repair:
+        if not is_repair and not account.is_rotating:
             Preparation.objects.filter(account=account, person=actor.user).delete()
         rollout = _queue(version, installations, reason, actor, message, keeps_goal=is_repair)
         if not (answer and answer.is_valid and answer.is_fresh):
@@ -95,7 +98,7 @@ def start(
 
 def confirm(version: ClientSecret, actor: Actor) -> None:
     """Ask Adobe about a version, unless it said yes within the last hour; `NotConfirmed` unless it does."""
-    answer = answer_for_start(version=version, actor=actor)
+    answer = for_start(version=version, actor=actor)
     if not answer.is_valid:
         raise NotConfirmed(answer)
 
@@ -105,10 +108,14 @@ def _account_of(version: ClientSecret, consent: Consent) -> tuple[TechnicalAccou
     one_start_at_a_time()
     account = TechnicalAccount.objects.select_for_update().get(pk=version.account_id)
     if not is_usable(ClientSecret.objects.get(pk=version.pk), account):
-        raise AccountError(_("This version can no longer be used. Nothing was started: look again."))
+        raise AccountError(
+            _("This version can no longer be used, so nothing was started. Check the account again.")
+        )
     answer = answer_about(version)
     if answer and answer.is_refusal and consent != Consent.DESPITE_REFUSAL:
-        raise AccountError(_("Adobe refused this secret. Enter the right one, or say that you know it."))
+        raise AccountError(
+            _("Adobe refused this secret. Enter the right one, or confirm that you know it was refused.")
+        )
     return account, answer
 
 
@@ -173,8 +180,10 @@ def _queue(
     rollout.save(force_insert=True)
     superseded = _supersede([installation.pk for installation in chosen])
     Push.objects.bulk_create(pushes)
+    tell_end_of([rollout.pk])
     desire(version=version, pushes={each.installation_id: each.pk for each in pushes})
-    is_whole = not keeps_goal and _covers_all(version.account, chosen)
+    # a rotation sets the goal itself
+    is_whole = not (keeps_goal or version.account.is_rotating) and _covers_all(version.account, chosen)
     if version.account.goal_id is None or is_whole:
         set_goal(account=version.account, version=version, why=Why.ROLLOUT, actor=actor, message=message)
     record(
@@ -212,10 +221,14 @@ _NOT_STARTED = {
     "retired": gettext_lazy("%(instance)s on %(container)s is retired in the inventory."),
     "instance_retired": gettext_lazy("%(instance)s is retired in the inventory."),
     "container_retired": gettext_lazy("The container %(container)s is retired in the inventory."),
-    "version_not_usable": gettext_lazy("Only a usable version of a secret is pushed."),
+    "version_not_usable": gettext_lazy("Only a usable version of a secret can be pushed."),
     "account_not_active": gettext_lazy("The technical account is not active."),
     "hosted": gettext_lazy("%(instance)s is hosted by Adobe and never pushed to."),
     "not_assigned": gettext_lazy("%(instance)s does not use this account."),
+    "container_by_hand": gettext_lazy(
+        "The container %(container)s is marked by hand: the portal does not connect to it. Its page has a "
+        "runbook."
+    ),
     "container_off": gettext_lazy("The container %(container)s is switched off in the inventory."),
 }
 
@@ -251,31 +264,63 @@ def push_again(*, pushes: Iterable[Push], actor: Actor, message: str = "") -> li
     return _repair({_version_of(account): accounts[account.pk] for account in found}, actor, message)
 
 
+def pushed_again(pushes: Iterable[Push]) -> dict[uuid.UUID, ClientSecret]:
+    """Return which version `push_again` would push to which installation; none where an account has none."""
+    accounts = {push.installation_id: push.rollout.secret.account_id for push in pushes}
+    found = TechnicalAccount.objects.filter(pk__in=set(accounts.values())).select_related("goal")
+    versions = {account.pk: account.goal or usable_secret(account) for account in found}
+    known = {installation: versions[account] for installation, account in accounts.items()}
+    return {installation: version for installation, version in known.items() if version}
+
+
 def repair(*, installations: Iterable[Installation], actor: Actor, message: str = "") -> list[Rollout]:
     """Push once more what installations are to hold, as `push_again` does: what they desire, or the goal.
 
     One rollout for each version. Errors as those of `start`; `RolloutError` where no account is used.
     """
+    chosen: dict[ClientSecret, list[Installation]] = {}
+    for row in _to_repair(installations):
+        account = _account_used(row)
+        if account is None:
+            raise RolloutError(_("%s does not use an account.") % row.instance)
+        chosen.setdefault(_desired(row, account) or _version_of(account), []).append(row)
+    return _repair(chosen, actor, message)
+
+
+def repaired(installations: Iterable[Installation]) -> dict[uuid.UUID, ClientSecret]:
+    """Return which version `repair` would push to which installation; none where there is nothing to push."""
+    rows = {row: _account_used(row) for row in _to_repair(installations)}
+    known = {
+        row.pk: _desired(row, account) or account.goal or usable_secret(account)
+        for row, account in rows.items()
+        if account
+    }
+    return {installation: version for installation, version in known.items() if version}
+
+
+def _to_repair(installations: Iterable[Installation]) -> QuerySet[Installation]:
     related = ("instance__assignment__account__goal", "desired__version")
     ids = [each.pk for each in installations]
-    chosen: dict[ClientSecret, list[Installation]] = {}
-    for row in Installation.objects.filter(pk__in=ids).select_related(*related):
-        assignment = getattr(row.instance, "assignment", None)
-        if assignment is None:
-            raise RolloutError(_("%s is used by no account.") % row.instance)
-        desired = getattr(row, "desired", None)
-        version = desired.version if desired else None
-        if version is None or not is_usable(version, assignment.account):
-            version = _version_of(assignment.account)
-        chosen.setdefault(version, []).append(row)
-    return _repair(chosen, actor, message)
+    return Installation.objects.filter(pk__in=ids).select_related(*related)
+
+
+def _account_used(row: Installation) -> TechnicalAccount | None:
+    assignment = getattr(row.instance, "assignment", None)
+    return assignment.account if assignment else None
+
+
+def _desired(row: Installation, account: TechnicalAccount) -> ClientSecret | None:
+    """Return the version that an installation desires, if it can be pushed for this account."""
+    desired = getattr(row, "desired", None)
+    version = desired.version if desired else None
+    return version if version is not None and is_usable(version, account) else None
 
 
 def _repair(
     chosen: Mapping[ClientSecret, Sequence[Installation]], actor: Actor, message: str
 ) -> list[Rollout]:
     for version in chosen:
-        answer = answer_for_start(version=version, actor=actor)
+        answer = for_start(version=version, actor=actor)
         if answer.is_refusal:
             raise NotConfirmed(answer)
     with transaction.atomic():

@@ -8,7 +8,15 @@ from django.views.decorators.debug import sensitive_variables
 
 from credentials.desired import set_goal
 from credentials.models import ClientSecret, TechnicalAccount, Why
-from credentials.rollouts.models import ConfirmedVersion, ProvenDigest, ProvenWrite, Push, Rollout
+from credentials.rollouts.models import (
+    ConfirmedVersion,
+    ProvenDigest,
+    ProvenWrite,
+    Push,
+    ReportedVersion,
+    Rollout,
+    is_as_seen,
+)
 from credentials.services import AccountError, NoPlace, abandon, add_secret
 from instances.models import Installation
 from portal.audit.trail import Actor, record
@@ -20,13 +28,18 @@ SHOWN = 5
 
 @sensitive_variables()
 @transaction.atomic
-def enter(*, account: TechnicalAccount, plaintext: Secret, actor: Actor) -> tuple[ClientSecret, bool]:
+def enter(
+    *, account: TechnicalAccount, plaintext: Secret, actor: Actor, is_rotation: bool = False
+) -> tuple[ClientSecret, bool]:
     """Store a secret of an account in use, as `add_secret` does, and make room for it.
 
     Where two versions are usable already, one that nothing needs is abandoned: it is not the goal, and no
-    installation holds or desires it. `AccountError` says where both are needed.
+    installation holds or desires it. `AccountError` says where both are needed. While a rotation of the
+    account is open, nobody else enters one.
     """
     account = TechnicalAccount.objects.select_for_update().get(pk=account.pk)
+    if account.is_rotating and not is_rotation:
+        raise AccountError(_("A rotation of this account is open: enter the new secret there."))
     try:
         with transaction.atomic():
             return add_secret(account=account, plaintext=plaintext, actor=actor)
@@ -47,17 +60,20 @@ def _make_room(account: TechnicalAccount, actor: Actor) -> None:
 def needing(version: ClientSecret) -> QuerySet[Installation]:
     """Return the installations in use that hold or desire a version, or have an open push of it.
 
-    Whether that is proven there, proven of the same secret elsewhere, or confirmed by a person.
+    Whether that is proven there, proven of the same secret elsewhere, or confirmed or reported by a person.
     """
     mine = {"installation": OuterRef("pk")}
-    holds = ProvenWrite.objects.proven().filter(secret=version, **mine)
+    holds = ProvenWrite.objects.as_seen().filter(secret=version, **mine)
+    reported = ReportedVersion.objects.filter(
+        is_as_seen(installation="installation__"), secret=version, **mine
+    )
     confirmed = ConfirmedVersion.objects.as_seen().filter(secret=version, **mine)
     elsewhere = ProvenDigest.objects.filter(secret=version).exclude(digest="").values("digest")
     seen = Q(observed_client_id=version.client_id, observed_digest__in=elsewhere)
     opened = Push.objects.open().filter(rollout__secret=version, **mine)
     desires = Q(desired__version=version, instance__assignment__account=version.account_id)
     return Installation.objects.not_retired().filter(
-        desires | seen | Exists(holds) | Exists(confirmed) | Exists(opened)
+        desires | seen | Exists(holds) | Exists(confirmed) | Exists(reported) | Exists(opened)
     )
 
 
@@ -78,7 +94,7 @@ def _needed(versions: QuerySet[ClientSecret]) -> str:
     ]
     for version in versions:
         rows = needing(version).select_related("instance", "container").order_by("pk")
-        names = ", ".join(str(each) for each in rows[:SHOWN])
+        names = ", ".join(each.label for each in rows[:SHOWN])
         count = rows.count()
         text = ngettext(
             "Version %(version)s: %(count)s installation (%(names)s).",
@@ -101,7 +117,11 @@ def make_goal(*, version: ClientSecret, actor: Actor, message: str = "") -> bool
     account = TechnicalAccount.objects.select_for_update().get(pk=version.account_id)
     fresh = ClientSecret.objects.get(pk=version.pk)
     if fresh.state != ClientSecret.State.USABLE or account.state != TechnicalAccount.State.ACTIVE:
-        raise AccountError(_("Version %s can no longer be used: it was not made the goal.") % fresh.version)
+        raise AccountError(
+            _("Version %s can no longer be used, so it was not made the goal.") % fresh.version
+        )
+    if account.is_rotating:
+        raise AccountError(_("A rotation of this account is open: it decides what the goal is."))
     former = account.goal.version if account.goal else None
     if not set_goal(account=account, version=fresh, why=Why.CHOSEN, actor=actor, message=message):
         return False

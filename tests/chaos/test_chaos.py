@@ -60,6 +60,7 @@ def test_a_container_meets_one_fault_in_a_round() -> None:
         assert all(site < DOUBLE for site, stage in plan.anchors if stage == "between")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 30)
 def test_no_push_is_lost_and_no_verdict_is_wrong(tmp_path: Path) -> None:
     reason = missing()

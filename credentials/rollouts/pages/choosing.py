@@ -43,8 +43,9 @@ class InstanceSearch(Form):
         return "?" + urlencode({**chosen, **({"page": page} if page else {})})
 
 
-MOVES = ("find", "turn", "all", "none", "wide")
-"""Buttons that keep a choice and show it again: another search or page, all or none found, all instances."""
+MOVES = ("find", "turn", "all", "none", "wide", "preview")
+"""Buttons that keep a choice and show it again: another search or page, all or none found, all instances, or
+what would happen as it is chosen now."""
 
 
 def pressed(data: QueryDict, usual: str) -> str:

@@ -10,8 +10,10 @@ from django.utils.translation import gettext_lazy as _
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout, is_retried_lately
 from instances.failures import Code
+from instances.menders import Mender, mended_by
 from portal.names import has_name
 from portal.no_secrets import Form
+from portal.presets import Preset, preset
 
 ANY = ("", _("All"))
 
@@ -81,6 +83,7 @@ class FailedPushFilter(AccountFilter):
         max_length=80,
         widget=forms.TextInput({"placeholder": "mkt-2, mkt-*"}),
     )
+    mender = forms.ChoiceField(label=_("Who can mend it"), required=False, choices=[ANY, *Mender.choices])
     code = forms.ChoiceField(label=_("What happened"), required=False, choices=[ANY, *Code.choices])
     state = forms.ChoiceField(
         label=_("State"),
@@ -102,8 +105,17 @@ class FailedPushFilter(AccountFilter):
         for name, column in self.NAMES.items():
             if name in chosen:
                 where &= has_name(column, chosen.pop(name))
+        if mender := chosen.pop("mender", None):
+            chosen["code__in"] = mended_by(mender)
         found = pushes.filter(where)
         return found.filter(Q(**chosen) | is_retried_lately()) if chosen else found
+
+    def presets(self, *, is_admin: bool) -> list[Preset]:
+        """Return the link that narrows the list to what this person can mend."""
+        self.is_valid()
+        chosen = {name: str(value) for name, value in self.cleaned_data.items() if value}
+        mine = Mender.ADMIN if is_admin else Mender.HELPDESK
+        return [preset(_("Yours to mend"), {"mender": mine.value}, chosen)]
 
     @property
     def is_narrowed(self) -> bool:
@@ -118,7 +130,7 @@ class RetryForm(Form):
         label=_("Message"),
         required=False,
         max_length=250,
-        help_text=_("Why you retry, or a ticket number. It is kept in the history."),
+        help_text=_("Why you are retrying, or a ticket number. It is kept in the history."),
     )
 
 
@@ -157,7 +169,7 @@ class RolloutForm(ReviewForm):
         choices=[
             (Rollout.Reason.ROTATION, _("Rotation: a new secret replaces the old one")),
             (Rollout.Reason.REPAIR, _("Repair: containers lost the account, or instances are new")),
-            (Rollout.Reason.ROLL_BACK, _("Roll back: the newer secret makes trouble")),
+            (Rollout.Reason.ROLL_BACK, _("Roll back: the newer secret causes problems")),
         ],
         widget=forms.RadioSelect,
         initial=Rollout.Reason.ROTATION,

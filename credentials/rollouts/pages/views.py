@@ -26,7 +26,11 @@ from credentials.rollouts.pages.forms import (
     SelectionForm,
     UnprovenForm,
 )
+from credentials.rollouts.pages.orders import FAILED_ORDERS, ROLLOUT_ORDERS
+from credentials.rollouts.pages.previews import said_of
+from credentials.rollouts.pages.timing import timing_of
 from credentials.rollouts.progress import (
+    FAILURES_FIRST,
     PushLine,
     named,
     progress_of,
@@ -43,11 +47,14 @@ from credentials.rollouts.services import (
     obstacles,
     retry_pushes,
 )
-from credentials.rollouts.starting import RolloutError, push_again
+from credentials.rollouts.starting import RolloutError, push_again, pushed_again
 from credentials.services import AccountError
 from instances.failures import Code
+from instances.inventory.contacts import contacts_by_environment
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
+from portal.presets import Preset
+from portal.web.lists import page_of
 
 PLACE = ("installation__instance__name", "container__name")
 ROLLOUT = ("rollout__number", "rollout__secret__account__name")
@@ -56,6 +63,7 @@ JUDGED = (
     "rollout__secret__state",
     "rollout__secret__account__state",
     "container__is_enabled",
+    "container__is_by_hand",
     "installation__retired",
     "installation__instance__retired",
     "installation__container__retired",
@@ -101,11 +109,18 @@ class FailedRow:
 def rollout_list(request: HttpRequest) -> HttpResponse:
     """List rollouts, newest first."""
     form = RolloutFilter(request.GET)
-    rollouts = form.select(Rollout.objects.select_related("secret__account"))
-    page = Paginator(rollouts, PAGE).get_page(request.GET.get("page"))
+    order = ROLLOUT_ORDERS.of(request.GET)
+    rollouts = form.select(Rollout.objects.select_related("secret__account").order_by(*order.fields))
+    page = page_of(rollouts, request.GET, PAGE)
     progress = progress_of(page)
     rows = [(rollout, progress[rollout.pk]) for rollout in page]
-    context = {"form": form, "page_obj": page, "rows": rows, "is_narrowed": form.has_changed()}
+    context = {
+        "form": form,
+        "order": order,
+        "page_obj": page,
+        "rows": rows,
+        "is_narrowed": form.has_changed(),
+    }
     return render(request, "rollouts/rollout_list.html", context)
 
 
@@ -117,14 +132,16 @@ def rollout_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = PushFilter(request.GET)
     state = form.cleaned_data.get("state", "") if form.is_valid() else ""
     progress = progress_of([rollout])[rollout.pk]
-    paginator = Paginator(form.select(rollout.pushes.all()).values_list("pk", flat=True), PAGE)
+    pushes = form.select(rollout.pushes.order_by(*FAILURES_FIRST))
+    paginator = Paginator(pushes.values_list("pk", flat=True), PAGE)
     paginator.count = progress.counts.get(state, 0) if state else progress.total  # counted already
     page = paginator.get_page(request.GET.get("page"))
     context = {
         "rollout": rollout,
         "progress": progress,
         "page_obj": page,
-        "lines": push_lines(with_names(rollout.pushes.filter(pk__in=list(page)), *PLACE)),
+        "lines": push_lines(with_names(pushes.filter(pk__in=list(page)), *PLACE)),
+        "timing": timing_of(rollout, progress),
         "state": state,
     }
     part = _is_live_part(request)
@@ -202,9 +219,9 @@ def push_look(request: HttpRequest, pk: UUID) -> HttpResponse:
     if not form.is_valid():
         return _push_page(request, push, form)
     if look_again(push_id=push.pk, actor=Actor.of(request), message=form.cleaned_data["message"]):
-        messages.success(request, _("The portal looks at the container's file now."))
+        messages.success(request, _("The portal is looking at the container's file now."))
     else:
-        messages.warning(request, _("Nothing to look at: the push has moved on meanwhile."))
+        messages.warning(request, _("Nothing to look at: the push has moved on."))
     return redirect("push", pk)
 
 
@@ -236,7 +253,9 @@ def unproven_push_again(request: HttpRequest) -> HttpResponse:
 def _unproven_page(request: HttpRequest, form: UnprovenForm) -> HttpResponse:
     pushes = named(Push.objects.unproven().order_by("-requested", "pk"))
     page = Paginator(pushes, FAILED_PAGE).get_page(request.GET.get("page"))
-    context = {"form": form, "page_obj": page, "chosen": set(request.POST.getlist("push"))}
+    said = said_of(pushed_again(page))
+    rows = [(push, said.get(push.installation_id)) for push in page]
+    context = {"form": form, "page_obj": page, "rows": rows, "chosen": set(request.POST.getlist("push"))}
     return render(request, "rollouts/unproven.html", context)
 
 
@@ -260,6 +279,7 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "can_look_again": can_look_again(push),
         "is_open": push.state in Push.OPEN,
         "holds_all_the_same": push.state == Push.State.FAILED and _holds(push),
+        "contact": contacts_by_environment().get(push.installation.instance.environment),
     }
     part = _is_live_part(request)
     return render(request, f"rollouts/{'_push_live' if part else 'push_detail'}.html", context)
@@ -289,19 +309,29 @@ def _retries(push: Push) -> list[Retry]:
 
 def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse:
     form = FailedPushFilter(request.GET)
-    shown = form.select(Push.objects.waiting_or_retried()).order_by("-requested", "pk")
+    order = FAILED_ORDERS.of(request.GET)
+    shown = form.select(Push.objects.waiting_or_retried()).order_by(*order.fields)
     page = Paginator(shown.values_list("pk", flat=True), FAILED_PAGE).get_page(request.GET.get("page"))
     rows = _failed_rows(list(page))
     context = {
         "form": form,
+        "order": order,
         "selection": selection,
         "chosen": set(request.POST.getlist("push")),
         "page_obj": page,
         "rows": rows,
         "can_any_be_retried": any(row.can_be_chosen for row in rows),
+        "presets": _presets(request, form),
         **_retries_context(form, [row.push for row in rows]),
     }
     return render(request, "rollouts/failed_pushes.html", context)
+
+
+def _presets(request: HttpRequest, form: FailedPushFilter) -> list[Preset]:
+    """Return the ready filters of a person who mends failures at all."""
+    if not request.user.has_perm("rollouts.retry_push"):
+        return []
+    return form.presets(is_admin=request.user.has_perm("instances.change_inventory"))
 
 
 def _failed_news(request: HttpRequest) -> HttpResponse:
@@ -354,9 +384,10 @@ def _last_retries(pushes: Sequence[Push]) -> Mapping[UUID, Attempt]:
 def _tell(request: HttpRequest, result: Retried) -> None:
     count = len(result.pushes)
     if count:
-        text = ngettext("%(count)s push is tried again.", "%(count)s pushes are tried again.", count)
+        text = ngettext("%(count)s push is being retried.", "%(count)s pushes are being retried.", count)
         messages.success(request, text % {"count": count})
     for push, reason in result.refused:
         messages.warning(
-            request, _("Left alone: %(push)s. %(reason)s") % {"push": push.installation, "reason": reason}
+            request,
+            _("Not retried: %(push)s. %(reason)s") % {"push": push.installation.label, "reason": reason},
         )

@@ -89,9 +89,8 @@ def make_portal(home: Path, environment: dict[str, str]) -> Portal:
     return Portal(home, {"BROKER_URL": "filesystem://localhost", **environment})
 
 
-@pytest.mark.parametrize(
-    "environment", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.timeout(240)
 def test_a_restored_portal_verifies_its_history_and_pushes_to_containers_that_saw_more(
     world: World, tmp_path: Path, request: pytest.FixtureRequest
@@ -129,17 +128,24 @@ from datetime import timedelta
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.utils import timezone
+from credentials.models import Inquiry, TechnicalAccount
+from credentials.services import add_secret
 from instances.models import PendingUpload
+from portal.audit.trail import Actor
+from portal.plaintext import Secret
 from portal.keys.models import KeyHolder
 from portal.people.models import FailedSignIns, ProxySign, SignInTally
 soon = timezone.now() + timedelta(hours=1)
 for n in range(40):
-    Session.objects.create(session_key=f"canary-session-{n}", session_data="canary" * 200, expire_date=soon)
-    FailedSignIns.objects.create(name_hash=f"canary-failure-{n}", address="::1", last=timezone.now())
-    PendingUpload.objects.create(owner=n, content=b"canary-upload" * 200)
-    SignInTally.objects.create(began=timezone.now(), address=f"canary-{n}")
-KeyHolder.objects.create(name="canary")
-ProxySign.objects.create(sign="header", peer="canary", last=timezone.now())
+    Session.objects.create(session_key=f"passing-session-{n}", session_data="passing" * 200, expire_date=soon)
+    FailedSignIns.objects.create(name_hash=f"passing-failure-{n}", address="::1", last=timezone.now())
+    PendingUpload.objects.create(owner=n, content=b"passing-upload" * 200)
+    SignInTally.objects.create(began=timezone.now(), address=f"passing-{n}")
+account = TechnicalAccount.objects.create(name="Triggers", client_id="0" * 32)
+version, _is_new = add_secret(account=account, plaintext=Secret("p8e-of-this-test"), actor=Actor("alice"))
+Inquiry.objects.create(version=version, asked_by="passing")
+KeyHolder.objects.create(name="passing")
+ProxySign.objects.create(sign="header", peer="passing", last=timezone.now())
 if connection.vendor == "sqlite":
     connection.cursor().execute("PRAGMA secure_delete=OFF")
 Session.objects.filter(session_key__contains="-1").delete()
@@ -175,7 +181,7 @@ def test_a_copy_holds_no_live_sessions_nor_anything_like_them(
     saved = Path(json.loads(portal.manage("backup", str(tmp_path / "copies"), "--json"))["database"])
     content = readable(saved)
     assert b"audit_auditevent" in content
-    assert b"canary" not in content
+    assert b"passing" not in content
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
     is_sqlite = "sqlite" in portal.environment["DATABASE_URL"]
     new = make_portal(tmp_path / "new", {} if is_sqlite else {"DATABASE_URL": new_database(request)})

@@ -338,7 +338,7 @@ def test_a_stop_gives_back_the_bells_of_those_who_wait(
     line = make_dispatcher(places=20, per_jump_host=2)
     for each in far:
         line.ring([each.pk])
-    wait_until(lambda: mute.open == 2, within=30, what="two dials")
+    wait_until(lambda: mute.open == 2, within=120, what="two dials")
     visit.stopping.set()
     line.close()
     assert Container.objects.filter(rung=None).count() == 10

@@ -15,6 +15,7 @@ from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.services import retry_pushes
 from instances import nlserver
 from instances.models import Container, ExpectedHostKey, HostKey
+from instances.nlserver.conversation import HARMLESS_LINES
 from instances.visits import visit
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
@@ -84,7 +85,7 @@ def test_a_host_key_that_nobody_approved_is_kept_for_an_admin(make_site: MakeSit
 
 
 def test_a_lost_report_is_settled_by_looking(make_site: MakeSite, start: Start) -> None:
-    site = make_site(ssh_faults=SSHFaults(drop_after_newline=2, drops_left=1))
+    site = make_site(ssh_faults=SSHFaults(drop_after_newline=HARMLESS_LINES + 1, drops_left=1))
     rollout = start(site)
     deliver_all(site)
     push = only_push(rollout)
@@ -111,7 +112,8 @@ def test_a_report_that_does_not_come_in_time_is_settled_by_looking(
 
 
 def test_a_connection_lost_before_the_newline_changes_nothing(make_site: MakeSite, start: Start) -> None:
-    site = make_site(ssh_faults=SSHFaults(drop_at_byte=len(f"{uuid.uuid4().hex}\n") + 20, drops_left=1))
+    harmless = HARMLESS_LINES * len(f"{uuid.uuid4().hex * 4}\n")
+    site = make_site(ssh_faults=SSHFaults(drop_at_byte=harmless + 20, drops_left=1))
     rollout = start(site)
     visit.visit(site.row.pk)
     first = only_push(rollout).attempts.order_by("number")[0]

@@ -62,7 +62,9 @@ def test_failed_and_unknown_pushes_of_all_rollouts_are_listed(as_helpdesk: Clien
 
 def test_cause_and_next_step_are_shown(as_helpdesk: Client, three: list[Push]) -> None:
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
-    assert "The SSH server showed another host key than the one that was approved or expected." in page
+    assert (
+        "The SSH server did not show the host key that was approved or expected, but a different one." in page
+    )
     assert "Ask the server team whether the container was reinstalled." in page
 
 
@@ -134,7 +136,7 @@ def test_fifty_are_on_a_page(as_helpdesk: Client) -> None:
 
 def test_a_retry_takes_exactly_the_selection(as_helpdesk: Client, three: list[Push]) -> None:
     page = retry(as_helpdesk, [three[0], three[2]])
-    assert "2 pushes are tried again." in page
+    assert "2 pushes are being retried." in page
     assert states() == {"web1": "queued", "web2": "failed", "web3": "unknown"}
     three[2].refresh_from_db()
     assert three[2].cause == "retry"
@@ -190,9 +192,9 @@ def test_what_cannot_be_retried_is_named_with_the_reason(as_helpdesk: Client, th
     Container.objects.filter(name="web1").update(is_enabled=False)
     finish(three[1], state="succeeded")
     page = retry(as_helpdesk, three)
-    assert "1 push is tried again." in page
-    assert "Left alone: prod1 on web1. The container is switched off in the inventory." in page
-    assert "Left alone: prod1 on web2. It is neither failed nor unknown." in page
+    assert "1 push is being retried." in page
+    assert "Not retried: prod1 on web1. The container is switched off in the inventory." in page
+    assert "Not retried: prod1 on web2. It has not failed, and its outcome is known." in page
     assert states() == {"web1": "failed", "web2": "succeeded", "web3": "unknown"}
 
 
@@ -201,7 +203,7 @@ def test_a_secret_version_that_was_given_up_is_never_pushed_again(
 ) -> None:
     ClientSecret.objects.update(state=ClientSecret.State.ABANDONED, slot=None)
     page = retry(as_helpdesk, three)
-    assert page.count("Left alone") == page.count("A retry is not possible:") == 3
+    assert page.count("Not retried") == page.count("A retry is not possible:") == 3
     assert "Its secret version can no longer be used." in page
     assert states() == {"web1": "failed", "web2": "failed", "web3": "unknown"}
 
@@ -210,7 +212,7 @@ def test_two_people_who_retry_the_same_push_set_it_off_once(
     as_helpdesk: Client, as_admin: Client, three: list[Push]
 ) -> None:
     retry(as_helpdesk, [three[0]])
-    assert "It is neither failed nor unknown." in retry(as_admin, [three[0]])
+    assert "It has not failed, and its outcome is known." in retry(as_admin, [three[0]])
     assert AuditEvent.objects.filter(action="push.retried").count() == 1
 
 
@@ -300,18 +302,21 @@ def test_what_is_retried_stays_in_its_row_until_there_is_an_outcome(
     finish(three[1], state="succeeded", cause="retry")
     last = news(as_helpdesk, told)
     assert "The retry succeeded" in rows(last)["web2"]
-    assert "All retries are over" in last
+    assert "All retries have ended" in last
     assert "hx-get" not in last
 
 
-def test_an_outcome_of_a_retry_is_shown_for_an_hour(as_helpdesk: Client, three: list[Push]) -> None:
+def test_an_outcome_of_a_retry_is_shown_for_two_hours(as_helpdesk: Client, three: list[Push]) -> None:
     retry(as_helpdesk, [three[0], three[1]])
     finish(three[0], state="succeeded")
     finish(three[1], state="failed", code="timed_out")
     assert listed(as_helpdesk) == {"web1", "web2", "web3"}
-    Push.objects.filter(finished__isnull=False).update(finished=timezone.now() - timedelta(minutes=61))
+    done = Push.objects.filter(finished__isnull=False)
+    done.update(finished=timezone.now() - timedelta(minutes=119))
+    assert listed(as_helpdesk) == {"web1", "web2", "web3"}
+    done.update(finished=timezone.now() - timedelta(minutes=121))
     assert listed(as_helpdesk) == {"web2", "web3"}
-    assert "retries are over" not in as_helpdesk.get("/rollouts/failed/").content.decode()
+    assert "retries have ended" not in as_helpdesk.get("/rollouts/failed/").content.decode()
 
 
 def test_no_filter_takes_a_retry_out_of_sight(as_helpdesk: Client, three: list[Push]) -> None:
@@ -326,7 +331,7 @@ def test_a_look_that_a_person_asked_for_is_followed_like_a_retry(
     as_helpdesk: Client, three: list[Push]
 ) -> None:
     page = retry(as_helpdesk, [three[2]])
-    assert "looks at the container" in rows(page)["web3"]
+    assert "is looking at the container" in rows(page)["web3"]
     finish(three[2], state="unknown", code="no_report")
     told = news(as_helpdesk, page)
     assert "Next look:" in rows(told)["web3"]
@@ -383,7 +388,7 @@ def start_and_cancel_another(push: Push) -> None:
 @pytest.mark.parametrize(
     ("prevent", "reason"),
     [
-        (take_key, 'an admin does that first. <a href="/containers/'),
+        (take_key, 'an admin must approve one first. <a href="/containers/'),
         (take_assignment, 'The instance uses another account now. <a href="/instances/'),
         (switch_off, 'The container is switched off in the inventory. <a href="/containers/'),
         (start_and_cancel_another, "A newer rollout was started for this installation. Ask an admin"),
@@ -397,7 +402,7 @@ def test_a_retry_that_cannot_work_is_off_and_says_why(
     assert reason in row
     assert "disabled" in row
     assert f'aria-describedby="why-{three[0].pk}"' in row
-    assert f"Left alone: {three[0].installation}" in retry(
+    assert f"Not retried: {three[0].installation}" in retry(
         as_helpdesk, [three[0]]
     )  # who posts it all the same
 

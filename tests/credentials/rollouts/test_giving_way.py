@@ -71,11 +71,11 @@ def test_a_reading_under_way_gives_way_to_a_push_and_is_done_afterwards(
     [reading] = ask(containers=[site.row], actor=actor)
     with ThreadPoolExecutor(1) as thread:
         done = thread.submit(visit_to_its_end, site)
-        wait_until((files.base / "hangs").exists, within=30, what="the reading to hang")
+        wait_until((files.base / "hangs").exists, within=120, what="the reading to hang")
         push = start(site).pushes.get()
         begin = time.monotonic()
         attempts = Attempt.objects.filter(push=push)
-        wait_until(attempts.exists, within=30, what="the push to begin")
+        wait_until(attempts.exists, within=120, what="the push to begin")
         assert time.monotonic() - begin < 10  # by itself the reading would have hung on for fifteen
         done.result(60)
     push.refresh_from_db()
@@ -140,7 +140,7 @@ def test_a_flood_of_readings_takes_an_eighth_of_the_places_and_holds_up_no_push(
     running = Reading.objects.filter(state="running")
     ended = Reading.objects.exclude(finished=None)
     seen = []
-    wait_until(lambda: ended.count() >= 2, within=30, what="readings to go on")
+    wait_until(lambda: ended.count() >= 2, within=120, what="readings to go on")
     for number in range(2):
         site = make_site(f"mkt-{number}", instances=(f"prod{number}",))
         push = start(site).pushes.get()
@@ -151,7 +151,7 @@ def test_a_flood_of_readings_takes_an_eighth_of_the_places_and_holds_up_no_push(
             seen.append(running.count())
             return Push.objects.filter(pk=pk, state="succeeded").exists()
 
-        wait_until(has_succeeded, within=30, what="the push")
+        wait_until(has_succeeded, within=120, what="the push")
         assert time.monotonic() - begin < 20
         assert site.secret(f"prod{number}") == FIRST
     assert max(seen) == PLACES // 8

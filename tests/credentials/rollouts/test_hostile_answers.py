@@ -8,6 +8,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Attempt, CandidateDigest, ProvenDigest, ProvenWrite, Push
 from instances import nlserver, ssh
 from instances.models import Installation
+from instances.nlserver.conversation import HARMLESS_LINES
 from instances.visits import visit
 from portal.audit.models import AuditEvent
 from portal.sandbox.ssh_server import SSHFaults
@@ -59,7 +60,7 @@ def write_in_clear(site: Site) -> None:
 def test_a_secret_in_the_place_of_a_digest_is_stored_nowhere(
     make_site: MakeSite, start: Start, *, is_lost: bool
 ) -> None:
-    faults = SSHFaults(drop_after_newline=2, drops_left=1) if is_lost else SSHFaults()
+    faults = SSHFaults(drop_after_newline=HARMLESS_LINES + 1, drops_left=1) if is_lost else SSHFaults()
     site = make_site(ssh_faults=faults)
     write_in_clear(site)
     rollout = start(site)
@@ -128,7 +129,7 @@ def test_lines_of_another_conversation_are_noise(make_site: MakeSite, start: Sta
 def test_a_journal_is_believed_only_in_a_form_that_is_known(
     make_site: MakeSite, start: Start, monkeypatch: pytest.MonkeyPatch, journal: str, state: str, code: str
 ) -> None:
-    site = make_site(ssh_faults=SSHFaults(drop_after_newline=2, drops_left=1))
+    site = make_site(ssh_faults=SSHFaults(drop_after_newline=HARMLESS_LINES + 1, drops_left=1))
     rollout = start(site)
     kept = site.container.install_root / "nl6/var/campaign-portal/prod1.journal"
     look = nlserver.look

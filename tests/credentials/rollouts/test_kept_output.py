@@ -109,4 +109,4 @@ def test_two_who_remove_at_once_do_not_collide(push: Push, monkeypatch: pytest.M
 def test_the_page_says_that_it_went(push: Push, as_auditor: Client) -> None:
     Attempt.objects.update(output="", output_removed=Now())
     page = as_auditor.get(reverse("push", args=[push.pk])).content.decode()
-    assert "What the container said was removed" in page
+    assert "The container output was removed" in page

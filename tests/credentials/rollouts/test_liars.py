@@ -141,6 +141,7 @@ def test_no_liar_that_a_file_can_show_gets_through(fleet: Fleet) -> None:
     assert fleet.counted["failed"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.one_engine
 @pytest.mark.timeout(600 + 2 * ROTATIONS)
 def test_no_honest_server_is_doubted(fleet: Fleet) -> None:

@@ -82,6 +82,7 @@ def _hurry(connection: BaseDatabaseWrapper, **_: object) -> None:
             cursor.execute("PRAGMA synchronous=OFF")
 
 
+@pytest.mark.slow
 @pytest.mark.one_engine  # `make model` searches on both
 @pytest.mark.usefixtures("_workers")
 @pytest.mark.timeout(600 + 10 * EXAMPLES)

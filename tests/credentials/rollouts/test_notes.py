@@ -49,5 +49,7 @@ def test_the_push_page_shows_notes_of_every_age(as_auditor: Client) -> None:
         notes=[old, note("last_push_by", last="8.1"), "<b>It said</b>"],
     )
     page = as_auditor.get(reverse("push", args=[push.pk])).content.decode()
-    assert f"{old}<br>the last push there was by 8.1<br>&lt;b&gt;It said&lt;/b&gt;" in page
+    assert (
+        f"{old}<br>the last push there was not made by this portal: 8.1<br>&lt;b&gt;It said&lt;/b&gt;" in page
+    )
     assert "last_push_by" not in page

@@ -9,6 +9,7 @@ from credentials.rollouts.models import Push
 from credentials.rollouts.services import retry_pushes
 from instances import nlserver, other_portals, ssh
 from instances.models import OtherPortal
+from instances.nlserver.conversation import HARMLESS_LINES
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
 from portal.sandbox.ssh_server import SSHFaults
@@ -58,7 +59,8 @@ def test_another_portal_is_named_and_an_admin_decides(
     push.refresh_from_db()
     last = OTHER if OTHER in left else "99999999999999.1"
     assert (push.state, push.code, site.secret()) == ("failed", "other_portal", None)
-    assert push.attempts.latest("number").notes_in_words == [f"the last push there was by {last}"]
+    noted = f"the last push there was not made by this portal: {last}"
+    assert push.attempts.latest("number").notes_in_words == [noted]
     assert last in as_admin.get(f"/containers/{site.row.pk}/").content.decode()
 
     retry(push, actor)
@@ -84,7 +86,7 @@ def test_another_portal_is_named_and_an_admin_decides(
 def test_a_look_settles_nothing_where_another_portal_wrote_since(
     make_site: MakeSite, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = make_site(ssh_faults=SSHFaults(drop_after_newline=2, drops_left=1))
+    site = make_site(ssh_faults=SSHFaults(drop_after_newline=HARMLESS_LINES + 1, drops_left=1))
     push = only_push(start(site))
     journal = fence_file(site).with_suffix(".journal")
     look = nlserver.look

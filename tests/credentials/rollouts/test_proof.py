@@ -16,6 +16,7 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, CandidateDigest, ProvenDigest, Push
 from credentials.rollouts.services import held_versions, look_again
 from instances.models import Installation
+from instances.nlserver.conversation import HARMLESS_LINES
 from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from portal.sandbox import nlserver
@@ -148,7 +149,7 @@ def test_a_write_that_was_cut_off_is_confirmed_by_one_repeat(
 @BOTH_CIPHERS
 def test_a_lost_report_is_settled_by_the_journal(rotation: MakeRotation, cipher: Cipher) -> None:
     there = rotation(cipher, ssh_faults=SSHFaults())
-    there.site.server.faults.drop_after_newline = 2
+    there.site.server.faults.drop_after_newline = HARMLESS_LINES + 1
     there.site.server.faults.drops_left = 1
     push = there.push()
     assert verdict(push) == ("succeeded", "")

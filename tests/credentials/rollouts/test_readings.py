@@ -18,6 +18,7 @@ from instances.discovery.models import Observation, Reading
 from instances.discovery.observing import Sight, observe
 from instances.discovery.services import ask
 from instances.models import Container, Instance
+from instances.nlserver.conversation import HARMLESS_LINES
 from instances.visits import visit
 from instances.visits.lease import Lease
 from instances.visits.queue import FairQueue, Way
@@ -103,7 +104,7 @@ def test_a_file_that_was_written_anew_between_push_and_reading_is_another_sight(
 
 
 def test_a_look_sees_the_stamp_as_well(make_site: MakeSite, actor: Actor, start: Start) -> None:
-    site = make_site(ssh_faults=SSHFaults(drop_after_newline=2, drops_left=1))
+    site = make_site(ssh_faults=SSHFaults(drop_after_newline=HARMLESS_LINES + 1, drops_left=1))
     start(site)
     deliver_all(site)
     read(actor, site)
@@ -311,6 +312,8 @@ def test_the_dispatcher_reads_and_pushes_what_is_due(
     push = start(second).pushes.get()
     make_dispatcher().ring([first.row.pk, second.row.pk])
     wait_until(
-        lambda: Reading.objects.filter(pk=reading.pk, state="succeeded").exists(), within=30, what="a reading"
+        lambda: Reading.objects.filter(pk=reading.pk, state="succeeded").exists(),
+        within=120,
+        what="a reading",
     )
-    wait_until(lambda: Push.objects.filter(pk=push.pk, state="succeeded").exists(), within=30, what="a push")
+    wait_until(lambda: Push.objects.filter(pk=push.pk, state="succeeded").exists(), within=120, what="a push")

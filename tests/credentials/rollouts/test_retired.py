@@ -12,8 +12,9 @@ from credentials.accounts import history
 from credentials.coverage.cells import needing_somebody
 from credentials.home.needs import needs
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.choosing import gaps, select, versions
+from credentials.rollouts.choosing import OBSTACLES, left_out, select, versions
 from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout
+from credentials.rollouts.preview import preview
 from credentials.rollouts.services import can_look_again, look_again, refusal, retry_pushes
 from credentials.rollouts.starting import RolloutError, start_rollout
 from credentials.services import AccountError, assign
@@ -22,7 +23,7 @@ from credentials.wizard import services as wizard
 from credentials.wizard.models import Draft
 from instances.inventory import retiring
 from instances.inventory.retiring import RetiringError, Row
-from instances.models import Container, Installation, Instance
+from instances.models import TARGET, Container, Installation, Instance
 from instances.visits import errands
 from portal.audit.labels import line_of
 from portal.audit.models import AuditEvent
@@ -59,8 +60,8 @@ def test_every_open_push_there_ends_and_the_history_says_so() -> None:
     )
     instance = Instance.objects.get(name="prod1")
     assert retiring.foresee(instance).texts == (
-        "2 pushes that wait are cancelled.",
-        "1 push with an unknown outcome ends as failed: nobody looks there any more.",
+        "2 waiting pushes are cancelled.",
+        "1 push with an unknown outcome ends as failed: the portal no longer looks there.",
     )
     done = retire(instance)
     assert (done.counts, done.installations) == ({"cancelled": 2, "given_up": 1}, 4)
@@ -91,8 +92,8 @@ def test_a_running_push_refuses_and_nothing_is_done() -> None:
     Push.objects.filter(pk=running.pk).update(state="running")
     row = running.installation.instance
     events = AuditEvent.objects.count()
-    assert "A push runs there just now" in retiring.foresee(row).refusal
-    with pytest.raises(RetiringError, match="A push runs there just now: try again in a minute"):
+    assert "A push is running there now" in retiring.foresee(row).refusal
+    with pytest.raises(RetiringError, match="A push is running there now: try again in a minute"):
         retire(row)
     assert not Instance.objects.retired().exists()
     assert Push.objects.get(pk=queued.pk).state == "queued"
@@ -154,11 +155,11 @@ def test_counts_leave_out_what_is_retired_and_name_it() -> None:
         finish(push, state="failed", code="timed_out")
     Installation.objects.update(observed_jwt=True, observed_build=9000)
     before = needed()
-    assert before["pushes failed and wait for you."] == 2
+    assert before["pushes failed and have not been fixed."] == 2
     retire(gone.container)
     assert [push.installation for push in Push.objects.needing_attention()] == [kept]
     assert [cell.installation for cell in needing_somebody()] == [kept.pk]
-    assert needed()["push failed and waits for you."] == 1
+    assert needed()["push failed and has not been fixed."] == 1
     assert (versions().total, versions().jwt, versions().too_old_count) == (1, 1, 1)
     found = history.coverage(secret.account, None)
     assert (found.total, found.retired, found.retired_count) == (1, [gone], 1)
@@ -192,9 +193,12 @@ def test_the_choice_leaves_out_what_is_retired_and_says_so_where_it_was_chosen()
     assert selection.total == 1
     rows = {choice.instance.name: choice.rows for choice in selection.choices}
     assert [row.installation for row in rows["prod1"]] == [kept]
-    left = gaps(chosen)
-    assert (left.left_out, left.blocked_count) == (0, 1)
-    assert str(left.blocked[0].obstacle) == "This installation is retired in the inventory."
+    assert left_out(chosen) == 0
+    said = preview(secret, chosen, leaves_out=TARGET)
+    assert [(row.container, row.fate, row.why) for row in said.rows if row.why] == [
+        (gone.container.name, "left_out", "retired")
+    ]
+    assert str(OBSTACLES["retired"]) == "This installation is retired in the inventory."
 
 
 def test_a_draft_leaves_out_what_was_retired_since_it_was_chosen(admin: User) -> None:

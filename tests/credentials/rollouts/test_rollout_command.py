@@ -79,6 +79,8 @@ def test_it_delivers_to_every_installation_of_the_account(run: Run) -> None:
     assert json.loads(out) == {
         "rollout": 1,
         "state": "running",
+        "shown_state": "running",
+        "states": {"queued": 2},
         "pushes": [
             {
                 "instance": "prod1",
@@ -213,7 +215,7 @@ def test_retry_names_what_it_left_alone_and_ends_with_1(run: Run) -> None:
     finish_all(make_rollout(), state="failed", code="timed_out")
     Container.objects.update(is_enabled=False)
     code, _out, err = run("retry", "1")
-    assert (code, "Left alone: prod1 on web1. The container is switched off" in err) == (1, True)
+    assert (code, "Not retried: prod1 on web1. The container is switched off" in err) == (1, True)
 
 
 def test_retry_of_a_rollout_that_does_not_exist_is_refused() -> None:

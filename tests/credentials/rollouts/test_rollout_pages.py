@@ -1,16 +1,20 @@
 """Pages of rollouts and of one push."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from credentials.rollouts.models import Attempt, Push
+from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.progress import Progress
 from credentials.rollouts.services import retry_pushes
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
+from portal.health.models import Worker
 from tests.factories import finish, finish_all, make_rollout
 
 pytestmark = pytest.mark.django_db
@@ -35,14 +39,14 @@ def only_push(*, state: str = "", code: str = "", output: str = "") -> Push:
 
 
 def test_without_a_rollout_the_list_says_what_to_do(as_admin: Client) -> None:
-    assert "There was no rollout yet" in text(as_admin, "/rollouts/")
+    assert "There are no rollouts yet" in text(as_admin, "/rollouts/")
 
 
 def test_the_list_shows_the_state_and_what_became_of_the_pushes(as_auditor: Client) -> None:
     first, _second = make_rollout(containers=["web1", "web2"], message="CHG1").pushes.all()
     finish(first, state="failed", code="timed_out")
     page = text(as_auditor, "/rollouts/")
-    assert "1 queued, 1 failed" in page
+    assert page.index("1 failed") < page.index("1 queued")
     assert "CHG1" in page
     assert "status-running" in page
 
@@ -52,7 +56,7 @@ def test_the_list_is_filtered_by_account_and_reason(as_auditor: Client) -> None:
     second = make_rollout(account="Two", instance="i2", containers=["c2"])
     page = as_auditor.get("/rollouts/", {"account": str(second.secret.account_id)})
     assert [rollout.pk for rollout, _progress in page.context["rows"]] == [second.pk]
-    assert "No rollout fits these filters." in text(as_auditor, "/rollouts/?reason=repair")
+    assert "No rollout matches these filters." in text(as_auditor, "/rollouts/?reason=repair")
 
 
 @pytest.mark.parametrize("name", ["page", "account", "reason"])
@@ -80,7 +84,7 @@ def test_a_rollout_shows_every_push_with_its_outcome(as_auditor: Client) -> None
     page = text(as_auditor, f"/rollouts/{first.rollout_id}/")
     assert "2 of 2 installations have an outcome" in page
     assert "No answer in time" in page
-    assert ">2.0<" in page
+    assert ">2 s<" in page
 
 
 def test_a_rollout_is_live_only_while_something_is_open(as_auditor: Client) -> None:
@@ -171,7 +175,7 @@ def test_a_push_shows_everything_about_its_attempts(as_auditor: Client) -> None:
     for shown in (
         "Refused by nlserver",
         "nlserver reported an error.",
-        "Give those lines to the Campaign team.",
+        "Show those lines to the Campaign team.",
         "&gt;&gt;&gt; XSV-350023 &lt;b&gt;no&lt;/b&gt;",
         "config=0",
         "bbbbbbbbbbbb",
@@ -186,7 +190,7 @@ def test_a_push_shows_everything_about_its_attempts(as_auditor: Client) -> None:
 
 
 def test_a_push_without_attempts_says_what_it_waits_for(as_auditor: Client) -> None:
-    assert "No attempt was made yet" in text(as_auditor, f"/rollouts/pushes/{only_push().pk}/")
+    assert "No attempt has been made yet" in text(as_auditor, f"/rollouts/pushes/{only_push().pk}/")
 
 
 def test_many_attempts_come_in_pages(as_auditor: Client) -> None:
@@ -225,7 +229,7 @@ def test_the_news_of_a_rollout_is_one_short_sentence(as_auditor: Client) -> None
 def test_helpdesk_retries_one_push_with_a_reason(as_helpdesk: Client) -> None:
     push = only_push(state="failed", code="timed_out")
     page = as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/", {"message": "Ticket 4711"}, follow=True)
-    assert "1 push is tried again." in page.content.decode()
+    assert "1 push is being retried." in page.content.decode()
     push.refresh_from_db()
     assert (push.state, push.cause, push.cause_by, push.cause_message) == (
         "queued",
@@ -260,7 +264,7 @@ def test_an_attempt_that_is_followed_by_another_is_not_called_queued(as_auditor:
 def test_while_the_portal_tries_again_a_person_has_nothing_to_do(as_helpdesk: Client) -> None:
     push = only_push(state="queued", code="connection_refused")
     page = text(as_helpdesk, f"/rollouts/pushes/{push.pk}/")
-    assert "the portal tries again by itself" in page
+    assert "The portal tries again by itself" in page
     assert "Ask the server team" not in page
 
 
@@ -281,7 +285,7 @@ def test_a_rollout_with_failures_leads_to_what_to_do(as_helpdesk: Client) -> Non
 def test_what_neither_failed_nor_is_unknown_is_left_alone(as_helpdesk: Client, state: str) -> None:
     push = only_push(state=state)
     page = as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/", follow=True).content.decode()
-    assert "It is neither failed nor unknown." in page or "It was called off on its way." in page
+    assert "It has not failed, and its outcome is known." in page or "It was cancelled or superseded." in page
     push.refresh_from_db()
     assert push.state == state
 
@@ -329,3 +333,92 @@ def test_the_state_of_a_rollout_is_the_one_that_needs_a_person_most() -> None:
     }
     assert {Progress(counts).state for counts in states.values()} == set(states)
     assert [Progress(counts).state for counts in states.values()] == list(states)
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ({"succeeded": 10, "failed": 3}, "partly"),
+        ({"succeeded": 1, "unknown": 12}, "partly"),
+        ({"succeeded": 1, "failed": 1, "cancelled": 1}, "partly"),
+        ({"succeeded": 10, "failed": 3, "queued": 1}, "running"),
+        ({"failed": 13}, "failed"),
+        ({"unknown": 1, "failed": 12}, "unknown"),
+        ({"succeeded": 10, "cancelled": 3}, "cancelled"),
+        ({"succeeded": 13}, "succeeded"),
+    ],
+)
+def test_a_rollout_with_some_successes_is_not_shown_like_one_with_none(
+    counts: dict[str, int], shown: str
+) -> None:
+    assert Progress(counts).shown_state == shown
+
+
+def test_every_page_says_partly_of_a_rollout_that_succeeded_partly(as_admin: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    finish(first, state="succeeded")
+    finish(second, state="unknown", code="no_report")
+    account = first.rollout.secret.account_id
+    pages = ("/", "/rollouts/", f"/rollouts/{first.rollout_id}/", f"/accounts/{account}/?show=history")
+    for path in pages:
+        page = text(as_admin, path)
+        assert "Partly succeeded" in page, path
+        assert 'class="split-unknown"' in page, path
+        assert "1 unknown" in page, path
+
+
+def test_the_numbers_of_a_rollout_lead_to_its_pushes_in_that_state(as_auditor: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    finish(first, state="succeeded")
+    finish(second, state="failed", code="timed_out")
+    path = f"/rollouts/{first.rollout_id}/"
+    assert '<a href="?state=failed">1 failed</a>' in text(as_auditor, path)
+    page = as_auditor.get(path, {"state": "failed"})
+    assert [line.push.pk for line in page.context["lines"]] == [second.pk]
+
+
+def test_what_failed_comes_first_among_the_pushes_of_a_rollout(as_auditor: Client) -> None:
+    names = ["web1", "web2", "web3", "web4", "web5"]
+    rollout = make_rollout(containers=names)
+    states = {"web1": "succeeded", "web3": "unknown", "web5": "failed"}
+    for push in rollout.pushes.select_related("container"):
+        if state := states.get(push.container.name):
+            finish(push, state=state, code="" if state == "succeeded" else "timed_out")
+    page = as_auditor.get(f"/rollouts/{rollout.pk}/")
+    shown = [line.push.container.name for line in page.context["lines"]]
+    assert shown == ["web5", "web3", "web1", "web2", "web4"]
+
+
+def test_a_rollout_says_how_long_it_takes_so_far_and_still(as_auditor: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    path = f"/rollouts/{first.rollout_id}/"
+    assert "Estimated time left" not in text(as_auditor, path), "no push has told how long it takes"
+    finish(first, state="succeeded")
+    Rollout.objects.update(requested=timezone.now() - timedelta(seconds=200))
+    page = text(as_auditor, path)
+    assert "Since the request" in page
+    assert "3 min 20 s" in page
+    assert "less than 1 min" in page
+    assert "No worker has been seen recently" in page
+    Worker.objects.create(name="worker1", concurrency=4)
+    assert "judged by the last push" in text(as_auditor, path)
+    finish(second, state="succeeded")
+    Rollout.objects.update(requested=timezone.now() - timedelta(seconds=4000))
+    Push.objects.update(finished=timezone.now() - timedelta(seconds=1000))
+    page = text(as_auditor, path)
+    assert "From the request to the last outcome" in page
+    assert "50 min" in page
+    assert "Estimated time left" not in page
+
+
+def test_a_rollout_that_can_only_wait_says_until_when(as_auditor: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    finish(first, state="queued", code="timed_out")
+    Push.objects.update(due=timezone.now() + timedelta(minutes=9, seconds=30))
+    page = text(as_auditor, f"/rollouts/{first.rollout_id}/")
+    assert 'id="timing-next"' in page
+    assert "in 9 min" in page
+    Push.objects.filter(pk=second.pk).update(state="running")
+    page = text(as_auditor, f"/rollouts/{first.rollout_id}/")
+    assert 'id="timing-next"' not in page
+    assert page.count("in 9 min") == 1, "in its row"

@@ -38,6 +38,7 @@ class Facts:
     key: str
     retired: str = "no"
     """What is: the installation, its instance or its container."""
+    by_hand: bool = False
 
 
 facts = st.builds(
@@ -52,6 +53,7 @@ facts = st.builds(
     state=st.sampled_from(Push.State.values),
     key=st.sampled_from(KEYS),
     retired=st.sampled_from(["no", "no", "installation", "instance", "container"]),
+    by_hand=st.booleans(),
 )
 allowed = Facts("on-premise", True, "usable", "active", "own", False, "this", "failed", "approved")
 fleets = st.lists(st.one_of(facts, st.just(allowed)), min_size=1, max_size=8)
@@ -59,7 +61,9 @@ fleets = st.lists(st.one_of(facts, st.just(allowed)), min_size=1, max_size=8)
 
 def make_push(each: Facts) -> Push:
     name = uuid.uuid4().hex
-    container = Container.objects.create(name=name, address=f"{name}.example.com", is_enabled=each.is_on)
+    container = Container.objects.create(
+        name=name, address=f"{name}.example.com", is_enabled=each.is_on, is_by_hand=each.by_hand
+    )
     instance = Instance.objects.create(name=name[:20], deployment=each.deployment)
     installation = Installation.objects.create(instance=instance, container=container)
     if each.retired != "no":
@@ -138,6 +142,8 @@ def test_what_is_allowed_in_every_way_meets_every_rule() -> None:
     [
         ({"deployment": "hosted"}, "hosted"),
         ({"is_on": False}, "container_off"),
+        ({"by_hand": True}, "container_by_hand"),
+        ({"by_hand": True, "is_on": False}, "container_by_hand"),
         ({"version": "abandoned"}, "version_not_usable"),
         ({"desired": "no"}, "not_desired"),
         ({"desired": "another"}, "not_desired"),

@@ -54,7 +54,7 @@ def portal(tmp_path: Path) -> Portal:
 def scheduler(portal: Portal) -> Iterator[Process]:
     command = [sys.executable, "manage.py", "scheduler"]
     with Process(command, log=portal.home / "scheduler.log", env=portal.environment, cwd=ROOT) as process:
-        process.wait_for_line(r"^The scheduler runs\.$", within=30)
+        process.wait_for_line(r"^The scheduler runs\.$", within=120)
         yield process
 
 
@@ -154,7 +154,7 @@ def test_what_failed_is_tried_again_soon_and_what_went_well_in_an_hour(
     thread = threading.Thread(target=housekeeping.run, args=(stop,))
     thread.start()
     try:
-        wait_until(lambda: seen.count("looked") > 5, within=30, what="several rounds")
+        wait_until(lambda: seen.count("looked") > 5, within=120, what="several rounds")
     finally:
         stop.set()
         thread.join(10)

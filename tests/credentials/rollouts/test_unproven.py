@@ -27,7 +27,7 @@ def unproven() -> Rollout:
 
 
 def test_home_and_the_list_tell_of_them(unproven: Rollout, as_auditor: Client) -> None:
-    assert "2 pushes were called succeeded without proof" in as_auditor.get("/").content.decode()
+    assert "2 pushes were marked as succeeded without proof" in as_auditor.get("/").content.decode()
     page = as_auditor.get(reverse("unproven_successes")).content.decode()
     assert all(str(push.pk) in page for push in unproven.pushes.all())
     assert "Push the chosen ones again" not in page
@@ -36,13 +36,13 @@ def test_home_and_the_list_tell_of_them(unproven: Rollout, as_auditor: Client) -
 def test_without_any_nothing_is_said(as_admin: Client) -> None:
     finish_all(make_rollout(), state="succeeded")
     assert "without proof" not in as_admin.get("/").content.decode()
-    assert "Every success has a proof." in as_admin.get(reverse("unproven_successes")).content.decode()
+    assert "Every success is proven." in as_admin.get(reverse("unproven_successes")).content.decode()
 
 
 def test_a_pushs_own_page_says_so(unproven: Rollout, as_helpdesk: Client) -> None:
     push = unproven.pushes.all()[0]
     page = as_helpdesk.get(reverse("push", args=[push.pk])).content.decode()
-    assert "Called succeeded without proof" in page
+    assert "Marked as succeeded without proof" in page
     assert reverse("unproven_successes") in page
 
 
@@ -91,7 +91,7 @@ def test_helpdesk_may_look_again_and_nothing_is_sent_for_it(not_proven: Push, as
     url = reverse("push", args=[not_proven.pk])
     assert "Only look again" in as_helpdesk.get(url).content.decode()
     answer = as_helpdesk.post(reverse("push_look", args=[not_proven.pk]), {"message": "INC-4"}, follow=True)
-    assert "looks at the container" in answer.content.decode()
+    assert "is looking at the container" in answer.content.decode()
     not_proven.refresh_from_db()
     assert (not_proven.state, not_proven.cause, not_proven.tries) == ("unknown", "retry", Push.NO_MORE_TRIES)
     event = AuditEvent.objects.get(action="push.look_requested")
@@ -127,7 +127,7 @@ def test_a_failure_whose_file_holds_the_version_says_so(as_helpdesk: Client) -> 
     push = make_rollout(containers=["web1"]).pushes.get()
     finish(push, state="failed", code="killed")
     url = reverse("push", args=[push.pk])
-    sentence = "All the same, the file holds this version"
+    sentence = "Even so, the file holds this version"
     assert sentence not in as_helpdesk.get(url).content.decode()
     again = finish(push, state="failed", code="killed")
     Attempt.objects.create(

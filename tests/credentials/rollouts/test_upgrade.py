@@ -144,6 +144,7 @@ def proofs() -> dict[str, str]:
     return {f"{name} {number}": proof for name, number, proof in rows}
 
 
+@pytest.mark.slow
 def test_a_false_success_of_the_past_is_found_and_nothing_else_is_lost() -> None:
     def write(past: Past) -> None:
         honest, liar, shared, lost = (

@@ -3,6 +3,9 @@
 import sys
 from argparse import ArgumentParser
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from credentials.rollouts.progress import PushLine, push_lines
@@ -12,24 +15,33 @@ from credentials.rollouts.services import refusal
 from portal.command_line import add_json, as_json, moment, named, table
 from portal.no_secrets import Command as SafeCommand
 
-HEADINGS = ("INSTANCE", "CONTAINER", "ACCOUNT", "ROLLOUT", "STATE", "CODE", "ATTEMPTS", "CHANGED")
+HEADINGS = (
+    gettext_lazy("INSTANCE"),
+    gettext_lazy("CONTAINER"),
+    gettext_lazy("ACCOUNT"),
+    gettext_lazy("ROLLOUT"),
+    gettext_lazy("STATE"),
+    gettext_lazy("CODE"),
+    gettext_lazy("ATTEMPTS"),
+    gettext_lazy("CHANGED"),
+)
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "List the pushes that wait for a person, with cause and next step; `retry ROLLOUT` tries them again. "
         "The exit code is 0 only if there is none."
     )
     group = "Rollouts"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--account", help="only those of this technical account")
+        parser.add_argument("--account", help=_("only those of this technical account"))
         add_json(parser)
 
     def handle(self, *args: str, account: str | None, json: bool, **options: object) -> None:
         pushes = Push.objects.needing_attention()
         if account:
-            found = named(TechnicalAccount.objects.all(), account, "technical account")
+            found = named(TechnicalAccount.objects.all(), account, _("There is no technical account %s."))
             pushes = pushes.filter(rollout__secret__account=found)
         lines = push_lines(with_related(pushes))
         if json:
@@ -37,7 +49,7 @@ class Command(SafeCommand):
         elif lines:
             self.stdout.write("\n".join([table(HEADINGS, map(_row, lines)), *advice(lines)]))
         else:
-            self.stdout.write("Nothing waits for a person.")
+            self.stdout.write(_("Nothing waits for a person."))
         if lines:
             sys.exit(1)
 

@@ -4,6 +4,9 @@ import sys
 from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from credentials.by_name import active_account
 from credentials.keys.keyring import UnreadableSecret
@@ -13,7 +16,8 @@ from credentials.rollouts.reporting import as_json, as_table, wait
 from credentials.rollouts.starting import Consent, NotConfirmed, RolloutError, start
 from credentials.rollouts.versions import usual_reason
 from credentials.services import AccountError
-from instances.models import Installation, Instance
+from instances.models import CONTAINER_ON, NOT_BY_HAND, Installation, Instance
+from instances.requirements import Requirement, all_met
 from portal.audit.operator import operator
 from portal.command_line import did_you_mean, wrong_call
 from portal.no_secrets import Command as SafeCommand
@@ -22,7 +26,7 @@ PATIENCE = 900.0  # seconds, for --wait without a number
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Deliver an account's newest secret to all its installations, or to those of some instances. "
         "Adobe is asked first whether it accepts the secret, unless it said so within the last hour. With "
         "--wait, the exit code is 0 only if every push succeeded; without, if the rollout was started."
@@ -31,24 +35,21 @@ class Command(SafeCommand):
     group = "Rollouts"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("account", help="name of the technical account")
-        parser.add_argument("--instance", action="append", default=[], help="only this instance; repeatable")
+        add_choice(parser)
         parser.add_argument(
-            "--secret-version",
-            metavar="NUMBER",
-            type=int,
-            help="roll back, or on, to this version of the secret",
+            "--reason",
+            choices=Rollout.Reason.values,
+            help=_("found out from the account's history if missing"),
         )
-        parser.add_argument(
-            "--reason", choices=Rollout.Reason.values, help="found out from the account's history if missing"
-        )
-        parser.add_argument("--message", default="", help="kept in the history")
+        parser.add_argument("--message", default="", help=_("kept in the history"))
         answer = parser.add_mutually_exclusive_group()
         answer.add_argument(
-            "--unconfirmed", action="store_true", help="start even if Adobe does not say whether it accepts"
+            "--unconfirmed",
+            action="store_true",
+            help=_("start even if Adobe does not say whether it accepts"),
         )
         answer.add_argument(
-            "--despite-refusal", action="store_true", help="start although Adobe refuses the secret"
+            "--despite-refusal", action="store_true", help=_("start although Adobe refuses the secret")
         )
         parser.add_argument(
             "--wait",
@@ -56,9 +57,9 @@ class Command(SafeCommand):
             type=float,
             const=PATIENCE,
             metavar="SECONDS",
-            help=f"wait until every push has an outcome (at most {PATIENCE:.0f} seconds)",
+            help=_("wait until every push has an outcome (at most %d seconds)") % PATIENCE,
         )
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--json", action="store_true", help=_("print one JSON object"))
 
     def handle(
         self,
@@ -74,12 +75,12 @@ class Command(SafeCommand):
         despite_refusal: bool = False,
         **options: object,
     ) -> None:
-        chosen = _version(account, secret_version)
+        chosen = version_named(account, secret_version)
         consent = Consent.WAIVED if unconfirmed else Consent.NEEDED
         try:
             rollout = start(
                 version=chosen,
-                installations=_installations(chosen.account, instance),
+                installations=list(_startable(chosen.account, instance)),
                 reason=reason or usual_reason(chosen),
                 message=message[:250],
                 actor=operator(),
@@ -87,10 +88,12 @@ class Command(SafeCommand):
             )
         except NotConfirmed as error:
             option = "--despite-refusal" if error.answer.is_refusal else "--unconfirmed"
-            raise CommandError(f"{error}\nTo start it all the same, add {option}.") from None
+            raise CommandError(
+                _("%(error)s\nTo start it all the same, add %(option)s.") % {"error": error, "option": option}
+            ) from None
         except (AccountError, RolloutError, UnreadableSecret) as error:
             raise CommandError(str(error)) from None
-        self.stderr.write(f"Rollout {rollout.number} was started.")
+        self.stderr.write(_("Rollout %s was started.") % rollout.number)
         watch(self, rollout, seconds=wait, json=json)
 
 
@@ -104,35 +107,58 @@ def watch(
     try:
         progress = wait(rollout, seconds=seconds, tell=command.stderr.write) if seconds is not None else None
     except KeyboardInterrupt:
-        command.stderr.write(f"Nobody waits any more; rollout {rollout.number} goes on by itself.")
+        command.stderr.write(_("Nobody waits any more; rollout %s goes on by itself.") % rollout.number)
         raise
     command.stdout.write(as_json(rollout, **more) if json else as_table(rollout))
     if progress and progress.counts.get("succeeded", 0) < progress.total:
         sys.exit(1)
 
 
-def _version(name: str, number: int | None) -> ClientSecret:
+def add_choice(parser: ArgumentParser) -> None:
+    """Add what says which version goes where."""
+    parser.add_argument("account", help=_("name of the technical account"))
+    parser.add_argument("--instance", action="append", default=[], help=_("only this instance; repeatable"))
+    parser.add_argument(
+        "--secret-version",
+        metavar="NUMBER",
+        type=int,
+        help=_("roll back, or on, to this version of the secret"),
+    )
+
+
+def version_named(name: str, number: int | None) -> ClientSecret:
     """Return the version with this number, without one the newest usable one."""
     account = active_account(name)
     if number is None:
         if account.newest_version is None:
-            raise CommandError(f"{name} has no client secret yet.")
+            raise CommandError(_("%s has no client secret yet.") % name)
         return account.newest_version
     found = account.secrets.filter(version=number).first()
     if found is None:
-        raise wrong_call(f"{name} has no version {number}.")
+        raise wrong_call(_("%(name)s has no version %(number)s.") % {"name": name, "number": number})
     return found
 
 
-def _installations(account: TechnicalAccount, names: list[str]) -> list[Installation]:
-    """Return the account's installations on containers that are on; those of named instances, wherever."""
+def installations_named(account: TechnicalAccount, names: list[str]) -> QuerySet[Installation]:
+    """Return the account's installations, or those of named instances; the error names what does not fit."""
     using = Installation.objects.not_retired().filter(instance__assignment__account=account)
     known = set(using.values_list("instance__name", flat=True))
     if unknown := sorted(set(names) - known):
-        message = f"No installation of these instances uses {account}: {', '.join(unknown)}."
+        message = _("No installation of these instances uses %(account)s: %(names)s.") % {
+            "account": account,
+            "names": ", ".join(unknown),
+        }
         if Instance.objects.retired().filter(name__in=unknown).exists():
-            message += " Retired ones do not count."
+            message += _(" Retired ones do not count.")
         raise wrong_call(message + did_you_mean(unknown[0], known))
-    if names:
-        return list(using.filter(instance__name__in=names).select_related("instance"))
-    return list(using.filter(container__is_enabled=True).select_related("instance"))
+    return using.filter(instance__name__in=names) if names else using
+
+
+def left_out(names: list[str]) -> list[Requirement]:
+    """Return what an installation must meet so as not to be left out: that of a named instance never is."""
+    return [] if names else [NOT_BY_HAND.of("container"), CONTAINER_ON.of("container")]
+
+
+def _startable(account: TechnicalAccount, names: list[str]) -> QuerySet[Installation]:
+    found = installations_named(account, names).filter(all_met(left_out(names)))
+    return found.select_related("instance")

@@ -13,6 +13,7 @@ from enum import StrEnum
 from django.db import connection
 
 from instances import ssh
+from instances.nlserver.report import PAD_BYTES
 from tests.credentials.rollouts.model.workers import Fault, Point, pause
 
 Order = tuple[int, int]
@@ -236,7 +237,7 @@ class Process:
         if self.site.punctual and self.site.clock() - self._since > READY_SECONDS:
             self._end(94, "late=yes")
         else:
-            self._line, self.stage = line, "received"
+            self._line, self.stage = bytes.fromhex(line).decode().partition(" ")[0], "received"
 
     def cut(self) -> None:
         """The connection is gone: `read` finds no newline. Afterwards the script ignores it."""
@@ -290,9 +291,10 @@ class Process:
         self._say("listening=yes")
 
     def hear(self, line: str) -> None:
-        """Take the harmless line that comes before the account."""
+        """Take the harmless line that comes before the account, here once."""
         self.has_heard = True
         self._say(f"heard={line}")
+        self._say(f"pad={' '.join(['00'] * PAD_BYTES)}")
         self._say("ready")
 
     def _begin(self) -> None:
@@ -466,7 +468,7 @@ class Talk:
 
     def send(self, data: bytes) -> None:
         if not self._process.has_heard:
-            self._process.hear(data.decode().strip())
+            self._process.hear(data.decode().partition("\n")[0])
             return
         fault = self._connection.arrives(Point.NEWLINE if data == b"\n" else Point.VALUES)
         if fault != Fault.FAILS:

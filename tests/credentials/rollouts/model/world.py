@@ -24,6 +24,7 @@ from credentials.rollouts.models import (
     ProvenWrite,
     Push,
     Rollout,
+    UntoldEnd,
 )
 from credentials.rollouts.versions import enter
 from instances.discovery.models import Observation
@@ -33,6 +34,7 @@ from portal.audit.append_only import protect_all, unprotect_all
 from portal.audit.chain import kept_head
 from portal.audit.models import FIRST, AuditEvent, AuditHead, seal
 from portal.audit.trail import Actor
+from portal.notices.models import Note
 from portal.plaintext import Secret
 from tests.credentials.rollouts.model.container import Process, Site
 from tests.credentials.rollouts.model.workers import Until, Worker
@@ -44,7 +46,7 @@ ACCOUNTS = ("triggers", "analytics")
 TABLES: list[type[models.Model]] = [
     CandidateDigest, ProvenDigest, ProvenWrite, Observation,
     DesiredVersion, DesiredVersionChange, GoalChange,
-    Attempt, Push, Rollout, Duty, Assignment, ClientSecret, TechnicalAccount, Installation,
+    Note, UntoldEnd, Attempt, Push, Rollout, Duty, Assignment, ClientSecret, TechnicalAccount, Installation,
     HostKey, ExpectedHostKey, Container, Instance, AuditEvent,
 ]  # fmt: skip
 Key = tuple[str, str]

@@ -1,0 +1,168 @@
+"""The lists of rollouts, pushes and attempts as files. Of an attempt they have no output."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from django import forms
+
+from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.pages.forms import FailedPushFilter, PushFilter, RolloutFilter
+from credentials.rollouts.pages.orders import FAILED_ORDERS, ROLLOUT_ORDERS
+from credentials.rollouts.progress import FAILURES_FIRST, named, progress_of, push_lines
+from instances.failures import Code
+from portal.no_secrets import Form
+from portal.web.exports import Export, Row, in_order, register, values
+
+WHAT = ("account", "version", "fingerprint")
+PLACE = ("instance", "container")
+ROLLOUT_COLUMNS = (
+    *("rollout", *WHAT, "reason", "message", "requested", "requested_by", "state", "pushes"),
+    *Push.State.values,
+)
+FAILED_COLUMNS = (
+    *(*PLACE, "rollout", *WHAT, "state", "code", "what_happened"),
+    *("requested", "finished", "push"),
+)
+PUSH_COLUMNS = (
+    *(*PLACE, "rollout", *WHAT, "state", "code", "attempts", "seconds"),
+    *("requested", "finished", "changed", "next_try", "push"),
+)
+ATTEMPT = (
+    *("kind", "cause", "caused_by", "message", "started", "finished", "seconds", "stage"),
+    *("verdict", "code", "proof", "build", "host_key"),
+)
+
+
+class PushesOfRollout(PushFilter):
+    """The pushes of one rollout, all or those in one state."""
+
+    rollout = forms.ModelChoiceField(Rollout.objects.all())
+
+
+class AttemptsOfPush(Form):
+    """The push whose attempts are wanted."""
+
+    push = forms.ModelChoiceField(Push.objects.all())
+
+
+def _what(rollout: Rollout) -> dict[str, object]:
+    version = rollout.secret
+    return {
+        "rollout": rollout.number,
+        "account": version.account.name,
+        "version": version.version,
+        "fingerprint": version.fingerprint,
+    }
+
+
+def _rollout_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    rollouts = in_order(Rollout.objects.select_related("secret__account").defer("secret__ciphertext"), keys)
+    progress = progress_of(rollouts)
+    for rollout in rollouts:
+        yield {
+            **_what(rollout),
+            "reason": rollout.reason,
+            "message": rollout.message,
+            "requested": rollout.requested,
+            "requested_by": rollout.requested_by_name,
+            "state": progress[rollout.pk].state,
+            "pushes": progress[rollout.pk].total,
+            **{state: progress[rollout.pk].counts.get(state, 0) for state in Push.State.values},
+        }
+
+
+def _pushes(keys: Sequence[UUID]) -> list[Any]:  # Any: pushes
+    return in_order(named(Push.objects.defer("rollout__secret__ciphertext")), keys)
+
+
+def _push(push: Push) -> dict[str, object]:
+    return {
+        "instance": push.installation.instance.name,
+        "container": push.container.name,
+        **_what(push.rollout),
+        **values(push, ("state", "code", "requested", "finished")),
+        "push": push.pk,
+    }
+
+
+def _failed_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    words = dict(Code.choices)
+    for push in _pushes(keys):
+        yield {**_push(push), "what_happened": words.get(push.code, "")}
+
+
+def _push_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    for line in push_lines(_pushes(keys)):
+        yield {**_push(line.push), **values(line, ("attempts", "seconds", "changed", "next_try"))}
+
+
+def _unproven_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    return map(_push, _pushes(keys))
+
+
+def _attempt_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    rows = Attempt.objects.select_related("push__installation__instance", "push__container").defer("output")
+    for attempt in in_order(rows, keys):
+        yield {
+            "instance": attempt.push.installation.instance.name,
+            "container": attempt.push.container.name,
+            "push": attempt.push_id,
+            "attempt": attempt.number,
+            "version": attempt.secret_version,
+            "fingerprint": attempt.secret_fingerprint,
+            **values(attempt, ATTEMPT),
+        }
+
+
+register(
+    Export(
+        name="rollouts",
+        permission="rollouts.view_rollout",
+        columns=ROLLOUT_COLUMNS,
+        form=RolloutFilter,
+        select=lambda form: form.select(Rollout.objects.all()),
+        orders=ROLLOUT_ORDERS,
+        rows=_rollout_rows,
+    )
+)
+register(
+    Export(
+        name="pushes",
+        permission="rollouts.view_rollout",
+        columns=PUSH_COLUMNS,
+        form=PushesOfRollout,
+        select=lambda form: form.select(form.cleaned_data["rollout"].pushes.order_by(*FAILURES_FIRST)),
+        rows=_push_rows,
+    )
+)
+register(
+    Export(
+        name="attempts",
+        permission="rollouts.view_rollout",
+        columns=(*PLACE, "push", "attempt", "version", "fingerprint", *ATTEMPT),
+        form=AttemptsOfPush,
+        select=lambda form: form.cleaned_data["push"].attempts.order_by("-number"),
+        rows=_attempt_rows,
+    )
+)
+register(
+    Export(
+        name="failed_pushes",
+        permission="rollouts.view_rollout",
+        columns=FAILED_COLUMNS,
+        form=FailedPushFilter,
+        select=lambda form: form.select(Push.objects.waiting_or_retried()),
+        orders=FAILED_ORDERS,
+        rows=_failed_rows,
+    )
+)
+register(
+    Export(
+        name="unproven_successes",
+        permission="rollouts.view_rollout",
+        columns=(*PLACE, "rollout", *WHAT, "requested", "finished", "push"),
+        select=lambda _form: Push.objects.unproven().order_by("-requested", "pk"),
+        rows=_unproven_rows,
+    )
+)

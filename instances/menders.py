@@ -1,0 +1,105 @@
+"""Who can mend what a push failed for: the likeliest first. Every code has its line."""
+
+from collections.abc import Mapping
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from instances.failures import Code
+
+
+class Mender(models.TextChoices):
+    """Who can mend the cause of a failure."""
+
+    ADMIN = "admin", _("an admin")
+    HELPDESK = "helpdesk", _("helpdesk, by a retry")
+    SERVER = "server", _("the server team")
+    NETWORK = "network", _("the network team")
+    CAMPAIGN = "campaign", _("the Campaign team")
+    OPERATORS = "operators", _("the people who run the portal")
+    NOBODY = "nobody", _("nobody has to")
+
+
+A, H, S, N, C, O, NO = Mender  # noqa: E741  # one letter each keeps the table readable
+
+MENDERS: Mapping[str, tuple[Mender, ...]] = {
+    Code.NAME_NOT_RESOLVED: (A, N),
+    Code.ADDRESS_NOT_ALLOWED: (A, O),
+    Code.CONNECTION_REFUSED: (S,),
+    Code.HOST_UNREACHABLE: (N,),
+    Code.TIMED_OUT: (S, N),
+    Code.SSH_SILENT: (S, A),
+    Code.NOT_SSH: (A, S),
+    Code.TURNED_AWAY: (S,),
+    Code.SSH_TOO_OLD: (S,),
+    Code.NO_COMMON_ALGORITHM: (S,),
+    Code.CONNECTION_LOST: (S, N),
+    Code.JUMP_HOST_UNREACHABLE: (N,),
+    Code.JUMP_HOST_NOT_ALLOWED: (A, O),
+    Code.JUMP_HOST_KEY_CHANGED: (A, N),
+    Code.JUMP_HOST_TOO_OLD: (N,),
+    Code.JUMP_HOST_NO_ALGORITHM: (N,),
+    Code.JUMP_HOST_LOGIN_REFUSED: (N,),
+    Code.JUMP_HOST_FORBIDS: (N,),
+    Code.JUMP_HOST_NO_WAY: (S, N),
+    Code.HOST_KEY_UNKNOWN: (A,),
+    Code.HOST_KEY_CHANGED: (A, S),
+    Code.LOGIN_REFUSED: (S,),
+    Code.LOGIN_BARRED: (S,),
+    Code.PASSWORD_EXPIRED: (S,),
+    Code.SSH_KEY_UNUSABLE: (O,),
+    Code.SESSION_REFUSED: (S,),
+    Code.SCRIPT_NOT_RUN: (S,),
+    Code.BECOME_REFUSED: (S,),
+    Code.SHELL_UNUSABLE: (S, A),
+    Code.USER_MISSING: (A, O),
+    Code.WRONG_USER: (A,),
+    Code.TOOLS_MISSING: (S,),
+    Code.NLSERVER_NOT_FOUND: (A,),
+    Code.INSTANCE_NOT_FOUND: (A,),
+    Code.NOT_WRITABLE: (S,),
+    Code.BUILD_UNKNOWN: (C,),
+    Code.BUILD_TOO_OLD: (C,),
+    Code.INPUT_NOT_PRIVATE: (S,),
+    Code.BUSY: (H,),
+    Code.NEWER_PUSH: (NO,),
+    Code.OTHER_PORTAL: (A,),
+    Code.TOO_LATE: (H,),
+    Code.NOT_HANDED_OVER: (S,),
+    Code.REFUSED_BY_NLSERVER: (C,),
+    Code.NOT_APPLIED: (C,),
+    Code.NOT_PROVEN: (H, A),
+    Code.NOT_COMPARABLE: (H,),
+    Code.CHANGED_AGAIN: (H, C),
+    Code.OTHER_VERSION: (H, C),
+    Code.DIGEST_AMBIGUOUS: (A,),
+    Code.SEVERAL_SECRETS: (C,),
+    Code.ORGANIZATION_EMPTY: (C,),
+    Code.FILE_UNREADABLE: (C,),
+    Code.ANSWER_MALFORMED: (S,),
+    Code.JOURNAL_NOT_UNDERSTOOD: (A,),
+    Code.CHANGED_BY_OTHERS: (C, H),
+    Code.RELOAD_FAILED: (H, C),
+    Code.RELOAD_NOT_CONFIRMED: (H,),
+    Code.WRITE_NOT_CONFIRMED: (C, H),
+    Code.STOPPED_BY_LIMIT: (C,),
+    Code.KILLED: (S,),
+    Code.NO_REPORT: (NO,),
+    Code.INTERRUPTED: (N,),
+    Code.SECRET_UNREADABLE: (O, A),
+    Code.WORKER_LOST: (H,),
+    Code.PORTAL_ERROR: (O,),
+    Code.NO_LONGER_WANTED: (NO,),
+    Code.RETIRED: (A,),
+    Code.BY_HAND: (A,),
+}
+
+
+def menders(code: str) -> tuple[Mender, ...]:
+    """Return who can mend what a push failed for; nobody that is known without a code."""
+    return MENDERS.get(code, ())
+
+
+def mended_by(mender: str) -> list[str]:
+    """Return the codes that somebody can mend, alone or with others."""
+    return [str(code) for code, who in MENDERS.items() if mender in who]
