@@ -1,0 +1,220 @@
+"""The forms of rotations."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy
+
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts.pages.forms import TextLine
+from credentials.rotation import moving
+from credentials.rotation.models import Rotation
+from credentials.rotation.plans import RuleError, StopRule, WaveRule
+from credentials.rotation.services import USUAL_STOP, USUAL_WAVES, gate_of, spares, usual_way
+from credentials.rotation.verbs import Verb
+from credentials.secret_form import NewSecretForm
+from instances.models import Installation
+from portal.no_secrets import Form
+
+
+class InstallationField(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic when it runs
+    """An installation of an account."""
+
+    def label_from_instance(self, obj: Installation) -> str:
+        return f"{obj.label} ({obj.instance.get_environment_display()})"
+
+
+def _installations(account: TechnicalAccount) -> Any:  # Any: a queryset, for the field
+    """Return those that can be the canary: the portal reaches them."""
+    rows = moving.installations(account).exclude(pk__in=moving.by_hand(account).values("pk"))
+    rows = rows.select_related("instance", "container")
+    return rows.order_by("instance__name", "container__name")
+
+
+def wave_rule_of(text: str) -> None:
+    """Validate a wave rule that a person typed."""
+    _refuse(WaveRule.parse, text)
+
+
+def _stop_rule(text: str) -> None:
+    _refuse(StopRule.parse, text)
+
+
+def _refuse(parse: Any, text: str) -> None:  # Any: a rule's own `parse`
+    try:
+        parse(text)
+    except RuleError as error:
+        raise ValidationError(str(error)) from None
+
+
+class StopField(TextLine):
+    """The stop rule."""
+
+    default_validators = [*TextLine.default_validators, _stop_rule]
+
+
+class RotationFilter(Form):
+    """In which days a rotation was under way. A field that makes no sense is named and left out."""
+
+    since = forms.DateField(
+        label=gettext_lazy("From"),
+        required=False,
+        widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
+    )
+    until = forms.DateField(
+        label=gettext_lazy("Until"),
+        required=False,
+        widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
+    )
+
+    def chosen(self) -> dict[str, str]:
+        """Return the filters that are set and make sense."""
+        self.is_valid()
+        return {name: str(value) for name, value in self.cleaned_data.items() if value}
+
+    def select(self, rotations: QuerySet[Rotation]) -> QuerySet[Rotation]:
+        """Return those that began before the end of these days, and had not ended before the first."""
+        self.is_valid()
+        if since := self.cleaned_data.get("since"):
+            rotations = rotations.filter(Q(ended=None) | Q(ended__date__gte=since))
+        if until := self.cleaned_data.get("until"):
+            rotations = rotations.filter(requested__date__lte=until)
+        return rotations
+
+
+class StartForm(Form):
+    """A new rotation."""
+
+    numeric_organization_id = TextLine(
+        label=gettext_lazy("Organization number"), required=False, max_length=32
+    )
+    credential_id = TextLine(label=gettext_lazy("Credential number"), required=False, max_length=32)
+    way = forms.ChoiceField(
+        label=gettext_lazy("Who adds and deletes secrets at Adobe"),
+        choices=Rotation.Way.choices,
+        widget=forms.RadioSelect,
+    )
+    version = forms.ModelChoiceField(
+        label=gettext_lazy("Second secret"),
+        queryset=ClientSecret.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("A new one"),
+    )
+    canary = InstallationField(
+        label=gettext_lazy("Canary"),
+        queryset=Installation.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("The portal proposes one"),
+        help_text=gettext_lazy("The one installation that gets the new secret before all others."),
+    )
+    wave_rule = TextLine(
+        label=gettext_lazy("Waves after the canary"),
+        max_length=100,
+        initial=USUAL_WAVES,
+        validators=[wave_rule_of],
+        help_text=gettext_lazy(
+            "environment: development, then stage, then production. role: one role after the other. Or sizes "
+            "such as 1, 10%, 100%; the last one repeats until none is left."
+        ),
+    )
+    stop_rule = StopField(
+        label=gettext_lazy("Stop if more fail than"),
+        max_length=10,
+        initial=USUAL_STOP,
+        help_text=gettext_lazy(
+            "A number, or a percentage of the installations begun. With 0, the first failure stops the "
+            "rotation. Failed, unknown and not proven all count."
+        ),
+    )
+    is_leak = forms.BooleanField(
+        label=gettext_lazy("The secret has leaked: skip all waiting"),
+        required=False,
+        help_text=gettext_lazy(
+            "After the canary everything is pushed at once, maintenance windows are ignored, and the old "
+            "secret is deleted as soon as every installation is verified. Anyone else who uses it is cut off."
+        ),
+    )
+    is_migration_closed = forms.BooleanField(
+        label=gettext_lazy("The JWT credential was deleted in the console"), required=False
+    )
+    message = TextLine(
+        label=gettext_lazy("Message for the history"),
+        max_length=250,
+        required=False,
+        help_text=gettext_lazy("For example a ticket number."),
+    )
+
+    def __init__(self, *args: Any, account: TechnicalAccount, **kwargs: Any) -> None:  # Any: Django's own
+        super().__init__(*args, **kwargs)
+        self.account = account
+        self.fields["canary"].queryset = _installations(account)  # type: ignore[attr-defined]
+        spare = spares(account)
+        self.fields["version"].queryset = spare  # type: ignore[attr-defined]
+        if not spare.exists():
+            del self.fields["version"]
+        if account.way != TechnicalAccount.Way.MIGRATION:
+            del self.fields["is_migration_closed"]
+        numbers = ("numeric_organization_id", "credential_id")
+        self.initial = {name: getattr(account, name) for name in numbers} | dict(self.initial)
+        self.initial.setdefault("way", usual_way(account))
+
+    @property
+    def has_spare(self) -> bool:
+        return "version" in self.fields
+
+
+class VerbForm(Form):
+    """What a verb wants to be told."""
+
+    message = TextLine(
+        label=gettext_lazy("Why"),
+        max_length=250,
+        help_text=gettext_lazy("It is kept in the history."),
+    )
+    reason = TextLine(
+        label=gettext_lazy("Why this gate is passed early"),
+        max_length=250,
+        help_text=gettext_lazy("It is kept in the history, with your name."),
+    )
+    note = TextLine(
+        label=gettext_lazy("What you saw or did"),
+        max_length=250,
+        help_text=gettext_lazy("It is kept in the history, with your name."),
+    )
+    stop_rule = StopField(label=gettext_lazy("Stop if more fail than"), max_length=10)
+    canary = InstallationField(label=gettext_lazy("Canary"), queryset=Installation.objects.none())
+    used = forms.DateTimeField(
+        label=gettext_lazy("Last used"),
+        required=False,
+        widget=forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        help_text=gettext_lazy(
+            "In your time zone, as the console shows it. Leave empty if it was never used."
+        ),
+    )
+
+    def __init__(
+        self, *args: Any, verb: Verb, rotation: Rotation, **kwargs: Any
+    ) -> None:  # Any: Django's own
+        super().__init__(*args, **kwargs)
+        self.rotation = rotation
+        for name in set(self.fields) - set(verb.fields):
+            del self.fields[name]
+        if "canary" in self.fields:
+            self.fields["canary"].queryset = _installations(rotation.account)  # type: ignore[attr-defined]
+            self.initial["canary"] = rotation.canary_id
+        self.initial.setdefault("stop_rule", rotation.stop_rule)
+
+    def values(self, verb: Verb) -> dict[str, Any]:  # Any: what the verb takes
+        """Return the keywords of the verb; the gate is the one that the page showed."""
+        values = dict(self.cleaned_data)
+        if "gate" in verb.fields:
+            values["gate"] = str(self.data.get("gate") or gate_of(self.rotation) or "")
+            values["shown"] = self.data.getlist("shown")  # type: ignore[attr-defined]  # a QueryDict
+        return values
+
+
+def secret_form(rotation: Rotation, *args: Any) -> NewSecretForm:  # Any: Django's own
+    """Return the form that takes a secret."""
+    return NewSecretForm(*args, account=rotation.account)
