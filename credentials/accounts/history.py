@@ -11,7 +11,7 @@ from django.db.models.functions import Right
 from credentials.coverage.cells import Cell, cells_of
 from credentials.ims_check import AdobeAnswer, answer_about
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
-from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout, is_as_seen
+from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout, is_as_seen, is_told
 from credentials.rollouts.progress import Progress, progress_of
 from credentials.rollouts.services import held_versions
 from instances.models import NONE_RETIRED, NOT_RETIRED, Installation
@@ -135,6 +135,7 @@ def _proven_counts(
     holds = (
         all_met(each.of("installation") for each in NONE_RETIRED)
         & is_as_seen(installation="installation__")
+        & ~Q(is_told())
         & Q(installation__instance__assignment__account=F("secret__account"))
     )
     rows = (

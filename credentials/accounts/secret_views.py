@@ -15,9 +15,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from credentials.accounts.forms import GoalForm, NewSecretForm
+from credentials.accounts.forms import GoalForm
 from credentials.entry import is_usable, usable_secret
-from credentials.ims_check import answer_about, ask
+from credentials.ims_check import answer_about
+from credentials.inquiries import ask
 from credentials.keys.keyring import UnreadableSecret
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.choosing import change_of, select
@@ -31,15 +32,19 @@ from credentials.rollouts.pages.choosing import (
     pressed,
 )
 from credentials.rollouts.pages.forms import RolloutForm
+from credentials.rollouts.pages.previews import ShownPreview, alone, is_asked_for_alone, is_inline, shown
 from credentials.rollouts.preparations import Preparation, prepare
+from credentials.rollouts.preview import preview
 from credentials.rollouts.starting import Consent, RolloutError, start
 from credentials.rollouts.versions import enter, make_goal, usual_reason
+from credentials.secret_form import NewSecretForm
 from credentials.services import AccountError
-from instances.models import PUSHABLE, Installation, Instance
+from instances.models import PUSHABLE, TARGET, Installation, Instance
 from portal.audit.trail import Actor
+from portal.punctuation import labelled
 
 ANOTHER = gettext_lazy(
-    "Another secret was entered meanwhile. Nothing was done: load the page again and compare."
+    "Another secret has been entered since. Nothing was done: reload the page and compare."
 )
 
 
@@ -87,7 +92,7 @@ def account_secret(request: HttpRequest, pk: UUID) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             if not is_new:
-                text = _("This is the secret of version %(version)s, which is stored already.")
+                text = _("This is the secret of version %(version)s, which is already stored.")
                 messages.info(request, text % {"version": version.version})
             return redirect(rollout_url(version))
     context = {"account": account, "form": form, "newest": account.newest_version}
@@ -112,7 +117,7 @@ def account_check(request: HttpRequest, pk: UUID) -> HttpResponse:
         else:
             level = messages.SUCCESS if answer.is_valid else messages.WARNING
             if not is_part:
-                messages.add_message(request, level, f"{answer.label}: {answer.next_step}")
+                messages.add_message(request, level, labelled(answer.label, answer.next_step))
     if is_part:
         context = _adobe(account, secret) | {"problem": problem, "is_part": True}
         return render(request, "credentials/_adobe.html", context)
@@ -132,6 +137,8 @@ def _way_back(request: HttpRequest, account: TechnicalAccount, secret: ClientSec
 def account_rollout(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Roll a usable version out: to all installations of the account, or to those that are chosen."""
     preparing = _Preparing(request, _active_account(pk))
+    if request.method == "GET" and is_asked_for_alone(request):
+        return alone(request, preparing.preview(), is_changing=True)
     form = RolloutForm(request.POST if request.method == "POST" else None, initial=preparing.initial)
     if request.method == "POST":
         ids = preparing.posted()
@@ -167,7 +174,7 @@ def account_goal(request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
         except AccountError as error:
             form.add_error(None, str(error))
         else:
-            text = _("Version %s is the goal. Nothing was pushed: a rollout does that.")
+            text = _("Version %s is now the goal. Nothing was pushed: a rollout does that.")
             messages.success(request, text % number)
             return redirect("account", pk)
     context = {"account": account, "version": version, "form": form}
@@ -216,7 +223,7 @@ class _Preparing:
     def chosen(self) -> QuerySet[Installation]:
         if self.stored:
             return self.stored.installations.all()
-        return Installation.objects.filter(instance__assignment__account=self.account)
+        return Installation.objects.not_retired().filter(instance__assignment__account=self.account)
 
     def posted(self) -> set[UUID]:
         """Return what is chosen once the posted form counts."""
@@ -259,7 +266,10 @@ class _Preparing:
         further = "&all=1" if is_wide else ""
         if "version" in self.request.GET and self.version:
             further += f"&version={self.version.version}"
-        return self.request.path + moved_to(self.request, self.search) + further
+        if pressed(self.request.POST, "") == "preview":
+            further += "&preview=1"
+        part = "#preview" if pressed(self.request.POST, "") == "preview" else ""
+        return self.request.path + moved_to(self.request, self.search) + further + part
 
     def context(self) -> dict[str, object]:
         secret = self.version
@@ -277,4 +287,11 @@ class _Preparing:
             "stored": self.stored,
             "own_count": own.filter(PUSHABLE).count(),
             "commands": commands(self.account, selection),
+            "preview": self.preview() if is_inline(self.request, selection.total) else None,
         }
+
+    def preview(self) -> ShownPreview | None:
+        """Return what would happen as it is chosen now; what cannot be pushed to would be left out."""
+        if self.version is None:
+            return None
+        return shown(preview(self.version, self.chosen, assigns=True, leaves_out=TARGET))

@@ -5,7 +5,6 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.core.paginator import Paginator
 from django.db.models import Prefetch, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -22,8 +21,10 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import AccountError, assignments_in_use, retire
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
+from portal.web.lists import Orders, page_of
 
 PAGE = 25
+ORDERS = Orders({"name": ["name"], "state": ["state", "name"]}, usual="name")
 USING_SHOWN = 20  # instances that stand in the way of a retirement
 
 
@@ -39,7 +40,7 @@ class AccountSearch(Form):
     coverage = forms.ChoiceField(
         label=gettext_lazy("Goal"),
         required=False,
-        choices=[("", gettext_lazy("Any")), ("behind", gettext_lazy("Needs somebody"))],
+        choices=[("", gettext_lazy("Any")), ("behind", gettext_lazy("Needs you"))],
     )
 
     def condition(self) -> Q:
@@ -62,18 +63,25 @@ class AccountSearch(Form):
 def account_list(request: HttpRequest) -> HttpResponse:
     """List accounts with their state, goal and coverage."""
     form = AccountSearch(request.GET)
+    order = ORDERS.of(request.GET)
     usable = ClientSecret.objects.filter(state=ClientSecret.State.USABLE).order_by("-version")
     accounts = (
         TechnicalAccount.objects.filter(form.condition())
         .select_related("draft", "goal")
         .prefetch_related(Prefetch("secrets", usable, to_attr="usable_versions"))
-        .order_by("name")
+        .order_by(*order.fields)
     )
-    page = Paginator(accounts, PAGE).get_page(request.GET.get("page"))
+    page = page_of(accounts, request.GET, PAGE)
     sizes = history.sizes(list(page))
     counts = history.goal_counts(list(page))
     rows = [_row(account, sizes[account.pk], counts.get(account.pk, 0)) for account in page]
-    context = {"form": form, "page_obj": page, "rows": rows, "is_narrowed": form.has_changed()}
+    context = {
+        "form": form,
+        "order": order,
+        "page_obj": page,
+        "rows": rows,
+        "is_narrowed": form.has_changed(),
+    }
     return render(request, "credentials/account_list.html", context)
 
 

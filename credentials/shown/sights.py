@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from credentials.rollouts.models import Attempt
+from credentials.rollouts.models import Attempt, HandReport
 from instances.discovery.models import Observation
 from instances.discovery.timeline import Link, evidence, uuids
 
@@ -18,4 +18,16 @@ def pushes(ids: Collection[str]) -> Mapping[str, Link]:
     return {
         str(pk): Link(gettext("Push of rollout #%d") % number, reverse("push", args=[push]))
         for pk, push, number in columns
+    }
+
+
+@evidence(Observation.Source.HAND)
+def reports(ids: Collection[str]) -> Mapping[str, Link]:
+    """Return links to the installations whose reports have these nonces."""
+    rows = (
+        HandReport.objects.filter(nonce__in=list(ids)).order_by().values_list("nonce", "by", "installation")
+    )
+    return {
+        nonce: Link(gettext("Reported by hand by %s") % by, reverse("installation", args=[installation]))
+        for nonce, by, installation in rows
     }

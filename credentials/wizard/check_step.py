@@ -1,13 +1,19 @@
-"""The step at which Adobe is asked whether it accepts the values."""
+"""The step at which Adobe is asked whether it accepts the values.
+
+The page asks by itself when it is opened, and goes on by itself after a yes: there is nothing to decide then.
+"""
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django_htmx.http import HttpResponseClientRedirect
 
 from credentials.entry import usable_secret
-from credentials.ims_check import answer_about, ask
+from credentials.ims_check import answer_about
+from credentials.inquiries import ask
 from credentials.keys.keyring import UnreadableSecret
+from credentials.models import ClientSecret
 from credentials.wizard.pages import Page
 from portal.audit.trail import Actor
 
@@ -23,6 +29,10 @@ def check_page(page: Page) -> HttpResponse:
             ask(version=secret, actor=Actor.of(request))
         except UnreadableSecret as error:
             messages.error(request, str(error))
+        if request.POST.get("then") == "continue" and _goes_on(page, secret):
+            messages.success(request, _("Adobe accepts the values."))
+            url = page.url(page.next_step)
+            return HttpResponseClientRedirect(url) if is_part else redirect(url)
         if not is_part:
             return redirect(page.url(page.step))
     elif request.method == "POST":
@@ -30,6 +40,11 @@ def check_page(page: Page) -> HttpResponse:
     answer = answer_about(secret)
     template = "_answer" if is_part else "check"
     return page.show(template, secret=secret, answer=answer)
+
+
+def _goes_on(page: Page, secret: ClientSecret) -> bool:
+    answer = answer_about(secret)
+    return answer is not None and answer.is_valid and page.finish()
 
 
 def _checked(page: Page) -> HttpResponse:

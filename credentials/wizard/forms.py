@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from credentials import values
+from credentials.adobe.console_json import ConsoleValues
 from credentials.adobe.guide import PRODUCTS
 from credentials.console_form import RAW, ConsoleFileForm
 from credentials.entry import IDS, Judged, judge, judge_console
@@ -18,6 +19,7 @@ from credentials.rollouts.pages.forms import TextLine
 from credentials.values import CLIENT_ID, CLIENT_SECRET, LABELS
 from credentials.wizard.steps import Step
 from portal.no_secrets import Form
+from portal.punctuation import labelled
 
 OTHER = "other"
 format_html_lazy = lazy(format_html, str)
@@ -49,13 +51,13 @@ class NotesForm(Form):
         widget=forms.RadioSelect,
     )
     other_product = TextLine(
-        label=_("If it is something else: which product?"), max_length=80, required=False
+        label=_("If it is something else, which product?"), max_length=80, required=False
     )
     product_profile = TextLine(label=_("Name of the product profile"), max_length=120, required=False)
 
     def __init__(self, data: QueryDict | None = None, *, step: Step, account: TechnicalAccount) -> None:
         super().__init__(data, initial=_noted(account))
-        wanted = {*step.notes, *(["other_product"] if "product" in step.notes else [])}
+        wanted = {"name", *step.notes, *(["other_product"] if "product" in step.notes else [])}
         for name in set(self.fields) - wanted:
             del self.fields[name]
 
@@ -80,6 +82,26 @@ def _noted(account: TechnicalAccount) -> dict[str, str]:
     }
 
 
+class CredentialForm(NotesForm):
+    """The account's name, and what can be noted of the credential."""
+
+    name = TextLine(
+        label=_("Name of the account"),
+        max_length=80,
+        help_text=_("A name your team will recognize, such as “Triggers production”. Visible to everyone."),
+    )
+    field_order = ("name", "project", "product", "other_product", "product_profile")
+
+    def __init__(self, data: QueryDict | None = None, *, step: Step, account: TechnicalAccount) -> None:
+        super().__init__(data, step=step, account=account)
+        self.initial["name"] = account.name
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """The account's fields to keep; its name is changed apart."""
+        return {name: text for name, text in super().notes.items() if name != "name"}
+
+
 class VersionForm(Form):
     """Before a migration: the person knows which servers are too old."""
 
@@ -89,7 +111,7 @@ class VersionForm(Form):
             "listed as too old are left out until they are upgraded."
         ),
         error_messages={
-            "required": _("Confirm this before you go on: older servers do not know the command.")
+            "required": _("Confirm this before you continue: older servers do not have the command.")
         },
     )
 
@@ -139,7 +161,13 @@ class ValuesFileForm(ConsoleFileForm):
         ),
     )
 
+    replace = forms.BooleanField(
+        label=_("Use the credential in this file instead of the one entered before"), required=False
+    )
+
     judged: Judged
+    is_another = False
+    """Whether the file is of another credential than the one entered before."""
 
     def __init__(self, *args: Any, account: TechnicalAccount, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -153,7 +181,55 @@ class ValuesFileForm(ConsoleFileForm):
         shown = self.client_ids and values.shape_of(wanted) == CLIENT_ID
         self.data = {"use_client_id": wanted if shown else ""}
         if found:
+            self._refuse_another(found, is_meant=bool(cleaned.get("replace")))
             self.judged = judge_console(found, account=self.account)
             for name, problem in self.judged.problems.items():
-                self.add_error(None, f"{LABELS[name]}: {problem}")
+                self.add_error(None, labelled(LABELS[name], problem))
         return {}
+
+    def _refuse_another(self, found: ConsoleValues, *, is_meant: bool) -> None:
+        """Refuse a file of another credential than the one entered before, unless the person means it."""
+        former = self.account.client_id
+        if not former or found.client_id == former or is_meant:
+            return
+        self.is_another = True
+        is_plain = values.shape_of(found.client_id) == CLIENT_ID  # never show what may be a secret
+        text = _(
+            "This file belongs to a different credential: its Client ID is %(new)s, but %(former)s was "
+            "entered before. Nothing was changed. To use the credential in the file, tick this box and "
+            "choose the file again."
+        )
+        new = found.client_id if is_plain else _("a different one")
+        self.add_error("replace", str(text) % {"new": new, "former": former})
+
+
+class NewFromFileForm(ValuesFileForm):
+    """A console file that begins a draft. Its name may wait, and comes back if the file is refused."""
+
+    name = TextLine(
+        label=_("Name of the account"),
+        max_length=80,
+        required=False,
+        help_text=_(
+            "A name your team will recognize. If you leave it empty, the project name in the file is used, "
+            "if it has one."
+        ),
+    )
+    is_migration = forms.BooleanField(
+        label=_("It replaces a retired Service Account (JWT) credential (migration)"), required=False
+    )
+    field_order = ("file", "text", "use_client_id", "name", "is_migration")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, account=TechnicalAccount(), auto_id="json_%s", **kwargs)
+        self.fields["file"].label = _("Choose the file")
+        self.fields["text"].label = _("or paste its contents")
+
+    @sensitive_variables()
+    def clean(self) -> dict[str, Any]:
+        typed = {name: self.data.get(name, "") for name in ("name", "is_migration")}
+        way = "migration" if self.cleaned_data.get("is_migration") else "new"
+        found = {"name": self.cleaned_data.get("name", ""), "way": way}
+        super().clean()
+        self.data = {**self.data, **typed}
+        return found

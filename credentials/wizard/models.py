@@ -12,6 +12,8 @@ class Draft(models.Model):
     """What has been done so far for one account; any admin can go on with it on another day."""
 
     account = models.OneToOneField(TechnicalAccount, models.CASCADE, related_name="draft")
+    has_json = models.BooleanField(default=False, db_default=False)
+    """Whether it goes by the console's JSON file: the console's steps are one page then, to compare with."""
     step = models.CharField(max_length=20)
     done = models.JSONField(default=list)
     confirmed = models.JSONField(default=list)

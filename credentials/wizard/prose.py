@@ -18,8 +18,8 @@ SIGN_IN: Final = Prose(
     paragraphs=(
         _("Sign in as a System Administrator of the organization that owns Campaign."),
         _(
-            "If you belong to several organizations, choose the right one at the top right: a credential "
-            "of another organization is accepted by Adobe, but not for your Campaign."
+            "If you belong to several organizations, choose the right one at the top right: Adobe accepts a "
+            "credential of another organization, but not for your Campaign."
         ),
     ),
     labels=(Label("System Administrator", "Administrateur système"),),
@@ -33,7 +33,7 @@ PROJECT: Final = Prose(
             "Create an empty project for Campaign. Give it a name that says what it is for, and note the "
             "name here."
         ),
-        _("If a project for this purpose exists already, open it instead."),
+        _("If a project for this purpose already exists, open it instead."),
     ),
     labels=(Label("Create new project", "Créer un projet"),),
     links=(CONSOLE_LINK,),
@@ -46,7 +46,7 @@ API: Final = Prose(
             "In the project, add an API, choose the product to integrate with Campaign, and continue with "
             "Next."
         ),
-        _("Which API it is depends on what Campaign needs the account for; choose below what applies."),
+        _("Which API to add depends on what Campaign needs the account for: choose below what applies."),
     ),
     labels=(Label("Add to Project > API", "Ajouter au projet > API"), Label("Next", "Suivant")),
     links=(CONSOLE_LINK,),
@@ -79,7 +79,7 @@ PROFILE: Final = Prose(
     drawings=(Drawing("6-product-profile", _("The list of product profiles")),),
     tip=_(
         "For the Adobe Analytics connector the profile is called reserved_campaign_classic_ followed by "
-        "your company. For the deliverability service any profile will do."
+        "your company name. For the deliverability service any profile will do."
     ),
 )
 SAVE: Final = Prose(
@@ -93,8 +93,8 @@ VALUES: Final = Prose(
     heading=_("Copy the four values"),
     paragraphs=(
         _(
-            "In the project, under Credentials, open OAuth Server-to-Server. Download JSON there is the "
-            "surest way."
+            "In the project, under Credentials, open OAuth Server-to-Server. Download JSON there is the most "
+            "reliable way."
         ),
     ),
     labels=(
@@ -110,9 +110,9 @@ VERSION: Final = Prose(
     heading=_("Check the Campaign version first"),
     paragraphs=(
         _(
-            "Campaign knows OAuth accounts from version 7.4.1 (build 9383) on. Upgrade older servers "
-            "before you migrate their credential: the command does not exist there, and the old JWT "
-            "credential is what still works."
+            "Campaign supports OAuth accounts from version 7.4.1 (build 9383). Upgrade older servers before "
+            "you migrate their credential: they do not have the command, and only the old JWT credential "
+            "still works there."
         ),
     ),
 )
@@ -134,7 +134,7 @@ OPEN: Final = Prose(
             "credential with the same client ID, technical account, APIs, scopes and profiles: only the "
             "secret is new."
         ),
-        _("Both credentials work in parallel, so nothing breaks while you go on."),
+        _("Both credentials work in parallel, so nothing breaks while you continue."),
     ),
     labels=(Label("Add new credential"),),
     links=(CONSOLE_LINK, ConsoleLink(MIGRATION_GUIDE, _("Adobe's guide to the migration"))),
@@ -142,6 +142,15 @@ OPEN: Final = Prose(
     tip=_(
         "Do not delete the old credential yet. While the migration is open, APIs cannot be added and "
         "secrets cannot be rotated."
+    ),
+)
+CREDENTIAL: Final = Prose(
+    heading=_("The account, and the console steps for comparison"),
+    paragraphs=(
+        _(
+            "The file was made after these steps, so there is nothing to do here. Look through them if you "
+            "are not sure that the credential was made the way Campaign needs it."
+        ),
     ),
 )
 CHECK: Final = Prose(

@@ -1,5 +1,6 @@
 """The last step: what will happen, in full, and the button that starts the rollout."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
@@ -7,25 +8,31 @@ from django.utils.translation import gettext as _
 
 from credentials.adobe.guide import AFTERWARDS
 from credentials.entry import usable_secret
-from credentials.ims_check import answer_about, ask
+from credentials.ims_check import answer_about
+from credentials.inquiries import ask
 from credentials.keys.keyring import UnreadableSecret
-from credentials.models import TechnicalAccount
-from credentials.rollouts.choosing import gaps, select
+from credentials.models import ClientSecret, TechnicalAccount
+from credentials.rollouts.choosing import left_out, select
 from credentials.rollouts.pages.choosing import (
     commands,
     pressed,
 )
 from credentials.rollouts.pages.forms import ReviewForm
+from credentials.rollouts.pages.previews import ShownPreview, alone, is_asked_for_alone, is_inline, shown
+from credentials.rollouts.preview import preview
 from credentials.rollouts.starting import RolloutError
 from credentials.services import AccountError
 from credentials.wizard import services
+from credentials.wizard.models import Draft
 from credentials.wizard.pages import Page
-from instances.models import PUSHABLE, Instance
+from instances.models import NONE_RETIRED, PUSHABLE, Instance
 from portal.audit.trail import Actor
 
 
 def review_page(page: Page) -> HttpResponse:
     """Show exactly what will happen, and start it."""
+    if page.request.method == "GET" and is_asked_for_alone(page.request):
+        return alone(page.request, _preview(page.draft, usable_secret(page.draft.account)))
     action = pressed(page.request.POST, "start")
     form = ReviewForm(page.request.POST or None)
     if (
@@ -79,9 +86,19 @@ def _review(page: Page) -> dict[str, object]:
     is_migration = account.way == TechnicalAccount.Way.MIGRATION
     return {
         "selection": selection,
-        "gaps": gaps(chosen),
+        "preview": _preview(page.draft, secret) if is_inline(page.request, selection.total) else None,
+        "left_out": left_out(chosen),
         "secret": secret,
+        "campaign_user": settings.CAMPAIGN_USER,
         "answer": answer_about(secret),
         "commands": commands(account, selection),
         "afterwards": AFTERWARDS if is_migration else None,
     }
+
+
+def _preview(draft: Draft, version: ClientSecret | None) -> ShownPreview | None:
+    """Return what would happen to the chosen ones; what is retired would be left out."""
+    if version is None:
+        return None
+    chosen = draft.installations.all()
+    return shown(preview(version, chosen, assigns=True, activates=True, leaves_out=NONE_RETIRED))

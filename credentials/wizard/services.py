@@ -8,18 +8,22 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from credentials.entry import AccountEntry, create_account, set_values, usable_secret
+from credentials.entry import AccountEntry, create_account, rename, set_values, usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import Assignment, TechnicalAccount
 from credentials.rollouts import starting
 from credentials.rollouts.choosing import ChoiceChange
 from credentials.rollouts.models import Rollout
 from credentials.services import AccountError, activate
+from credentials.taken import name_taken
 from credentials.wizard.models import Draft
-from credentials.wizard.steps import Step, first_slug, kept
+from credentials.wizard.steps import CREDENTIAL, VALUES, DraftProgress, Step, first_slug, kept
 from instances.models import NONE_RETIRED, PUSHABLE
 from instances.requirements import all_met
 from portal.audit.trail import Actor, record
+
+NAME_LENGTH = 80
+"""Characters of the account's column."""
 
 
 class StaleDraft(Exception):
@@ -39,6 +43,68 @@ def begin(*, name: str, way: str, actor: Actor) -> Draft:
     return draft
 
 
+@sensitive_variables()
+@transaction.atomic
+def begin_with_json(*, name: str, way: str, entry: AccountEntry, actor: Actor) -> Draft:
+    """Create a draft with the values of the console's file; it waits at the first step that needs something.
+
+    Without a name the project's title is taken. What was read is kept even if the name is missing or taken:
+    the draft gets another one until the person chooses. `AccountError` if the client id is taken.
+    """
+    wanted = name or entry.extras.get("project", "")[:NAME_LENGTH].strip()
+    free = _free_name(wanted, entry.ids["client_id"], actor)
+    draft = begin(name=free, way=way, actor=actor)
+    draft.has_json = True
+    draft.done = [CREDENTIAL.slug] if free == wanted else []
+    draft.save()
+    draft = enter_values(
+        draft=draft, stamp=draft.stamp, step=VALUES, next_step=VALUES, entry=entry, actor=actor
+    )
+    return _at_first_open(draft, actor)
+
+
+def _free_name(wanted: str, client_id: str, actor: Actor) -> str:
+    """Return the wanted name, or one like it that nobody has."""
+    base = wanted or _("New account")
+    known_by = client_id[:36]
+    for name in (wanted, f"{base[:40]} ({known_by[:8]})", f"{base[:40]} ({known_by})"):
+        if name and not name_taken(name, actor):
+            return name
+    raise name_taken(base, actor) or AccountError(_("Another account has this name."))
+
+
+@transaction.atomic
+def go_by(
+    *, draft: Draft, stamp: str, has_json: bool, notes: Mapping[str, str], actor: Actor, name: str = ""
+) -> Draft:
+    """Go on with the console's file, or step by step without it. What was noted and entered stays.
+
+    `name` is another one for the account; `Taken` if somebody has it.
+    """
+    draft = _noted(draft, stamp, notes, name, actor)
+    draft.has_json = has_json
+    if has_json:
+        draft.done = [*kept(draft.done, without=[CREDENTIAL.slug]), CREDENTIAL.slug]
+    return _at_first_open(draft, actor)
+
+
+def _at_first_open(draft: Draft, actor: Actor) -> Draft:
+    draft.step = DraftProgress(draft).first_open.slug
+    _touch(draft, actor)
+    return draft
+
+
+def _noted(draft: Draft, stamp: str, notes: Mapping[str, str], name: str, actor: Actor) -> Draft:
+    draft = _locked(draft, stamp)
+    for field, text in notes.items():
+        setattr(draft.account, field, text)
+    if notes:
+        draft.account.save(update_fields=list(notes))
+    if name:
+        rename(account=draft.account, name=name, actor=actor)
+    return draft
+
+
 @transaction.atomic
 def finish_step(
     *,
@@ -49,13 +115,13 @@ def finish_step(
     notes: Mapping[str, str],
     confirmed: bool,
     actor: Actor,
+    name: str = "",
 ) -> Draft:
-    """Keep what was noted at a step; mark it done, unless the person saves and leaves."""
-    draft = _locked(draft, stamp)
-    for name, text in notes.items():
-        setattr(draft.account, name, text)
-    if notes:
-        draft.account.save(update_fields=list(notes))
+    """Keep what was noted at a step; mark it done, unless the person saves and leaves.
+
+    `name` is another one for the account; `Taken` if somebody has it.
+    """
+    draft = _noted(draft, stamp, notes, name, actor)
     if confirmed:
         _mark_done(draft, step, next_step)
     _touch(draft, actor)
@@ -141,7 +207,7 @@ def start(*, draft: Draft, stamp: str, message: str, actor: Actor) -> Rollout:
     version = usable_secret(account)
     answer = answer_about(version)
     if version is None or draft.cautions or (answer and answer.is_refusal):
-        raise AccountError(_("The values are not complete: go back to the step Values."))
+        raise AccountError(_("The values are not complete: go back to the Values step."))
     chosen = list(draft.installations.filter(all_met(NONE_RETIRED)).select_related("instance"))
     starting.one_start_at_a_time()
     activate(account=account, actor=actor)
@@ -186,7 +252,7 @@ def _locked(draft: Draft, stamp: str) -> Draft:
         Draft.objects.select_for_update(of=("self",)).select_related("account").filter(pk=draft.pk).first()
     )
     if current is None:
-        raise AccountError(_("This draft was finished or deleted meanwhile."))
+        raise AccountError(_("This draft has since been finished or deleted."))
     if current.stamp != stamp:
         raise StaleDraft(current)
     return current

@@ -18,6 +18,7 @@ class Kind(Enum):
     """Which page shows a step."""
 
     CONSOLE = "console"
+    CREDENTIAL = "credential"
     VERSION = "version"
     VALUES = "values"
     CHECK = "check"
@@ -36,11 +37,20 @@ class Step:
     notes: tuple[str, ...] = ()
 
 
+VALUES: Final = Step("values", _("Values"), prose.VALUES, Kind.VALUES)
 _LAST: Final = (
-    Step("values", _("Values"), prose.VALUES, Kind.VALUES),
+    VALUES,
     Step("check", _("Adobe's answer"), prose.CHECK, Kind.CHECK),
     Step("instances", _("Instances"), prose.INSTANCES, Kind.INSTANCES),
     Step("review", _("Review"), prose.REVIEW, Kind.REVIEW),
+)
+_VERSION: Final = Step("version", _("Version"), prose.VERSION, Kind.VERSION)
+CREDENTIAL: Final = Step(
+    "credential",
+    _("Credential"),
+    prose.CREDENTIAL,
+    Kind.CREDENTIAL,
+    notes=("project", "product", "product_profile"),
 )
 STEPS: Final[dict[str, tuple[Step, ...]]] = {
     TechnicalAccount.Way.NEW: (
@@ -53,12 +63,19 @@ STEPS: Final[dict[str, tuple[Step, ...]]] = {
         *_LAST,
     ),
     TechnicalAccount.Way.MIGRATION: (
-        Step("version", _("Version"), prose.VERSION, Kind.VERSION),
+        _VERSION,
         Step("filter", _("Find project"), prose.FILTER, notes=("project",)),
         Step("open", _("Add credential"), prose.OPEN),
         *_LAST,
     ),
 }
+"""Step by step, by the way in."""
+STEPS_WITH_JSON: Final[dict[str, tuple[Step, ...]]] = {
+    TechnicalAccount.Way.NEW: (CREDENTIAL, *_LAST),
+    TechnicalAccount.Way.MIGRATION: (_VERSION, CREDENTIAL, *_LAST),
+}
+"""For somebody who has the console's file, which was made after its steps."""
+SLUGS: Final = {step.slug for by_way in (STEPS, STEPS_WITH_JSON) for each in by_way.values() for step in each}
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ class DraftProgress:
     """How far a draft is: all steps, which are done, and which may be opened."""
 
     def __init__(self, draft: Draft) -> None:
-        self.steps = STEPS[draft.account.way]
+        self.steps = (STEPS_WITH_JSON if draft.has_json else STEPS)[draft.account.way]
         self.done = frozenset(draft.done)
 
     @property
@@ -108,6 +125,11 @@ class DraftProgress:
         if step == current:
             return "current"
         return "done" if step.slug in self.done else "todo"
+
+
+def console_steps(way: str) -> list[Step]:
+    """Return what is done in the console, in its order."""
+    return [step for step in STEPS[way] if step.kind == Kind.CONSOLE]
 
 
 def first_slug(way: str) -> str:

@@ -12,7 +12,7 @@ the person enters the secret.
 """
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
@@ -45,6 +45,14 @@ def _typed(page: Page) -> HttpResponse:
 
 
 @sensitive_variables()
+def _back(page: Page) -> HttpResponse:
+    """Go back with what was typed stored. What cannot be stored is shown first: leaving it is a link then."""
+    account = page.draft.account
+    typed = ValuesForm(page.request.POST, account=account, stored=usable_secret(account))
+    return _typed(page) if typed.has_changed() else page.go_on()
+
+
+@sensitive_variables()
 def _from_file(page: Page) -> HttpResponse:
     form = ValuesFileForm(page.request.POST, page.request.FILES, account=page.draft.account)
     if form.is_valid() and _enter(page, form, form.judged):
@@ -65,7 +73,7 @@ def _confirmed(page: Page) -> HttpResponse:
     return page.go_on() if done else _show(page)
 
 
-_POSTED = {"file": _from_file, "confirm": _confirmed}
+_POSTED = {"file": _from_file, "confirm": _confirmed, "back": _back}
 
 
 @sensitive_variables()
@@ -100,11 +108,16 @@ def _tell(page: Page, judged: Judged, entry: AccountEntry, *, from_file: bool) -
     for name in judged.stripped:
         messages.info(page.request, _("Spaces or line breaks around the %s were removed.") % LABELS[name])
     if entry.secret is None and from_file:
-        messages.warning(page.request, _without_secret(page))
+        tell_without_secret(page.request, page.draft)
 
 
-def _without_secret(page: Page) -> str:
-    if usable_secret(page.draft.account) is None:
+def tell_without_secret(request: HttpRequest, draft: Draft) -> None:
+    """Say that a file was read that does not tell which secret to use."""
+    messages.warning(request, _without_secret(draft))
+
+
+def _without_secret(draft: Draft) -> str:
+    if usable_secret(draft.account) is None:
         return _("The identifiers are stored. The file does not say which client secret to use: enter it.")
     return _(
         "The identifiers are stored. The file does not say which client secret to use: the one entered "
@@ -138,5 +151,5 @@ def _is_rearranged(waiting: list[dict[str, str]]) -> bool:
 
 def _confirm_text(waiting: list[dict[str, str]]) -> str:
     if _is_rearranged(waiting):
-        return _("Now they are right")
+        return _("They are correct now")
     return ngettext("I compared it: it is right", "I compared them: they are right", len(waiting))

@@ -200,15 +200,15 @@ def test_coverage_tells_goal_other_and_unproven_apart(
     version, _new = add_secret(account=account, plaintext=Secret(OTHER_SECRET), actor=actor)
     text = get(as_admin, account)
     assert "1 / 1" in text
-    assert "This is version 2. The goal is still version 1" in text
+    assert "This is version 2. The goal remains version 1" in text
     make_goal(version=version, actor=actor)
     text = get(as_admin, account)
     assert "0 / 1" in text
-    assert "The goal is still" not in text
+    assert "The goal remains" not in text
     Installation.objects.update(observed_digest="f" * 64, observed_client_id="somebody else")
     text = get(as_admin, account)
     assert "version not known" in text
-    assert "nobody knows which version it holds" in text
+    assert "it is not known which version it holds" in text
     assert "Another client" in text
 
 
@@ -257,7 +257,7 @@ def test_of_a_file_with_both_secrets_the_new_one_is_taken(
         ({}, "Enter the Client secret"),
         ({"client_secret": "with space and/slash"}, "slash"),
         ({"client_secret": CLIENT}, "looks like the Client ID"),
-        ({"client_secret": "unusual"}, "not the usual form"),
+        ({"client_secret": "unusual"}, "not the usual format"),
         ({"text": console_json(OTHER_SECRET, client_id="e" * 32)}, "another Client ID"),
         ({"text": "{"}, "not complete JSON"),
         ({"text": console_json("p8e-" + "a" * 32, "p8e-" + "b" * 32)}, "which secret is the new one"),

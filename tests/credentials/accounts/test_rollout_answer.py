@@ -140,7 +140,7 @@ def test_a_refused_secret_needs_an_explicit_act(
     assert "Roll out the refused secret" in page
     assert 'name="installation"' in page  # what was chosen is still there
     assert "Nothing was started" in page
-    assert "say that you know it" in start(as_admin, account, "unconfirmed")
+    assert "confirm that you know it was refused" in start(as_admin, account, "unconfirmed")
     assert start(as_admin, account, "unconfirmed", despite_refusal="on") == ""
     assert actions()[-2:] == ["rollout.requested", "client_secret.used_unconfirmed"]
     event = AuditEvent.objects.get(action="client_secret.used_unconfirmed")
@@ -188,11 +188,11 @@ def test_a_tab_with_the_former_secret_starts_nothing(
     assert former is not None
     enter(as_admin, account, OTHER_SECRET)
     for action in ("start", "unconfirmed"):
-        assert "Another secret was entered meanwhile" in start(
+        assert "Another secret has been entered since" in start(
             as_admin, account, action, secret=str(former.pk)
         )
     part = as_admin.post(url(account, "account_check"), {"secret": str(former.pk)}, headers=HTMX)
-    assert "Another secret was entered meanwhile" in part.content.decode()
+    assert "Another secret has been entered since" in part.content.decode()
     assert ims.requests == 0
 
 

@@ -142,7 +142,7 @@ def test_a_stale_review_starts_nothing(as_admin: Client, settings: Settings) -> 
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ("draft", "Go on with that draft, delete it, or choose another name."),
+        ("draft", "Continue with that draft, delete it, or choose another name."),
         ("active", "which is in use, has this name"),
         ("retired", "keeps it for the history"),
     ],
@@ -210,7 +210,7 @@ def test_a_fingerprint_given_in_advance_is_said_to_be_checked_at_the_first_push(
     assert "the push will fail" not in text
     HostKey.objects.create(container=container, type=key.type, base64="AAAA", fingerprint="SHA256:other")
     text = visit(as_admin, account, "instances")
-    assert "The server showed another host key than the one given in the inventory file" in text
+    assert "The server showed a different host key from the one given in the inventory file" in text
 
 
 def test_what_became_impossible_since_the_choice_is_named_in_the_review(
@@ -220,7 +220,9 @@ def test_what_became_impossible_since_the_choice_is_named_in_the_review(
     account = reach_instances(as_admin, settings)
     post(as_admin, account, "instances", choose([first, second]))
     Container.objects.filter(name="app02").update(is_enabled=False)
-    assert "cannot be pushed to any more" in visit(as_admin, account, "review")
+    review = visit(as_admin, account, "review")
+    assert "1 of 2 cannot be pushed to: The container is switched off in the inventory" in review
+    assert "With this choice, nothing would start." in review
     response = post(as_admin, account, "review", {"action": "start"})
     assert "switched off" in response.content.decode()
     assert not Rollout.objects.exists()

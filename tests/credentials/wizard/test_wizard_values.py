@@ -46,7 +46,7 @@ def test_typed_values_are_stored_and_the_secret_encrypted(as_admin: Client) -> N
         ACCOUNT,
     )
     assert stored(account) == SECRET
-    assert SECRET not in ClientSecret.objects.get().ciphertext
+    assert SECRET not in (ClientSecret.objects.get().ciphertext or SECRET)
 
 
 def test_blanks_around_values_are_removed_and_the_person_is_told(as_admin: Client) -> None:
@@ -105,7 +105,7 @@ def test_swapped_values_are_put_right_with_one_button(as_admin: Client) -> None:
     )
     post(as_admin, account, "values", {**swapped, "action": "typed"})
     text = page(as_admin, account)
-    assert "Now they are right" in text
+    assert "They are correct now" in text
     assert SECRET not in text
     assert "values" not in Draft.objects.get().done
     assert post(as_admin, account, "values", {"action": "confirm"})["Location"].endswith("/check/")
@@ -119,13 +119,13 @@ def test_a_whole_command_line_in_one_field_is_taken_apart(as_admin: Client) -> N
     post(as_admin, account, "values", {"action": "typed", "client_id": line})
     account.refresh_from_db()
     assert (account.client_id, stored(account)) == (CLIENT, SECRET)
-    assert "Now they are right" in page(as_admin, account)
+    assert "They are correct now" in page(as_admin, account)
 
 
 def test_an_unusual_value_waits_for_a_confirmation_that_names_it(as_admin: Client) -> None:
     account = reach_values(as_admin)
     post(as_admin, account, "values", typed(action="typed", client_secret="short-secret"))
-    assert "not the usual form of a Client secret" in page(as_admin, account)
+    assert "not the usual format of the Client secret" in page(as_admin, account)
     response = as_admin.get(reverse("wizard", args=[account.pk, "check"]))
     assert response["Location"].endswith("/values/")
     assert post(as_admin, account, "values", {"action": "confirm"})["Location"].endswith("/check/")
@@ -167,9 +167,25 @@ def test_a_secret_of_another_client_does_not_count(as_admin: Client) -> None:
     account = reach_values(as_admin)
     post(as_admin, account, "values", typed(action="typed"))
     both = console_json(OTHER_SECRET, "p8e-" + "a" * 32, client_id=OTHER_CLIENT)
-    post(as_admin, account, "values", {"action": "file", "text": both})
+    post(as_admin, account, "values", {"action": "file", "text": both, "replace": "on"})
     assert "values" not in Draft.objects.get().done
     assert "not entered yet" in as_admin.get(reverse("account", args=[account.pk])).content.decode()
+
+
+def test_a_file_of_another_credential_says_so_and_changes_nothing(as_admin: Client) -> None:
+    account = reach_values(as_admin)
+    post(as_admin, account, "values", typed(action="typed"))
+    other = console_json(OTHER_SECRET, client_id=OTHER_CLIENT)
+    page = post(as_admin, account, "values", {"action": "file", "text": other}).content.decode()
+    assert f"its Client ID is {OTHER_CLIENT}, but {CLIENT} was entered before" in page
+    assert 'name="replace"' in page
+    assert OTHER_SECRET not in page
+    account.refresh_from_db()
+    assert (account.client_id, stored(account)) == (CLIENT, SECRET)
+    meant = {"action": "file", "text": other, "replace": "on"}
+    assert post(as_admin, account, "values", meant).status_code == 302
+    account.refresh_from_db()
+    assert (account.client_id, stored(account)) == (OTHER_CLIENT, OTHER_SECRET)
 
 
 def test_another_secret_asks_adobe_again(as_admin: Client) -> None:
@@ -251,8 +267,8 @@ def test_a_client_id_in_use_elsewhere_is_refused_with_the_account_that_has_it(
     for data in (typed(action="typed"), swapped, {"action": "file", "text": console_json()}):
         text = post(as_admin, account, "values", data).content.decode()
         assert f'<a href="{reverse("account", args=[first.pk])}">Open first</a>' in text
-        assert ("retire it" in text) == (whose == "active")
-        assert ("Go on with that draft, or delete it." in text) == (whose != "active")
+        assert ("Retire it" in text) == (whose == "active")
+        assert ("Continue with that draft, or delete it." in text) == (whose != "active")
         assert "last changed by you" in text or whose != "mine"
         assert "last changed by bob" in text or whose != "bob"
         assert SECRET not in text
@@ -341,3 +357,27 @@ def test_pasted_megabytes_are_refused_at_the_form(as_admin: Client) -> None:
     response = post(as_admin, account, "values", {"action": "file", "text": "{" + " " * 2_000_000})
     assert response.status_code == 200
     assert "larger than 256 KiB" in response.content.decode()
+
+
+def test_going_back_stores_what_was_typed(as_admin: Client) -> None:
+    account = reach_values(as_admin)
+    response = post(as_admin, account, "values", typed(action="back"))
+    assert response["Location"].endswith("/save/")
+    account.refresh_from_db()
+    assert account.client_id == CLIENT
+    assert stored(account) == SECRET
+
+
+def test_going_back_with_nothing_typed_goes_back(as_admin: Client) -> None:
+    account = reach_values(as_admin)
+    response = post(as_admin, account, "values", {"action": "back"})
+    assert response["Location"].endswith("/save/")
+
+
+def test_what_cannot_be_stored_is_shown_before_it_is_left(as_admin: Client) -> None:
+    account = reach_values(as_admin)
+    response = post(as_admin, account, "values", {"client_id": "half a cli", "action": "back"})
+    content = response.content.decode()
+    assert 'value="half a cli"' in content
+    assert "Go back without saving" in content
+    assert "Go back without saving" not in page(as_admin, account)

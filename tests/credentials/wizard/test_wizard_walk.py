@@ -73,7 +73,8 @@ def test_a_build_that_was_too_old_once_bars_nothing(as_admin: Client, ims: Stand
     assert f"Build 9382 was seen here on {timezone.localdate():%Y-%m-%d}" in page
     post(as_admin, account, "instances", choose([old]))
     review = as_admin.get(reverse("wizard", args=[account.pk, "review"])).content.decode()
-    assert "These ran a build that is too old when they were last seen" in review
+    assert "1 of 1 is likely to fail: Campaign build too old" in review
+    assert "build 9382 · seen" in " ".join(review.split())
     post(as_admin, account, "review", {"action": "start"})
     assert [push.installation for push in Push.objects.all()] == [old]
     again = as_admin.get(reverse("account_rollout", args=[account.pk])).content.decode()

@@ -63,6 +63,16 @@ def begin(client: Client, *, way: str = "new", name: str = "Triggers production"
     return TechnicalAccount.objects.get(name=name)
 
 
+def begin_with_json(
+    client: Client, text: str, *, name: str = "Triggers production", **further: str
+) -> HttpResponse:
+    """Send the first page's form for somebody who has the console's file."""
+    data = {"action": "json", "text": text, "name": name, **further}
+    response = client.post(reverse("account_new"), data)
+    assert isinstance(response, HttpResponse)
+    return response
+
+
 def post(
     client: Client, account: TechnicalAccount, step: str, data: Mapping[str, object] | None = None
 ) -> HttpResponse:
