@@ -12,3 +12,4 @@ class AuditConfig(AppConfig):
         from portal.audit import checks, event_words, metrics  # noqa: F401
         from portal.audit.append_only import protection  # noqa: F401
         from portal.audit.chain import kept_head  # noqa: F401
+        from portal.audit.signing import heads  # noqa: F401

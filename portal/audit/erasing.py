@@ -67,6 +67,11 @@ def erase(name: str, *, user: User | None, reason: str, actor: Actor) -> Erasure
     return Erasure(event, instead, erased.count, rows, kept)
 
 
+def is_known(name: str) -> bool:
+    """Whether an event in form 2 holds this name as one: also a mail address, say."""
+    return any(_places(event, name) for event in _events_with(name))
+
+
 def _holds(name: str) -> Q:
     return Q(actor_name=name) | Q(target_type="user", target_name=name)
 

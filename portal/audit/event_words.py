@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from portal.audit.chain.findings import in_words, shown
 from portal.audit.labels import Meaning, tells
 from portal.audit.models import AuditEvent
+from portal.punctuation import labelled, with_semicolons
 
 
 @tells("")
@@ -15,8 +16,8 @@ def events_without_object(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]
 
 
 def _findings(event: AuditEvent) -> dict[str, str]:
-    texts = [f"{each['event']}: {each['problem']}" for each in shown(event.details.get("findings"))]
-    return {"findings": "; ".join(texts)} if texts else {}
+    texts = [labelled(each["event"], each["problem"]) for each in shown(event.details.get("findings"))]
+    return {"findings": with_semicolons(texts)} if texts else {}
 
 
 def _found(event: AuditEvent) -> dict[str, str]:

@@ -31,7 +31,7 @@ COLUMNS = (
 )
 
 
-class _Line:
+class Echo:
     """A file that hands back what is written, which is what csv.writer needs to stream."""
 
     def write(self, text: str) -> str:
@@ -40,7 +40,7 @@ class _Line:
 
 def stream(events: QuerySet[AuditEvent], *, batch: int = 1000) -> Iterator[str]:
     """Yield the events, oldest first, as CSV lines; every cell is quoted."""
-    writer = csv.writer(_Line(), quoting=csv.QUOTE_ALL)
+    writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL)
     yield BYTE_ORDER_MARK + str(writer.writerow(COLUMNS))
     for rows in _batches(events, batch):
         yield "".join(str(writer.writerow([safe(cell) for cell in _cells(event)])) for event in rows)

@@ -3,17 +3,25 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ValidationError
+from django.db.models import Manager
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from portal.audit.detail_words import WORDS, word_for
 from portal.audit.models import AuditEvent
+from portal.punctuation import labelled, with_semicolons
 
 GROUPS: dict[str, Promise] = {
     "user": _("Users"),
     "sign_in": _("Sign-in"),
     "history": _("Reading of the history"),
+    "list": _("Exports of lists"),
     "access": _("Refused access"),
     "portal": _("The portal"),
     "key": _("The portal's keys"),
@@ -26,32 +34,38 @@ LABELS: dict[str, Promise] = {
     "user.deactivated": _("User deactivated"),
     "user.reactivated": _("User reactivated"),
     "user.password_changed": _("Own password changed"),
-    "user.password_change_failed": _("Own password entered wrong"),
-    "user.password_change_locked": _("Change of the own password locked"),
+    "user.password_change_failed": _("Own password entered incorrectly"),
+    "user.password_change_locked": _("Change of own password locked"),
     "user.password_reset": _("Password set by an admin"),
     "user.name_erased": _("Name of a person erased"),
     "sign_in.succeeded": _("Signed in"),
     "sign_in.ended": _("Signed out"),
     "sign_in.failed": _("Sign-in failed"),
     "sign_in.locked": _("Sign-in locked"),
-    "sign_in.unlocked": _("Lock of a sign-in lifted"),
-    "sign_in.failures_counted": _("Failed sign-ins of a quarter of an hour"),
+    "sign_in.unlocked": _("Sign-in lock lifted"),
+    "sign_in.failures_counted": _("Failed sign-ins in a quarter of an hour"),
     "history.read": _("History read"),
     "history.exported": _("History exported"),
     "history.verified": _("History verified"),
     "history.break_sealed": _("Break in the history sealed"),
     "history.head_accepted": _("Missing end of the history accepted"),
+    "list.exported": _("List exported"),
     "access.refused": _("Access refused"),
     "portal.backed_up": _("Database saved by a backup"),
     "portal.restored": _("Database restored from a backup"),
-    "portal.old_removed": _("Removed: what was kept long enough"),
+    "portal.old_removed": _("Data removed after its retention period"),
     "key.accepted": _("Key of the portal replaced"),
     "audit_key.replaced": _("Audit key replaced"),
 }
 
 
-def register(*, groups: Mapping[str, Promise], labels: Mapping[str, Promise]) -> None:
-    """Add an app's words: the nouns of its actions as the filter lists them, and a label for each action.
+def register(
+    *,
+    groups: Mapping[str, Promise],
+    labels: Mapping[str, Promise],
+    details: Mapping[str, Promise] | None = None,
+) -> None:
+    """Add an app's words: nouns of actions as the filter lists them, and labels of actions and details.
 
     An app that registers later is listed earlier: what is built on others comes first.
     """
@@ -59,6 +73,16 @@ def register(*, groups: Mapping[str, Promise], labels: Mapping[str, Promise]) ->
     GROUPS.clear()
     GROUPS.update({**groups, **own})
     LABELS.update(labels)
+    WORDS.update(details or {})
+
+
+PRESETS: list[str] = []
+"""Groups that the page of the history offers as links, in this order."""
+
+
+def offer(*groups: str) -> None:
+    """Let the page of the history offer these groups of an app as links: what people ask for most."""
+    PRESETS.extend(group for group in groups if group not in PRESETS)
 
 
 EMPTY: tuple[object, ...] = (None, "", [], {})
@@ -82,6 +106,31 @@ class Meaning:
 
     label: Promise | str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+Pages = Callable[[str, User | AnonymousUser], str]
+_pages: dict[str, Pages] = {}
+
+
+def page_of(target_type: str, name: str, rows: "Manager[Any]", *, permission: str = "") -> None:
+    """Let entries about one kind of object lead to its page, as long as there is one to see."""
+
+    def page(target_id: str, user: User | AnonymousUser) -> str:
+        if permission and not user.has_perm(permission):
+            return ""
+        try:
+            is_there = rows.filter(pk=target_id).exists()
+        except (ValueError, ValidationError):  # an id of another kind
+            return ""
+        return reverse(name, args=[target_id]) if is_there else ""
+
+    _pages[target_type] = page
+
+
+def page_url(event: AuditEvent, user: User | AnonymousUser) -> str:
+    """Return the address of the page about an event's object; empty if there is none for this person."""
+    page = _pages.get(event.target_type)
+    return page(event.target_id, user) if page else ""
 
 
 Teller = Callable[[Sequence[AuditEvent]], Mapping[int, Meaning]]
@@ -116,7 +165,7 @@ def _line(event: AuditEvent, meaning: Meaning) -> HistoryLine:
     recorded = {key: _plain(value) for key, value in _flat(event.details) if value not in EMPTY}
     added = {key: text for key, text in meaning.facts.items() if text and key not in recorded}
     changed = {key: meaning.facts.get(key, text) for key, text in recorded.items()}
-    facts = [(_named(key), text) for key, text in (added | changed).items()]
+    facts = [(word_for(key), text) for key, text in (added | changed).items()]
     return HistoryLine(event, meaning.label or label(event.action), facts)
 
 
@@ -141,10 +190,6 @@ def _changes(details: dict[str, object]) -> dict[str, tuple[object, object]]:
     return {}
 
 
-def _named(key: str) -> str:
-    return key.replace("_", " ")
-
-
 def label(action: str) -> Promise | str:
     """Return plain words for an action; for one without an entry, its own words."""
     return LABELS.get(action) or action.replace(".", " ").replace("_", " ").capitalize()
@@ -156,9 +201,9 @@ def _plain(value: object) -> str:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return ", ".join(value)
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
-        return "; ".join(_plain(each) for each in value)
+        return with_semicolons(map(_plain, value))
     if isinstance(value, dict) and all(isinstance(each, str | int) for each in value.values()):
-        return ", ".join(f"{_named(key)}: {each}" for key, each in value.items())
+        return ", ".join(labelled(word_for(key), each) for key, each in value.items())
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -72,7 +72,7 @@ class AuditEvent(models.Model):
         `LookupError` for a row that no release of the portal wrote.
         """
         if self.form is None:
-            return seal(canonical.encode(self._form_1()), key)
+            return seal(self.form_1_text, key)
         return canonical.hash_2(self.text, self.prev_hash)
 
     @property
@@ -81,6 +81,11 @@ class AuditEvent(models.Model):
         if self.form != canonical.NEWEST:
             raise ValueError(f"form {self.form} has no text")
         return canonical.encode(canonical.form_2(self.readable, self.names or {}))
+
+    @property
+    def form_1_text(self) -> str:
+        """The canonical text of an event in form 1, over which its keyed hash was made."""
+        return canonical.encode(self._form_1())
 
     @property
     def text_or_nothing(self) -> str:
@@ -116,13 +121,24 @@ class AuditEvent(models.Model):
 
     def is_sealed_with(self, key: str) -> bool:
         """Whether the event is as it was when this key sealed it."""
+        return self.verified_text(key) is not None
+
+    def verified_text(self, key: str) -> str | None:
+        """Return the canonical text if the event is as it was when this key sealed it; None otherwise.
+
+        Making the text is most of the work of a verification: who needs it too gets it from here.
+        """
+        if not key:
+            return None
         try:
-            is_whole = bool(key) and hmac.compare_digest(self.hash.encode(), self.digest(key).encode())
-            if not is_whole or self.form is None:
-                return is_whole
-            return hmac.compare_digest(str(self.seal).encode(), self._expected_seal(key).encode())
+            text = self.form_1_text if self.form is None else self.text
+            found = seal(text, key) if self.form is None else canonical.hash_2(text, self.prev_hash)
+            is_whole = hmac.compare_digest(self.hash.encode(), found.encode())
+            if is_whole and self.form is not None:
+                is_whole = hmac.compare_digest(str(self.seal).encode(), self._expected_seal(key).encode())
         except UNREADABLE:
-            return False
+            return None
+        return text if is_whole else None
 
     def _expected_seal(self, key: str) -> str:
         return seal(f"event|{self.hash}", key)
@@ -188,6 +204,28 @@ class AuditHead(models.Model):
     @property
     def _text(self) -> str:
         return f"head|{self.seq}|{self.hash}"
+
+
+class SignedHead(models.Model):
+    """A head of the chain that the portal signed with its signing key, for people outside."""
+
+    id = models.BigAutoField(primary_key=True)
+    seq = models.BigIntegerField()
+    hash = models.CharField(max_length=64)
+    at = models.DateTimeField()
+    public_key = models.CharField(max_length=200)
+    signature = models.TextField()
+
+    class Meta:
+        ordering = ["-pk"]
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["seq", "hash"], name="audit_head_signed_once")]
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
+
+
+append_only.register(SignedHead)
 
 
 def epochs() -> Epochs:

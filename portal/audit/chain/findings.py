@@ -7,9 +7,10 @@ from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 PROBLEMS: dict[str, Promise] = {
-    "before_beginning": _("stands before the beginning of the chain"),
+    "before_beginning": _("comes before the beginning of the chain"),
     "changed": _("was changed after it was recorded"),
     "not_continued": _("does not continue the event before it"),
     "missing": _("events %(first)s to %(last)s are missing"),
@@ -20,21 +21,25 @@ PROBLEMS: dict[str, Promise] = {
     ),
     "head_removed": _("the end of the chain was removed"),
     "head_changed": _("the end of the chain was changed by hand"),
-    "after_end": _("%(count)s events stand after the end of the chain"),
+    "after_end": ngettext_lazy(
+        "%(count)s event comes after the end of the chain",
+        "%(count)s events come after the end of the chain",
+        "count",
+    ),
     "newest_missing": _("the newest events, up to %(last)s, are missing or changed"),
     "noted_head_missing": _("the noted head %(head)s is not in the chain"),
     "kept_head_missing": _(
-        "the head %(head)s, kept outside the database on %(at)s, is not in the chain: "
-        "newer events were removed, or an older database was put back"
+        "the head %(head)s, kept outside the database on %(at)s, is not in the chain: newer events were "
+        "removed, or an older database was restored"
     ),
     "kept_head_unreadable": _(
-        "the file of the kept head, %(path)s, is of no use: it cannot be read (%(error)s)"
+        "the file of the kept head, %(path)s, cannot be used: it cannot be read (%(error)s)"
     ),
-    "kept_head_nonsense": _("the file of the kept head, %(path)s, is of no use: it holds something else"),
+    "kept_head_nonsense": _("the file of the kept head, %(path)s, cannot be used: it holds something else"),
     "kept_head_foreign": _(
-        "the file of the kept head, %(path)s, is of no use: it was not sealed with this audit key"
+        "the file of the kept head, %(path)s, cannot be used: it was not sealed with this audit key"
     ),
-    "name_taken_out": _("a name was taken out of it, and no event says that it was erased"),
+    "name_taken_out": _("a name was removed from it, and no event says that it was erased"),
     "erasure_changed": _("names that this event erased are back, or more of them are missing than it erased"),
 }
 """Every code that was ever stored, with its words. The former releases stored the words themselves."""
@@ -45,7 +50,7 @@ Params = Mapping[str, str | int]
 def in_words(code: str, params: Params) -> str:
     """Return the words of a problem in the language of whoever reads; the code itself, if it is unknown."""
     try:
-        return str(PROBLEMS[code]) % params
+        return str(PROBLEMS[code] % params)
     except (KeyError, TypeError, ValueError):  # of a newer release, or changed by hand
         return code
 

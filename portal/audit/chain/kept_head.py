@@ -26,6 +26,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.dispatch import receiver
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from portal.audit.chain import audit_keys
 from portal.audit.chain.audit_keys import seal
@@ -67,7 +68,7 @@ class Head:
         """Read `SEQ:HASH`, as commands, pages and log lines show it; raise `ValueError` for anything else."""
         found = _FORM.fullmatch(text.strip())
         if not found:
-            raise ValueError("A head is a number, a colon and 64 hexadecimal digits.")
+            raise ValueError(_("A head is a number, a colon and 64 hexadecimal digits."))
         return cls(int(found[1]), found[2].lower())
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """Replaces the audit key and records that: from then on the new key seals, and the former only verifies."""
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from portal.audit.chain import audit_keys, kept_head
 from portal.audit.chain.verification import verify
@@ -17,11 +18,11 @@ def replace_audit_key(*, actor: Actor) -> str:
     key = registry.named(audit_keys.NAME)
     new = audit_keys.held()[0]
     if known.is_first(key):
-        return "The history is sealed with the newest audit key already."
+        return _("The history is sealed with the newest audit key already.")
     result = verify()
     if not result.is_intact:
         raise known.KeysRefused(
-            ["The history does not verify, and a new key would cover that up: verify_audit says where."]
+            [_("The history does not verify, and a new key would cover that up: verify_audit says where.")]
         )
     holders.refuse_while_lacking(key)
     with transaction.atomic():
@@ -36,7 +37,8 @@ def replace_audit_key(*, actor: Actor) -> str:
         known.replace(key)
         [event] = record_all([Entry(audit_keys.REPLACED, details=details)], actor=actor, key=new)
     kept_head.keep()
-    return (
-        f"From event {event.seq} on the new audit key seals the history. Keep the former one on the second "
-        "line for ever: it verifies what came before."
+    text = _(
+        "From event %s on the new audit key seals the history. Keep the former one on the second line for "
+        "ever: it verifies what came before."
     )
+    return text % event.seq

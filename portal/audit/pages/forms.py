@@ -134,7 +134,7 @@ class EarlierHeadForm(Form):
             return str(Head.parse(self.cleaned_data["head"])) if self.cleaned_data["head"] else ""
         except ValueError as error:
             raise forms.ValidationError(
-                _("This is no head: paste the number, the colon and all 64 digits.")
+                _("This is not a head: paste the number, the colon and all 64 digits.")
             ) from error
 
 

@@ -15,10 +15,11 @@ from portal.audit.chain.findings import shown
 from portal.audit.chain.sealed_breaks import sealed_breaks
 from portal.audit.chain.verification import Walk
 from portal.audit.export import stream, stream_json
-from portal.audit.labels import line_of
+from portal.audit.labels import line_of, page_url
 from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.pages.forms import EarlierHeadForm, HistoryForm, PositionForm, visible_to
 from portal.audit.pages.paging import stretch
+from portal.audit.pages.presets import presets
 from portal.audit.services import record_export, record_reading, record_verification
 from portal.audit.trail import Actor
 
@@ -34,7 +35,8 @@ def history(request: HttpRequest) -> HttpResponse:
     form = HistoryForm(request.GET)
     record_reading(filters=form.chosen(), actor=Actor.of(request))
     shown = stretch(form, PositionForm(request.GET), request.user)
-    context = {"form": form, "stretch": shown, "is_filtered": bool(form.chosen())}
+    chosen = form.chosen()
+    context = {"form": form, "stretch": shown, "is_filtered": bool(chosen), "presets": presets(chosen)}
     return render(request, "audit/event_list.html", context)
 
 
@@ -44,7 +46,8 @@ def history_event(request: HttpRequest, seq: int) -> HttpResponse:
     """Show one event with all its details."""
     event = get_object_or_404(visible_to(request.user, AuditEvent.objects.all()), seq=seq)
     record_reading(filters={"event": str(seq)}, actor=Actor.of(request))
-    return render(request, "audit/event_detail.html", {"line": line_of(event), "event": event})
+    context = {"line": line_of(event), "event": event, "page_url": page_url(event, request.user)}
+    return render(request, "audit/event_detail.html", context)
 
 
 @require_POST

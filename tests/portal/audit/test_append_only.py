@@ -127,6 +127,7 @@ def test_migrating_one_app_protects_all(app: str) -> None:
     every_change_is_refused()
 
 
+@pytest.mark.slow
 def test_migrating_back_and_forth_works() -> None:
     call_command("migrate", "rollouts", "0001", verbosity=0)
     call_command("migrate", "rollouts", "zero", verbosity=0)
@@ -141,6 +142,7 @@ def test_a_migration_that_protects_can_be_printed_as_sql(capsys: pytest.CaptureF
     assert "CANNOT BE WRITTEN AS SQL" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [("rollouts", "0016"), ("discovery", "0003")])
 def test_between_two_migrations_everything_is_protected(target: tuple[str, str]) -> None:
     call_command("migrate", *target, verbosity=0)

@@ -91,7 +91,7 @@ def test_a_cut_off_end_with_a_head_that_was_set_back_is_found() -> None:
 def test_a_head_that_was_set_back_alone_is_found() -> None:
     head = AuditHead(seq=4, hash=AuditEvent.objects.get(seq=4).hash)
     AuditHead.objects.update(seq=4, hash=head.hash, seal=head.expected_seal())
-    assert problems() == [(5, "1 events stand after the end of the chain")]
+    assert problems() == [(5, "1 event comes after the end of the chain")]
 
 
 def test_a_database_set_back_to_an_older_copy_is_found_through_a_noted_head() -> None:

@@ -435,7 +435,7 @@ def test_the_page_raises_the_alarm_when_the_history_was_set_back(as_auditor: Cli
     set_back(1)
     assert "is missing entries" in as_auditor.get("/history/verify/").content.decode()
     kept_head.path().write_text("garbage")
-    assert "of no use" in as_auditor.get("/history/verify/").content.decode()
+    assert "cannot be used" in as_auditor.get("/history/verify/").content.decode()
 
 
 def test_the_page_shows_sealed_breaks_for_ever(as_auditor: Client) -> None:

@@ -29,7 +29,7 @@ from tests.services.portal import Portal
 
 pytestmark = pytest.mark.django_db
 SOMEBODY = Actor("somebody")
-NOT_IN_CHAIN = "newer events were removed, or an older database was put back"
+NOT_IN_CHAIN = "newer events were removed, or an older database was restored"
 
 
 def add(count: int = 1) -> None:
@@ -129,9 +129,9 @@ def spoil(how: str, settings: Settings) -> None:
 )
 def test_a_file_that_says_nothing_is_an_alarm_and_stays(how: str, settings: Settings) -> None:
     spoil(how, settings)
-    assert "is of no use" in problems()[0]
+    assert "cannot be used" in problems()[0]
     kept_head.keep()
-    assert "is of no use" in problems()[0]
+    assert "cannot be used" in problems()[0]
     if how == "unreadable":
         kept_head.path().rmdir()
 

@@ -3,6 +3,8 @@
 from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from portal.audit.chain import kept_head
 from portal.audit.operator import operator
@@ -11,26 +13,31 @@ from portal.no_secrets import Command as SafeCommand
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Accept that the history no longer contains the head that was kept outside the database, for example "
         "after a dump was loaded by hand. The history records who accepted which head, and why."
     )
 
     group = "History"
-    summary = "Accept, as a recorded act, that the history no longer contains the kept head"
+    summary = gettext_lazy("Accept, as a recorded act, that the history no longer contains the kept head")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--reason", required=True, help="what happened, for everybody who asks later")
+        parser.add_argument("--reason", required=True, help=_("what happened, for everybody who asks later"))
         add_json(parser)
 
     def handle(self, *args: str, reason: str, json: bool = False, **options: object) -> None:
         if not reason.strip():
-            raise wrong_call("Say in --reason what happened.")
+            raise wrong_call(_("Say in --reason what happened."))
         try:
             event = kept_head.accept(reason=reason.strip(), actor=operator())
         except kept_head.NothingToAccept as error:
-            raise CommandError("There is nothing to accept: no kept head is missing in the chain.") from error
+            raise CommandError(
+                _("There is nothing to accept: no kept head is missing in the chain.")
+            ) from error
         kept = kept_head.read()
         head = str(kept.head) if kept else None
-        said = f"Event {event.seq} records it. The kept head is now {head or '-'}."
+        said = _("Event %(seq)s records it. The kept head is now %(head)s.") % {
+            "seq": event.seq,
+            "head": head or "-",
+        }
         self.stdout.write(as_json({"event": event.seq, "kept_head": head}) if json else said)

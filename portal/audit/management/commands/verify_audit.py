@@ -8,6 +8,9 @@ import json
 import sys
 from argparse import ArgumentParser
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
 from portal.audit.chain.findings import SealedBreak, Verification
 from portal.audit.chain.kept_head import Head
 from portal.audit.chain.verification import verify
@@ -20,20 +23,22 @@ from portal.no_secrets import Command as SafeCommand
 
 
 class Command(SafeCommand):
-    help = "Verify that no audit event was changed, removed or added by hand."
+    help = gettext_lazy("Verify that no audit event was changed, removed or added by hand.")
 
     group = "History"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--json", action="store_true", help=_("print one JSON object"))
         parser.add_argument(
             "--expect-head",
             default="",
             metavar="SEQ:HASH",
-            help="a head noted earlier elsewhere, which must still be in the chain",
+            help=_("a head noted earlier elsewhere, which must still be in the chain"),
         )
         parser.add_argument(
-            "--record", action="store_true", help="add the result to the history, where monitoring reads it"
+            "--record",
+            action="store_true",
+            help=_("add the result to the history, where monitoring reads it"),
         )
 
     def handle(
@@ -54,31 +59,48 @@ class Command(SafeCommand):
 
     def _progress(self, events: int) -> None:
         if events % 20_000 == 0:
-            self.stderr.write(f"{events} events verified …")
+            self.stderr.write(_("%s events verified…") % events)
 
 
 def _as_text(result: Verification) -> str:
-    lines = [f"event {finding.seq}: {finding.problem}" for finding in result.findings]
+    lines = [
+        _("event %(seq)s: %(problem)s") % {"seq": finding.seq, "problem": finding.problem}
+        for finding in result.findings
+    ]
     lines += [_sealed_as_text(each) for each in result.sealed_breaks]
-    lines.append(f"{result.events} events, head {result.head}")
-    lines.append(f"kept head {result.kept_head}" if result.kept_head else "no head was kept here before")
+    lines.append(
+        ngettext("%(count)s event, head %(head)s", "%(count)s events, head %(head)s", result.events)
+        % {"count": result.events, "head": result.head}
+    )
+    lines.append(
+        _("kept head %s") % result.kept_head if result.kept_head else _("no head was kept here before")
+    )
     return "\n".join([*lines, _verdict(result)])
 
 
 def _sealed_as_text(each: SealedBreak) -> str:
     when = each.at.strftime("%Y-%m-%d %H:%M:%S %Z")
-    found = f"problems: {each.problems}"
-    return f"sealed break, {each.span} ({found}), by event {each.seq}, {each.who}, {when}: {each.reason}"
+    found = _("problems: %s") % each.problems
+    return _("sealed break, %(span)s (%(found)s), by event %(seq)s, %(who)s, %(when)s: %(reason)s") % {
+        "span": each.span,
+        "found": found,
+        "seq": each.seq,
+        "who": each.who,
+        "when": when,
+        "reason": each.reason,
+    }
 
 
 def _verdict(result: Verification) -> str:
     if not result.is_intact:
-        return "The audit trail is NOT intact."
+        return _("The audit trail is NOT intact.")
     if not result.sealed_breaks:
-        return "The audit trail is intact."
+        return _("The audit trail is intact.")
     spans = ", ".join(each.span for each in result.sealed_breaks)
     count = len(result.sealed_breaks)
-    return f"The audit trail is intact since event {result.intact_since}; sealed breaks: {count} ({spans})."
+    return _(
+        "The audit trail is intact since event %(intact_since)s; sealed breaks: %(count)s (%(spans)s)."
+    ) % {"intact_since": result.intact_since, "count": count, "spans": spans}
 
 
 def _as_json(result: Verification) -> str:

@@ -1,0 +1,34 @@
+"""The buttons that make evidence packs, on the pages of accounts and rotations and on the history."""
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from credentials.models import TechnicalAccount
+from credentials.rotation.models import Rotation
+from portal.web.panels import Panel, panel
+from portal.web.tags import kept_query
+
+TEMPLATE = "evidence/_button.html"
+PERMISSION = "audit.export_events"
+
+
+@panel("account.actions", order=90)
+def of_account(account: TechnicalAccount, request: HttpRequest) -> Panel | None:
+    """Offer a pack of an account."""
+    return _button(request, reverse("evidence_account", args=[account.pk]))
+
+
+@panel("rotation.actions", order=90)
+def of_rotation(rotation: Rotation, request: HttpRequest) -> Panel | None:
+    """Offer a pack of a rotation."""
+    return _button(request, reverse("evidence_rotation", args=[rotation.pk]))
+
+
+@panel("history.actions", order=90)
+def of_period(_: object, request: HttpRequest) -> Panel | None:
+    """Offer a pack of the period that the history shows."""
+    return _button(request, reverse("evidence_period") + kept_query(request, "before", "after", "readings"))
+
+
+def _button(request: HttpRequest, url: str) -> Panel | None:
+    return Panel(TEMPLATE, {"evidence_url": url}) if request.user.has_perm(PERMISSION) else None

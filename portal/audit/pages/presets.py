@@ -1,0 +1,21 @@
+"""Ready filters of the history."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from portal.audit.labels import GROUPS, PRESETS
+from portal.presets import Filters, Preset, days, preset, quarters
+
+
+def presets(chosen: Filters) -> list[Preset]:
+    """Return the links for somebody who has chosen these filters, as `HistoryForm.chosen` says them."""
+    today = timezone.localdate()
+    offered: list[tuple[Promise, Filters]] = [
+        *((GROUPS[group], {"action": group}) for group in PRESETS if group in GROUPS),
+        (_("Last 7 days"), days(today - timedelta(days=6), today)),
+        *quarters(today),
+    ]
+    return [preset(label, filters, chosen) for label, filters in offered]

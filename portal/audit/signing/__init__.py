@@ -1,0 +1,1 @@
+"""The portal's signature: what leaves it can be checked outside, with the stock `ssh-keygen -Y verify`."""
