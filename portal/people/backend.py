@@ -30,6 +30,11 @@ class PasswordBackend(ModelBackend):
             _refuse_if_locked(counter)  # others failed while this one waited
             return super().authenticate(request, username, password, **kwargs)
 
+    def get_user(self, user_id: int) -> User | None:
+        """Return a person with the preferences, which every page asks for."""
+        user = User.objects.select_related("preferences").filter(pk=user_id).first()
+        return user if user and self.user_can_authenticate(user) else None
+
 
 def _refuse_if_locked(counter: Counter) -> None:
     if locked_until(counter):

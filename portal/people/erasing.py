@@ -20,13 +20,14 @@ class StillActive(Exception):
 
 @transaction.atomic
 def erase_name(*, name: str, reason: str, actor: Actor) -> Erasure:
-    """Erase a user's name, or one that the history knows from the command line, as a recorded act.
+    """Erase a user's name, or another one that the history knows as a name, as a recorded act.
 
     The user stays as a number, without password and with a name that means nothing. `NobodyOfThatName`;
     `StillActive` if that user was not deactivated.
     """
     user = User.objects.select_for_update().filter(username=name).first()
-    if user is None and not AuditEvent.objects.filter(actor_name=name, actor=None).exists():
+    acted = AuditEvent.objects.filter(actor_name=name, actor=None)
+    if user is None and not acted.exists() and not erasing.is_known(name):
         raise NobodyOfThatName
     if user and user.is_active:
         raise StillActive

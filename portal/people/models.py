@@ -131,3 +131,20 @@ class ProxySign(ShortLived):
     def expired(cls) -> "models.QuerySet[Self]":
         now = timezone.now()
         return models.QuerySet(cls).filter(Q(last__lte=now - cls.KEPT) | Q(last__gt=now + cls.KEPT))
+
+
+class Preferences(models.Model):
+    """How a person wants to see pages. Without a row it is as the settings and the browser say."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="preferences")
+    zone = models.CharField(_("time zone"), max_length=64, blank=True)
+    """Empty: that of the server."""
+    language = models.CharField(_("language"), max_length=10, blank=True)
+    """Empty: the one that the browser asks for."""
+    exact_times = models.BooleanField(_("exact times"), default=False, db_default=False)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"preferences of {self.user_id}"

@@ -36,7 +36,7 @@ class NotEasilyGuessed:
 
     def get_help_text(self) -> str:
         return _(
-            "Take a password from a password manager, or four or more words that have nothing to do with "
+            "Use a password from a password manager, or four or more words that have nothing to do with "
             "each other or with your work."
         )
 
@@ -46,7 +46,7 @@ def _reason(password: str, user: AbstractBaseUser | None) -> str:
 
     words = [*portal_words(), *_words_of(user)]
     if len(_own_letters(password, words)) < OWN_LETTERS:
-        return _("This is hardly more than words of the portal or of your name, a date or a sequence.")
+        return _("This is little more than words from the portal or from your name, a date or a sequence.")
     found = zxcvbn(password[:LONGEST_JUDGED], user_inputs=words)
     if found["guesses_log10"] >= FEWEST_GUESSES:
         return ""
@@ -55,7 +55,7 @@ def _reason(password: str, user: AbstractBaseUser | None) -> str:
         return _("This repeats itself, which is easy to guess.")
     if patterns & {"sequence", "spatial"}:
         return _("This follows a sequence or a row of keys, which is easy to guess.")
-    return _("This is close to words and passwords that are tried first.")
+    return _("This is close to words and passwords that people try first when they guess.")
 
 
 def _own_letters(password: str, words: list[str]) -> str:

@@ -136,5 +136,5 @@ def _locked(user: User) -> User:
 def _keep_one_admin() -> None:
     if not active_admins().exists():
         raise PersonError(
-            _("This is the last active person who can manage users. Make somebody else an admin first.")
+            _("This is the last active person who can manage users. Make someone else an admin first.")
         )

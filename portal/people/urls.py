@@ -11,6 +11,8 @@ urlpatterns: list[URLPattern] = [
     # open to all: nobody has to sign in first in order to sign out after the session has ended
     path("logout/", login_not_required(LogoutView.as_view()), name="logout"),
     path("password/", views.password_change, name="password_change"),
+    path("preferences/", views.preferences, name="preferences"),
+    path("history/people/", views.history_people, name="history_people"),
     path("users/", views.user_list, name="users"),
     path("users/new/", views.user_add, name="user_add"),
     path("users/locks/", views.lock_list, name="locks"),

@@ -1,7 +1,8 @@
 """Sign-in, the pages of users, and everybody's own password."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
+from typing import cast
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
@@ -19,10 +20,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from portal.audit.labels import lines_of
 from portal.audit.models import AuditEvent
+from portal.audit.services import record_reading
 from portal.audit.trail import Actor
 from portal.no_secrets import without_secret
 from portal.people import own_password
-from portal.people.forms import PersonForm, RoleForm, SignInForm
+from portal.people.exports import ORDERS
+from portal.people.forms import DayForm, PersonForm, PreferencesForm, RoleForm, SignInForm
+from portal.people.models import Preferences
+from portal.people.on_a_day import on_a_day
 from portal.people.proxy import proxy_signs
 from portal.people.services import (
     PersonError,
@@ -36,8 +41,13 @@ from portal.people.services import (
 from portal.people.signing_in import devices, turns
 from portal.people.signing_in.lock_out import Counter, Origin, locked_until, name_hash
 from portal.people.signing_in.locks import current_locks, lift
+from portal.web.lists import page_of
+from portal.web.times import exact
 
 BUSY_SECONDS = 5
+PAGE = 50
+MOST_OTHERS = 50
+"""Those who acted on a day and are no users: the portal, and operating system's users at its command line."""
 
 
 class SignIn(LoginView):
@@ -71,8 +81,7 @@ class SignIn(LoginView):
 def locked_page(request: HttpRequest, template: str, until: datetime) -> HttpResponse:
     """Say until when there is a lock, in a page and in a header."""
     seconds = max(1, ceil((until - timezone.now()).total_seconds()))
-    context = {"until": until, "minutes": ceil(seconds / 60)}
-    return _after(seconds, render(request, template, context, status=429))
+    return _after(seconds, render(request, template, {"until": until}, status=429))
 
 
 def _after(seconds: int, response: HttpResponse) -> HttpResponse:
@@ -80,20 +89,60 @@ def _after(seconds: int, response: HttpResponse) -> HttpResponse:
     return response
 
 
+@require_http_methods(["GET", "POST"])
+def preferences(request: HttpRequest) -> HttpResponse:
+    """Let everybody choose how pages are shown to them."""
+    person = cast("User", request.user)  # a stranger was sent to the sign-in page
+    chosen = getattr(person, "preferences", None) or Preferences(user=person)
+    form = PreferencesForm(request.POST or None, instance=chosen)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Your preferences were saved."))
+        return redirect("preferences")
+    return render(request, "people/preferences.html", {"form": form})
+
+
 @require_GET
 @permission_required("auth.change_user", raise_exception=True)
 def user_list(request: HttpRequest) -> HttpResponse:
     """List everybody, those who can sign in first."""
-    people = User.objects.prefetch_related("groups").order_by("-is_active", "username")
-    page = Paginator(people, 50).get_page(request.GET.get("page"))
+    order = ORDERS.of(request.GET)
+    people = User.objects.prefetch_related("groups").order_by(*order.fields)
+    page = page_of(people, request.GET, PAGE)
     rows = [(person, role_of(person)) for person in page]
     context = {
+        "order": order,
         "page_obj": page,
         "rows": rows,
         "lock_count": len(current_locks()),
         "proxy_signs": proxy_signs(),
     }
     return render(request, "people/user_list.html", context)
+
+
+@require_GET
+@permission_required("audit.view_all_events", raise_exception=True)
+def history_people(request: HttpRequest) -> HttpResponse:
+    """Show who could act on a day, and who did, from the history."""
+    form = DayForm({"on": request.GET.get("on") or timezone.localdate().isoformat()})
+    if not form.is_valid():
+        return render(request, "people/on_a_day.html", {"form": form})
+    day = form.cleaned_data["on"]
+    record_reading(filters={"people_on": day.isoformat()}, actor=Actor.of(request))
+    found = on_a_day(day)
+    context = {
+        "form": form,
+        "found": found,
+        "zone": timezone.get_current_timezone_name(),
+        "start": exact(found.start),
+        "end": exact(found.end),
+        "page_obj": Paginator(found.people, 100).get_page(request.GET.get("page")),
+        "others": found.others[:MOST_OTHERS],
+        "more_others": max(0, len(found.others) - MOST_OTHERS),
+        "before": day - timedelta(days=1),
+        "after": day + timedelta(days=1) if found.is_over else None,
+    }
+    return render(request, "people/on_a_day.html", context)
 
 
 @require_GET
@@ -111,7 +160,7 @@ def lock_lift(request: HttpRequest) -> HttpResponse:
     if lift(request.POST.get("lock", "")[:100], actor=Actor.of(request)):
         messages.success(request, _("The lock is lifted."))
     else:
-        messages.info(request, _("There was no such lock any more."))
+        messages.info(request, _("That lock no longer exists."))
     return redirect("locks")
 
 
@@ -155,7 +204,7 @@ def user_role(request: HttpRequest, pk: int) -> HttpResponse:
         form.add_error("role", str(error))
         return _detail(request, person, form)
     if changed:
-        messages.success(request, _("The role was changed. It counts from the person's next click."))
+        messages.success(request, _("The role was changed. It applies from the person's next click."))
     return redirect("user", pk)
 
 

@@ -9,6 +9,7 @@
 `docs/threat-model.md` says why.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -91,7 +92,15 @@ def address_locked_until(address: str) -> datetime | None:
     total = rows.aggregate(total=Sum("failures"))["total"] or 0
     if not address or total < ADDRESS_LIMIT:
         return None
-    for row in rows.order_by("last"):  # the oldest failures are over first
+    return end_of_lock(list(rows.order_by("last")))
+
+
+def end_of_lock(counters: "Sequence[FailedSignIns]") -> datetime | None:
+    """Return until when these counters of an address, the oldest first, lock it; None if they do not."""
+    total = sum(row.failures for row in counters)
+    if total < ADDRESS_LIMIT:
+        return None
+    for row in counters:  # the oldest failures are over first
         total -= row.failures
         if total < ADDRESS_LIMIT:
             return row.until

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -14,8 +15,7 @@ from portal.people.signing_in import lock_out
 from portal.people.signing_in.lock_out import (
     FAILURE_LIMIT,
     Purpose,
-    address_locked_until,
-    counted_at,
+    end_of_lock,
     name_hash,
 )
 
@@ -70,14 +70,16 @@ def _add(lock: Lock, row: FailedSignIns) -> None:
 
 
 def _locked_addresses() -> Iterable[Lock]:
+    """Yield the locks of addresses, by address; two statements."""
     rows = _live().filter(purpose=Purpose.SIGN_IN, device="").exclude(address="")
     totals = rows.values("address").annotate(total=Sum("failures")).filter(total__gte=lock_out.ADDRESS_LIMIT)
-    for each in totals.order_by("address")[:MOST]:
-        address = each["address"]
-        since = counted_at(address).latest("last").last
-        until = address_locked_until(address)
-        if until:
-            yield Lock(f"address:{address}", since, until, address=address, tries=each["total"])
+    locked = totals.order_by("address").values_list("address", flat=True)[:MOST]
+    counters = rows.filter(address__in=list(locked)).order_by("address", "last")
+    for address, found in groupby(counters, key=lambda row: row.address):
+        mine = list(found)
+        if until := end_of_lock(mine):
+            tries = sum(row.failures for row in mine)
+            yield Lock(f"address:{address}", mine[-1].last, until, address=address, tries=tries)
 
 
 @transaction.atomic

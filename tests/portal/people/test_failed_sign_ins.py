@@ -372,7 +372,7 @@ def test_an_admin_lifts_the_lock_of_the_own_password_too(
 ) -> None:
     for _ in range(5):
         as_helpdesk.post("/password/", {"old_password": "wrong"})
-    assert "the page of the own password" in as_admin.get("/users/locks/").content.decode()
+    assert "on the page Change password" in as_admin.get("/users/locks/").content.decode()
     as_admin.post("/users/locks/lift/", {"lock": f"user:{helpdesk.pk}"})
     assert as_helpdesk.get("/password/").status_code == 200
 

@@ -37,7 +37,7 @@ def test_it_is_told_once_in_the_log_in_the_check_and_on_the_admins_pages(
     assert [vars(each)["peer"] for each in lines] == ["127.0.0.1"]
     assert ["TRUSTED_PROXY_HOPS is 0" in each for each in warnings()] == [True]
     for url in ("/", "/users/", "/users/locks/"):
-        assert b"A proxy that the portal does not know of" in as_admin.get(url).content
+        assert b"A proxy that the portal does not know about" in as_admin.get(url).content
     assert b"A proxy that the portal" not in as_helpdesk.get("/").content
 
 

@@ -10,6 +10,8 @@ from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from portal.audit.operator import operator
 from portal.command_line import add_json, as_json
@@ -19,18 +21,22 @@ from portal.people.services import active_admins, create_user, sync_roles
 
 
 class Command(SafeCommand):
-    help = "Create an admin. The password is asked for, or read from a file; it is never an argument."
+    help = gettext_lazy(
+        "Create an admin. The password is asked for, or read from a file; it is never an argument."
+    )
 
     group = "People"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--name", help="user name; asked for if missing")
-        parser.add_argument("--password-file", type=Path, help="file whose first line is the password")
-        parser.add_argument("--force", action="store_true", help="also if there is an active admin already")
+        parser.add_argument("--name", help=_("user name; asked for if missing"))
+        parser.add_argument("--password-file", type=Path, help=_("file whose first line is the password"))
+        parser.add_argument(
+            "--force", action="store_true", help=_("also if there is an active admin already")
+        )
         parser.add_argument(
             "--if-none",
             action="store_true",
-            help="do nothing, successfully, if there is an active admin already",
+            help=_("do nothing, successfully, if there is an active admin already"),
         )
 
         add_json(parser)
@@ -52,7 +58,7 @@ class Command(SafeCommand):
                     self.stdout.write(as_json({"created": None, "role": "Admin"}))
                 return
             raise CommandError(
-                "There is an active admin already. Add people on the page Users, or use --force."
+                _("There is an active admin already. Add people on the page Users, or use --force.")
             )
         name = _checked_name(name) if name else self._asked_name()
         if password_file:
@@ -61,16 +67,16 @@ class Command(SafeCommand):
         else:
             password = self._asked_password(name)
         create_user(name=name, password=password, role="Admin", actor=operator())
-        said = f"The admin {name} can sign in now."
+        said = _("The admin %s can sign in now.") % name
         self.stdout.write(as_json({"created": name, "role": "Admin"}) if json else said)
 
     def _asked_name(self) -> str:
-        _refuse_without_terminal("give --name and --password-file")
-        self.stdout.write("The portal needs its first admin.")
-        return self._until_accepted(lambda: _checked_name(input("User name: ").strip()))
+        _refuse_without_terminal(_("give --name and --password-file"))
+        self.stdout.write(_("The portal needs its first admin."))
+        return self._until_accepted(lambda: _checked_name(input(_("User name: ")).strip()))
 
     def _asked_password(self, name: str) -> str:
-        _refuse_without_terminal("give --password-file")
+        _refuse_without_terminal(_("give --password-file"))
         return self._until_accepted(lambda: _typed_password(name))
 
     def _until_accepted(self, ask: Callable[[], str]) -> str:
@@ -79,24 +85,27 @@ class Command(SafeCommand):
             try:
                 return ask()
             except (EOFError, KeyboardInterrupt):
-                raise CommandError("Nothing was created.") from None
+                raise CommandError(_("Nothing was created.")) from None
             except CommandError as error:
-                self.stdout.write(f"{error} Once more, please (Ctrl-C ends this).")
+                self.stdout.write(_("%(error)s Once more, please (Ctrl-C ends this).") % {"error": error})
 
 
 def _refuse_without_terminal(advice: str) -> None:
     if not sys.stdin.isatty():
         raise CommandError(
-            f"The portal needs an admin, and nobody can be asked here: {advice}, as in "
-            "`manage.py create_admin --name NAME --password-file FILE`."
+            _(
+                "The portal needs an admin, and nobody can be asked here: %(advice)s, as in "
+                "`manage.py create_admin --name NAME --password-file FILE`."
+            )
+            % {"advice": advice}
         )
 
 
 def _typed_password(name: str) -> str:
-    password = getpass.getpass("Password (12 characters or more): ")
+    password = getpass.getpass(_("Password (12 characters or more): "))
     _check_password(name, password)
-    if getpass.getpass("The same again: ") != password:
-        raise CommandError("The two passwords differ.")
+    if getpass.getpass(_("The same again: ")) != password:
+        raise CommandError(_("The two passwords differ."))
     return password
 
 
@@ -107,7 +116,7 @@ def _checked_name(name: str) -> str:
     except ValidationError as error:
         raise CommandError(" ".join(error.messages)) from None
     if len(name) > 150 or User.objects.filter(username__iexact=name).exists():
-        raise CommandError(f"The user name {name[:150]} is taken or too long.")
+        raise CommandError(_("The user name %s is taken or too long.") % name[:150])
     return name
 
 
@@ -115,7 +124,7 @@ def _from_file(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").splitlines()[0]
     except (OSError, UnicodeDecodeError, IndexError):
-        raise CommandError(f"No password can be read from {path}.") from None
+        raise CommandError(_("No password can be read from %s.") % path) from None
 
 
 def _check_password(name: str, password: str) -> None:

@@ -2,13 +2,17 @@
 
 from argparse import ArgumentParser
 
+from django.utils.translation import gettext_lazy, ngettext
+
 from portal.command_line import add_json, as_json
 from portal.no_secrets import Command as SafeCommand
 from portal.people.services import sync_roles
 
 
 class Command(SafeCommand):
-    help = "Give the groups Admin, Helpdesk and Auditor exactly the permissions of portal/roles.py."
+    help = gettext_lazy(
+        "Give the groups Admin, Helpdesk and Auditor exactly the permissions of portal/roles.py."
+    )
 
     group = "People"
 
@@ -22,4 +26,7 @@ class Command(SafeCommand):
             return
         for role, count in counts.items():
             if verbosity:
-                self.stdout.write(f"{role}: {count} permissions")
+                self.stdout.write(
+                    ngettext("%(role)s: %(count)s permission", "%(role)s: %(count)s permissions", count)
+                    % {"role": role, "count": count}
+                )

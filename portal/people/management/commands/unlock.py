@@ -6,6 +6,8 @@ from difflib import get_close_matches
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from portal.audit.operator import operator
 from portal.no_secrets import Command as SafeCommand
@@ -13,12 +15,16 @@ from portal.people.signing_in.locks import Lock, current_locks, lift, lift_name
 
 
 class Command(SafeCommand):
-    help = "Lift the lock of a person after wrong passwords. Without a name: list the locks that there are."
+    help = gettext_lazy(
+        "Lift the lock of a person after wrong passwords. Without a name: list the locks that there are."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", help="user name of the person who is locked out")
-        parser.add_argument("--address", help="lift the lock of an address, from which too many names failed")
-        parser.add_argument("--json", action="store_true", help="output for machines")
+        parser.add_argument("name", nargs="?", help=_("user name of the person who is locked out"))
+        parser.add_argument(
+            "--address", help=_("lift the lock of an address, from which too many names failed")
+        )
+        parser.add_argument("--json", action="store_true", help=_("print one JSON object"))
 
     def handle(
         self,
@@ -37,11 +43,11 @@ class Command(SafeCommand):
             self.stdout.write(json_module.dumps(answer))
             return
         if lifted is not None:
-            self.stdout.write(f"Lifted. {name or address} can try again now.")
+            self.stdout.write(_("Lifted. %s can try again now.") % (name or address))
         for each in remaining:
             self.stdout.write(_line(each))
         if lifted is None and not remaining:
-            self.stdout.write("Nothing is locked.")
+            self.stdout.write(_("Nothing is locked."))
 
     def _lifted(self, name: str | None, address: str | None) -> int:
         count = lift_name(name, actor=operator()) if name is not None else 0
@@ -52,20 +58,34 @@ class Command(SafeCommand):
         if name is not None and not User.objects.filter(username=name).exists():
             names = User.objects.values_list("username", flat=True)
             near = get_close_matches(name, names, n=1, cutoff=0.6)
-            raise CommandError(f"There is no user {name}." + (f" Did you mean {near[0]}?" if near else ""))
-        raise CommandError(f"There is no lock of {name or address}. Without a name, all locks are listed.")
+            raise CommandError(
+                (_("There is no user %s.") % name) + (_(" Did you mean %s?") % near[0] if near else "")
+            )
+        raise CommandError(
+            _("There is no lock of %s. Without a name, all locks are listed.") % (name or address)
+        )
 
 
 def _subject(lock: Lock) -> str:
     if lock.user:
         return lock.user.username
-    return f"address {lock.address}" if lock.address else "names that do not exist"
+    return _("address %s") % lock.address if lock.address else _("names that do not exist")
 
 
 def _line(lock: Lock) -> str:
-    places = [*lock.shown, *(["a known browser"] if lock.known_browsers else [])]
-    origin = f" from {', '.join(places)}" if places else ""
-    return f"Locked: {_subject(lock)}{origin}, {lock.tries} tries, until {lock.until:%Y-%m-%d %H:%M:%S} UTC"
+    places = [*lock.shown, *([_("a known browser")] if lock.known_browsers else [])]
+    origin = _(" from %s") % ", ".join(places) if places else ""
+    text = ngettext(
+        "Locked: %(subject)s%(origin)s, %(tries)s try, until %(until)s UTC",
+        "Locked: %(subject)s%(origin)s, %(tries)s tries, until %(until)s UTC",
+        lock.tries,
+    )
+    return text % {
+        "subject": _subject(lock),
+        "origin": origin,
+        "tries": lock.tries,
+        "until": f"{lock.until:%Y-%m-%d %H:%M:%S}",
+    }
 
 
 def _as_dict(lock: Lock) -> dict[str, object]:
