@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, ngettext_lazy
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Attempt
@@ -41,7 +43,9 @@ def first_steps() -> list[FirstStep]:
                 _("Import a CSV file"),
                 reverse("inventory_import"),
                 _done(total > 0),
-                _("%d containers can be pushed to.") % total if total else _nothing_on(),
+                ngettext("%d container can be pushed to.", "%d containers can be pushed to.", total) % total
+                if total
+                else _nothing_on(),
             ),
             FirstStep(
                 _("Let the portal in"),
@@ -50,18 +54,35 @@ def first_steps() -> list[FirstStep]:
                 reverse("ssh_key"),
                 _done(0 < total == entered) or ("unproven" if total else ""),
                 _so_far(
-                    _("The portal has logged in to %(count)d of %(total)d. The first push shows the others."),
+                    ngettext_lazy(
+                        "The portal has logged in to %(count)d of %(total)d containers. The first push shows "
+                        "the others.",
+                        "The portal has logged in to %(count)d of %(total)d containers. The first push shows "
+                        "the others.",
+                        "count",
+                    ),
                     entered,
                     total,
                 ),
             ),
             FirstStep(
                 _("Approve the host keys"),
-                _("Let the portal scan all containers, and compare what they show with their server teams."),
+                _(
+                    "Let the portal scan all containers, then compare the keys they show with their server "
+                    "teams."
+                ),
                 _("Scan and approve"),
                 reverse("host_keys"),
                 _done(0 < total == approved),
-                _so_far(_("%(count)d of %(total)d containers have an approved key."), approved, total),
+                _so_far(
+                    ngettext_lazy(
+                        "%(count)d of %(total)d containers has an approved key.",
+                        "%(count)d of %(total)d containers have an approved key.",
+                        "count",
+                    ),
+                    approved,
+                    total,
+                ),
             ),
             FirstStep(
                 _("Add a technical account"),
@@ -72,7 +93,7 @@ def first_steps() -> list[FirstStep]:
             ),
             FirstStep(
                 _("Roll its secret out"),
-                _("The wizard ends with the first rollout; an account's page starts one as well."),
+                _("The wizard ends with the first rollout. You can also start one on the account's page."),
                 _("Go to the accounts"),
                 reverse("accounts"),
                 "",
@@ -99,15 +120,15 @@ def _is_account_used() -> bool:
     return active.filter(assignments__instance__installations__in=pushable).exists()
 
 
-def _so_far(text: str, count: int, total: int) -> str:
-    return text % {"count": count, "total": total} if total else ""
+def _so_far(text: Promise, count: int, total: int) -> str:
+    return str(text % {"count": count, "total": total}) if total else ""
 
 
 def _nothing_on() -> str:
     """Why an inventory that is there is not enough, if it is there."""
     if not Installation.objects.not_retired().exists():
         return ""
-    return _("Everything in the inventory is switched off, or hosted by Adobe.")
+    return _("Everything in the inventory is switched off, marked by hand, or hosted by Adobe.")
 
 
 def _done(is_done: bool) -> str:

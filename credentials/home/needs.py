@@ -1,7 +1,7 @@
 """What needs a person: one entry for each kind of trouble, most urgent first, with where to go."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,11 +14,14 @@ from credentials.coverage import states as covering
 from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS, Cell, needing_somebody
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
+from credentials.rotation.models import Rotation
+from credentials.rotation.waits import FOR_PEOPLE, Wait
 from instances.discovery.proposals import SAID_ELSEWHERE, undecided
 from instances.failures import Code
 from instances.models import Container, Instance
 from instances.needs import in_need
 from instances.reaching import host_keys
+from portal.punctuation import labelled
 
 SHOWN = 5
 OVERDUE = timedelta(minutes=2)
@@ -43,11 +46,16 @@ class Need:
     more: int = 0
 
 
-def needs() -> list[Need]:
-    """Return everything that may need a person, most urgent first; some with a count of 0."""
-    cells = needing_somebody()
+def needs(cells: Iterable[Cell] | None = None) -> list[Need]:
+    """Return everything that may need a person, most urgent first; some with a count of 0.
+
+    `cells` are those of all installations, where somebody has read them already.
+    """
+    found = needing_somebody() if cells is None else cells
+    cells = [cell for cell in found if cell.cover == covering.Cover.NEEDS_YOU]
     return [
         _overdue(),
+        _rotations(),
         *_failed(),
         _ambiguous(),
         _unproven(),
@@ -63,22 +71,45 @@ def needs() -> list[Need]:
     ]
 
 
+def needs_of_deliveries() -> list[Need]:
+    """Return what keeps pushes from arriving beyond those that failed."""
+    return [_overdue(), _rotations(), _changed_keys(), _no_approved_key()]
+
+
 def _overdue() -> Need:
     overdue = Push.objects.due().filter(due__lt=Now() - OVERDUE, container__lease_token=None)
     count = overdue.values("container").distinct().count()
     sentence = ngettext(
-        "container waits for deliveries and nobody delivers. Is the portal's worker running?",
-        "containers wait for deliveries and nobody delivers. Is the portal's worker running?",
+        "container is waiting for deliveries, but nothing is delivered. Is the portal's worker running?",
+        "containers are waiting for deliveries, but nothing is delivered. Is the portal's worker running?",
         count,
     )
     return Need("unreachable", "danger", count, sentence, reverse("rollouts"), [])
+
+
+def _rotations() -> Need:
+    """Count the open rotations that do not go on by themselves."""
+    waiting = Rotation.objects.open().filter(wait__in=FOR_PEOPLE)
+    count = waiting.count()
+    sentence = ngettext(
+        "rotation is waiting for someone: its secret has not been replaced yet.",
+        "rotations are waiting for someone: their secrets have not been replaced yet.",
+        count,
+    )
+    shown = waiting.order_by("requested").values_list("pk", "account__name", "wait")[:SHOWN]
+    links = [
+        NeedLink(labelled(name, Wait(wait).label), reverse("rotation", args=[pk])) for pk, name, wait in shown
+    ]
+    return Need("needs_you", "warning", count, sentence, reverse("rotations"), links, count - len(links))
 
 
 def _failed() -> list[Need]:
     waiting = Push.objects.needing_attention().order_by().values_list("state").annotate(count=Count("*"))
     counts: dict[str, int] = dict(waiting)
     failed, unknown = counts.get(Push.State.FAILED, 0), counts.get(Push.State.UNKNOWN, 0)
-    sentence = ngettext("push failed and waits for you.", "pushes failed and wait for you.", failed)
+    sentence = ngettext(
+        "push failed and has not been fixed.", "pushes failed and have not been fixed.", failed
+    )
     about_unknown = ngettext(
         "push has an unknown outcome; the portal keeps looking.",
         "pushes have an unknown outcome; the portal keeps looking.",
@@ -107,10 +138,10 @@ def _ambiguous() -> Need:
 def _unproven() -> Need:
     count = Push.objects.unproven().count()
     sentence = ngettext(
-        "push was called succeeded without proof by an earlier release. Push it again before you delete an "
-        "old secret at Adobe.",
-        "pushes were called succeeded without proof by an earlier release. Push them again before you delete "
+        "push was marked as succeeded without proof by an earlier release. Push it again before you delete "
         "an old secret at Adobe.",
+        "pushes were marked as succeeded without proof by an earlier release. Push them again before you "
+        "delete an old secret at Adobe.",
         count,
     )
     return Need("warning", "danger", count, sentence, reverse("unproven_successes"), [])
@@ -152,7 +183,7 @@ def _without_account() -> Need:
     return _instances(
         "account",
         lambda count: ngettext(
-            "instance is used by no technical account.", "instances are used by no technical account.", count
+            "instance uses no technical account.", "instances use no technical account.", count
         ),
         icon="accounts",
         tone="info",
@@ -164,13 +195,13 @@ def _behind(cells: list[Cell]) -> Need:
     found = Counter((cell.account, cell.account_id) for cell in cells if cell.need not in LISTED_ELSEWHERE)
     count = found.total()
     sentence = ngettext(
-        "installation is not proven to hold what it is to hold.",
-        "installations are not proven to hold what they are to hold.",
+        "installation is not proven to hold what it should hold.",
+        "installations are not proven to hold what they should hold.",
         count,
     )
     url = f"{reverse('coverage')}?state={OTHERS}"
     links = [
-        NeedLink(f"{name}: {number}", f"{url}&account={pk}")
+        NeedLink(labelled(name, number), f"{url}&account={pk}")
         for (name, pk), number in sorted(found.items())[:SHOWN]
     ]
     return Need("superseded", "warning", count, sentence, url, links, len(found) - len(links))
@@ -179,8 +210,8 @@ def _behind(cells: list[Cell]) -> Need:
 def _drifted(cells: list[Cell]) -> Need:
     count = sum(cell.need == covering.Need.DRIFTED for cell in cells)
     sentence = ngettext(
-        "file was changed since the portal wrote it, or since somebody accepted it.",
-        "files were changed since the portal wrote them, or since somebody accepted them.",
+        "file was changed since the portal wrote it, or since someone accepted it.",
+        "files were changed since the portal wrote them, or since someone accepted them.",
         count,
     )
     return Need("drifted", "danger", count, sentence, reverse("drift"), [])
@@ -201,8 +232,8 @@ def _too_old() -> Need:
     return _instances(
         "old",
         lambda count: ngettext(
-            "instance ran a build below 7.4.1 when last seen. A push after the upgrade looks anew.",
-            "instances ran a build below 7.4.1 when last seen. A push after the upgrade looks anew.",
+            "instance ran a build below 7.4.1 when last seen. A push after the upgrade checks again.",
+            "instances ran a build below 7.4.1 when last seen. A push after the upgrade checks again.",
             count,
         ),
     )
@@ -212,13 +243,13 @@ def _proposals() -> Need:
     """Count what was seen and does not fit the inventory, without what has a line of its own here."""
     found = [each for each in undecided() if each.kind not in SAID_ELSEWHERE]
     sentence = ngettext(
-        "thing that was seen on containers does not fit the inventory.",
-        "things that were seen on containers do not fit the inventory.",
+        "finding on a container does not match the inventory.",
+        "findings on containers do not match the inventory.",
         len(found),
     )
     names = Counter((each.container.pk, each.container.name) for each in found if each.container)
     links = [
-        NeedLink(f"{name}: {count}", page_url("container", pk))
+        NeedLink(labelled(name, count), page_url("container", pk))
         for (pk, name), count in names.most_common(SHOWN)
     ]
     url = page_url("proposals")

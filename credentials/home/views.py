@@ -1,41 +1,115 @@
-"""The home page: what needs a person now, what is under way, and what to do first in an empty portal."""
+"""The home page: for each kind of person what they came for, and what to do first in an empty portal."""
+
+from collections.abc import Callable
 
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from credentials.coverage.cells import Wanted, cells_now
 from credentials.home.first_steps import first_steps
-from credentials.home.needs import needs
-from credentials.rollouts.models import Rollout
-from credentials.rollouts.progress import progress_of, with_open_pushes
+from credentials.home.fleet import fleet_lines
+from credentials.home.needs import needs, needs_of_deliveries
+from credentials.home.perspectives import Perspective, perspectives_of
+from credentials.home.queue import causes
+from credentials.home.standing import chart_of, last_exports, last_verification, oldest_secrets, weeks
+from credentials.rollouts.models import Push, Rollout
+from credentials.rollouts.progress import progress_of, retries_of, with_open_pushes
+from credentials.rotation.models import Rotation
 from portal.audit.chain import kept_head
 from portal.people.proxy import proxy_signs
 
 SHOWN = 5
 MOST_UNDER_WAY = 100  # rollouts; beyond them the page says "at least"
+LIVE_SECONDS = 30
+"""How often the page asks what is new."""
+Context = dict[str, object]
 
 
 @require_GET
 @permission_required("rollouts.view_rollout", raise_exception=True)
 def home(request: HttpRequest) -> HttpResponse:
-    """Show what needs me now."""
+    """Show what this person comes for; `?for=` chooses another one of the pages that they may use."""
+    offered = perspectives_of(request.user)
+    asked = request.GET.get("for")
+    chosen = next((each for each in offered if each.value == asked), offered[0])
+    is_new = not Rollout.objects.exists()
+    context = {
+        "perspective": chosen,
+        "offered": offered if len(offered) > 1 else [],
+        "is_new": is_new,
+        "live_seconds": LIVE_SECONDS,
+        "page_address": request.build_absolute_uri("/").rstrip("/"),
+        "is_history_set_back": _is_history_set_back(request),
+        "proxy_signs": proxy_signs() if request.user.has_perm("auth.change_user") else [],
+        "steps": first_steps() if is_new and request.user.has_perm("instances.change_inventory") else [],
+        **PAGES[chosen](),
+    }
+    return render(request, f"home/{chosen.value}.html", context)
+
+
+def _fleet() -> Context:
+    cells = cells_now(Wanted())
+    rotations = Rotation.objects.open().select_related("account", "old", "new").order_by("requested")
+    return {
+        "lines": fleet_lines(cells),
+        "needs": [need for need in needs(cells) if need.count],
+        "rotations": rotations[:SHOWN],
+        "rotation_count": Rotation.objects.open().count(),
+        **_under_way(),
+        **_recent(),
+    }
+
+
+def _queue() -> Context:
+    found = causes()
+    return {
+        "causes": found,
+        "waiting": sum(cause.count for cause in found),
+        "retries": retries_of(Push.objects.retried_lately()),
+        "needs": [need for need in needs_of_deliveries() if need.count],
+        **_under_way(),
+    }
+
+
+def _audit() -> Context:
+    now = timezone.now()
+    found = weeks(now)
+    return {
+        "chart": chart_of(found) if any(week.total or week.rotated for week in found) else None,
+        "weeks": list(reversed(found)),
+        "ages": oldest_secrets(now),
+        "needs": [need for need in needs(cells_now(Wanted())) if need.count],
+        "verification": last_verification(),
+        "exports": last_exports(),
+    }
+
+
+PAGES: dict[Perspective, Callable[[], Context]] = {
+    Perspective.FLEET: _fleet,
+    Perspective.QUEUE: _queue,
+    Perspective.AUDIT: _audit,
+}
+
+
+def _under_way() -> Context:
     open_rollouts = with_open_pushes(Rollout.objects.select_related("secret__account"))
     under_way = list(open_rollouts[:MOST_UNDER_WAY])
     running = under_way[:SHOWN]
     progress = progress_of(running)
-    is_new = not running and not Rollout.objects.exists()
-    context = {
-        "is_history_set_back": _is_history_set_back(request),
-        "proxy_signs": proxy_signs() if request.user.has_perm("auth.change_user") else [],
-        "needs": [need for need in needs() if need.count],
+    return {
         "running": [(rollout, progress[rollout.pk]) for rollout in running],
         "running_count": len(under_way),
         "are_more_running": len(under_way) == MOST_UNDER_WAY,
-        "is_new": is_new,
-        "steps": first_steps() if is_new and request.user.has_perm("instances.change_inventory") else [],
     }
-    return render(request, "home/home.html", context)
+
+
+def _recent() -> Context:
+    recent = list(Rollout.objects.select_related("secret__account").order_by("-number")[:SHOWN])
+    progress = progress_of(recent)
+    return {"recent": [(rollout, progress[rollout.pk]) for rollout in recent]}
 
 
 def _is_history_set_back(request: HttpRequest) -> bool:

@@ -1,5 +1,6 @@
 """The home page: what needs a person now."""
 
+import html
 from datetime import timedelta
 
 import pytest
@@ -12,12 +13,19 @@ from credentials.accounts.history import goal_counts
 from credentials.coverage.cells import Wanted, cells_now, needing_somebody
 from credentials.home.first_steps import first_steps
 from credentials.home.needs import needs
+from credentials.home.standing import WEEKS
 from credentials.models import Assignment, TechnicalAccount
-from credentials.rollouts.models import Attempt, Push
+from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.services import cancel_rollout, held_versions
 from credentials.rollouts.starting import start_rollout
+from credentials.rotation.models import Rotation
 from credentials.services import add_secret
-from instances.models import Container, ExpectedHostKey, HostKey, Installation, Instance
+from instances.failures import Code, explain
+from instances.inventory.contacts import save_contact
+from instances.models import Contact, Container, ExpectedHostKey, HostKey, Installation, Instance
+from portal.audit.chain.verification import verify
+from portal.audit.services import record_export, record_verification
+from portal.audit.trail import Actor
 from portal.plaintext import Secret
 from tests.factories import (
     SOMEBODY,
@@ -29,6 +37,7 @@ from tests.factories import (
     make_installation,
     make_instance,
     make_rollout,
+    make_rotation,
 )
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +78,7 @@ def test_a_first_step_is_done_when_its_purpose_is(as_admin: Client) -> None:
     assert steps(as_admin)[2] == "done"
     make_installation(instance="prod2", container="web2")
     page = as_admin.get("/").content.decode()
-    assert "1 of 2 containers have an approved key." in page
+    assert "1 of 2 containers has an approved key." in page
     HostKey.objects.update(state=HostKey.State.APPROVED)
     account = make_account(name="Nobody uses it").account
     assert steps(as_admin)[3] == "current"
@@ -101,16 +110,16 @@ def test_the_first_steps_end_with_the_first_rollout(as_admin: Client) -> None:
 
 def test_calm_is_said_in_words(as_helpdesk: Client) -> None:
     finish_all(make_rollout(), state="succeeded")
-    assert "Nothing needs you now" in text(as_helpdesk)
+    assert "No push is waiting for anybody" in text(as_helpdesk)
 
 
-def test_failed_and_unknown_pushes_are_counted_apart(as_helpdesk: Client) -> None:
+def test_failed_and_unknown_pushes_are_counted_apart(as_admin: Client) -> None:
     first, second, third = make_rollout(containers=["web1", "web2", "web3"]).pushes.all()
     finish(first, state="failed", code="timed_out")
     finish(second, state="failed", code="timed_out")
     finish(third, state="unknown", code="no_report")
-    page = text(as_helpdesk)
-    assert "2 pushes failed and wait for you." in page
+    page = text(as_admin)
+    assert "2 pushes failed and have not been fixed." in page
     assert "1 push has an unknown outcome" in page
     assert "/rollouts/failed/?state=failed" in page
 
@@ -173,7 +182,7 @@ def test_installations_without_the_goal_are_counted_per_account(as_admin: Client
     assert "is not proven to hold" not in text(as_admin)  # the other one is under way
     cancel_rollout(rollout=rollout, actor=SOMEBODY)
     page = text(as_admin)
-    assert "1 installation is not proven to hold what it is to hold" in page
+    assert "1 installation is not proven to hold what it should hold" in page
     assert "Triggers: 1" in page
 
 
@@ -252,20 +261,20 @@ def test_long_lists_are_cut_and_say_how_many_more(as_admin: Client) -> None:
     assert "and 3 more" in page
 
 
-def test_rollouts_under_way_are_shown_with_their_progress(as_auditor: Client) -> None:
+def test_rollouts_under_way_are_shown_with_their_progress(as_helpdesk: Client) -> None:
     first, _second = make_rollout(account="Triggers", containers=["web1", "web2"]).pushes.all()
     finish(first, state="succeeded")
-    page = text(as_auditor)
-    assert "1 of 2 installations have an outcome" in page
+    assert "1 of 2 installations have an outcome" in text(as_helpdesk)
     finish_all(make_rollout(account="Done", instance="i2", containers=["web3"]), state="succeeded")
-    assert "#2 Done" not in text(as_auditor)
+    assert "#2 Done" not in text(as_helpdesk)
 
 
-def test_deliveries_that_nobody_makes_point_to_the_worker(as_admin: Client) -> None:
+def test_deliveries_that_nobody_makes_point_to_the_worker(as_admin: Client, as_helpdesk: Client) -> None:
     make_rollout(containers=["web1", "web2"])
     assert not any("worker" in sentence for sentence in waiting())
     Push.objects.update(due=timezone.now() - timedelta(minutes=5))
-    assert "2 containers wait for deliveries and nobody delivers." in text(as_admin)
+    for client in (as_admin, as_helpdesk):
+        assert "2 containers are waiting for deliveries, but nothing is delivered." in text(client)
 
 
 def test_the_page_costs_the_same_number_of_queries_however_much_there_is(as_admin: Client) -> None:
@@ -284,4 +293,124 @@ def test_the_page_costs_the_same_number_of_queries_however_much_there_is(as_admi
             assert as_admin.get("/").status_code == 200
         counts.append(len(queries))
     assert counts[1] <= counts[0] + 4, "counts of what is cut off are extra queries, rows are not"
-    assert counts[1] < 40
+    assert counts[1] < 48
+
+
+def test_each_role_gets_a_home_page_of_its_own(
+    as_admin: Client, as_helpdesk: Client, as_auditor: Client
+) -> None:
+    finish_all(make_rollout(), state="failed", code="timed_out")
+    assert "The fleet today" in text(as_admin)
+    assert "Failed pushes, by cause" in text(as_helpdesk)
+    assert "Pushes, rotations and the history" in text(as_auditor)
+    assert "Home pages" not in text(as_helpdesk) + text(as_auditor)  # one is all that they get
+    for wanted, heading in (("queue", "by cause"), ("audit", "and the history"), ("x", "The fleet today")):
+        assert heading in as_admin.get(f"/?for={wanted}").content.decode()
+    assert "The fleet today" not in as_auditor.get("/?for=fleet").content.decode()
+
+
+def test_an_auditor_is_asked_for_nothing(as_auditor: Client) -> None:
+    finish_all(make_rollout(), state="failed", code="timed_out")
+    page = text(as_auditor)
+    assert "1 push failed and has not been fixed." in page
+    assert "<form" not in page.partition("<main")[2]
+    assert "needs you" not in page.lower()
+
+
+def test_the_fleet_is_counted_by_environment_and_leads_to_the_map(as_admin: Client) -> None:
+    finish_all(make_rollout(containers=["web1", "web2"]), state="succeeded")
+    finish_all(make_rollout(account="Other", instance="prod2"), state="failed", code="timed_out")
+    Instance.objects.filter(name="prod2").update(environment="stage")
+    first, second = as_admin.get("/").context["lines"]
+    assert (first.environment, first.total, second.environment, second.total) == ("production", 2, "stage", 1)
+    for line in (first, second):
+        for state, count in line.counts:
+            query = {"environment": line.environment, "state": state.value}
+            assert as_admin.get("/coverage/", query).context["total"] == count
+
+
+def test_the_queue_has_one_entry_for_each_cause(as_helpdesk: Client) -> None:
+    rollout = make_rollout(containers=["web1", "web2", "web3", "web4"])
+    for push, state, code in zip(
+        rollout.pushes.all(),
+        ("failed", "failed", "failed", "unknown"),
+        ("timed_out", "timed_out", "login_refused", "no_report"),
+        strict=True,
+    ):
+        finish(push, state=state, code=code)
+    save_contact(
+        Contact(environment="production", who="Campaign operations", reach="+49 30 1234"),
+        actor=Actor("alice"),
+    )
+    found = as_helpdesk.get("/").context["causes"]
+    assert [(each.state, each.code, each.count) for each in found] == [
+        ("failed", "timed_out", 2),
+        ("failed", "login_refused", 1),
+        ("unknown", "no_report", 1),
+    ]
+    page = text(as_helpdesk)
+    assert "prod1 on web2" in page  # in the text for a ticket
+    assert "Campaign operations" in page
+    assert str(explain(Code.LOGIN_REFUSED).next_step) in html.unescape(page)
+    for each in found:
+        assert len(as_helpdesk.get(each.url).context["rows"]) == each.count
+
+
+def test_a_cause_is_retried_in_place(as_helpdesk: Client) -> None:
+    rollout = make_rollout(containers=["web1", "web2", "web3"])
+    first, second, third = rollout.pushes.all()
+    finish(first, state="failed", code="timed_out")
+    finish(second, state="failed", code="timed_out")
+    finish(third, state="failed", code="login_refused")
+    cause = as_helpdesk.get("/").context["causes"][0]
+    answer = as_helpdesk.post(cause.retry_url, {"push": [str(pk) for pk, _name in cause.pushes]}, follow=True)
+    assert "2 retries have no outcome yet" in answer.content.decode()
+    states = rollout.pushes.order_by("container__name").values_list("state", flat=True)
+    assert list(states) == ["queued", "queued", "failed"]
+    assert "2 retries have no outcome yet" in text(as_helpdesk)
+
+
+def test_of_many_pushes_somebody_looks_at_the_list_first(
+    as_helpdesk: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("credentials.home.queue.MOST_AT_ONCE", 1)
+    finish_all(make_rollout(containers=["web1", "web2"]), state="failed", code="timed_out")
+    page = text(as_helpdesk)
+    assert "Choose what to retry" in page
+    assert "Retry these" not in page
+
+
+def test_a_week_has_its_pushes_and_the_rotations_that_ended(as_auditor: Client) -> None:
+    finish_all(make_rollout(containers=["web1", "web2"]), state="failed", code="timed_out")
+    rotation = make_rotation(account="Other", instance="prod2")
+    Rotation.objects.filter(pk=rotation.pk).update(state="done", wait="ended", ended=timezone.now())
+    old = make_rollout(account="Old", instance="prod3")
+    Rollout.objects.filter(pk=old.pk).update(requested=timezone.now() - timedelta(weeks=WEEKS))
+    context = as_auditor.get("/").context
+    week, *earlier = context["weeks"]
+    assert week.shares == [("succeeded", 1), ("failed", 2), ("unknown", 0), ("other", 0)]
+    assert (week.rotated, week.taken_back) == (1, 0)
+    assert len(earlier) == WEEKS - 1
+    assert not any(each.total for each in earlier)
+    assert sum(bar.height for bar in context["chart"].bars) == pytest.approx(160, abs=1)
+
+
+def test_what_an_auditor_asks_of_secrets_and_the_history(as_auditor: Client, actor: Actor) -> None:
+    account = make_account(name="Old one").account
+    TechnicalAccount.objects.filter(pk=account.pk).update(state="active", goal=account.secrets.get())
+    account.secrets.update(entered=timezone.now() - timedelta(days=100))
+    assert "Nobody has verified the history yet" in text(as_auditor)
+    record_verification(result=verify(), actor=actor)
+    page = text(as_auditor)
+    assert "The last verification found nothing wrong" in page
+    assert "None yet." in page
+    record_export(actor=actor, filters={})
+    assert "History exported" in text(as_auditor)
+    [age] = as_auditor.get("/").context["ages"]
+    assert (age.account, age.days, age.is_overdue) == (account, 100, False)
+
+
+def test_a_home_page_asks_what_is_new_by_itself(as_helpdesk: Client) -> None:
+    finish_all(make_rollout(), state="failed", code="timed_out")
+    assert 'hx-get="/?for=queue"' in text(as_helpdesk)
+    assert 'id="home-live"' in as_helpdesk.get("/?for=queue", headers={"HX-Request": "true"}).content.decode()
