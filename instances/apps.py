@@ -8,4 +8,5 @@ class InstancesConfig(AppConfig):
 
     def ready(self) -> None:
         from instances import checks, display, metrics  # noqa: F401  # they register themselves
-        from instances.reaching import portal_key  # noqa: F401  # they register themselves
+        from instances.pages import exports, seen_exports  # noqa: F401  # they register themselves
+        from instances.reaching import taken_keys  # noqa: F401  # they register themselves

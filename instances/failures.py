@@ -15,13 +15,13 @@ class Code(models.TextChoices):
     CONNECTION_REFUSED = "connection_refused", _("Connection refused")
     HOST_UNREACHABLE = "host_unreachable", _("Host unreachable")
     TIMED_OUT = "timed_out", _("No answer in time")
-    SSH_SILENT = "ssh_silent", _("Connected, but no word of SSH")
+    SSH_SILENT = "ssh_silent", _("Connected, but SSH did not answer")
     NOT_SSH = "not_ssh", _("Not an SSH server")
-    TURNED_AWAY = "turned_away", _("Turned away before SSH began")
+    TURNED_AWAY = "turned_away", _("Connection closed before SSH began")
     HOST_KEY_UNKNOWN = "host_key_unknown", _("Host key not approved")
     HOST_KEY_CHANGED = "host_key_changed", _("Host key changed")
     LOGIN_REFUSED = "login_refused", _("SSH login refused")
-    LOGIN_BARRED = "login_barred", _("SSH account expired or barred")
+    LOGIN_BARRED = "login_barred", _("SSH account expired or blocked")
     PASSWORD_EXPIRED = "password_expired", _("Password of the SSH account must be changed")
     SSH_KEY_UNUSABLE = "ssh_key_unusable", _("The portal's own SSH key cannot be used")
     SSH_TOO_OLD = "ssh_too_old", _("SSH server too old")
@@ -35,7 +35,7 @@ class Code(models.TextChoices):
     JUMP_HOST_FORBIDS = "jump_host_forbids", _("Jump host forbids forwarding")
     JUMP_HOST_NO_WAY = "jump_host_no_way", _("Jump host cannot reach the container")
     CONNECTION_LOST = "connection_lost", _("Connection lost before anything was sent")
-    SESSION_REFUSED = "session_refused", _("SSH server opens no session")
+    SESSION_REFUSED = "session_refused", _("SSH server does not open a session")
     SCRIPT_NOT_RUN = "script_not_run", _("Remote shell did not run the script")
     BECOME_REFUSED = "become_refused", _("Not allowed to become neolane")
     SHELL_UNUSABLE = "shell_unusable", _("The shell of neolane cannot run the script")
@@ -56,20 +56,20 @@ class Code(models.TextChoices):
     REFUSED_BY_NLSERVER = "refused_by_nlserver", _("Refused by nlserver")
     NOT_APPLIED = "not_applied", _("Reported as done, but not in the file")
     NOT_PROVEN = "not_proven", _("Reported as done, but the secret did not change")
-    NOT_COMPARABLE = "not_comparable", _("Reported as done, but not comparable with before")
-    CHANGED_AGAIN = "changed_again", _("The secret changed once more after nlserver ended")
+    NOT_COMPARABLE = "not_comparable", _("Reported as done, but nothing to compare it with")
+    CHANGED_AGAIN = "changed_again", _("The secret changed again after nlserver ended")
     OTHER_VERSION = "other_version", _("The file holds another version")
-    DIGEST_AMBIGUOUS = "digest_ambiguous", _("Two versions are known by the same digest")
+    DIGEST_AMBIGUOUS = "digest_ambiguous", _("The same digest is known for two versions")
     SEVERAL_SECRETS = "several_secrets", _("Several secrets in the file")
     ORGANIZATION_EMPTY = "organization_empty", _("Empty organization in the file")
     FILE_UNREADABLE = "file_unreadable", _("The file could not be read")
     ANSWER_MALFORMED = "answer_malformed", _("The container's answer is not understood")
     JOURNAL_NOT_UNDERSTOOD = "journal_not_understood", _("The container's journal is not understood")
-    CHANGED_BY_OTHERS = "changed_by_others", _("Somebody else changed the account")
+    CHANGED_BY_OTHERS = "changed_by_others", _("Someone else changed the account")
     RELOAD_FAILED = "reload_failed", _("Written, but the reload failed")
     RELOAD_NOT_CONFIRMED = "reload_not_confirmed", _("Written, but the reload is not confirmed")
     NO_REPORT = "no_report", _("Sent, but no report came back")
-    INTERRUPTED = "interrupted", _("Interrupted again and again")
+    INTERRUPTED = "interrupted", _("Interrupted repeatedly")
     STOPPED_BY_LIMIT = "stopped_by_limit", _("nlserver took too long and was stopped")
     KILLED = "killed", _("nlserver was stopped from outside")
     WRITE_NOT_CONFIRMED = "write_not_confirmed", _("Written, but not confirmed by nlserver")
@@ -78,6 +78,7 @@ class Code(models.TextChoices):
     PORTAL_ERROR = "portal_error", _("Error inside the portal")
     NO_LONGER_WANTED = "no_longer_wanted", _("No longer wanted")
     RETIRED = "retired", _("Retired in the inventory")
+    BY_HAND = "by_hand", _("Marked by hand in the inventory")
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.ADDRESS_NOT_ALLOWED: Explanation(
         _(
-            "The container's name leads to an address that the portal must not contact (this machine itself, "
-            "or outside the allowed networks). Nothing was changed."
+            "The container's name resolves to an address that the portal must not contact (the portal's own "
+            "machine, or outside the allowed networks). Nothing was changed."
         ),
         _("Ask an admin to correct the address of the container, or the allowed networks in the settings."),
     ),
@@ -123,13 +124,13 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.SSH_SILENT: Explanation(
         _(
-            "Something accepts connections on the container's SSH port, but says nothing: the SSH service "
+            "Something accepts connections on the container's SSH port, but sends nothing: the SSH service "
             "hangs or is overloaded, a firewall or load balancer answers in its place, or another service "
             "uses the port. Nothing was changed."
         ),
         _(
-            "Ask the server team whether the SSH service of this container answers (with ssh, from "
-            "elsewhere), and an admin whether the port in the inventory is right; then retry."
+            "Ask the server team whether this container's SSH service answers when they use ssh from another "
+            "machine. Ask an admin whether the port in the inventory is right. Then retry."
         ),
         retries=True,
     ),
@@ -144,8 +145,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.TURNED_AWAY: Explanation(
         _(
             "The connection to the SSH port was closed before SSH began: the server is too busy "
-            "(MaxStartups), or it or a firewall bars the portal's address, perhaps only for a while. "
-            "Nothing was changed."
+            "(MaxStartups), or the server or a firewall blocks the portal's address, perhaps only for a "
+            "while. Nothing was changed."
         ),
         _(
             "The portal tries again by itself a few times. If it has given up, ask the server team whether "
@@ -160,56 +161,57 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.HOST_KEY_CHANGED: Explanation(
         _(
-            "The SSH server showed another host key than the one that was approved or expected. The server "
-            "may have been reinstalled, or somebody may be impersonating it. Nothing was sent."
+            "The SSH server did not show the host key that was approved or expected, but a different one. "
+            "The server may have been reinstalled, or someone may be impersonating it. Nothing was sent."
         ),
         _(
-            "Ask the server team whether the container was reinstalled. If so, an admin compares and "
-            "approves the new key on the container's page; then retry. If not, tell your security team."
+            "Ask the server team whether the container was reinstalled. If it was, ask an admin to compare "
+            "and approve the new key on the container's page, then retry. If it was not, tell your security "
+            "team."
         ),
     ),
     Code.LOGIN_REFUSED: Explanation(
         _(
-            "The container does not accept the portal's SSH key for its login user. An SSH server does not "
-            "say why: the key is not installed there or has expired, or the account does not exist, is "
+            "The container does not accept the portal's SSH key for its login user. SSH servers do not say "
+            "why. Either the key is not installed there or has expired, or the account does not exist, is "
             "locked, has a shell that does not exist, or is not allowed by sshd_config (AllowUsers, "
             "DenyUsers, a second factor). Nothing was changed."
         ),
         _(
             "Ask the server team to install the portal's public key for that user (it is shown under "
-            "Containers, Portal's SSH key). If it is installed, sshd's log on the container says why it "
-            "was refused. Then retry."
+            "Containers, Portal's SSH key). If it is already installed, sshd's log on the container says why "
+            "it was refused. Then retry."
         ),
     ),
     Code.LOGIN_BARRED: Explanation(
         _(
-            "The SSH server hung up, twice, as soon as it had seen the portal's key, as it does when the "
-            "key is right but the account may not log in: it has expired, or a rule (PAM) bars it. Nothing "
-            "was changed."
+            "The SSH server closed the connection twice, as soon as it had seen the portal's key. It does "
+            "that when the key is right but the account may not log in: the account has expired, or a rule "
+            "(PAM) blocks it. Nothing was changed."
         ),
         _(
             "Ask the server team to look at the login user on this container: chage -l shows whether it has "
-            "expired, sshd's log which rule bars it. Then retry."
+            "expired, and sshd's log says which rule blocks it. Then retry."
         ),
     ),
     Code.PASSWORD_EXPIRED: Explanation(
         _(
-            "The SSH server accepts the portal's key, but runs nothing before the password of the login "
-            "user is changed, although the portal uses none. Nothing was changed."
+            "The SSH server accepts the portal's key, but runs nothing until the password of the login user "
+            "is changed, even though the portal does not use a password. Nothing was changed."
         ),
         _(
-            "Ask the server team to end the password's expiry for the login user on this container "
-            "(chage -l shows it, chage -M -1 ends it, a password's change as well); then retry."
+            "Ask the server team to turn off password expiry for the login user on this container (chage -l "
+            "shows it, chage -M -1 turns it off), or to change the password. Then retry."
         ),
     ),
     Code.SSH_KEY_UNUSABLE: Explanation(
         _(
-            "The portal cannot log in anywhere, since its own SSH key cannot be used: the file is missing, "
-            "encrypted with a passphrase, or no private key. Nothing was sent."
+            "The portal cannot log in anywhere because its own SSH key cannot be used: the file is missing, "
+            "is encrypted with a passphrase, or is not a private key. Nothing was sent."
         ),
         _(
-            "Tell the people who run the portal; Containers, Portal's SSH key says why. When the key "
-            "is put right, retry."
+            "Tell the people who run the portal. The page Containers, Portal's SSH key says why. When the "
+            "key is fixed, retry."
         ),
     ),
     Code.SSH_TOO_OLD: Explanation(
@@ -221,41 +223,42 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.NO_COMMON_ALGORITHM: Explanation(
         _(
-            "The SSH server offers no encryption method that the portal has, though not only outdated "
-            "ones: it may be set to very few. Nothing was changed."
+            "The SSH server offers no encryption method that the portal supports, but the methods it offers "
+            "are not all outdated. It may be set to allow very few. Nothing was changed."
         ),
         _(
             "Ask the server team to allow one of the portal's methods in sshd_config on this container "
-            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs, as the attempt's notes say); then retry."
+            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs: the attempt's notes say which). Then retry."
         ),
     ),
     Code.JUMP_HOST_UNREACHABLE: Explanation(
         _(
-            "The jump host that leads to the container did not answer, is no SSH server, or broke off before "
-            "it connected the portal. The container itself was not reached. Nothing was "
-            "changed."
+            "The jump host that leads to the container did not answer, is not an SSH server, or broke the "
+            "connection before it had connected the portal. The container itself was not reached. Nothing "
+            "was changed."
         ),
         _(
-            "Ask the network team whether the jump host is up and the portal may reach it; every container "
-            "behind it waits for that. Then retry."
+            "Ask the network team whether the jump host is up and whether the portal may reach it. Every "
+            "container behind it waits for this. Then retry."
         ),
         retries=True,
     ),
     Code.JUMP_HOST_NOT_ALLOWED: Explanation(
         _(
-            "The address of the jump host that leads to the container is one that the portal must not "
-            "contact (this machine itself, or outside the allowed networks). Nothing was changed."
+            "The jump host that leads to the container has an address that the portal must not contact (the "
+            "portal's own machine, or outside the allowed networks). Nothing was changed."
         ),
         _("Ask an admin to correct the address of the jump host, or the allowed networks in the settings."),
     ),
     Code.JUMP_HOST_KEY_CHANGED: Explanation(
         _(
-            "The jump host that leads to the container showed another host key than those an admin gave. It "
-            "may have been reinstalled, or somebody may be impersonating it. Nothing was sent."
+            "The jump host that leads to the container showed a host key that is not one of those an admin "
+            "entered for it. It may have been reinstalled, or someone may be impersonating it. Nothing was "
+            "sent."
         ),
         _(
-            "Ask the network team whether the jump host was reinstalled. If so, an admin enters its new key "
-            "under Containers, Jump hosts; then retry. If not, tell your security team."
+            "Ask the network team whether the jump host was reinstalled. If it was, ask an admin to enter "
+            "its new key under Containers, Jump hosts, then retry. If it was not, tell your security team."
         ),
     ),
     Code.JUMP_HOST_TOO_OLD: Explanation(
@@ -268,23 +271,23 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.JUMP_HOST_NO_ALGORITHM: Explanation(
         _(
             "The SSH server of the jump host that leads to the container offers no encryption method that "
-            "the portal has, though not only outdated ones. Nothing was changed."
+            "the portal supports, but the methods it offers are not all outdated. Nothing was changed."
         ),
         _(
             "Ask the network team to allow one of the portal's methods in sshd_config on the jump host "
-            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs, as the attempt's notes say); then retry."
+            "(KexAlgorithms, HostKeyAlgorithms, Ciphers or MACs: the attempt's notes say which). Then retry."
         ),
     ),
     Code.JUMP_HOST_LOGIN_REFUSED: Explanation(
         _(
             "The jump host that leads to the container does not accept the portal's SSH key for its login "
-            "user: the key is not installed there, or the account has expired, is locked or barred. The "
+            "user: the key is not installed there, or the account has expired, is locked or is blocked. The "
             "container itself was not reached. Nothing was changed."
         ),
         _(
             "Ask the network team to install the portal's line for jump hosts for that user (it is shown "
-            "under Containers, Portal's SSH key). If it is installed, sshd's log on the jump host says why "
-            "it was refused. Then retry."
+            "under Containers, Portal's SSH key). If it is already installed, sshd's log on the jump host "
+            "says why it was refused. Then retry."
         ),
     ),
     Code.JUMP_HOST_FORBIDS: Explanation(
@@ -300,8 +303,9 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.JUMP_HOST_NO_WAY: Explanation(
         _(
-            "The jump host works, but could not connect to the container: it found no address for its name, "
-            "nothing accepts SSH there, or a firewall is between them. Nothing was changed."
+            "The jump host works, but could not connect to the container: it found no address for the "
+            "container's name, nothing accepts SSH there, or a firewall is between them. Nothing was "
+            "changed."
         ),
         _(
             "Ask the server team whether the container is up, and the network team whether the jump host may "
@@ -312,26 +316,26 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.CONNECTION_LOST: Explanation(
         _("The connection broke before the values were sent. Nothing was changed."),
         _(
-            "If it happens again and again, ask the server team what sshd's log on the container says, and "
-            "the network team whether connections to it are cut; then retry."
+            "If this keeps happening, ask the server team what sshd's log on the container says, and the "
+            "network team whether connections to it are cut; then retry."
         ),
         retries=True,
     ),
     Code.SESSION_REFUSED: Explanation(
         _(
-            "The login worked, but the SSH server opens no session in which a command could run, also on a "
+            "The login worked, but the SSH server does not open a session to run a command in, not even on a "
             "new connection. Nothing was changed."
         ),
         _(
             "Ask the server team to allow the login user a session on this container: MaxSessions in "
-            "sshd_config has to be 1 or more, and sshd's log says what else is in the way. Then retry."
+            "sshd_config must be 1 or more, and sshd's log says what else is in the way. Then retry."
         ),
     ),
     Code.SCRIPT_NOT_RUN: Explanation(
         _(
-            "The login worked, but the login shell did not run the portal's script: it is no shell (such as "
-            "nologin), not a usual one (such as csh), or replaced by a forced command or limit. If it said "
-            "anything, you find that below, under What the container said. Nothing was changed."
+            "The login worked, but the login shell did not run the portal's script: it is not a shell (such "
+            "as nologin), is an unusual one (such as csh), or is replaced by a forced command or limit. If "
+            "it said anything, that is below, under Container output. Nothing was changed."
         ),
         _(
             "Ask the server team to give the login user a normal shell (such as bash) on this container; "
@@ -341,28 +345,29 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.BECOME_REFUSED: Explanation(
         _(
             "The login user may not act as neolane through sudo or su, or neolane's account has expired. If "
-            "sudo or su said why, you find that below, under What the container said. Nothing was changed."
+            "sudo or su said why, that is below, under Container output. Nothing was changed."
         ),
         _(
-            "Ask the server team for the sudo rule of the operator guide, or for a login as neolane; "
+            "Ask the server team to set up the sudo rule from the operator guide, or a login as neolane; "
             "then retry."
         ),
     ),
     Code.SHELL_UNUSABLE: Explanation(
         _(
-            "The login user may act as neolane through su, but neolane's own shell, or a start-up file of "
-            "it, does not run the portal's script: it may be nologin, false, csh, a menu, or not there at "
-            "all. Nothing was changed."
+            "The login user may act as neolane through su, but neolane's own shell, or one of its start-up "
+            "files, does not run the portal's script. The shell may be nologin, false, csh or a menu, or may "
+            "not exist at all. Nothing was changed."
         ),
         _(
             "Ask the server team to give neolane a normal shell such as bash (getent passwd neolane shows "
-            "it), or an admin to let the portal log in with sudo, which does not use that shell; then retry."
+            "the present one). Or ask an admin to let the portal log in with sudo, which does not use that "
+            "shell. Then retry."
         ),
     ),
     Code.USER_MISSING: Explanation(
         _(
-            "There is no account named neolane (or as the portal's settings call it) on this container. "
-            "Nothing was changed."
+            "There is no account named neolane (or whatever name the portal's settings give) on this "
+            "container. Nothing was changed."
         ),
         _(
             "Ask an admin whether this is the right server, and whether CAMPAIGN_USER in the portal's "
@@ -370,12 +375,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         ),
     ),
     Code.WRONG_USER: Explanation(
-        _("The script ran as another user than neolane. Nothing was changed."),
+        _("The script ran as a user other than neolane. Nothing was changed."),
         _("Ask an admin to correct the login user of this container, or how it becomes neolane; then retry."),
     ),
     Code.TOOLS_MISSING: Explanation(
         _("Basic commands that the script needs are missing on the container. Nothing was changed."),
-        _("Give what the container said to the server team: it names the missing commands. Then retry."),
+        _("Show the server team what the container said: it names the missing commands. Then retry."),
     ),
     Code.NLSERVER_NOT_FOUND: Explanation(
         _("There is no nlserver program below the install root. Nothing was changed."),
@@ -392,31 +397,35 @@ EXPLANATIONS: dict[str, Explanation] = {
         ),
     ),
     Code.NOT_WRITABLE: Explanation(
-        _("neolane may not write the instance's configuration, or the disk is full. Nothing was changed."),
         _(
-            "Ask the server team to check free disk space, and who owns the files that the container named "
-            "below; then retry."
+            "neolane is not allowed to write the instance's configuration, or the disk is full. Nothing was "
+            "changed."
+        ),
+        _(
+            "Ask the server team to check the free disk space, and who owns the files that the container "
+            "names below; then retry."
         ),
     ),
     Code.BUILD_UNKNOWN: Explanation(
         _("nlserver did not say which build it is. Nothing was changed."),
         _(
-            "Give what the container said to the Campaign team: nlserver does not start properly there. Then "
+            "Show the Campaign team what the container said: nlserver does not start properly there. Then "
             "retry."
         ),
     ),
     Code.BUILD_TOO_OLD: Explanation(
         _(
-            "This Campaign build does not know OAuth accounts; they need 7.4.1 (build 9383) or later. "
+            "This Campaign build does not support OAuth accounts; they need 7.4.1 (build 9383) or later. "
             "Nothing was changed."
         ),
-        _("The Campaign team has to upgrade this container to 7.4.1 or later; then retry."),
+        _("Ask the Campaign team to upgrade this container to 7.4.1 or later; then retry."),
     ),
     Code.INPUT_NOT_PRIVATE: Explanation(
         _(
             "On the container, something other than the portal's script reads or records what the portal "
             "sends: a command in a start-up file (such as .bashrc or .profile), or a session recorder. The "
-            "portal noticed it with a harmless line. The values were not sent, and nothing was changed."
+            "portal noticed it before the values could be read: they were not sent, or only enciphered. "
+            "Nothing was changed."
         ),
         _(
             "Ask the server team to look for it in the start-up files of the login user and of neolane, and "
@@ -424,23 +433,23 @@ EXPLANATIONS: dict[str, Explanation] = {
         ),
     ),
     Code.BUSY: Explanation(
-        _("Another change of this instance was still running on the container. Nothing was changed."),
+        _("Another change to this instance was still running on the container. Nothing was changed."),
         _("The portal tries again by itself a few times. If it has given up, retry."),
         retries=True,
     ),
     Code.NEWER_PUSH: Explanation(
-        _("The container already carries a newer push of this instance, so this older one was refused."),
+        _("The container already has a newer push of this instance, so it refused this older one."),
         _("Look at the newest rollout of this account; this push needs nothing more."),
     ),
     Code.OTHER_PORTAL: Explanation(
         _(
-            "The container keeps who pushed to this installation last, and it was not this portal as it is "
-            "now: it was another portal, a copy of this one, or this one before a backup was restored. The "
-            "portal leaves what it wrote as it is."
+            "The container records who pushed to this installation last. It was not this portal in its "
+            "present state, but another portal, a copy of this one, or this one before a backup was "
+            "restored. This portal leaves what the other one wrote as it is."
         ),
         _(
-            "Ask an admin to find out who else pushes there. If this portal is the right one, an admin takes "
-            "over the installation on the container's page; then retry."
+            "Ask an admin to find out who else pushes there. If this portal is the right one, the admin "
+            "takes over the installation on the container's page. Then retry."
         ),
     ),
     Code.TOO_LATE: Explanation(
@@ -451,40 +460,40 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.NOT_HANDED_OVER: Explanation(
         _(
             "The container received the values, but could not start nlserver with them. It may be short of "
-            "memory or of processes. Nothing was changed."
+            "memory or processes. Nothing was changed."
         ),
         _(
-            "The portal tries again by itself a few times. If it has given up, give what the container said "
-            "to the server team; then retry."
+            "The portal tries again by itself a few times. If it has given up, show the server team what the "
+            "container said; then retry."
         ),
         retries=True,
     ),
     Code.REFUSED_BY_NLSERVER: Explanation(
-        _("nlserver reported an error. Its own lines stand below, under What the container said."),
-        _("Give those lines to the Campaign team. When the cause is mended, retry."),
+        _("nlserver reported an error. Its own lines are below, under Container output."),
+        _("Show those lines to the Campaign team. When the cause is fixed, retry."),
     ),
     Code.NOT_APPLIED: Explanation(
         _("nlserver reported success, but the configuration file does not show the account."),
         _(
-            "Give what the container said to the Campaign team: another process may rewrite the file, or the "
-            "disk may be full. When that is mended, retry."
+            "Show the Campaign team what the container said: another process may rewrite the file, or the "
+            "disk may be full. When that is fixed, retry."
         ),
     ),
     Code.NOT_PROVEN: Explanation(
         _(
             "nlserver reported success, but the encrypted secret in the file is the same as before, and the "
-            "portal has never seen which secret that is. Unless this very secret had been set by hand, the "
-            "old one is still in force."
+            "portal has never learned which secret that is. Unless this very secret had already been set by "
+            "hand, the old one is still in force."
         ),
         _(
-            "Look again, then retry once. If it still ends here, ask an admin to enter a new secret and roll "
-            "it out: the next version changes the file, and that is the proof. Do not delete the old secret "
-            "at Adobe before."
+            "Look again, then retry once. If the result is the same, ask an admin to enter a new secret and "
+            "roll it out: the next version changes the file, and that is the proof. Do not delete the old "
+            "secret at Adobe before that."
         ),
     ),
     Code.NOT_COMPARABLE: Explanation(
         _(
-            "nlserver reported success, but the file could not be read just before, so nobody can tell "
+            "nlserver reported success, but the file could not be read just before that, so nobody can tell "
             "whether the secret in it is the new one."
         ),
         _("Retry: the next try compares again."),
@@ -492,27 +501,29 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.CHANGED_AGAIN: Explanation(
         _(
             "The secret in the file changed after nlserver had ended: nlserver writes late, Campaign's "
-            "reload encrypts it anew, or somebody else wrote. So nobody can tell which secret it is."
+            "reload encrypts the secret again, or someone else wrote to the file. So nobody can tell which "
+            "secret it is."
         ),
         _(
-            "Retry once. If it ends here again, ask the Campaign team what changes the configuration file "
-            "after nlserver. Do not delete the old secret at Adobe before."
+            "Retry once. If the result is the same, ask the Campaign team what changes the configuration "
+            "file after nlserver. Do not delete the old secret at Adobe before that."
         ),
     ),
     Code.OTHER_VERSION: Explanation(
         _(
-            "nlserver reported success, but the file holds another version of the secret: its encrypted "
-            "secret is one that the portal has proven to be that version."
+            "nlserver reported success, but the file holds another version of the secret: the portal has "
+            "proven that the encrypted secret in the file is that version."
         ),
         _(
-            "Retry once. If it ends here again, ask the Campaign team why nlserver does not set the secret, "
-            "or what restores the file. Do not delete the old secret at Adobe: this container uses it."
+            "Retry once. If the result is the same, ask the Campaign team why nlserver does not set the "
+            "secret, or what restores the file. Do not delete the old secret at Adobe: this container uses "
+            "it."
         ),
     ),
     Code.DIGEST_AMBIGUOUS: Explanation(
         _(
-            "The encrypted secret in the file is known for this version and for another one. One of the two "
-            "proofs must be wrong, so neither counts."
+            "The encrypted secret in the file has been proven to be this version, and also to be another "
+            "one. One of the two proofs must be wrong, so neither counts."
         ),
         _("Ask an admin to look into both proofs, and to enter a new secret and roll it out."),
     ),
@@ -522,8 +533,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.ORGANIZATION_EMPTY: Explanation(
         _(
-            "The configuration file has an empty organization (IMSOrgId), which overrides the one of the "
-            "server: Adobe will refuse this instance."
+            "The configuration file has an empty organization (IMSOrgId), which overrides the server's: "
+            "Adobe will refuse this instance."
         ),
         _("Ask the Campaign team to remove the empty IMSOrgId from this file or to fill it in; then retry."),
     ),
@@ -536,23 +547,23 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.ANSWER_MALFORMED: Explanation(
         _(
-            "The container's answer is not what the portal's script says, so nothing of it was believed. "
-            "Something on the container changes the output, or it is not the server it should be."
+            "The container's answer is not what the portal's script says, so the portal trusted none of it. "
+            "Something on the container changes the output, or this is not the server it should be."
         ),
         _(
-            "Ask the server team what runs at the login of the portal's user. If they find nothing, tell "
-            "your security team. Then retry."
+            "Ask the server team what runs when the portal's user logs in. If they find nothing, tell your "
+            "security team. Then retry."
         ),
     ),
     Code.JOURNAL_NOT_UNDERSTOOD: Explanation(
         _(
-            "What the portal's script noted on the container about this push cannot be read: another release "
+            "The portal cannot read what its script noted on the container about this push: another release "
             "of the portal may have written it."
         ),
         _("Start a new rollout for this installation; it replaces this push."),
     ),
     Code.CHANGED_BY_OTHERS: Explanation(
-        _("After the values were sent, somebody else set another account in this instance's file."),
+        _("After the values were sent, someone else set a different account in this instance's file."),
         _("Find out who works on this container. If the portal's account is the right one, retry."),
     ),
     Code.RELOAD_FAILED: Explanation(
@@ -582,14 +593,14 @@ EXPLANATIONS: dict[str, Explanation] = {
             "Each try broke off after the values were sent. The portal looked afterwards: the secret had not "
             "been written."
         ),
-        _("Tell the network team that connections to this container break. When that is mended, retry."),
+        _("Tell the network team that connections to this container break. When that is fixed, retry."),
     ),
     Code.STOPPED_BY_LIMIT: Explanation(
         _("nlserver did not finish within its time limit and was stopped before it confirmed the change."),
         _("The Campaign server may be overloaded or stuck. Tell the Campaign team; then retry."),
     ),
     Code.KILLED: Explanation(
-        _("Somebody or something stopped nlserver within its time limit, before it confirmed the change."),
+        _("Someone or something stopped nlserver within its time limit, before it confirmed the change."),
         _(
             "Ask the server team what ends processes on this container (a person, a lack of memory, a "
             "watchdog); then retry."
@@ -602,15 +613,15 @@ EXPLANATIONS: dict[str, Explanation] = {
         ),
         _(
             "The portal pushes the same values once more by itself, which settles it. If it has given up, "
-            "give what the container said to the Campaign team, then retry."
+            "show the Campaign team what the container said, then retry."
         ),
     ),
     Code.SECRET_UNREADABLE: Explanation(
         _("The worker cannot decrypt the stored client secret with the keys it holds. Nothing was sent."),
         _(
-            "Ask an admin. If the key ring was changed lately, this worker still has the former one: restart "
-            "it, and retry (the command keys list names such workers). Otherwise the key ring must be "
-            "restored. Only if it is lost, the client secret has to be entered again."
+            "Ask an admin. If the key ring was changed recently, this worker still has the former one: "
+            "restart the worker and retry (the command keys list names such workers). Otherwise the key ring "
+            "must be restored. The client secret must be entered again only if the key ring is lost."
         ),
     ),
     Code.WORKER_LOST: Explanation(
@@ -619,7 +630,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         retries=True,
     ),
     Code.PORTAL_ERROR: Explanation(
-        _("The portal itself made a mistake before the values were sent. Nothing was changed."),
+        _("An error occurred in the portal itself before the values were sent. Nothing was changed."),
         _("Tell the people who run the portal; its log has the details. Then retry."),
     ),
     Code.NO_LONGER_WANTED: Explanation(
@@ -629,11 +640,21 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.RETIRED: Explanation(
         _(
             "The container, the instance or this installation was retired in the inventory before the portal "
-            "had seen how it ended, so it does not look any more."
+            "had seen how this ended. So the portal no longer looks."
         ),
         _(
-            "Nothing to do if it is gone. If it is used after all, an admin takes it back in the inventory; "
-            "then the portal can look again."
+            "If it is gone, there is nothing to do. If it is used after all, ask an admin to take it back in "
+            "the inventory; then the portal can look again."
+        ),
+    ),
+    Code.BY_HAND: Explanation(
+        _(
+            "The container was marked by hand in the inventory before the portal had seen how this ended. "
+            "The portal no longer connects to such a container."
+        ),
+        _(
+            "Run the read-back script there, and paste what it prints. If the portal can reach the container "
+            "after all, ask an admin to remove the mark; then the portal can look again."
         ),
     ),
 }

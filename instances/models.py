@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from instances.nlserver import MIN_BUILD
@@ -50,6 +50,11 @@ class Retirable(models.Model):
     class Meta:
         abstract = True
 
+    @property
+    def label(self) -> str:
+        """The name that people read, in their language; `str()` is for what is stored."""
+        return str(self)
+
 
 def retired_with_reason(name: str) -> models.CheckConstraint:
     """Return the constraint that whatever is retired has a reason."""
@@ -66,6 +71,26 @@ class RetirableQuerySet(models.QuerySet[M]):
 
     def retired(self) -> Self:
         return self.exclude(all_met(self.STAY))
+
+
+class TakesKey(models.Model):
+    """An SSH server that the portal logs in to, and which of the portal's keys it took at the last login.
+
+    `instances.reaching.taken_keys` writes this, and says what it means.
+    """
+
+    key_taken = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    """Fingerprint of the key that opened it; empty if it was not asked, or took none."""
+    key_refused = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    """Fingerprint of the portal's newest key, if it was offered then and did not open it."""
+    key_asked = models.DateTimeField(null=True, editable=False)
+    key_hung_up = models.BooleanField(default=False, db_default=False, editable=False)
+    """Whether it hangs up on a key that it does not know, so that asking takes a connection of its own."""
+    key_way = models.CharField(max_length=400, blank=True, default="", db_default="", editable=False)
+    """Where that was: what is edited since then is another server."""
+
+    class Meta:
+        abstract = True
 
 
 class InstanceQuerySet(RetirableQuerySet["Instance"]):
@@ -130,7 +155,7 @@ NOT_HOSTED = IsNot("hosted", "deployment", Instance.Deployment.HOSTED)
 """Asked of an instance."""
 
 
-class JumpHost(models.Model):
+class JumpHost(TakesKey):
     """An SSH server (bastion) that containers are reached through. Its keys are given, never learnt."""
 
     audit_name = "jumphost"
@@ -167,13 +192,14 @@ class JumpHost(models.Model):
 
 
 CONTAINER_ON = Is("container_off", "is_enabled", True)
-"""Asked of a container."""
+NOT_BY_HAND = Is("container_by_hand", "is_by_hand", False)
+"""Both asked of a container. By hand: the portal cannot reach it, and never connects to it."""
 
 
 class ContainerQuerySet(RetirableQuerySet["Container"]):
     def in_use(self) -> Self:
-        """Containers that somebody goes to: on, and not retired."""
-        return self.filter(all_met([CONTAINER_ON, NOT_RETIRED]))
+        """Containers that the portal goes to: on, reachable, and not retired."""
+        return self.filter(all_met([CONTAINER_ON, NOT_BY_HAND, NOT_RETIRED]))
 
     def free(self, lease: timedelta) -> Self:
         """Containers without a holder, or whose holder stopped renewing its lease.
@@ -213,7 +239,7 @@ class ContainerQuerySet(RetirableQuerySet["Container"]):
         )
 
 
-class Container(Retirable, WithChoices):
+class Container(Retirable, TakesKey, WithChoices):
     """A host on which instances are installed, reached by SSH. Adobe's word; not a Docker container."""
 
     audit_name = "container"
@@ -240,7 +266,9 @@ class Container(Retirable, WithChoices):
     login = models.CharField(_("login"), max_length=32, default="neolane")
     become = models.CharField(_("becomes neolane"), max_length=4, choices=Become, default=Become.NONE)
     install_root = models.CharField(_("install root"), max_length=200, default="/usr/local/neolane")
-    is_enabled = models.BooleanField(_("on"), default=True)
+    is_enabled = models.BooleanField(pgettext_lazy("state", "on"), default=True)
+    is_by_hand = models.BooleanField(_("by hand"), default=False, db_default=False)
+    """The portal cannot reach it: people run the commands there, and paste what the read-back script says."""
     created = models.DateTimeField(auto_now_add=True)
     lease_token = models.UUIDField(null=True, editable=False)
     lease_expires = models.DateTimeField(null=True, editable=False)
@@ -381,7 +409,12 @@ class KeyScan(WithChoices):
 declare_names(KeyScan, "asked_by")
 
 
-TARGET = (*NONE_RETIRED, NOT_HOSTED.of("instance"), CONTAINER_ON.of("container"))
+TARGET = (
+    *NONE_RETIRED,
+    NOT_HOSTED.of("instance"),
+    NOT_BY_HAND.of("container"),
+    CONTAINER_ON.of("container"),
+)
 """What an installation needs so that anything can be pushed to it. Asked of an installation.
 
 What was seen there once is no part of it: a server may have been upgraded, and the push looks anew.
@@ -389,11 +422,27 @@ What was seen there once is no part of it: a server may have been upgraded, and 
 PUSHABLE = all_met(TARGET)
 
 
+ON = " on "
+"""What `str()` of an installation has between its names, which hold no blanks."""
+
+
+def place_label(instance: object, container: object) -> str:
+    """Return the name of an installation as people read it, in their language: `prod1 on mkt-2`."""
+    return gettext("%(instance)s on %(container)s") % {"instance": instance, "container": container}
+
+
+def label_of(stored: object) -> str:
+    """Return the label of an installation whose `str()` was stored; any other text as it is."""
+    instance, _on, container = str(stored).partition(ON)
+    return place_label(instance, container) if container and " " not in instance + container else str(stored)
+
+
 class InstallationQuerySet(RetirableQuerySet["Installation"]):
     STAY = NONE_RETIRED
 
     def pushable(self) -> Self:
-        """Those that can be pushed to: in use, on, and of an instance whose account Adobe does not set."""
+        """Those that can be pushed to: in use, on, reachable, and of an instance whose account Adobe does not
+        set."""
         return self.filter(PUSHABLE)
 
 
@@ -432,7 +481,12 @@ class Installation(Retirable):
         ]
 
     def __str__(self) -> str:
+        """Return the name that the history, exports, JSON and logs have, in every language."""
         return f"{self.instance} on {self.container}"
+
+    @property
+    def label(self) -> str:
+        return place_label(self.instance, self.container)
 
     @property
     def retired_with(self) -> Retirable | None:
@@ -516,3 +570,21 @@ class PendingUpload(ShortLived):
         now = timezone.now()
         set_back = Q(kept__gt=now + cls.KEPT)  # the clock, since the row was written
         return models.QuerySet(cls).filter(Q(kept__lte=now - cls.KEPT) | set_back)
+
+
+class Contact(WithChoices):
+    """Who is called about the servers of an environment: what an admin entered, as text."""
+
+    audit_name = "contact"
+
+    environment = models.CharField(_("environment"), max_length=12, choices=Instance.Environment, unique=True)
+    who = models.CharField(_("who"), max_length=120)
+    reach = models.CharField(_("how to reach them"), max_length=200)
+    hours = models.CharField(_("when"), max_length=120, blank=True)
+
+    class Meta:
+        ordering = ["environment"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.get_environment_display()

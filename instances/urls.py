@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from instances.pages import (
+    contacts,
     containers,
     host_keys,
     importing,
@@ -12,10 +13,13 @@ from instances.pages import (
     proposals,
     readings,
     retiring,
+    ssh_key,
     timelines,
 )
 
 urlpatterns: list[URLPattern] = [
+    path("contacts/", contacts.contact_list, name="contacts"),
+    path("contacts/<slug:environment>/", contacts.contact_edit, name="contact_edit"),
     path("instances/", instances.instance_list, name="instances"),
     path("instances/add/", instances.instance_add, name="instance_add"),
     path("instances/<uuid:pk>/", instances.instance_detail, name="instance"),
@@ -43,7 +47,7 @@ urlpatterns: list[URLPattern] = [
     ),
     path("containers/", containers.container_list, name="containers"),
     path("containers/add/", containers.container_add, name="container_add"),
-    path("containers/ssh-key/", containers.ssh_key, name="ssh_key"),
+    path("containers/ssh-key/", ssh_key.ssh_key, name="ssh_key"),
     path("containers/jump-hosts/", jump_hosts.jump_host_list, name="jump_hosts"),
     path("containers/jump-hosts/add/", jump_hosts.jump_host_add, name="jump_host_add"),
     path("containers/jump-hosts/<uuid:pk>/edit/", jump_hosts.jump_host_edit, name="jump_host_edit"),

@@ -9,6 +9,7 @@ import csv
 import difflib
 import io
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -35,6 +36,7 @@ COLUMNS = (
     "role",
     "uses_triggers",
     "host_key",
+    "by_hand",
 )
 BECOME = ("none", "sudo", "su")
 ENVIRONMENT = ("development", "stage", "production")
@@ -56,6 +58,7 @@ _CONTAINER_FACTS = (
     "login",
     "become",
     "install_root",
+    "by_hand",
     "host_key",
 )
 
@@ -102,6 +105,18 @@ _OTHER_WORDS = {
     "logsinasneolane": "none",
     "sudotoneolane": "sudo",
     "sutoneolane(loginasroot)": "su",
+    # as the portal shows them in French
+    "préproduction": "stage",
+    "préprod": "stage",
+    "sursite": "on-premise",
+    "hybride": "hybrid",
+    "hébergéparadobe": "hosted",
+    "exécution": "EXEC",
+    "exécution(exec)": "EXEC",
+    "connexionentantqueneolane": "none",
+    "sudoversneolane": "sudo",
+    "suversneolane(connexionenroot)": "su",
+    "suversneolane(connexionentantqueroot)": "su",
 }
 _OTHER_COLUMNS = {
     "instance_name": "instance",
@@ -139,6 +154,11 @@ _OTHER_COLUMNS = {
     "rôle": "role",
     "rolle": "role",
     "triggers": "uses_triggers",
+    "is_by_hand": "by_hand",
+    "manual": "by_hand",
+    "manuell": "by_hand",
+    "von_hand": "by_hand",
+    "manuel": "by_hand",
     "fingerprint": "host_key",
     "host_key_fingerprint": "host_key",
     "expected_host_key": "host_key",
@@ -179,11 +199,17 @@ class CsvRow:
     login: str | None = None
     become: str | None = None
     install_root: str | None = None
+    by_hand: bool | None = None
     environment: str | None = None
     deployment: str | None = None
     role: str | None = None
     uses_triggers: bool | None = None
     host_key: str = ""
+
+    @property
+    def is_by_hand(self) -> bool | None:
+        """As the container calls it."""
+        return self.by_hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +263,7 @@ def readable(data: bytes) -> str:
     for number, line in enumerate(text.splitlines(), 1):
         if may_hold_secret(line):
             raise ValidationError(
-                _("Line %d contains what looks like a client secret, so nothing was kept. Take it out first.")
+                _("Line %d contains what looks like a client secret, so nothing was kept. Remove it first.")
                 % number
             )
     return text
@@ -285,10 +311,12 @@ def clean_address(value: str, allow_loopback: bool = False) -> str:
 
 
 _ADDRESS_MISTAKES = {
-    "^-": gettext_lazy("A host name cannot begin with “-”, which would be an option of a command."),
-    "://": gettext_lazy("Give the host name alone, without “://” and what follows the name: this is a URL."),
+    "^-": gettext_lazy("A host name cannot begin with “-”: commands would take it for an option."),
+    "://": gettext_lazy(
+        "This is a URL. Give the host name alone, without “://” or anything that follows the name."
+    ),
     "@": gettext_lazy("Give the host name alone: the login before “@” has its own field."),
-    "/": gettext_lazy("Give one host name or IP address: “/” belongs to neither."),
+    "/": gettext_lazy("Give one host name or IP address: neither can contain “/”."),
     "%": gettext_lazy("Give the IP address without the network interface after “%”."),
 }
 
@@ -323,7 +351,7 @@ def _clean_host_name(name: str, allow_loopback: bool) -> str:
         raise ValidationError(_("This is not a host name or IP address."))
     if _NUMERIC_NAME.fullmatch(name):
         # Resolvers read 127.1, 2130706433 and 0x7f000001 as addresses.
-        raise ValidationError(_("This looks like an IP address but is none: write its four numbers."))
+        raise ValidationError(_("This looks like an IP address but is not one: write its four numbers."))
     if _LOOPBACK_NAME.fullmatch(name) and not allow_loopback:
         raise ValidationError(_LOOPBACK)
     return name
@@ -407,7 +435,8 @@ def _is_base64(text: str) -> bool:
 
 
 def _squeeze(text: str) -> str:
-    return re.sub(r"[\s_-]+", "", text.casefold())
+    """Return a word without what people write differently: blanks, hyphens, capitals, composed accents."""
+    return re.sub(r"[\s_\u2010\u2011-]+", "", unicodedata.normalize("NFC", text.casefold()))
 
 
 class _Unreadable(Exception):
@@ -461,7 +490,7 @@ def _text(data: bytes) -> str:
     except UnicodeDecodeError as error:
         if not is_utf16:
             return _windows_text(data, error.start)
-    raise _Unreadable(0, _("The file is in UTF-16 or is no text at all: save it as “CSV UTF-8”."))
+    raise _Unreadable(0, _("The file is in UTF-16 or is not text at all: save it as “CSV UTF-8”."))
 
 
 def _windows_text(data: bytes, start: int) -> str:
@@ -469,17 +498,17 @@ def _windows_text(data: bytes, start: int) -> str:
         return data.decode("cp1252")
     except UnicodeDecodeError:
         line = data.count(b"\n", 0, start) + 1
-        reason = _("Line %d is not UTF-8, and not Windows-1252 either: save the file as “CSV UTF-8”.")
+        reason = _("Line %d is neither UTF-8 nor Windows-1252: save the file as “CSV UTF-8”.")
         raise _Unreadable(0, reason % line) from None
 
 
 _JSON = gettext_lazy(
-    "This is a JSON file, not CSV. A file of the Developer Console belongs to a technical account: add it "
+    "This is a JSON file, not CSV. A file from the Developer Console belongs to a technical account: add it "
     "under Accounts, where its secret is encrypted."
 )
 
 
-_EMPTY = gettext_lazy("The file is empty: the first row has the names of the columns.")
+_EMPTY = gettext_lazy("The file is empty. The first row must have the names of the columns.")
 
 
 def _records(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -531,7 +560,9 @@ def _is_comment(cells: list[str]) -> bool:
 
 def _why(error: csv.Error) -> str:
     if "limit" in str(error):
-        return _("A cell is far too long; a quotation mark may not be closed. Nothing was read from here on.")
+        return _(
+            "A cell is far too long: a closing quotation mark may be missing. Nothing was read from here on."
+        )
     return _("A quotation mark is not closed, or something follows it. Nothing was read from here on.")
 
 
@@ -557,10 +588,12 @@ def _header(records: Iterator[tuple[int, list[str]]], report: _Report) -> list[s
         if name and name not in COLUMNS:
             report.add(number, _shown(cells[position]), _unknown(name))
         elif name and name in names[:position]:
-            reason = _("This column appears twice in the file, here as “%s”: take one out.")
+            reason = _("This column appears twice in the file, here as “%s”: remove one.")
             report.add(number, name, reason % _shown(cells[position]))
     for name in (name for name in REQUIRED if name not in names):
-        report.add(number, name, _("This column is missing; the first row has the names of the columns."))
+        report.add(
+            number, name, _("This column is missing. The first row must have the names of the columns.")
+        )
     return [] if report.count else names
 
 
@@ -581,11 +614,11 @@ def _plain(cell: str) -> str:
 
 def _unknown(name: str) -> str:
     if name in _AMBIGUOUS_COLUMNS:
-        return _("Say which is meant: container (your name of the server) or address (host name or IP).")
+        return _("Say which one is meant: container (your name for the server) or address (host name or IP).")
     close = difflib.get_close_matches(name[:40], COLUMNS, n=1)
     if close:
         return _("There is no such column: did you mean %s?") % close[0]
-    return _("There is no such column. There are: %s.") % ", ".join(COLUMNS)
+    return _("There is no such column. The columns are: %s.") % ", ".join(COLUMNS)
 
 
 def _shown(text: str) -> str:
@@ -612,14 +645,14 @@ class _Reader:
                 raise _Unreadable(number, _("There are more than 100,000 rows: split the file."))
             rows += self._row(number, cells)
         if not count:
-            self.report.add(0, "", _("The file has the names of the columns, but no row below them."))
+            self.report.add(0, "", _("The file has the names of the columns, but no rows below them."))
         return rows
 
     def _row(self, number: int, cells: list[str]) -> list[CsvRow]:
         if any(map(str.strip, cells[len(self.names) :])):
             reason = _(
-                "This row has %(cells)d cells, but there are %(columns)d columns. A value with the separator "
-                "in it needs quotation marks around it."
+                "This row has more cells (%(cells)d) than there are columns (%(columns)d). A value that "
+                "contains the separator needs quotation marks around it."
             )
             self.report.add(number, "", reason % {"cells": len(cells), "columns": len(self.names)})
             return []
@@ -671,10 +704,13 @@ def _refuse_odd_text(name: str, text: str) -> None:
         )
     refuse_secret(text)
     if text == "-" or _SPREADSHEET_ERROR.fullmatch(text):
-        raise ValidationError(_("This is no value: write one, or leave the cell empty if there is none."))
+        raise ValidationError(_("This is not a value: enter one, or leave the cell empty if there is none."))
     if name in ("instance", "container") and _MADE_BY_A_SPREADSHEET.fullmatch(text):
         raise ValidationError(
-            _("A spreadsheet made a date or number of this name: format the column as text, type it again.")
+            _(
+                "A spreadsheet turned this name into a date or number: format the column as text and type "
+                "the name again."
+            )
         )
     if text[0] in "=+@" or (text[0] == "-" and name != "address"):
         raise ValidationError(
@@ -692,6 +728,7 @@ def _cleaners(allow_loopback: bool) -> dict[str, Callable[[str], object]]:
         "login": clean_login,
         "become": lambda text: clean_choice(text, BECOME),
         "install_root": clean_install_root,
+        "by_hand": clean_yes_no,
         "environment": lambda text: clean_choice(text, ENVIRONMENT),
         "deployment": lambda text: clean_choice(text, DEPLOYMENT),
         "role": lambda text: clean_choice(text, ROLE),
@@ -730,17 +767,19 @@ class _Consistency:
     @staticmethod
     def _contradiction(kind: str, column: str) -> str:
         if column == "container":
-            return _("Row %d writes the name of this container with other upper and lower case letters.")
+            return _("Row %d writes the name of this container with different upper and lower case letters.")
         if kind == "container":
-            return _("Row %d says something else about the same container: make them equal.")
-        return _("Row %d says something else about the same instance: make them equal.")
+            return _("Row %d has a different value for the same container: make both the same.")
+        return _("Row %d has a different value for the same instance: make both the same.")
 
     def _refuse_repeated(self, row: CsvRow) -> None:
         if row.number in self.report.wrong_rows:
             return  # its container may be unknown
         first = self.seen.setdefault((row.instance, row.container.casefold()), row.number)
         if first != row.number:
-            reason = _("Row %d already has this instance on this container: correct one, or take it out.")
+            reason = _(
+                "Row %d already has this instance on this container: correct one of them, or remove it."
+            )
             self.report.add(row.number, "container", reason % first)
 
     def _refuse_incomplete(self, row: CsvRow) -> None:

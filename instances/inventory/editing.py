@@ -1,14 +1,16 @@
 """Edits the inventory, one row at a time. `instances.inventory.importing` reads files."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import ProtectedError
 from django.dispatch import Signal
 from django.utils.translation import gettext as _
 
+from instances.failures import Code
+from instances.inventory.retiring import RetiringError, end_work
 from instances.models import Container, Installation, Instance, JumpHost, Retirable
-from portal.audit.trail import Actor, record
+from portal.audit.trail import Actor, Entry, record, record_all
 
 INSTANCE_FIELDS = ("name", "environment", "deployment", "role", "uses_triggers")
 CONTAINER_FIELDS = (
@@ -20,6 +22,7 @@ CONTAINER_FIELDS = (
     "become",
     "install_root",
     "is_enabled",
+    "is_by_hand",
 )
 JUMP_HOST_FIELDS = ("name", "address", "port", "login", "host_keys")
 Differences = dict[str, list[object]]
@@ -33,7 +36,7 @@ class InventoryError(Exception):
 
 def take_back_first(row: Retirable) -> str:
     """Return why a retired row is not changed, for the person who asked."""
-    return _("%s is retired: take it back first.") % row
+    return _("%s is retired: take it back first.") % row.label
 
 
 def values(row: models.Model, fields: Iterable[str]) -> dict[str, object]:
@@ -64,10 +67,24 @@ def save_container(*, container: Container, actor: Actor) -> Container:
     """Store a new or edited container, never its lease; `InventoryError` if name or address are taken.
 
     Its host keys stay as they are: another server behind a new address shows as changed, and is blocked.
+    Where it is marked by hand, what waits to be done there ends; refused while something runs there.
     """
-    _save(container, "container", CONTAINER_FIELDS, actor)
+    _save(container, "container", CONTAINER_FIELDS, actor, lambda: leave_to_hands([container]))
     containers_changed.send(Container, container_ids=[container.pk])
     return container
+
+
+def leave_to_hands(containers: Iterable[Container]) -> list[Entry]:
+    """End what waits for containers that are marked by hand: nobody connects to them any more.
+
+    In the transaction of the caller, who has written the rows and records what comes back. `InventoryError`:
+    something runs there just now.
+    """
+    marked = [each for each in containers if each.is_by_hand]
+    try:
+        return [entry for each in marked for entry in end_work(each, Code.BY_HAND).entries]
+    except RetiringError as error:
+        raise InventoryError(str(error)) from None
 
 
 def switch_container(*, container: Container, is_enabled: bool, actor: Actor) -> None:
@@ -99,7 +116,18 @@ def remove_jump_host(*, jump_host: JumpHost, actor: Actor) -> None:
     record("jump_host.removed", actor=actor, target=jump_host)
 
 
-def _save(row: Instance | Container | JumpHost, noun: str, fields: tuple[str, ...], actor: Actor) -> None:
+def _nothing() -> Sequence[Entry]:
+    return ()
+
+
+def _save(
+    row: Instance | Container | JumpHost,
+    noun: str,
+    fields: tuple[str, ...],
+    actor: Actor,
+    afterwards: Callable[[], Sequence[Entry]] = _nothing,
+) -> None:
+    """Store a row and record it, after what is done `afterwards`: recording keeps others waiting."""
     former = type(row).objects.filter(pk=row.pk).first()
     if isinstance(former, Retirable) and former.retired:
         raise InventoryError(take_back_first(former))
@@ -107,11 +135,14 @@ def _save(row: Instance | Container | JumpHost, noun: str, fields: tuple[str, ..
         with transaction.atomic():
             row.save(update_fields=fields if former else None, force_insert=former is None)
     except IntegrityError:
-        raise InventoryError(_("Somebody else has just saved the same name or address.")) from None
+        raise InventoryError(_("Someone else has just saved the same name or address.")) from None
+    entries = [*afterwards()]
     if former is None:
-        record(f"{noun}.created", actor=actor, target=row, details=values(row, fields))
+        entries.insert(0, Entry(f"{noun}.created", row, values(row, fields)))
     elif changes := differences(values(former, fields), values(row, fields)):
-        record(f"{noun}.changed", actor=actor, target=row, details={"changes": changes})
+        entries.insert(0, Entry(f"{noun}.changed", row, {"changes": changes}))
+    if entries:
+        record_all(entries, actor=actor)
 
 
 @transaction.atomic
@@ -140,7 +171,7 @@ def remove_installation(*, installation: Installation, actor: Actor) -> None:
     """Take an installation off the list; `InventoryError` if it is retired, or was ever pushed to."""
     if retired := installation.retired_with:
         raise InventoryError(take_back_first(retired))
-    name, pk = str(installation), installation.pk
+    name, pk = installation.label, installation.pk
     try:
         installation.delete()
     except ProtectedError:

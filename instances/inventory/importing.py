@@ -20,12 +20,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from instances.inventory.csv_format import CsvRow, ParsedInventory, RowError
-from instances.inventory.editing import Differences, containers_changed, differences, values
+from instances.inventory.editing import (
+    Differences,
+    InventoryError,
+    containers_changed,
+    differences,
+    leave_to_hands,
+    values,
+)
 from instances.models import Container, ExpectedHostKey, Installation, Instance, JumpHost, Retirable
-from portal.audit.trail import Actor, Details, record
+from portal.audit.trail import Actor, Details, Entry, record, record_all
 
 INSTANCE_COLUMNS = ("environment", "deployment", "role", "uses_triggers")
-CONTAINER_VALUES = ("address", "port", "login", "become", "install_root")
+CONTAINER_VALUES = ("address", "port", "login", "become", "install_root", "is_by_hand")
 CONTAINER_COLUMNS = (*CONTAINER_VALUES, "jump_host")
 CHUNK = 2000
 CHANGES_PER_EVENT = 500
@@ -66,6 +73,30 @@ class ImportChange:
     def label(self) -> Promise:
         """The kind, in words for people."""
         return KINDS[self.kind]
+
+    @property
+    def lines(self) -> list[tuple[object, object, object]]:
+        """The differences as people read them: what the value is called, the former one, the new one."""
+        return [
+            (_called(key), _shown(key, old), _shown(key, new)) for key, (old, new) in self.differences.items()
+        ]
+
+
+_FIELDS = {
+    each.name: each
+    for model in (Instance, Container, ExpectedHostKey)
+    for each in model._meta.concrete_fields  # noqa: SLF001  # Django's documented API
+}
+
+
+def _called(name: str) -> object:
+    return _FIELDS[name].verbose_name if name in _FIELDS else name
+
+
+def _shown(name: str, value: object) -> object:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return dict(_FIELDS[name].flatchoices).get(value, value) if name in _FIELDS else value
 
 
 @dataclass
@@ -150,7 +181,7 @@ class _Inventory:
         if found is None or found.retired is None:
             return
         reason = _(
-            "%(name)s was retired on %(day)s by %(who)s (%(why)s): take it back first, or take this row out."
+            "%(name)s was retired on %(day)s by %(who)s (%(why)s): take it back first, or remove this row."
         )
         day = f"{timezone.localtime(found.retired):%Y-%m-%d}"
         words = {"name": found, "day": day, "who": found.retired_by, "why": found.retired_reason}
@@ -281,7 +312,11 @@ def _apply(parsed: ParsedInventory, actor: Actor, confirmed: str, progress: Prog
     if confirmed and confirmed != plan.digest:
         raise PlanOutdated
     _write(plan, progress)
+    marked = [one for one in plan.containers if one.before and not one.before["is_by_hand"]]
+    ended = _leave_to_hands(marked)
     _record(plan, actor)
+    if ended:
+        record_all(ended, actor=actor)
     return plan
 
 
@@ -303,6 +338,17 @@ def _write(plan: Plan, progress: Progress) -> None:
             done += len(chunk)
             progress(done, total)
     containers_changed.send(Container, container_ids=[row.pk for row in _old(plan.containers)])
+
+
+def _leave_to_hands(touched: Iterable[Touched]) -> list[Entry]:
+    """End what waits for containers that the file marks by hand; what runs there refuses the file."""
+    ended = []
+    for one in touched:
+        try:
+            ended += leave_to_hands([one.row] if isinstance(one.row, Container) else [])
+        except InventoryError as error:
+            raise ImportRefused([RowError(one.number, "by_hand", str(error))]) from None
+    return ended
 
 
 def _new(touched: Iterable[Touched]) -> list[models.Model]:

@@ -69,7 +69,7 @@ def _from_line(number: int, words: list[str], position: int) -> PastedKey:
     try:
         key = PublicHostKey.parse(" ".join(words[position : position + 2]))
     except ValueError:
-        raise ValidationError(_("This is no whole key: its end is missing.")) from None
+        raise ValidationError(_("This key is incomplete: its end is missing.")) from None
     names = words[position - 1] if position else " ".join(words[2:])
     return PastedKey(number, _names(names), family_of(key.type), key.fingerprint)
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from instances.discovery import services as discovery
+from instances.failures import Code
 from instances.models import Container, Installation, InstallationQuerySet, Instance, KeyScan
 from portal.audit.trail import Actor, Details, Entry, record, record_all
 from portal.plaintext import cut_out
@@ -48,8 +49,10 @@ class Room(Protocol):
     def foresee(self, installations: InstallationQuerySet) -> Consequence:
         """Return what the retirement of these installations would do to the room's work."""
 
-    def let_go(self, installations: InstallationQuerySet) -> Ended:
+    def let_go(self, installations: InstallationQuerySet, why: Code) -> Ended:
         """End the room's work there, in the transaction of the retirement, which records what it returns.
+
+        `why` is how it ends: retired, or by hand, where the portal only connects no more.
 
         Nothing new may begin there until that transaction ends. `RetiringError`: it cannot be ended now.
         """
@@ -139,25 +142,34 @@ def retire(*, row: Row, reason: str, actor: Actor) -> Retirement:
     row = _fresh(row)
     if not is_new:
         return Retirement(row, is_new=False)
-    counts = {"readings": _nobody_goes_to(row)} if isinstance(row, Container) else {}
+    ended = end_work(row, Code.RETIRED)
+    details: Details = {"reason": reason, "installations": installations}
+    details |= {name: count for name, count in ended.counts.items() if count}
+    record_all([Entry(f"{row.audit_name}.retired", row, details), *ended.entries], actor=actor)
+    return Retirement(row, is_new=True, installations=installations, counts=ended.counts)
+
+
+def end_work(row: Row, why: Code) -> Ended:
+    """End all work there, in the caller's transaction, which has written the row and records what comes back.
+
+    `RetiringError`: something runs there just now.
+    """
+    counts = {"readings": _nobody_goes_to(row, why)} if isinstance(row, Container) else {}
     entries: list[Entry] = []
     for room in _rooms:
-        ended = room.let_go(installations_of(row))
+        ended = room.let_go(installations_of(row), why)
         counts |= ended.counts
         entries += ended.entries
-    details: Details = {"reason": reason, "installations": installations}
-    details |= {name: count for name, count in counts.items() if count}
-    record_all([Entry(f"{row.audit_name}.retired", row, details), *entries], actor=actor)
-    return Retirement(row, is_new=True, installations=installations, counts=counts)
+    return Ended(counts, entries)
 
 
-def _nobody_goes_to(container: Container) -> int:
+def _nobody_goes_to(container: Container, why: Code) -> int:
     """End what waits for a container without being about its installations; return how many readings."""
     KeyScan.objects.filter(container=container, state=KeyScan.State.WAITING).update(
         state=KeyScan.State.STOPPED
     )
     try:
-        return discovery.let_go(container)
+        return discovery.let_go(container, why)
     except discovery.BeingRead as error:
         raise RetiringError(str(error)) from None
 
@@ -173,7 +185,7 @@ def take_back(*, row: Row, reason: str, actor: Actor, seen: str = "") -> Retirem
     if row.retired is None:
         return Retirement(row, is_new=False)
     if seen and seen != row.retired.isoformat():
-        raise RetiringError(_("Somebody retired it anew after you opened the page. Read why, then decide."))
+        raise RetiringError(_("Someone retired it again after you opened the page. Read why, then decide."))
     count = foresee_return(row)
     former = row.retired_reason
     values = {"retired": None, "retired_by": "", "retired_reason": ""}
@@ -182,7 +194,7 @@ def take_back(*, row: Row, reason: str, actor: Actor, seen: str = "") -> Retirem
             is_new = type(row).objects.filter(pk=row.pk, retired=row.retired).update(**values)
     except IntegrityError:
         raise RetiringError(
-            _("Another container has its address and port by now. Change or retire that one first.")
+            _("Another container now has its address and port. Change or retire that one first.")
         ) from None
     row = _fresh(row)
     if not is_new:
@@ -200,4 +212,4 @@ def _fresh(row: Row) -> Row:
     try:
         return rows.get(pk=row.pk)
     except ObjectDoesNotExist:
-        raise RetiringError(_("Somebody has just removed it.")) from None
+        raise RetiringError(_("Someone has just removed it.")) from None

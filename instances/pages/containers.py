@@ -1,24 +1,27 @@
-"""Pages of containers: how they are reached, their host keys, and the portal's own SSH key."""
+"""Pages of containers: how they are reached, their host keys."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.core.paginator import Paginator
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from instances import other_portals, ssh
+from instances.discovery.last_seen import last_seen, never_seen, not_seen_for
 from instances.discovery.schedule import next_turn
 from instances.inventory import editing
 from instances.models import (
     NONE_RETIRED,
+    NOT_BY_HAND,
     NOT_RETIRED,
     Container,
     ContainerQuerySet,
@@ -27,46 +30,86 @@ from instances.models import (
     OtherPortal,
 )
 from instances.pages.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
+from instances.pages.moments import asked_as_of
 from instances.pages.readings import how_often, last_reading
-from instances.pages.saving import is_retired, is_saved
-from instances.reaching import host_keys, jump_hosts, portal_key
+from instances.pages.saving import is_by_hand, is_retired, is_saved
+from instances.reaching import host_keys, jump_hosts
 from instances.requirements import all_met
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
+from portal.presets import Filters, Preset, preset
+from portal.web.exports import in_order
+from portal.web.lists import Orders, page_of
 
 PAGE = 25
+WEEK = timedelta(days=7)
+ORDERS = Orders(
+    {
+        "name": ["name"],
+        "address": ["address", "port", "name"],
+        "login": ["login", "name"],
+        "jump_host": ["jump_host__name", "name"],
+        "retired": ["retired", "name"],
+    },
+    usual="name",
+)
 
 
 @require_GET
 @permission_required("instances.view_container", raise_exception=True)
 def container_list(request: HttpRequest) -> HttpResponse:
     form = ContainerFilter(request.GET)
-    found = _filtered(form)
-    ids = found.order_by("name").values_list("pk", flat=True)
-    page = Paginator(ids, PAGE).get_page(request.GET.get("page"))
-    shown = (
-        Container.objects.filter(pk__in=list(page))
-        .select_related("jump_host")
-        .prefetch_related(Prefetch("host_keys", HostKey.objects.defer("base64").order_by()))
-        .annotate(instances=Count("installations", filter=_INSTALLED))
-        .only(
-            *("name", "address", "port", "login", "become", "is_enabled", "jump_host__name"),
-            *("retired", "retired_by", "retired_reason"),
-        )
-        .order_by("name")
+    order = ORDERS.of(request.GET)
+    ids = filtered(form).order_by(*order.fields).values_list("pk", flat=True)
+    page = page_of(ids, request.GET, PAGE)
+    shown = counted(Container.objects.filter(pk__in=list(page))).only(
+        *("name", "address", "port", "login", "become", "is_enabled", "is_by_hand", "jump_host__name"),
+        *("retired", "retired_by", "retired_reason"),
     )
     context = {
         "form": form,
         "page_obj": page,
-        "rows": [(container, host_keys.state_of(container.host_keys.all())) for container in shown],
+        "order": order,
+        "rows": [
+            (container, host_keys.state_of(container.host_keys.all()))
+            for container in in_order(shown, list(page))
+        ],
         "is_empty": not page.object_list and not Container.objects.exists(),
         "shows_retired": form.cleaned_data.get("show") == "retired",
         "retired_count": _searched(form).retired().count(),
+        "presets": _presets(form),
     }
     return render(request, "instances/container_list.html", context)
 
 
+def counted(rows: QuerySet[Container]) -> QuerySet[Container]:
+    """Return containers as lists show them: number of instances, when seen last, jump host, host keys."""
+    return (
+        rows.annotate(instances=Count("installations", filter=_INSTALLED), last_seen=last_seen())
+        .select_related("jump_host")
+        .prefetch_related(Prefetch("host_keys", HostKey.objects.defer("base64").order_by()))
+    )
+
+
 _INSTALLED = all_met([NOT_RETIRED.of("installations"), NOT_RETIRED.of("installations__instance")])
+
+
+_SWITCHES = {
+    "on": Q(is_enabled=True) & NOT_BY_HAND.condition(),
+    "off": Q(is_enabled=False) & NOT_BY_HAND.condition(),
+    "by_hand": ~NOT_BY_HAND.condition(),
+}
+
+
+PRESETS: tuple[tuple[Promise, Filters], ...] = (
+    (gettext_lazy("Not seen for a week"), {"seen": "old"}),
+    (gettext_lazy("JWT still there"), {"jwt": "yes"}),
+)
+
+
+def _presets(form: ContainerFilter) -> list[Preset]:
+    chosen = {name: str(value) for name, value in form.cleaned_data.items() if value}
+    return [preset(label, filters, chosen) for label, filters in PRESETS]
 
 
 def _searched(form: ContainerFilter) -> ContainerQuerySet:
@@ -77,7 +120,7 @@ def _searched(form: ContainerFilter) -> ContainerQuerySet:
     return rows.filter(Q(name__icontains=text) | Q(address__icontains=text)) if text else rows
 
 
-def _filtered(form: ContainerFilter) -> QuerySet[Container]:
+def filtered(form: ContainerFilter) -> QuerySet[Container]:
     """Narrow the containers by those filters that are well-formed; the form says which are not."""
     searched = _searched(form)
     wanted = form.cleaned_data
@@ -86,10 +129,17 @@ def _filtered(form: ContainerFilter) -> QuerySet[Container]:
     if host_key := wanted.get("host_key"):
         rows = host_keys.in_host_key_state(rows, "" if host_key == "none" else host_key)
     if switch := wanted.get("switch"):
-        rows = rows.filter(is_enabled=switch == "on")
+        rows = rows.filter(_SWITCHES[switch])
     if jump_host := wanted.get("jump_host"):
         rows = rows.filter(jump_host=jump_host)
+    if seen := wanted.get("seen"):
+        rows = not_seen_for(rows, WEEK) if seen == "old" else never_seen(rows)
+    if wanted.get("jwt"):
+        rows = rows.filter(Exists(_ON_JWT))
     return rows
+
+
+_ON_JWT = Installation.objects.not_retired().filter(container=OuterRef("pk"), observed_jwt=True)
 
 
 @require_GET
@@ -132,6 +182,7 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "campaign_user": settings.CAMPAIGN_USER,
         "user_differs": container.become == "none" and container.login != settings.CAMPAIGN_USER,
         "approval": HostKeyApproval(),
+        **asked_as_of(),
     }
     return render(request, "instances/container_detail.html", context)
 
@@ -153,10 +204,10 @@ def installation_take_over(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         other_portals.take_over(installation=installation, last=last, actor=Actor.of(request))
     except other_portals.NoLongerThere:
-        text = _("Nothing was taken over: somebody pushed to %s after you opened the page. Look at it again.")
+        text = _("Nothing was taken over: someone pushed to %s after you opened the page. Look at it again.")
         messages.error(request, text % installation.instance)
     else:
-        text = _("The next push of this portal goes to %s. Retry the failed push, or start a rollout.")
+        text = _("This portal's next push will go to %s. Retry the failed push, or start a rollout.")
         messages.success(request, text % installation.instance)
     return redirect("container", pk=installation.container_id)
 
@@ -206,7 +257,7 @@ def container_switch(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("instances.approve_host_key", raise_exception=True)
 def container_scan(request: HttpRequest, pk: UUID) -> HttpResponse:
     container = get_object_or_404(Container, pk=pk)
-    if is_retired(request, container):
+    if is_retired(request, container) or is_by_hand(request, container):
         return redirect("container", pk=pk)
     try:
         scan = host_keys.scan_container(container=container, actor=Actor.of(request))
@@ -226,8 +277,8 @@ def _scan_message(scan: host_keys.Scan) -> tuple[int, str]:
         )
     if scan.is_expected_missing and scan.missing:
         return messages.WARNING, _(
-            "The expected key is not among those that the server showed so far. Approve no other one before "
-            "a complete scan."
+            "The expected key is not among those that the server has shown so far. Do not approve another "
+            "one before a scan is complete."
         )
     if scan.is_expected_missing:
         return messages.WARNING, _(
@@ -247,7 +298,7 @@ def host_key_approve(request: HttpRequest, pk: int) -> HttpResponse:
     if is_retired(request, container):
         return redirect("container", pk=container.pk)
     if key.state == HostKey.State.APPROVED:
-        messages.info(request, _("The key %s is approved already.") % key.fingerprint)
+        messages.info(request, _("The key %s is already approved.") % key.fingerprint)
         return redirect("container", pk=container.pk)
     keys, expected = list(container.host_keys.all()), getattr(container, "expected_host_key", None)
     doubt = host_keys.doubt_about(key, keys, expected.fingerprint if expected else "")
@@ -275,7 +326,7 @@ def _is_approved(request: HttpRequest, key: HostKey, form: Form) -> bool:
         form.add_error("fingerprint", _NOT_THIS_ONE)
         return False
     except host_keys.FingerprintNeeded:
-        messages.warning(request, _("Something changed since the page was made: look again."))
+        messages.warning(request, _("Something has changed since you opened the page. Look again."))
         return True
     text = _("The key %s is approved. Failed pushes can be retried now.")
     messages.success(request, text % key.fingerprint)
@@ -302,18 +353,3 @@ def host_key_revoke(request: HttpRequest, pk: int) -> HttpResponse:
 def _host_key(pk: int) -> HostKey:
     largest = 2**63 - 1  # beyond it databases raise instead of finding nothing
     return get_object_or_404(HostKey.objects.select_related("container"), pk=min(pk, largest))
-
-
-@require_GET
-@permission_required("instances.view_container", raise_exception=True)
-def ssh_key(request: HttpRequest) -> HttpResponse:
-    try:
-        context = {
-            "public_line": portal_key.public_line(),
-            "authorized_line": portal_key.authorized_line(),
-            "jump_host_line": portal_key.jump_host_line(),
-            "fingerprint": portal_key.fingerprint(),
-        }
-    except portal_key.KeyNotUsable as error:
-        context = {"path": str(settings.SSH_KEY_PATH), "reason": str(error)}
-    return render(request, "instances/ssh_key.html", {**context, "campaign_user": settings.CAMPAIGN_USER})

@@ -17,7 +17,7 @@ from instances.inventory.csv_format import (
     clean_login,
     readable,
 )
-from instances.models import Container, Instance, JumpHost
+from instances.models import Contact, Container, Instance, JumpHost
 from instances.reaching.jump_hosts import clean_host_keys
 from instances.ssh import PublicHostKey
 from portal.no_secrets import Form, ModelForm, without_secret
@@ -68,7 +68,17 @@ class ContainerFilter(Form):
         ],
     )
     switch = forms.ChoiceField(
-        label=_("On or off"), required=False, choices=[("", _("Any")), ("on", _("On")), ("off", _("Off"))]
+        label=_("On or off"),
+        required=False,
+        choices=[("", _("Any")), ("on", _("On")), ("off", _("Off")), ("by_hand", _("By hand"))],
+    )
+    seen = forms.ChoiceField(
+        label=_("Last seen"),
+        required=False,
+        choices=[("", _("Any")), ("old", _("Not for a week")), ("never", _("Never"))],
+    )
+    jwt = forms.ChoiceField(
+        label=_("JWT credential"), required=False, choices=[("", _("Any")), ("yes", _("Still there"))]
     )
 
     show = _shown()
@@ -109,19 +119,30 @@ class ContainerForm(ModelForm):
         required=False,
         queryset=JumpHost.objects.all(),
         empty_label=_("None: reached directly"),
-        help_text=_("Where the portal cannot reach the container itself. It resolves the address."),
+        help_text=_(
+            "For containers that the portal cannot reach directly. The jump host resolves the address."
+        ),
     )
 
     class Meta:
         model = Container
-        fields = ["name", "address", "port", "jump_host", "login", "become", "install_root", "is_enabled"]
-        labels = {"become": _("How the login becomes neolane"), "is_enabled": _("Push to this container")}
+        fields = ["name", "address", "port", "jump_host", "login", "become", "install_root"]
+        fields += ["is_by_hand", "is_enabled"]
+        labels = {
+            "become": _("How the login becomes neolane"),
+            "is_enabled": _("Push to this container"),
+            "is_by_hand": _("By hand: the portal cannot reach this container"),
+        }
         help_texts = {
-            "name": _("How people call this server. Any short name."),
+            "name": _("What people call this server. Any short name."),
             "address": _("Host name or IP address, without user name or port."),
-            "login": _("The account that the portal's SSH key opens."),
+            "login": _("The account that the portal logs in to with its SSH key."),
             "install_root": _("The folder above nl6 or nl7."),
-            "is_enabled": _("While this is off, nothing is pushed to it, and what is queued waits."),
+            "is_by_hand": _(
+                "The portal never connects to it. Its page has a runbook with the commands to run there, and "
+                "accepts what the read-back script prints."
+            ),
+            "is_enabled": _("While this is off, nothing is pushed to it, and queued pushes wait."),
         }
         error_messages = {"name": {"unique": _("Another container has this name.")}}
 
@@ -147,6 +168,19 @@ class ContainerForm(ModelForm):
         return cleaned
 
 
+class ContactForm(ModelForm):
+    """The contact for an environment."""
+
+    class Meta:
+        model = Contact
+        fields = ["who", "reach", "hours"]
+        help_texts = {
+            "who": _("A team or a person, such as “Campaign operations”."),
+            "reach": _("Telephone, address or channel. Everybody who can sign in sees it."),
+            "hours": _("Such as “weekdays 8 to 18, on call at night”. May be empty."),
+        }
+
+
 class JumpHostForm(ModelForm):
     """A new or edited jump host, with the keys that it must show.
 
@@ -159,19 +193,19 @@ class JumpHostForm(ModelForm):
         required=False,
         max_length=4000,
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "autocomplete": "off"}),
-        help_text=_("Needed only where you change the host keys: one a line, as ssh-keygen -l prints them."),
+        help_text=_("Needed only if you change the host keys. One per line, as ssh-keygen -l prints them."),
     )
 
     class Meta:
         model = JumpHost
         fields = ["name", "address", "port", "login", "host_keys"]
         help_texts = {
-            "name": _("How people call this server. Any short name; inventory files use it."),
+            "name": _("What people call this server. Any short name; inventory files use it."),
             "address": _("Host name or IP address, without user name or port."),
-            "login": _("The account that the portal's SSH key opens. It needs no shell."),
+            "login": _("The account that the portal logs in to with its SSH key. It needs no shell."),
             "host_keys": _(
-                "One key a line, as ssh-keyscan prints them, or from /etc/ssh/ssh_host_*_key.pub on the jump "
-                "host. Compare them with the team that runs it: the portal trusts no other key."
+                "One key per line, as ssh-keyscan prints them, or from /etc/ssh/ssh_host_*_key.pub on the "
+                "jump host. Compare them with the team that runs it: the portal trusts no other key."
             ),
         }
         error_messages = {"name": {"unique": _("Another jump host has this name.")}}
@@ -268,12 +302,13 @@ class ManyKeysForm(Form):
         max_length=PASTE_LIMIT,
         widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "autocomplete": "off"}),
         help_text=_(
-            "One key a line, as ssh-keygen -l or ssh-keyscan print it, or a name and a fingerprint. The keys "
-            "that fit are ticked. A list from the servers themselves proves more than one from the network."
+            "One key per line, as ssh-keygen -l or ssh-keyscan print it, or a name and a fingerprint. "
+            "Matching keys are ticked. A list from the servers themselves proves more than one from the "
+            "network."
         ),
     )
     compared = forms.BooleanField(
-        label=_("The chosen fingerprints were compared with what the server teams, or the servers, say."),
+        label=_("I compared the chosen fingerprints with what the server teams, or the servers, say."),
         required=False,
     )
 
@@ -305,7 +340,7 @@ class ImportForm(Form):
             return cleaned
         file, text = cleaned.get("file"), str(cleaned.get("text", ""))
         if bool(file) == bool(text.strip()):
-            raise ValidationError(_("Choose a file or paste the rows: one of the two."))
+            raise ValidationError(_("Either choose a file or paste the rows."))
         try:
             self.data_bytes = readable(file.read() if file else text.encode()).encode()
         except ValidationError as error:

@@ -29,7 +29,7 @@ MOST_FAILED = 100
 def host_keys(request: HttpRequest) -> HttpResponse:
     form = ManyKeysForm(request.POST if request.method == "POST" else None)
     page = Paginator(key_lists.offered().order_by("name"), PAGE).get_page(request.GET.get("page"))
-    lines = key_lists.lines_of(page)
+    lines = key_lists.lines_of([container.pk for container in page])
     compared: dict[str, object] = {}
     if request.method == "POST":
         is_valid = form.is_valid()
@@ -96,7 +96,7 @@ def host_key_scan(request: HttpRequest) -> HttpResponse:
         elif key_scans.start(actor=Actor.of(request)):
             tasks.ring()
         else:
-            messages.info(request, _("A scan is under way already."))
+            messages.info(request, _("A scan is already under way."))
     if request.headers.get("HX-Request") == "true":
         return render(request, "instances/_key_scan_live.html", _scan())
     return redirect("host_keys")
@@ -107,7 +107,7 @@ def host_key_scan(request: HttpRequest) -> HttpResponse:
 def host_key_scan_stop(request: HttpRequest) -> HttpResponse:
     stopped = key_scans.stop(actor=Actor.of(request))
     text = ngettext("%d container was not scanned.", "%d containers were not scanned.", stopped) % stopped
-    messages.info(request, text + " " + _("What was seen until now is kept."))
+    messages.info(request, text + " " + _("What was seen so far is kept."))
     return redirect("host_keys")
 
 

@@ -23,7 +23,7 @@ from portal.web.tickets import Ticket
 PAGE = 50
 TEMPLATE = (
     "instance,container,address,port,jump_host,login,become,install_root,"
-    "environment,deployment,role,uses_triggers,host_key\r\n"
+    "environment,deployment,role,uses_triggers,host_key,by_hand\r\n"
     "example_mkt,example-app-1,app-1.example.com,22,,neolane,none,/usr/local/neolane,"
     "production,on-premise,MKT,no,\r\n"
     "example_mkt,example-app-2,app-2.example.com,22,,campaign,sudo,/usr/local/neolane,"
@@ -36,7 +36,9 @@ TEMPLATE = (
 def inventory_import(request: HttpRequest) -> HttpResponse:
     form = ImportForm(*((request.POST, request.FILES) if request.method == "POST" else ()))
     if request.method == "POST" and _too_large(request):
-        messages.error(request, _("The file is larger than 20 MB. Split it: imports add up."))
+        messages.error(
+            request, _("The file is larger than 20 MB. Split it: each import adds to the ones before.")
+        )
     elif request.method == "POST" and form.is_valid():
         upload = pending.keep(form.data_bytes, user_id=_user_id(request))
         return redirect("inventory_preview", upload=upload)
@@ -57,7 +59,10 @@ def _too_large(request: HttpRequest) -> bool:
 def inventory_preview(request: HttpRequest, upload: UUID) -> HttpResponse:
     data = pending.read(upload, user_id=_user_id(request))
     if data is None:
-        messages.error(request, _("This upload is gone: imported, or an hour old. Choose the file again."))
+        messages.error(
+            request,
+            _("This upload is gone: it was imported, or is more than an hour old. Choose the file again."),
+        )
         return redirect("inventory_import")
     parsed = csv_format.parse(data, allow_loopback=settings.ALLOW_LOOPBACK_TARGETS)
     if request.method == "POST" and _may_import(request, parsed):
@@ -66,7 +71,9 @@ def inventory_preview(request: HttpRequest, upload: UUID) -> HttpResponse:
                 parsed=parsed, actor=Actor.of(request), confirmed=request.POST.get("confirmed", "")
             )
         except PlanOutdated:
-            messages.warning(request, _("The inventory changed since the preview; this is a new one."))
+            messages.warning(
+                request, _("The inventory has changed since the preview. This is a new preview.")
+            )
         except ImportRefused:
             pass  # the preview shows the errors
         else:
@@ -81,14 +88,19 @@ def _may_import(request: HttpRequest, parsed: csv_format.ParsedInventory) -> boo
     """Giving a host key in advance is approving it, and needs the same permission."""
     if request.user.has_perm("instances.approve_host_key") or not any(row.host_key for row in parsed.rows):
         return True
-    messages.error(request, _("You may not approve host keys, so the file must not have any."))
+    messages.error(request, _("You are not allowed to approve host keys, so the file must not contain any."))
     return False
 
 
 def _summary(plan: Plan) -> str:
     number = len(plan.changes)
     done = ngettext("%d change was imported.", "%d changes were imported.", number) % number
-    return _("%(done)s %(unchanged)d rows were as before.") % {"done": done, "unchanged": plan.unchanged}
+    known = ngettext(
+        "%d installation in the file was known already.",
+        "%d installations in the file were known already.",
+        plan.unchanged,
+    )
+    return f"{done} {known % plan.unchanged}"
 
 
 def _preview(

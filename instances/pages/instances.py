@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.core.paginator import Paginator
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,11 +17,24 @@ from instances.inventory.editing import InventoryError
 from instances.models import NOT_RETIRED, Container, Installation, Instance, InstanceQuerySet
 from instances.nlserver import MIN_BUILD
 from instances.pages.forms import InstallationForm, InstanceFilter, InstanceForm
+from instances.pages.moments import asked_as_of
 from instances.pages.saving import is_retired, is_saved
 from instances.requirements import all_met
 from portal.audit.trail import Actor
+from portal.web.exports import in_order
+from portal.web.lists import Orders, page_of
 
 PAGE = 25
+ORDERS = Orders(
+    {
+        "name": ["name"],
+        "environment": ["environment", "name"],
+        "role": ["role", "name"],
+        "deployment": ["deployment", "name"],
+        "retired": ["retired", "name"],
+    },
+    usual="name",
+)
 SUGGESTIONS = 500
 
 
@@ -30,24 +42,26 @@ SUGGESTIONS = 500
 @permission_required("instances.view_instance", raise_exception=True)
 def instance_list(request: HttpRequest) -> HttpResponse:
     form = InstanceFilter(request.GET)
-    ids = _filtered(form).order_by("name").values_list("pk", flat=True)
-    page = Paginator(ids, PAGE).get_page(request.GET.get("page"))
+    order = ORDERS.of(request.GET)
+    ids = filtered(form).order_by(*order.fields).values_list("pk", flat=True)
+    page = page_of(ids, request.GET, PAGE)
     is_empty = not page.object_list and not Instance.objects.exists()
     context = {
         "form": form,
         "page_obj": page,
         "is_empty": is_empty,
-        "rows": _counted(page),
+        "order": order,
+        "rows": in_order(counted(page), list(page)),
         "shows_retired": form.cleaned_data.get("show") == "retired",
         "retired_count": _searched(form).retired().count(),
     }
     return render(request, "instances/instance_list.html", context)
 
 
-def _counted(page: Iterable[UUID]) -> QuerySet[Instance]:
+def counted(keys: Iterable[UUID]) -> QuerySet[Instance]:
     """Return the instances of one page with what was seen of their installations: of these few only."""
     return (
-        Instance.objects.filter(pk__in=list(page))
+        Instance.objects.filter(pk__in=list(keys))
         .annotate(
             containers=Count("installations", filter=_INSTALLED),
             old=Count("installations", filter=_INSTALLED & Q(installations__observed_build__lt=MIN_BUILD)),
@@ -67,7 +81,7 @@ def _searched(form: InstanceFilter) -> InstanceQuerySet:
     return Instance.objects.filter(name__icontains=text) if text else Instance.objects.all()
 
 
-def _filtered(form: InstanceFilter) -> QuerySet[Instance]:
+def filtered(form: InstanceFilter) -> QuerySet[Instance]:
     """Narrow the instances by those filters that are well-formed; the form says which are not."""
     searched = _searched(form)
     wanted = form.cleaned_data
@@ -94,6 +108,7 @@ def instance_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "builds": builds,
         "old": [row for row in installations if row.needs_upgrade],
         "jwt": [row for row in installations if row.observed_jwt],
+        **asked_as_of(),
     }
     return render(request, "instances/instance_detail.html", context)
 
@@ -161,7 +176,7 @@ def installation_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         except InventoryError as error:
             refusal = str(error)
         else:
-            messages.success(request, _("%s was removed.") % installation)
+            messages.success(request, _("%s was removed.") % installation.label)
             return redirect("instance", pk=installation.instance_id)
     context = {"installation": installation, "refusal": refusal}
     return render(request, "instances/installation_remove.html", context)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -27,9 +27,13 @@ _IN_USE = all_met([NOT_RETIRED.of("containers")])
 @require_GET
 @permission_required("instances.change_inventory", raise_exception=True)
 def jump_host_list(request: HttpRequest) -> HttpResponse:
-    hosts = JumpHost.objects.annotate(used_by=Count("containers", filter=_IN_USE)).order_by("name")
-    rows = [(host, jump_hosts.keys_of(host)) for host in hosts]
+    rows = [(host, jump_hosts.keys_of(host)) for host in counted().order_by("name")]
     return render(request, "instances/jump_host_list.html", {"rows": rows})
+
+
+def counted() -> QuerySet[JumpHost]:
+    """Return jump hosts with the number of containers in use behind each."""
+    return JumpHost.objects.annotate(used_by=Count("containers", filter=_IN_USE))
 
 
 @require_http_methods(["GET", "POST"])

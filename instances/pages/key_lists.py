@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from secrets import compare_digest
+from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 from django.utils.functional import Promise
@@ -16,12 +17,16 @@ from portal.audit.trail import Actor
 
 @dataclass
 class KeyLine:
-    """One key that a container showed. `doubt` says why it is not approved on this page."""
+    """One key that a container showed. `code` says why it is not approved on this page; empty: it can be."""
 
     key: HostKey
-    doubt: Promise | str
+    code: str
     is_matched: bool = False
     is_chosen: bool = False
+
+    @property
+    def doubt(self) -> Promise | str:
+        return host_keys.DOUBTS.get(self.code, "")
 
 
 @dataclass
@@ -50,10 +55,10 @@ def offered() -> QuerySet[Container]:
     return host_keys.in_host_key_state(Container.objects.in_use(), "offered")
 
 
-def lines_of(containers: Iterable[Container]) -> list[ContainerLine]:
-    """Return containers, in their order by name, with their keys and instances, by as few queries."""
+def lines_of(containers: Collection[UUID]) -> list[ContainerLine]:
+    """Return containers with these ids, in their order by name, with keys and instances; three queries."""
     installed = Installation.objects.select_related("instance").only("container", "instance__name")
-    found = Container.objects.filter(pk__in=[container.pk for container in containers]).order_by("name")
+    found = Container.objects.filter(pk__in=containers).order_by("name")
     rows = found.select_related("jump_host", "expected_host_key").prefetch_related(
         Prefetch("host_keys", HostKey.objects.defer("base64").order_by("type", "pk")),
         Prefetch("installations", installed.order_by("instance__name")),
@@ -66,7 +71,7 @@ def _keys(container: Container) -> list[KeyLine]:
     expected = getattr(container, "expected_host_key", None)
     wanted = expected.fingerprint if expected else ""
     return [
-        KeyLine(key, host_keys.DOUBTS.get(host_keys.doubt_about(key, keys, wanted), ""))
+        KeyLine(key, host_keys.doubt_about(key, keys, wanted))
         for key in keys
         if key.state == HostKey.State.OFFERED
     ]

@@ -1,13 +1,11 @@
-"""JWT and builds: how far the instances are on their way to OAuth, as a table, a chart, CSV and JSON."""
+"""JWT and builds: how far the instances are on their way to OAuth, as a table and a chart."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 
 from django import forms
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -31,12 +29,12 @@ STAGES: Mapping[Stage, Promise] = {
 MEANINGS: Mapping[Stage, Promise] = {
     Stage.JWT: _("The file on at least one container still holds a JWT credential."),
     Stage.OLD: _(
-        "No JWT was seen, but at least one container runs a build that does not know OAuth accounts."
+        "No JWT was seen, but at least one container runs a build that does not support OAuth accounts."
     ),
     Stage.UNKNOWN: _(
-        "At least one container was never read or pushed to, and nothing bad was seen elsewhere."
+        "At least one container was never read or pushed to, and no problem was seen elsewhere."
     ),
-    Stage.DONE: _("Every container was seen: no JWT, and a build that knows OAuth accounts."),
+    Stage.DONE: _("Every container was seen: no JWT, and a build that supports OAuth accounts."),
 }
 SIGNS: Mapping[Stage, str] = {
     Stage.JWT: "failed",
@@ -45,17 +43,6 @@ SIGNS: Mapping[Stage, str] = {
     Stage.DONE: "succeeded",
 }
 """How each is drawn, by the states that `status` knows."""
-COLUMNS = (
-    "instance",
-    "environment",
-    "stage",
-    "containers",
-    "on_jwt",
-    "below_9383",
-    "never_seen",
-    "builds",
-    "last_seen",
-)
 
 
 class MigrationFilter(Form):
@@ -76,9 +63,7 @@ def jwt_and_builds(request: HttpRequest) -> HttpResponse:
     form = MigrationFilter(request.GET)
     form.is_valid()
     everything = progress()
-    rows = _narrowed(everything, form.cleaned_data)
-    if request.GET.get("format") in ("csv", "json"):
-        return _download(request.GET["format"], rows)
+    rows = narrowed(everything, form.cleaned_data)
     points = history(everything) if everything else []
     today = timezone.localdate()
     counts = points[-1].counts if points else {}
@@ -107,39 +92,9 @@ def _instances(count: int) -> str:
     return ngettext("%d instance", "%d instances", count) % count
 
 
-def _narrowed(rows: Iterable[Progress], wanted: Mapping[str, str]) -> list[Progress]:
+def narrowed(rows: Iterable[Progress], wanted: Mapping[str, str]) -> list[Progress]:
     """Return the rows that fit the filters, the most urgent first."""
     text, stage = (wanted.get("q") or "").casefold(), wanted.get("stage")
     place = {each: number for number, each in enumerate(Stage)}
     found = [row for row in rows if text in row.name.casefold() and (not stage or row.stage == stage)]
     return sorted(found, key=lambda row: (place[row.stage], row.name))
-
-
-def _download(form: str, rows: Iterable[Progress]) -> HttpResponse:
-    facts = [_facts(row) for row in rows]
-    if form == "json":
-        answer: HttpResponse = JsonResponse(
-            {"instances": facts, "as_of": timezone.now().isoformat(timespec="seconds")}
-        )
-    else:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        writer.writerows(each | {"builds": str(each["builds"]).strip("[]")} for each in facts)
-        answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="jwt-and-builds.{form}"'
-    return answer
-
-
-def _facts(row: Progress) -> dict[str, object]:
-    return {
-        "instance": row.name,
-        "environment": row.environment,
-        "stage": row.stage.value,
-        "containers": row.installations,
-        "on_jwt": row.on_jwt,
-        "below_9383": row.too_old,
-        "never_seen": row.never_seen,
-        "builds": sorted(row.builds),
-        "last_seen": row.last_seen.isoformat(timespec="seconds") if row.last_seen else None,
-    }

@@ -1,6 +1,6 @@
 """The page of what readings propose, and the decisions about it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django import forms
@@ -82,13 +82,12 @@ def proposal_list(request: HttpRequest) -> HttpResponse:
     form = ProposalFilter(request.GET)
     form.is_valid()
     everything = proposals()
-    left = {row.proposal: row for row in Dismissal.objects.all()}
-    found = _narrowed(everything, left, form.cleaned_data)
+    found = narrowed(everything, form.cleaned_data)
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     context = {
         "form": form,
         "page_obj": page,
-        "rows": [Row(each, SIGNS[each.kind], what(each), advice(each), left.get(each.key)) for each in page],
+        "rows": [Row(each, SIGNS[each.kind], what(each), advice(each), left) for each, left in page],
         "environments": Instance.Environment.choices,
         "roles": Instance.Role.choices,
         "is_filtered": bool(request.GET.get("q") or request.GET.get("kind") or request.GET.get("show")),
@@ -98,13 +97,13 @@ def proposal_list(request: HttpRequest) -> HttpResponse:
     return render(request, "instances/proposals.html", context)
 
 
-def _narrowed(
-    found: list[Proposal], left: Mapping[str, Dismissal], wanted: Mapping[str, str]
-) -> list[Proposal]:
+def narrowed(found: Iterable[Proposal], wanted: Mapping[str, str]) -> list[tuple[Proposal, Dismissal | None]]:
+    """Return the proposals that fit the filters, each with the decision to leave it, if there is one."""
+    left = {row.proposal: row for row in Dismissal.objects.all()}
     is_left = wanted.get("show") == "left"
     text = (wanted.get("q") or "").casefold()
     return [
-        each
+        (each, left.get(each.key))
         for each in found
         if (each.key in left) == is_left
         and (not wanted.get("kind") or each.kind == wanted["kind"])
@@ -143,7 +142,7 @@ def _apply(request: HttpRequest, key: str) -> None:
     )
     names = {"instance": installation.instance, "container": installation.container}
     messages.success(
-        request, _("%(instance)s is entered on %(container)s. Nothing was pushed to it yet.") % names
+        request, _("%(instance)s is now listed on %(container)s. Nothing has been pushed to it yet.") % names
     )
 
 

@@ -1,6 +1,6 @@
 """Reading: what a container's page says of it, the page of all containers, and the buttons to ask for it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from instances.discovery.models import Reading
 from instances.discovery.services import ask
 from instances.failures import Code, Explanation, explain
 from instances.models import NOT_RETIRED, Container, Installation
-from instances.pages.saving import is_retired
+from instances.pages.saving import is_by_hand, is_retired
 from instances.requirements import all_met
 from portal.audit.trail import PORTAL, Actor
 
@@ -33,7 +33,7 @@ UNREAD: dict[str, Promise] = {
     "none": gettext_lazy("Its file is a folder, or a link that leads nowhere."),
     "unreadable": gettext_lazy("Its file cannot be read by the user who runs nlserver."),
     "busy": gettext_lazy("A push was under way, so its file was left alone. Read again in a minute."),
-    "too_big": gettext_lazy("Its file is larger than 16 MB, which no configuration is."),
+    "too_big": gettext_lazy("Its file is larger than 16 MB, which is too large for a configuration."),
     "moving": gettext_lazy("Its file was being written while it was read. Read again."),
 }
 """Why the file of an instance was not read, by the script's word."""
@@ -96,12 +96,12 @@ def how_often() -> str:
 def container_read(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Have the container read as soon as its turn comes; the page shows how it goes."""
     container = get_object_or_404(Container, pk=pk)
-    if is_retired(request, container):
+    if is_retired(request, container) or is_by_hand(request, container):
         return redirect("container", pk=pk)
     if container.is_enabled:
         ask(containers=[container], actor=Actor.of(request))
     else:
-        messages.error(request, _("%s is off: nobody logs in there.") % container)
+        messages.error(request, _("%s is off: the portal does not log in there.") % container)
     return redirect(reverse("container", args=[pk]) + "#contents")
 
 
@@ -118,10 +118,10 @@ def readings_ask(request: HttpRequest) -> HttpResponse:
 @permission_required("instances.view_container", raise_exception=True)
 def readings(request: HttpRequest) -> HttpResponse:
     """Show the newest reading of every container: how far they are, what failed, and what nobody entered."""
-    newest = Reading.objects.newest().filter(all_met([NOT_RETIRED.of("container")]))
+    newest = newest_of_each()
     states = dict(newest.order_by().values_list("state").annotate(count=Count("*")))
     is_open = any(states.get(state) for state in Reading.OPEN)
-    failed = newest.filter(state=Reading.State.FAILED).select_related("container").order_by("container__name")
+    failed = newest.filter(state=Reading.State.FAILED)
     read = Reading.objects.filter(container=OuterRef("pk"))
     page = Paginator(failed, PAGE).get_page(request.GET.get("page"))
     strays = _strays(newest)
@@ -143,13 +143,30 @@ def readings(request: HttpRequest) -> HttpResponse:
     return render(request, template, context)
 
 
+def newest_of_each() -> QuerySet[Reading]:
+    """Return the newest reading of every container that is not retired, by the name of the container."""
+    newest = Reading.objects.newest().filter(all_met([NOT_RETIRED.of("container")]))
+    return newest.select_related("container").order_by("container__name")
+
+
 def _strays(newest: QuerySet[Reading]) -> list[tuple[Container, list[str]]]:
     """Return containers on which instances were found that are not in the inventory, with their names."""
     read = newest.filter(state=Reading.State.SUCCEEDED).exclude(found={})
-    entered: dict[UUID, set[str]] = {}
-    names = Installation.objects.filter(container__in=read.values("container"))
-    for container, name in names.order_by().values_list("container", "instance__name"):
-        entered.setdefault(container, set()).add(name)
-    rows = read.select_related("container").order_by("container__name")
-    found = [(row.container, sorted(set(row.found) - entered.get(row.container_id, set()))) for row in rows]
+    entered = entered_on(Installation.objects.filter(container__in=read.order_by().values("container")))
+    found = [(row.container, strays_of(row, entered)) for row in read]
     return [(container, strays) for container, strays in found if strays]
+
+
+def entered_on(installations: QuerySet[Installation]) -> dict[UUID, set[str]]:
+    """Return the names of the instances that the inventory has, by container; one query."""
+    entered: dict[UUID, set[str]] = {}
+    for container, name in installations.order_by().values_list("container", "instance__name"):
+        entered.setdefault(container, set()).add(name)
+    return entered
+
+
+def strays_of(reading: Reading, entered: Mapping[UUID, set[str]]) -> list[str]:
+    """Return the instances that a successful reading found and the inventory does not have there."""
+    if reading.state != Reading.State.SUCCEEDED:
+        return []
+    return sorted(set(reading.found) - entered.get(reading.container_id, set()))

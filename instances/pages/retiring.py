@@ -88,7 +88,7 @@ def take_back(request: HttpRequest, pk: UUID, kind: str) -> HttpResponse:
     """Say what comes back, ask why, and end a retirement."""
     row = _row(kind, pk)
     if row.retired is None:
-        messages.info(request, _("%s is in use.") % row)
+        messages.info(request, _("%s is in use.") % row.label)
         return redirect(_page_of(row))
     form = ReasonForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
@@ -99,7 +99,7 @@ def take_back(request: HttpRequest, pk: UUID, kind: str) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             text = _("%s is in use again. Nothing was pushed or read: start that yourself where you want it.")
-            messages.success(request, text % row)
+            messages.success(request, text % row.label)
             return redirect(_page_of(row))
         row = _row(kind, pk)
     context = {
@@ -130,7 +130,7 @@ def _retired_with(row: Row) -> Retirable | None:
 
 def _already(row: Retirable) -> str:
     return _("%(name)s was retired on %(day)s by %(who)s: %(reason)s") % {
-        "name": row,
+        "name": row.label,
         "day": f"{localtime(row.retired):%Y-%m-%d %H:%M}",
         "who": row.retired_by,
         "reason": row.retired_reason,

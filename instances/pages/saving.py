@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from instances.inventory.editing import InventoryError, take_back_first
-from instances.models import Retirable
+from instances.models import NOT_BY_HAND, Container, Retirable
+from instances.requirements import obstacle
 
 
 def is_retired(request: HttpRequest, row: Retirable) -> bool:
@@ -16,6 +17,14 @@ def is_retired(request: HttpRequest, row: Retirable) -> bool:
     if not row.retired:
         return False
     messages.error(request, take_back_first(row))
+    return True
+
+
+def is_by_hand(request: HttpRequest, container: Container) -> bool:
+    """Whether nobody connects to a container; the next page says so then."""
+    if not obstacle(container, [NOT_BY_HAND]):
+        return False
+    messages.error(request, _("%s is marked by hand: the portal does not connect to it.") % container)
     return True
 
 

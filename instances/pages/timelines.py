@@ -1,6 +1,6 @@
 """Timelines of an installation, a container and an instance, what they held at a moment, and one reading."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -21,6 +21,7 @@ from instances.discovery.timeline import (
     Scope,
     Wanted,
     changes,
+    meanings,
     of_container,
     of_installation,
     of_instance,
@@ -61,7 +62,7 @@ def installation_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {
         "installation": row,
         "sight": sight,
-        "facts": _facts(sight) if sight else [],
+        "facts": _facts(sight, meanings([sight])) if sight else [],
         **_timeline(request, of_installation(row)),
     }
     return render(request, "instances/installation_detail.html", context)
@@ -133,14 +134,15 @@ def _page(text: str) -> int:
 
 def _held(scope: Scope, moment: datetime) -> Iterator[Held]:
     answers = as_of_each(installation_ids=scope.installations.keys(), moment=moment)
+    known = meanings([each.before for each in answers.values() if each.before])
     for pk, about in scope.installations.items():
         answer = answers[pk]
         before, after = answer.before, answer.after
         differing = changes(before, after) if before and after else []
         is_claimed_twice = bool(before and after and before.pk != after.pk and after.at <= moment)
-        yield Held(about, answer, _facts(before) if before else [], differing, is_claimed_twice)
+        yield Held(about, answer, _facts(before, known) if before else [], differing, is_claimed_twice)
 
 
-def _facts(row: Observation) -> list[tuple[object, str]]:
+def _facts(row: Observation, known: Mapping[int, Sequence[tuple[object, str]]]) -> list[tuple[object, str]]:
     found = values(row)
-    return [(words, found[name] or str(_("none"))) for name, words in FIELDS.items()]
+    return [*known[row.pk], *((words, found[name] or str(_("none"))) for name, words in FIELDS.items())]

@@ -16,6 +16,9 @@ _DRAWINGS = {
     "running": '<path d="M8 1.5A6.5 6.5 0 1 1 1.5 8" />',
     "cancelled revoked off": '<circle cx="8" cy="8" r="6.5" /><path d="m3.5 3.5 9 9" />',
     "superseded kept": '<path d="m3.5 8.5 4.5-4 4.5 4m-9 4 4.5-4 4.5 4" />',
+    "partly": (
+        '<circle cx="8" cy="8" r="6.5" /><path d="M8 1.5v13A6.5 6.5 0 0 0 8 1.5z" fill="currentColor" />'
+    ),
     "draft edit": '<path d="m2.5 13.5.7-3.2 7.5-7.5 2.5 2.5-7.5 7.5zM9 4.5 11.5 7" />',
     "active on": '<circle cx="8" cy="8" r="6.5" /><circle cx="8" cy="8" r="2.4" fill="currentColor" />',
     "retired archive": '<path d="M2 2.5h12v3H2zM3 5.5v8h10v-8M6.3 8.5h3.4" />',
@@ -32,6 +35,7 @@ _DRAWINGS = {
     "unreachable": (
         '<path d="m9.8 3.6.8-.8a2.6 2.6 0 0 1 3.6 3.6l-1.6 1.7M6.2 12.4l-.8.8a2.6 2.6 0 0 1-3.6-3.6l1.6-1.7M5 2v1.5M2 5h1.5M11 14v-1.5M14 11h-1.5" />'
     ),
+    "by_hand": '<path d="M4.5 14V8.2L3 6.4M4.5 8V3.2a1 1 0 0 1 2 0V7m0-4.6a1 1 0 0 1 2 0V7m0-3.4a1 1 0 0 1 2 0V7.6m0-2a1 1 0 0 1 2 0V10c0 2.4-1 4-1 4z" />',
     "info": '<circle cx="8" cy="8" r="6.5" /><path d="M8 7.3v4M8 4.8v.01" />',
     "key": '<circle cx="5" cy="11" r="3.2" /><path d="m7.3 8.7 6.2-6.2M10.5 5.5l2.4 2.4" />',
     "server": ('<path d="M2 2.5h12v4.6H2zM2 8.9h12v4.6H2zM4.6 4.8v.01M4.6 11.2v.01M7 4.8h4.4M7 11.2h4.4" />'),
@@ -46,6 +50,9 @@ _DRAWINGS = {
     "search": '<circle cx="7" cy="7" r="4.7" /><path d="m10.5 10.5 3.7 3.7" />',
     "external": '<path d="M9.5 2.5h4v4M13.3 2.7 7.5 8.5M11.5 9.5v4h-9v-9h4" />',
     "menu": '<path d="M2 4h12M2 8h12M2 12h12" />',
+    "sort-ascending": '<path d="M4.5 9.5 8 6l3.5 3.5" />',
+    "sort-descending": '<path d="m4.5 6.5 3.5 3.5 3.5-3.5" />',
+    "sort-none": '<path d="m5 6.2 3-3 3 3M5 9.8l3 3 3-3" />',
     "down": '<path d="m4 6.2 4 4 4-4" />',
     "next": '<path d="m6.2 4 4 4-4 4" />',
 }

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from portal.audit.trail import Actor, record
 from portal.processes.logs import bound
+from portal.processes.serving import serving
 
 access = logging.getLogger("portal.access")
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -68,7 +69,8 @@ def request_identity(get_response: GetResponse) -> GetResponse:
         started = time.perf_counter()
         request.META["portal.request_id"] = uuid.uuid4().hex[:16]
         request.META["portal.client_ip"] = client_ip(request)
-        with bound(request_id=request.META["portal.request_id"], client=request.META["portal.client_ip"]):
+        names = {"request_id": request.META["portal.request_id"], "client": request.META["portal.client_ip"]}
+        with serving(), bound(**names):
             response = get_response(request)
             _log(request, response, time.perf_counter() - started)
         response["X-Request-ID"] = request.META["portal.request_id"]

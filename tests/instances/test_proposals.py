@@ -165,7 +165,7 @@ def test_a_name_that_differs_in_case_only_is_pointed_out(container: Container) -
     make_instance(name="prod1")
     read(container, found={"PROD1": ""})
     assert (only().kind, only().alike) == (Kind.CREATE, "prod1")
-    assert "differs in upper and lower case only" in advice(only())
+    assert "differs only in upper and lower case" in advice(only())
 
 
 def test_an_instance_that_adobe_hosts_is_not_entered_by_the_portal(container: Container) -> None:

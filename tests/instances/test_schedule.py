@@ -148,18 +148,18 @@ def test_pages_say_when_the_next_one_is_due(as_auditor: Client, settings: Settin
     first, second = due_since("web1", minutes=-30), due_since("web2", minutes=-60)
     when = next_turn(first.pk, timezone.now())
     assert when
-    text = f'every 24 hours without being asked, next at <time class="nowrap" datetime="{when.isoformat()}"'
+    text = f'automatically every 24 hours, next at <time class="nowrap" datetime="{when.isoformat()}"'
     assert text in shown(as_auditor, f"/containers/{first.pk}/")
     queue(container_ids=[first.pk], actor=PORTAL)
     end()
-    assert ", when it was its turn." in shown(as_auditor, f"/containers/{first.pk}/")
+    assert ", as scheduled." in shown(as_auditor, f"/containers/{first.pk}/")
     page = shown(as_auditor, "/containers/readings/")
-    assert "is read every 24 hours without being asked" in page
+    assert "is read automatically every 24 hours" in page
     assert f'Next: <a href="/containers/{first.pk}/">web1</a>, <time' in page
     HostKey.objects.filter(container=second).update(state="offered")
     assert "once a host key is approved" in shown(as_auditor, f"/containers/{second.pk}/")
     settings.READ_INTERVAL = 0
-    assert "without being asked" not in shown(as_auditor, f"/containers/{first.pk}/")
+    assert "automatically" not in shown(as_auditor, f"/containers/{first.pk}/")
     assert "READ_INTERVAL is 0" in shown(as_auditor, "/containers/readings/")
 
 

@@ -60,7 +60,7 @@ def test_each_line_says_what_changed_and_between_which_sights(row: Installation)
     assert "12:10:00" in newest.notes[0]  # the last sight of what was there before
     assert "12:20:00" in newest.notes[0]
     assert first.title == "Seen for the first time"
-    assert "Seen 2 times more since then, unchanged" in first.notes[1]
+    assert "Seen 2 more times since then, unchanged" in first.notes[1]
 
 
 def test_a_file_that_was_written_anew_is_told_from_one_that_nobody_knows_about(row: Installation) -> None:
@@ -68,7 +68,7 @@ def test_a_file_that_was_written_anew_is_told_from_one_that_nobody_knows_about(r
     seen(row, 5, stamp="2")
     seen(row, 9, stamp="", build=None)
     unknown, written, _first = lines(row)
-    assert written.title == "Written anew with the same content"
+    assert written.title == "Written again with the same content"
     assert unknown.title == "Seen with the same content"
     assert "is not known" in unknown.notes[0]
     assert not written.changes

@@ -92,7 +92,7 @@ def test_an_unreadable_key_ring_is_not_ready(client: Client, settings: Settings)
 @on_real_rows
 def test_no_secret_is_decrypted_for_a_probe(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = make_account()
-    damaged = secret.ciphertext[:-8] + "AAAAAAA="  # a start would find it
+    damaged = (secret.ciphertext or "")[:-8] + "AAAAAAA="  # a start would find it
     type(secret).objects.filter(pk=secret.pk).update(ciphertext=damaged)
     opened: list[str] = []
     monkeypatch.setattr(Keyring, "decrypt", lambda *_: opened.append("decrypted"))

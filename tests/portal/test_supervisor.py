@@ -32,7 +32,7 @@ def test_a_long_log_file_is_put_aside_and_goes_on_growing(
     try:
         for line in ("first line\n", "second line\n", "third line\n", "short\n"):
             print(line, end="", file=cat.stdin, flush=True)
-            wait_until(partial(is_content, program.log, line), within=30, what=line)
+            wait_until(partial(is_content, program.log, line), within=120, what=line)
             program.rotate()
     finally:
         cat.communicate(timeout=10)

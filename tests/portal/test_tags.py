@@ -1,6 +1,8 @@
 """Tags, words and fields that every page has many of: quick, and no different for it."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from django import forms
@@ -11,6 +13,7 @@ from pytest_django.fixtures import Settings
 
 from credentials.rollouts.models import Push
 from instances.failures import Code
+from portal.web.split_bar import ORDER, Part, widths
 
 UNSAFE = "<b>&"
 
@@ -59,3 +62,41 @@ def test_a_select_escapes_its_options_and_marks_the_chosen_one() -> None:
     assert '<option value="&quot;1&quot;" selected>&lt;b&gt;&amp;</option>' in shown
     assert '<option value="2">Two</option>' in shown
     assert shown.count("selected") == 1
+
+
+PARTS: list[Part] = [
+    ("queued", "1 queued", 1),
+    ("failed", f"2 {UNSAFE}", 2),
+    ("succeeded", "10 succeeded", 10),
+]
+
+
+def test_a_split_bar_says_in_words_what_it_draws_in_one_order() -> None:
+    shown = drawn("{% split_bar parts %}", parts=PARTS)
+    assert UNSAFE not in shown
+    names = re.findall(r'class="split-(succeeded|failed|queued)"', shown)
+    assert names == ["succeeded", "failed", "queued"] * 2, "first the bar, then its words"
+    assert re.findall(r"</svg>(\d+ \w+)", shown) == ["10 succeeded", "1 queued"]
+    assert "style=" not in shown
+    assert "none" in drawn("{% split_bar parts %}", parts=[])
+
+
+def test_the_numbers_of_a_split_bar_can_lead_somewhere() -> None:
+    shown = drawn('{% split_bar parts "?state=" %}', parts=PARTS)
+    assert '<li id="tally-queued" class="split-queued">' in shown
+    assert '<a href="?state=queued">1 queued</a>' in shown
+    assert "<a " not in drawn("{% split_bar parts %}", parts=PARTS)
+
+
+@pytest.mark.parametrize("counts", [[1], [1, 1, 1], [9_999, 1], [1, 100_000, 1, 1], [1] * len(ORDER), [3, 7]])
+def test_the_parts_of_a_split_bar_fill_it_and_the_smallest_can_be_seen(counts: list[int]) -> None:
+    found = widths(counts)
+    assert sum(found) == 1000
+    assert min(found) >= 15
+    assert found.index(max(found)) == counts.index(max(counts))
+
+
+def test_every_state_of_a_push_has_its_place_and_its_pattern_in_a_split_bar() -> None:
+    assert set(ORDER) == set(Push.State.values)
+    style = Path("static/portal.css").read_text()
+    assert [state for state in ORDER if f".split-{state}" not in style] == []

@@ -4,6 +4,9 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from instances.discovery.dismissals import Outdated
 from instances.discovery.models import Dismissal
 from instances.discovery.proposal_words import advice, what
@@ -14,32 +17,39 @@ from instances.models import Instance
 from portal.audit.operator import operator
 from portal.command_line import add_json, as_json, table
 from portal.no_secrets import Command as SafeCommand
+from portal.punctuation import labelled
 
-HEADINGS = ("ID", "WHAT", "CONTAINER", "INSTANCE", "PORTAL CAN DO IT")
+HEADINGS = (
+    gettext_lazy("ID"),
+    gettext_lazy("WHAT"),
+    gettext_lazy("CONTAINER"),
+    gettext_lazy("INSTANCE"),
+    gettext_lazy("PORTAL CAN DO IT"),
+)
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "List what was seen on containers and does not fit the inventory, or apply what is named. Without "
         "--apply the exit code is 0 only if there is nothing that waits for a decision."
     )
     group = "Inventory"
-    summary = "List what readings propose to change in the inventory, or apply it"
+    summary = gettext_lazy("List what readings propose to change in the inventory, or apply it")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--apply", nargs="+", metavar="ID", help="enter what these proposals found")
-        parser.add_argument("--left", action="store_true", help="list what was left as it is, too")
+        parser.add_argument("--apply", nargs="+", metavar="ID", help=_("enter what these proposals found"))
+        parser.add_argument("--left", action="store_true", help=_("list what was left as it is, too"))
         parser.add_argument(
             "--environment",
             choices=Instance.Environment.values,
             default=Instance.Environment.PRODUCTION.value,
-            help="of instances that --apply creates (production)",
+            help=_("of instances that --apply creates (production)"),
         )
         parser.add_argument(
             "--role",
             choices=Instance.Role.values,
             default=Instance.Role.MKT.value,
-            help="of instances that --apply creates (MKT)",
+            help=_("of instances that --apply creates (MKT)"),
         )
         add_json(parser)
 
@@ -72,9 +82,13 @@ class Command(SafeCommand):
         if json:
             self.stdout.write(as_json({"applied": applied, "refused": refused}))
         else:
-            lines = [f"{each['instance']} is entered on {each['container']}." for each in applied]
+            lines = [
+                _("%(instance)s is entered on %(container)s.")
+                % {"instance": each["instance"], "container": each["container"]}
+                for each in applied
+            ]
             self.stdout.write("\n".join(lines))
-            self.stderr.write("\n".join(f"{each['id']}: {each['reason']}" for each in refused))
+            self.stderr.write("\n".join(labelled(each["id"], each["reason"]) for each in refused))
         if refused:
             sys.exit(1)
 
@@ -87,7 +101,7 @@ class Command(SafeCommand):
         elif found:
             self.stdout.write(table(HEADINGS, map(_row, found)))
         else:
-            self.stdout.write("Nothing waits for a decision.")
+            self.stdout.write(_("Nothing waits for a decision."))
         if any(each.key not in reasons for each in found):
             sys.exit(1)
 
@@ -110,5 +124,5 @@ def _facts(proposal: Proposal, left: str | None) -> dict[str, object]:
 
 def _row(proposal: Proposal) -> tuple[object, ...]:
     container = proposal.container.name if proposal.container else "-"
-    can = "yes" if proposal.can_be_applied else "no"
+    can = _("yes") if proposal.can_be_applied else _("no")
     return (proposal.key, proposal.kind.label, container, proposal.instance or "-", can)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from instances.inventory import retiring
 from instances.inventory.retiring import Retirement, RetiringError, Row
@@ -17,20 +19,20 @@ KINDS = ("container", "instance", "installation")
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Retire a container, an instance, or one installation (INSTANCE CONTAINER): its history stays, every "
         "count and rollout leaves it out, and pushes that wait there are cancelled. With --take-back it is "
         "in use again. What is so already stays as it is."
     )
 
     group = "Inventory"
-    summary = "Take a container, instance or installation out of use for good, or back"
+    summary = gettext_lazy("Take a container, instance or installation out of use for good, or back")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=KINDS)
-        parser.add_argument("names", nargs="+", metavar="NAME", help="its name; INSTANCE CONTAINER of one")
-        parser.add_argument("--reason", required=True, help="why; shown to everybody, kept in the history")
-        parser.add_argument("--take-back", action="store_true", help="end its retirement")
+        parser.add_argument("names", nargs="+", metavar="NAME", help=_("its name; INSTANCE CONTAINER of one"))
+        parser.add_argument("--reason", required=True, help=_("why; shown to everybody, kept in the history"))
+        parser.add_argument("--take-back", action="store_true", help=_("end its retirement"))
         add_json(parser)
 
     def handle(
@@ -57,17 +59,21 @@ class Command(SafeCommand):
 
 def _row(kind: str, names: Sequence[str]) -> Row:
     if len(names) != (2 if kind == "installation" else 1):
-        raise wrong_call("Name one container or instance, or an installation by its INSTANCE and CONTAINER.")
+        raise wrong_call(
+            _("Name one container or instance, or an installation by its INSTANCE and CONTAINER.")
+        )
     if kind == "container":
-        return named(Container.objects.all(), names[0], "container")
-    instance = named(Instance.objects.all(), names[0], "instance")
+        return named(Container.objects.all(), names[0], _("There is no container %s."))
+    instance = named(Instance.objects.all(), names[0], _("There is no instance %s."))
     if kind == "instance":
         return instance
-    container = named(Container.objects.all(), names[1], "container")
+    container = named(Container.objects.all(), names[1], _("There is no container %s."))
     found = Installation.objects.filter(instance=instance, container=container)
     if row := found.select_related("instance", "container").first():
         return row
-    raise wrong_call(f"{instance} is not listed on {container}.")
+    raise wrong_call(
+        _("%(instance)s is not listed on %(container)s.") % {"instance": instance, "container": container}
+    )
 
 
 def _facts(kind: str, done: Retirement) -> dict[str, object]:
@@ -87,12 +93,23 @@ def _facts(kind: str, done: Retirement) -> dict[str, object]:
 def _text(done: Retirement, *, is_back: bool) -> str:
     row = done.row
     if not done.is_new and row.retired:
-        return f"{row} was retired on {moment(row.retired)} by {row.retired_by}: {row.retired_reason}"
+        return _("%(row)s was retired on %(moment)s by %(retired_by)s: %(retired_reason)s") % {
+            "row": row.label,
+            "moment": moment(row.retired),
+            "retired_by": row.retired_by,
+            "retired_reason": row.retired_reason,
+        }
     if not done.is_new:
-        return f"{row} is in use."
+        return _("%s is in use.") % row.label
     if is_back:
-        return f"{row} is in use again; installations that count again: {done.installations}."
-    ended = {"Pushes cancelled": "cancelled", "Unknown pushes ended as failed": "given_up"}
-    lines = [f"{row} is retired; installations left out: {done.installations}."]
-    lines += [f"{words}: {done.counts[name]}." for words, name in ended.items() if done.counts.get(name)]
+        return _("%(row)s is in use again; installations that count again: %(installations)s.") % {
+            "row": row.label,
+            "installations": done.installations,
+        }
+    ended = {"cancelled": _("Pushes cancelled: %s."), "given_up": _("Unknown pushes ended as failed: %s.")}
+    lines = [
+        _("%(row)s is retired; installations left out: %(installations)s.")
+        % {"row": row.label, "installations": done.installations}
+    ]
+    lines += [words % done.counts[name] for name, words in ended.items() if done.counts.get(name)]
     return "\n".join(lines)

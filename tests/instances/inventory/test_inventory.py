@@ -7,6 +7,7 @@ import pytest
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
+from instances.discovery.models import Reading
 from instances.inventory import editing
 from instances.models import Container, Installation, Instance
 from portal.audit.models import AuditEvent
@@ -47,6 +48,57 @@ def test_an_edit_records_what_differs_and_nothing_else(actor: Actor) -> None:
 def test_saving_without_a_change_records_nothing(actor: Actor) -> None:
     container = Container.objects.create(name="app-1", address="app-1.example.com")
     editing.save_container(container=container, actor=actor)
+    assert not AuditEvent.objects.exists()
+
+
+def mark_by_hand(container: Container, actor: Actor) -> None:
+    container.is_by_hand = True
+    editing.save_container(container=container, actor=actor)
+
+
+def test_what_waits_for_a_container_ends_when_it_is_marked_by_hand(actor: Actor) -> None:
+    queued = pushed(installed())
+    container = queued.container
+    unknown = Push.objects.create(
+        rollout=Rollout.objects.create(
+            number=2, fence=2, secret=queued.rollout.secret, reason=Rollout.Reason.NEW
+        ),
+        installation=queued.installation,
+        container=container,
+        state=Push.State.UNKNOWN,
+    )
+    reading = Reading.objects.create(container=container)
+    assert Push.objects.due().exists()
+    mark_by_hand(container, actor)
+    for row in (queued, unknown, reading):
+        row.refresh_from_db()
+    assert (queued.state, unknown.state, unknown.code) == ("cancelled", "failed", "by_hand")
+    assert (reading.state, reading.code) == ("failed", "by_hand")
+    assert [event.action for event in AuditEvent.objects.order_by("seq")] == [
+        "container.changed",
+        "push.cancelled",
+        "push.failed",
+    ]
+    assert AuditEvent.objects.earliest("seq").details == {"changes": {"is_by_hand": [False, True]}}
+
+
+def test_nothing_is_due_on_a_container_that_is_marked_by_hand() -> None:
+    """Not even what was queued in the moment of the mark."""
+    push = pushed(installed())
+    Reading.objects.create(container=push.container)
+    Container.objects.update(is_by_hand=True)
+    assert not Push.objects.due().exists()
+    assert not Reading.objects.due().exists()
+    assert not Container.objects.in_use().exists()
+    assert not Installation.objects.pushable().exists()
+
+
+def test_a_container_where_a_push_runs_is_not_marked_by_hand(actor: Actor) -> None:
+    push = pushed(installed())
+    Push.objects.update(state=Push.State.RUNNING)
+    with pytest.raises(editing.InventoryError, match="A push is running there now"):
+        mark_by_hand(push.container, actor)
+    assert not Container.objects.get().is_by_hand
     assert not AuditEvent.objects.exists()
 
 

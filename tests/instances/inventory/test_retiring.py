@@ -73,7 +73,7 @@ def test_a_page_about_an_earlier_retirement_does_not_end_a_later_one(actor: Acto
     seen = first.retired.isoformat()
     retiring.take_back(row=row, reason="A mistake", actor=actor, seen=seen)
     retiring.retire(row=row, reason="Really gone", actor=actor)
-    with pytest.raises(RetiringError, match="retired it anew"):
+    with pytest.raises(RetiringError, match="retired it again"):
         retiring.take_back(row=row, reason="A mistake", actor=actor, seen=seen)
     assert Container.objects.retired().get().retired_reason == "Really gone"
 
@@ -138,7 +138,7 @@ def test_one_that_is_being_read_is_not_retired_just_now(actor: Actor) -> None:
     container = make_container()
     Reading.objects.create(container=container, asked_by="alice", state="running")
     assert "try again in a minute" in retiring.foresee(container).refusal
-    with pytest.raises(RetiringError, match="reads it just now"):
+    with pytest.raises(RetiringError, match="is reading it now"):
         retiring.retire(row=container, reason=WHY, actor=actor)
     assert not Container.objects.retired().exists()
     assert not AuditEvent.objects.exists()
@@ -188,7 +188,7 @@ def test_the_address_of_a_retired_container_is_free_for_its_successor(actor: Act
     old = make_container()
     retiring.retire(row=old, reason=WHY, actor=actor)
     run(actor, "prod1,web1-new,web1.example.com")
-    with pytest.raises(RetiringError, match="Another container has its address and port"):
+    with pytest.raises(RetiringError, match="Another container now has its address and port"):
         retiring.take_back(row=old, reason="x", actor=actor)
     assert Container.objects.retired().get() == old
 

@@ -130,6 +130,8 @@ def addresses() -> dict[str, tuple[str, str, set[str]]]:
         "host_key_scan_stop": ("/containers/host-keys/scan/stop/", "post", admin),
         "host_key_approve": (f"/containers/host-keys/{key.pk}/approve/", "get", admin),
         "host_key_revoke": (f"/containers/host-keys/{key.pk}/revoke/", "post", admin),
+        "contacts": ("/contacts/", "get", everybody),
+        "contact_edit": ("/contacts/production/", "get", admin),
         "jump_hosts": ("/containers/jump-hosts/", "get", admin),
         "jump_host_add": ("/containers/jump-hosts/add/", "get", admin),
         "jump_host_edit": (f"/containers/jump-hosts/{jump_host}/edit/", "get", admin),
@@ -243,7 +245,7 @@ def test_containers_are_filtered(as_auditor: Client) -> None:
 def test_a_filter_that_fits_nothing_says_so(as_auditor: Client) -> None:
     installed()
     for address in ("/instances/", "/containers/"):
-        assert "fits these filters" in text(as_auditor, address, q="nothing like it")
+        assert "matches these filters" in text(as_auditor, address, q="nothing like it")
 
 
 @pytest.mark.parametrize("nasty", NASTY)
@@ -537,10 +539,10 @@ def test_a_scan_that_is_cut_off_says_what_was_seen_and_what_is_missing(
         )
         page = as_admin.post(f"/containers/{container.pk}/scan/", follow=True).content.decode()
     assert container.host_keys.get().fingerprint == sshd.host_keys[0].fingerprint
-    assert "ssh-ed25519 was seen" in page
-    assert "other types (RSA)" in page
+    assert "The server showed ssh-ed25519" in page
+    assert "other key types (RSA)" in page
     assert "before the values were sent" not in page
-    assert "Approve no other one before a complete scan" in page
+    assert "Do not approve another one before a scan is complete" in page
     assert "did not show the expected key" not in page
     assert AuditEvent.objects.get(action="host_key.scanned").details["not_asked"] == ["RSA"]
 
@@ -629,7 +631,7 @@ def test_whoever_may_not_approve_host_keys_cannot_import_any(as_admin: Client, a
     admin.user_permissions.add(Permission.objects.get(codename="view_instance"))
     rows = FILE.replace("address\n", "address,host_key\n").replace("com\n", "com,SHA256:" + "A" * 43 + "\n")
     preview = as_admin.post("/instances/import/", {"text": rows})["Location"]
-    assert "may not approve host keys" in as_admin.post(preview).content.decode()
+    assert "not allowed to approve host keys" in as_admin.post(preview).content.decode()
     assert not Instance.objects.exists()
 
 
@@ -664,7 +666,7 @@ def test_neither_or_both_of_file_and_paste_are_refused(as_admin: Client, values:
         assert "prod1,app-1" in response.content.decode()
     else:
         response = as_admin.post("/instances/import/", form)
-    assert "one of the two" in response.content.decode()
+    assert "Either choose a file or paste the rows." in response.content.decode()
 
 
 @pytest.mark.parametrize(

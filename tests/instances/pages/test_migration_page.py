@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -42,7 +43,7 @@ def test_an_empty_portal_says_what_to_do_first(as_auditor: Client) -> None:
     assert "Enter the inventory first" in text(as_auditor)
     make_installation()
     page = text(as_auditor)
-    assert "Have the containers read first" in page
+    assert "Read the containers first" in page
     assert "1 instance</a>" in page
 
 
@@ -58,19 +59,25 @@ def test_the_table_the_chart_and_the_dates(as_helpdesk: Client) -> None:
         assert f'<tspan class="chart-number">1</tspan> {words}' in page
     assert "style=" not in page.partition("<svg viewBox")[2].partition("</svg>")[0]
     assert names(text(as_helpdesk, "?stage=jwt")) == ["late"]
-    assert "No instance fits these filters." in text(as_helpdesk, "?q=nothing")
+    assert "No instance matches these filters." in text(as_helpdesk, "?q=nothing")
 
 
 def test_it_can_be_taken_away_as_csv_and_json(as_auditor: Client) -> None:
     seen("late", jwt=True, build=9352)
     seen("late", jwt=False, build=9394, container="web2")
-    answer = as_auditor.get(f"{PAGE}?format=csv")
-    (row,) = csv.DictReader(answer.content.decode().splitlines())
-    assert (row["instance"], row["stage"], row["on_jwt"], row["builds"]) == ("late", "jwt", "1", "9352, 9394")
-    assert "jwt-and-builds.csv" in answer["Content-Disposition"]
-    (told,) = json.loads(as_auditor.get(f"{PAGE}?format=json").content)["instances"]
+    export = "/exports/jwt_and_builds/"
+    answer = as_auditor.post(export)
+    (row,) = csv.DictReader(answer.getvalue().decode("utf-8-sig").splitlines())
+    assert (row["instance"], row["stage"], row["on_jwt"], row["builds"]) == ("late", "jwt", "1", "9352 9394")
+    assert "jwt-and-builds-" in answer["Content-Disposition"]
+    (told,) = rows_of(as_auditor.post(export, {"format": "json"}))
     assert told["builds"] == [9352, 9394]
-    assert json.loads(as_auditor.get(f"{PAGE}?format=json&stage=done").content)["instances"] == []
+    assert rows_of(as_auditor.post(f"{export}?stage=done", {"format": "json"})) == []
+
+
+def rows_of(answer: Any) -> list[dict[str, Any]]:  # Any: what the test client returns
+    rows: list[dict[str, Any]] = json.loads(answer.getvalue())["rows"]
+    return rows
 
 
 def test_garbage_in_the_address_is_no_server_error(as_auditor: Client) -> None:

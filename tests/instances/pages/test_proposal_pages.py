@@ -46,11 +46,11 @@ def key(container: Container) -> str:
 
 
 def test_what_was_never_read_and_what_fits_say_so(as_auditor: Client) -> None:
-    assert "No container was read yet" in text(as_auditor)
+    assert "No container has been read yet" in text(as_auditor)
     now = timezone.now()
     Reading.objects.create(container=make_container(), state="succeeded", finished=now, asked_by="henry")
-    assert "Everything that was seen fits the inventory." in text(as_auditor)
-    assert "Nothing fits these filters." in text(as_auditor, "?kind=gone")
+    assert "Everything that was seen matches the inventory." in text(as_auditor)
+    assert "Nothing matches these filters." in text(as_auditor, "?kind=gone")
 
 
 def test_an_admin_applies_and_comes_back_to_the_same_list(as_admin: Client, key: str) -> None:
@@ -59,8 +59,8 @@ def test_an_admin_applies_and_comes_back_to_the_same_list(as_admin: Client, key:
     answer = as_admin.post(f"{PAGE}decide/", values)
     assert answer.headers["Location"] == f"{PAGE}?q=mkt"
     assert Instance.objects.get().environment == "stage"
-    assert "stray is entered on mkt-1." in text(as_admin)
-    assert "not proposed any more" in decide(as_admin, proposal=key, do="apply")
+    assert "stray is now listed on mkt-1." in text(as_admin)
+    assert "no longer proposed" in decide(as_admin, proposal=key, do="apply")
     assert Installation.objects.count() == 1
 
 
@@ -69,7 +69,7 @@ def test_an_admin_leaves_it_with_a_reason_and_takes_it_up_again(as_admin: Client
     assert "at most 200" in decide(as_admin, proposal=key, do="leave", reason="x" * 201)
     assert not Dismissal.objects.exists()
     decide(as_admin, proposal=key, do="leave", reason="<b>A test</b>")
-    assert "Everything that was seen fits" in text(as_admin)
+    assert "Everything that was seen matches" in text(as_admin)
     page = as_admin.get(f"{PAGE}?show=left").content.decode()
     assert "&lt;b&gt;A test&lt;/b&gt;" in page
     assert "left as it is by alice" in text(as_admin, "?show=left")

@@ -39,7 +39,7 @@ def container() -> Container:
 
 def test_one_that_was_never_read_says_what_reading_is_for(as_helpdesk: Client, container: Container) -> None:
     text = page(as_helpdesk, container)
-    assert "It was never read." in text
+    assert "It has never been read." in text
     assert "Read now" in text
     assert "hx-get" not in text.partition('id="contents"')[2].partition(">")[0]
 
@@ -53,7 +53,7 @@ def test_helpdesk_has_it_read_and_the_page_follows(as_helpdesk: Client, containe
     assert (event.target_name, event.details) == ("web1", {"containers": 1})
     text = page(as_helpdesk, container)
     assert 'hx-trigger="every 2s"' in text
-    assert "nothing there is changed" in text
+    assert "It changes nothing there" in text
     as_helpdesk.post(f"/containers/{container.pk}/read/")
     assert Reading.objects.count() == 1
 
@@ -73,7 +73,7 @@ def test_what_was_found_is_compared_with_the_inventory(as_auditor: Client, conta
     assert "asked for by henry." in text
     assert "Build 9391." in text
     assert "A push was under way, so its file was left alone." in text
-    assert text.count("Found there, and not in the inventory.") == 2
+    assert text.count("Found there, but not in the inventory.") == 2
     assert "Its file is a folder, or a link that leads nowhere." in text
     assert "In the inventory, but it has no file there." not in text  # not all files were read
     assert "2 files have names that no instance can have." in text
@@ -99,7 +99,7 @@ def test_one_that_is_off_is_not_read(as_helpdesk: Client, container: Container) 
     Container.objects.update(is_enabled=False)
     assert "Read now" not in page(as_helpdesk, container)
     answer = as_helpdesk.post(f"/containers/{container.pk}/read/", follow=True)
-    assert "web1 is off: nobody logs in there." in answer.content.decode()
+    assert "web1 is off: the portal does not log in there." in answer.content.decode()
     assert not Reading.objects.exists()
 
 
@@ -112,7 +112,7 @@ def test_all_containers_are_read_and_the_page_sums_up(as_helpdesk: Client, conta
     off = make_installation(container="off-1").container
     Container.objects.filter(pk=off.pk).update(is_enabled=False)
     other = make_installation(container="web2").container
-    assert "2 containers that are on were never read." in everything(as_helpdesk)
+    assert "2 containers that are on have never been read." in everything(as_helpdesk)
     answer = as_helpdesk.post("/containers/readings/ask/")
     assert answer.headers["Location"] == "/containers/readings/"
     assert {reading.container for reading in Reading.objects.all()} == {container, other}
@@ -141,7 +141,7 @@ def test_only_the_newest_reading_of_a_container_counts(as_auditor: Client, conta
 
 
 def test_an_empty_inventory_says_so(as_helpdesk: Client) -> None:
-    assert "There is no container that is on." in everything(as_helpdesk)
+    assert "No container is on." in everything(as_helpdesk)
     answer = as_helpdesk.post("/containers/readings/ask/", follow=True)
     assert "No container is on, so none was read." in answer.content.decode()
 

@@ -47,7 +47,7 @@ def test_a_container_is_retired_after_the_page_said_what_happens(as_admin: Clien
     assert address in text(as_admin, f"/containers/{container.pk}/")
     page = text(as_admin, address)
     assert "3 installations are left out of every count, list and rollout." in page
-    assert "1 push that waits is cancelled." in page
+    assert "1 waiting push is cancelled." in page
     assert "1 push with an unknown outcome ends as failed" in page
     assert "no push, no look, no reading, no scan" in page
     page = text(as_admin, address, data={"reason": WHY})
@@ -75,9 +75,9 @@ def test_what_runs_there_is_said_before_and_refuses(as_admin: Client) -> None:
     push = make_rollout().pushes.get()
     Push.objects.filter(pk=push.pk).update(state="running")
     address = f"/instances/{push.installation.instance_id}/retire/"
-    assert "A push runs there just now" in text(as_admin, address)
+    assert "A push is running there now" in text(as_admin, address)
     page = text(as_admin, address, data={"reason": WHY})
-    assert "A push runs there just now: try again in a minute." in page
+    assert "A push is running there now: try again in a minute." in page
     assert f'value="{WHY}"' in page
     assert not Instance.objects.retired().exists()
 
@@ -126,7 +126,7 @@ def test_the_loser_of_two_people_is_told_who_was_first(as_admin: Client) -> None
     seen = retired.isoformat()
     Container.objects.update(retired=timezone.now(), retired_reason="Anew")
     page = text(as_admin, f"/containers/{container.pk}/take-back/", data={"reason": "x", "seen": seen})
-    assert "Somebody retired it anew after you opened the page." in page
+    assert "Someone retired it again after you opened the page." in page
     assert "Anew" in page
     Container.objects.update(retired=None)
     page = text(as_admin, f"/containers/{container.pk}/take-back/", data={"reason": "x", "seen": seen})
@@ -191,7 +191,7 @@ def test_lists_leave_out_what_is_retired_and_show_it_apart(as_auditor: Client) -
         assert why in page
         assert "somebody" in page
         assert "left out here" not in text(as_auditor, f"/{kind}/?q={other}")
-        assert "fits these filters" in text(as_auditor, f"/{kind}/?show=retired&q={other}")
+        assert "matches these filters" in text(as_auditor, f"/{kind}/?show=retired&q={other}")
     rows = as_auditor.get("/instances/").context["rows"]
     assert [(row.name, row.containers) for row in rows] == [("prod1", 1)]
     rows = as_auditor.get("/containers/").context["rows"]
@@ -210,8 +210,8 @@ def test_readings_leave_out_a_retired_container_and_tell_a_file_that_stays(
     page = text(as_auditor, "/containers/readings/")
     assert "gone" not in page
     page = text(as_auditor, f"/containers/{kept.container_id}/")
-    assert "Retired in the inventory, and still there." in page
-    assert "Found there, and not in the inventory." not in page
+    assert "Retired in the inventory, but still there." in page
+    assert "Found there, but not in the inventory." not in page
     as_helpdesk.post("/containers/readings/ask/")
     assert [each.container for each in Reading.objects.filter(finished=None)] == [kept.container]
 
@@ -221,7 +221,7 @@ def test_the_account_names_what_its_coverage_leaves_out(as_auditor: Client) -> N
     retire(Container.objects.get(name="web2"))
     page = text(as_auditor, f"/accounts/{rollout.secret.account_id}/")
     assert "0 / 1" in page
-    assert "prod1 on web2</a>" in page.split("Left out, because it is retired:")[1]
+    assert "prod1 on web2</a>" in page.split("Left out because retired:")[1]
 
 
 @pytest.mark.parametrize("nasty", ["'\"<script>x</script>", "9" * 5000, "é\u202e", "[]"])

@@ -32,6 +32,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("2026-07-14T15:30:10Z", datetime(2026, 7, 14, 15, 30, 10, tzinfo=UTC)),
         ("2025-10-26 02:30+02:00", datetime(2025, 10, 26, 0, 30, tzinfo=UTC)),
         ("2025-10-26 02:30 +01:00", datetime(2025, 10, 26, 1, 30, tzinfo=UTC)),
+        ("2026-01-14", datetime(2026, 1, 14, 22, 59, 59, tzinfo=UTC)),
     ],
 )
 def test_a_moment_is_local_unless_it_has_an_offset(typed: str, moment: datetime) -> None:
@@ -39,19 +40,29 @@ def test_a_moment_is_local_unless_it_has_an_offset(typed: str, moment: datetime)
         assert parse_moment(typed) == moment
 
 
+def test_today_alone_is_now() -> None:
+    now = datetime(2026, 3, 14, 23, 30, tzinfo=UTC)  # the day after in Berlin
+    with timezone.override(BERLIN):
+        assert parse_moment("2026-03-15", now=now) == now
+        with pytest.raises(ValidationError, match="is in the future"):
+            parse_moment("2026-03-16", now=now)
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
         ("2026-03-29 02:30", "There was no such time here"),
         ("2025-10-26 02:30", "2025-10-26 02:30+02:00 or 2025-10-26 02:30+01:00"),
-        ("2126-01-01 00:00", "has not come yet"),
+        ("2126-01-01 00:00", "is in the future"),
         ("2026-02-30 10:00", "no such day or time"),
-        ("2026-02-03", "Write a day and a time"),
-        ("yesterday", "Write a day and a time"),
-        ("0001-01-01 00:00", "Write a day and a time"),
-        ("9999-12-31 23:59", "Write a day and a time"),
-        ("10:00", "Write a day and a time"),
-        ("\0: <script>", "Write a day and a time"),
+        ("2126-01-01", "is in the future"),
+        ("2026-02-30", "no such day or time"),
+        ("0001-01-01", "Write a day, or a day and a time"),
+        ("yesterday", "Write a day, or a day and a time"),
+        ("0001-01-01 00:00", "Write a day, or a day and a time"),
+        ("9999-12-31 23:59", "Write a day, or a day and a time"),
+        ("10:00", "Write a day, or a day and a time"),
+        ("\0: <script>", "Write a day, or a day and a time"),
         ("2026-03-14 15:30+99:00", "no such day or time"),
     ],
 )
@@ -91,22 +102,22 @@ def asked(client: Client, row: Installation, minute: float) -> str:
 
 def test_one_that_was_never_seen_says_what_to_do(as_auditor: Client, row: Installation) -> None:
     text = page(as_auditor, f"/installations/{row.pk}/")
-    assert "Its file was not seen yet." in text
-    assert "Nothing was seen here yet." in text
-    assert "It was never seen." in asked(as_auditor, row, 1)
+    assert "Its file has not been seen yet." in text
+    assert "Nothing has been seen here yet." in text
+    assert "It has never been seen." in asked(as_auditor, row, 1)
 
 
 def test_each_answer_about_a_moment_is_honest(as_auditor: Client, row: Installation) -> None:
     seen(row, 10, 20)
     seen(row, 30, 40, client_id="c2", stamp="2")
     seen(row, 50, 60, client_id="c2", stamp="3")
-    assert "It was seen for the first time 2026-03-01 12:10:00." in asked(as_auditor, row, 5)
+    assert "It was first seen 2026-03-01 12:10:00." in asked(as_auditor, row, 5)
     known = asked(as_auditor, row, 15)
     assert "Known" in known
     assert "from 2026-03-01 12:10:00 to 2026-03-01 12:20:00" in known
     changed = asked(as_auditor, row, 25)
     assert "It changed at some time in between." in changed
-    assert "What differed at the sight after it" in changed
+    assert "What was different at the next observation" in changed
     assert "is likely, not certain" in asked(as_auditor, row, 45)
     assert "Nobody has looked since" in asked(as_auditor, row, 70)
 
@@ -120,7 +131,7 @@ def test_a_moment_that_came_twice_is_said(as_auditor: Client, row: Installation)
 def test_a_wrong_moment_is_answered_at_its_field(as_auditor: Client, row: Installation) -> None:
     seen(row, 0, 1)
     for typed, said in (
-        ("2126-01-01 10:00", "has not come yet"),
+        ("2126-01-01 10:00", "is in the future"),
         ("soon", "Write a day"),
         ("x" * 99, "at most 40"),
     ):
@@ -158,7 +169,7 @@ def test_a_long_timeline_is_paged_and_its_beginning_reached_by_a_moment(
     assert "client-7" in page(as_auditor, address)
     assert "page=2#timeline" in page(as_auditor, address)
     last = page(as_auditor, f"{address}?page=2")
-    assert "What is older is shown as of an earlier moment" in last
+    assert "To see older entries, enter an earlier time" in last
     assert "client-0" not in last
     assert "client-0" in page(as_auditor, f"{address}?at={quote(at(3).isoformat())}")
 

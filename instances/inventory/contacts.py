@@ -1,0 +1,35 @@
+"""Contacts for the servers of an environment: stored, changed and removed by admins."""
+
+from django.db import transaction
+
+from instances.inventory.editing import differences, values
+from instances.models import Contact
+from portal.audit.trail import Actor, record
+
+FIELDS = ("environment", "who", "reach", "hours")
+
+
+@transaction.atomic
+def save_contact(row: Contact, *, actor: Actor) -> None:
+    """Store the contact for an environment."""
+    former = Contact.objects.select_for_update().filter(environment=row.environment).first()
+    row.pk = former.pk if former else None
+    row.save()
+    if former is None:
+        record("contact.created", actor=actor, target=row, details=values(row, FIELDS))
+    elif changes := differences(values(former, FIELDS), values(row, FIELDS)):
+        record("contact.changed", actor=actor, target=row, details={"changes": changes})
+
+
+@transaction.atomic
+def remove_contact(environment: str, *, actor: Actor) -> None:
+    """Forget the contact for an environment; nothing happens where there is none."""
+    found = Contact.objects.select_for_update().filter(environment=environment).first()
+    if found:
+        record("contact.removed", actor=actor, target=found, details=values(found, FIELDS))
+        found.delete()
+
+
+def contacts_by_environment() -> dict[str, Contact]:
+    """Return the contact of each environment that has one."""
+    return {row.environment: row for row in Contact.objects.all()}

@@ -1,0 +1,163 @@
+"""The lists of the inventory as files, and the inventory in the form that an import takes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Prefetch
+
+from instances.inventory.contacts import contacts_by_environment
+from instances.inventory.csv_format import COLUMNS
+from instances.models import Container, Installation, Instance, JumpHost
+from instances.pages import containers, instances, jump_hosts
+from instances.pages.forms import ContainerFilter, InstanceFilter
+from instances.reaching.host_keys import state_of
+from instances.reaching.jump_hosts import keys_of
+from portal.web.exports import Export, Row, in_order, register, values
+
+RETIRED = ("retired", "retired_by", "retired_reason")
+INSTANCE = ("environment", "deployment", "role", "uses_triggers")
+INSTANCE_COLUMNS = ("instance", *INSTANCE, "containers", "on_old_build", "on_jwt", *RETIRED)
+REACHED = ("address", "port", "jump_host", "login", "become", "install_root", "by_hand")
+CONTACT = ("who", "reach", "hours")
+CONTAINER_COLUMNS = ("container", *REACHED, "on", "host_key", "instances", "last_seen", *RETIRED)
+
+
+def _instance_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    rows: Iterable[Any] = in_order(instances.counted(keys), keys)  # Any: with what was counted
+    for row in rows:
+        yield {
+            "instance": row.name,
+            **values(row, INSTANCE),
+            "containers": row.containers,
+            "on_old_build": row.old,
+            "on_jwt": row.jwt,
+            **values(row, RETIRED),
+        }
+
+
+def _reached(container: Container) -> dict[str, object]:
+    """Return how a container is reached, by the names that the columns of an inventory file have."""
+    return {
+        "address": container.address,
+        "port": container.port,
+        "jump_host": container.jump_host.name if container.jump_host else "",
+        "login": container.login,
+        "become": container.become,
+        "install_root": container.install_root,
+        "by_hand": container.is_by_hand,
+    }
+
+
+def _container_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    rows: Iterable[Any] = in_order(
+        containers.counted(Container.objects.all()), keys
+    )  # Any: with what was counted
+    for row in rows:
+        yield {
+            "container": row.name,
+            **_reached(row),
+            "on": row.is_enabled,
+            "host_key": state_of(row.host_keys.all()) or "not_scanned",
+            "instances": row.instances,
+            "last_seen": row.last_seen,
+            **values(row, RETIRED),
+        }
+
+
+def _inventory_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    """Yield the rows from which an import makes what is in use: one for each installation.
+
+    Of the instances without any, such a file may have only those that Adobe hosts. Host keys that were
+    approved here are approved anew elsewhere; those that were given in advance come with the file.
+    """
+    installed = Installation.objects.not_retired().select_related(
+        "container__jump_host", "container__expected_host_key"
+    )
+    rows = Instance.objects.not_retired().prefetch_related(
+        Prefetch("installations", installed.order_by("container__name"), to_attr="in_use")
+    )
+    for instance in in_order(rows, keys):
+        known = {"instance": instance.name, **values(instance, INSTANCE)}
+        for installation in instance.in_use:
+            container = installation.container
+            yield {**known, "container": container.name, **_reached(container), "host_key": _given(container)}
+        if not instance.in_use and not instance.is_pushable:
+            yield {**dict.fromkeys(COLUMNS), **known}
+
+
+def _given(container: Container) -> str:
+    expected = getattr(container, "expected_host_key", None)
+    return expected.fingerprint if expected else ""
+
+
+def _jump_host_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    rows: Iterable[Any] = in_order(jump_hosts.counted(), keys)  # Any: with what was counted
+    for host in rows:
+        yield {
+            "jump_host": host.name,
+            **values(host, ("address", "port", "login")),
+            "host_keys": [key.fingerprint for key in keys_of(host)],
+            "containers": host.used_by,
+        }
+
+
+def _contact_rows(environments: Sequence[str]) -> Iterator[Row]:
+    known = contacts_by_environment()
+    for environment in environments:
+        row = known.get(environment)
+        found = values(row, CONTACT) if row else dict.fromkeys(CONTACT, "")
+        yield {"environment": environment, **found}
+
+
+register(
+    Export(
+        name="instances",
+        permission="instances.view_instance",
+        columns=INSTANCE_COLUMNS,
+        form=InstanceFilter,
+        select=instances.filtered,
+        orders=instances.ORDERS,
+        rows=_instance_rows,
+    )
+)
+register(
+    Export(
+        name="containers",
+        permission="instances.view_container",
+        columns=CONTAINER_COLUMNS,
+        form=ContainerFilter,
+        select=containers.filtered,
+        orders=containers.ORDERS,
+        rows=_container_rows,
+    )
+)
+register(
+    Export(
+        name="inventory",
+        permission="instances.view_container",
+        columns=COLUMNS,
+        form=InstanceFilter,
+        select=instances.filtered,
+        orders=instances.ORDERS,
+        rows=_inventory_rows,
+    )
+)
+register(
+    Export(
+        name="jump_hosts",
+        permission="instances.change_inventory",
+        columns=("jump_host", "address", "port", "login", "host_keys", "containers"),
+        select=lambda _form: JumpHost.objects.order_by("name"),
+        rows=_jump_host_rows,
+    )
+)
+register(
+    Export(
+        name="contacts",
+        permission="instances.view_container",
+        columns=("environment", *CONTACT),
+        select=lambda _form: Instance.Environment.values,
+        rows=_contact_rows,
+    )
+)

@@ -1,0 +1,164 @@
+"""Lists as CSV, safe to open in a spreadsheet, and as JSON. Rooms register theirs; one view answers for all.
+
+An export has the rows and the order of its list, under the same filters, and all its pages. It is recorded,
+and so is asked for by POST.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from portal.audit.export import BYTE_ORDER_MARK, Echo, safe
+from portal.audit.trail import Actor, record
+from portal.no_secrets import Form
+from portal.web.lists import Orders
+
+BATCH = 500
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """One list: who may have it, which rows fit the filters of an address, and what is said of each."""
+
+    name: str
+    permission: str
+    columns: Sequence[str]
+    form: Callable[[QueryDict], forms.Form] = Form
+    """The filters of the page, from an address; without any, an address narrows nothing."""
+    select: Callable[[Any], "QuerySet[Any, Any] | Sequence[Any]"]  # Any: the form, and whichever model
+    """Return the rows that fit a valid form, in the order of the page.
+
+    What is computed and has no rows of its own is a sequence of whatever `rows` takes instead of keys.
+    """
+    orders: Orders | None = None
+    """By what the address may order them, where it may."""
+    rows: Callable[[Sequence[Any]], Iterable[Row]]  # Any: keys of the rows
+    """Return what is said of the objects with these keys, in their order; a constant number of queries.
+
+    Values are codes rather than words, numbers, moments, what people entered, or lists of these.
+    """
+
+
+_exports: dict[str, Export] = {}
+
+
+def register(export: Export) -> None:
+    """Let `list_export` hand out one more list."""
+    _exports[export.name] = export
+
+
+def in_order(rows: "QuerySet[Any, Any]", keys: Sequence[Any]) -> list[Any]:  # Any: of whichever model
+    """Return the rows with these keys, in the order of the keys; one that is gone meanwhile is left out."""
+    found = rows.order_by().in_bulk(keys)
+    return [found[key] for key in keys if key in found]
+
+
+def values(row: object, names: Iterable[str]) -> dict[str, object]:
+    """Return what a row has in the columns that are called as its attributes are."""
+    return {name: getattr(row, name) for name in names}
+
+
+@require_POST
+def list_export(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Hand out one list with the filters of the address, as CSV, or as JSON with `format=json`."""
+    export = _exports.get(name)
+    if export is None:
+        raise Http404
+    if not request.user.has_perm(export.permission):
+        raise PermissionDenied
+    form = export.form(request.GET)
+    if not form.is_valid():  # more rows than were asked for would go unnoticed
+        return HttpResponse(form.errors.as_text(), status=400, content_type="text/plain; charset=utf-8")
+    keys = _keys(export, form, request.GET)
+    as_json = request.POST.get("format") == "json"
+    _remember(export, form, len(keys), as_json=as_json, actor=Actor.of(request))
+    kind = "json" if as_json else "csv"
+    response = StreamingHttpResponse(
+        _as_json(export, keys) if as_json else _as_csv(export, keys),
+        content_type="application/json" if as_json else "text/csv; charset=utf-8",
+    )
+    file_name = f"{name.replace('_', '-')}-{timezone.localtime():%Y%m%d-%H%M}.{kind}"
+    response["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    return response
+
+
+def _keys(export: Export, form: forms.Form, query: QueryDict) -> list[Any]:  # Any: what `rows` takes
+    selected = export.select(form)
+    if not isinstance(selected, QuerySet):
+        return list(selected)
+    if export.orders:
+        selected = selected.order_by(*export.orders.of(query).fields)
+    return list(selected.values_list("pk", flat=True))
+
+
+@transaction.atomic
+def _remember(export: Export, form: forms.Form, count: int, *, as_json: bool, actor: Actor) -> None:
+    chosen = form.cleaned_data.items()
+    filters = {name: _recorded(value) for name, value in chosen if value not in (None, "", False)}
+    details = {
+        "list": export.name,
+        "filters": filters,
+        "objects": count,
+        "format": "json" if as_json else "csv",
+    }
+    record("list.exported", actor=actor, details=details)
+
+
+def _recorded(value: object) -> str:
+    return str(value.pk if isinstance(value, Model) else _plain(value))
+
+
+def _batches(export: Export, keys: Sequence[object]) -> Iterator[list[Row]]:
+    """Read by keys: memory stays flat, and no transaction stays open while a client is slow."""
+    for start in range(0, len(keys), BATCH):
+        yield list(export.rows(keys[start : start + BATCH]))
+
+
+def _as_csv(export: Export, keys: Sequence[object]) -> Iterator[str]:
+    writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL)
+    yield BYTE_ORDER_MARK + str(writer.writerow(export.columns))
+    for rows in _batches(export, keys):
+        lines = ([safe(_text(row[column])) for column in export.columns] for row in rows)
+        yield "".join(str(writer.writerow(line)) for line in lines)
+
+
+def _as_json(export: Export, keys: Sequence[object]) -> Iterator[str]:
+    """Yield one document, with a line for each row."""
+    yield json.dumps({"list": export.name})[:-1] + ', "rows": [\n'
+    start = ""
+    for rows in _batches(export, keys):
+        for row in rows:
+            yield start + json.dumps({name: _plain(row[name]) for name in export.columns}, ensure_ascii=False)
+            start = ",\n"
+    yield "\n]}\n"
+
+
+def _plain(value: object) -> object:
+    """Return a value that JSON has; moments in UTC, whatever else by its text."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _text(value: object) -> str:
+    """Return the text of a cell; what is listed in one is separated by blanks, which no code or name has."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return " ".join(map(_text, value))
+    return "" if value is None else str(_plain(value))

@@ -1,0 +1,38 @@
+"""Contacts for the servers of an environment."""
+
+import pytest
+from django.test import Client
+
+from instances.models import Contact
+from portal.audit.models import AuditEvent
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]
+ENTERED = {"who": "Campaign operations", "reach": "+49 30 1234", "hours": "weekdays"}
+PAGE = "/contacts/production/"
+
+
+def test_an_admin_enters_changes_and_removes_a_contact(as_admin: Client, as_helpdesk: Client) -> None:
+    assert as_admin.post(PAGE, ENTERED)["Location"] == "/contacts/"
+    assert "Campaign operations" in as_helpdesk.get("/contacts/").content.decode()
+    as_admin.post(PAGE, ENTERED)  # the same again is no event
+    as_admin.post(PAGE, ENTERED | {"reach": "+49 30 9999"})
+    assert Contact.objects.get().reach == "+49 30 9999"
+    as_admin.post(PAGE, ENTERED | {"remove": "yes"})
+    assert not Contact.objects.exists()
+    events = AuditEvent.objects.filter(action__startswith="contact.").order_by("seq")
+    assert [each.action for each in events] == ["contact.created", "contact.changed", "contact.removed"]
+    assert events[1].details == {"changes": {"reach": ["+49 30 1234", "+49 30 9999"]}}
+
+
+def test_what_is_missing_is_said_and_nothing_typed_is_lost(as_admin: Client) -> None:
+    page = as_admin.post(PAGE, ENTERED | {"reach": ""}).content.decode()
+    assert "This field is required" in page
+    assert "Campaign operations" in page
+    assert not Contact.objects.exists()
+    assert as_admin.get("/contacts/mars/").status_code == 404
+
+
+def test_a_secret_is_no_contact(as_admin: Client) -> None:
+    page = as_admin.post(PAGE, ENTERED | {"reach": "p8e-AbCdEfGhIjKlMnOpQrStUvWxYz012345"}).content.decode()
+    assert "p8e-AbCdEf" not in page
+    assert not Contact.objects.exists()
