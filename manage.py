@@ -4,11 +4,8 @@
 import os
 import sys
 
-from portal.command_line import main
+from portal.command_line import SERVICES, main
 from portal.processes.logs import nothing_but_json
-
-SERVICES = {"collectstatic", "migrate", "scheduler", "start", "sync_roles"}
-"""Commands that run without a person, whose output is a log."""
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")

@@ -2,22 +2,25 @@
 
 from collections.abc import Collection
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from credentials.models import TechnicalAccount
 from instances.models import Instance
 from portal.command_line import did_you_mean, named, wrong_call
 
 State = TechnicalAccount.State
 _INSTEAD = {
-    State.DRAFT: "is still a draft: finish it in the wizard, or delete it there.",
-    State.RETIRED: "is retired: nothing uses it any more.",
+    State.DRAFT: gettext_lazy("%s is still a draft: finish it in the wizard, or delete it there."),
+    State.RETIRED: gettext_lazy("%s is retired: nothing uses it any more."),
 }
 
 
 def active_account(name: str) -> TechnicalAccount:
     """Return the active account with this name."""
-    account = named(TechnicalAccount.objects.all(), name, "technical account")
+    account = named(TechnicalAccount.objects.all(), name, _("There is no technical account %s."))
     if account.state != State.ACTIVE:
-        raise wrong_call(f"{account} {_INSTEAD[State(account.state)]}")
+        raise wrong_call(str(_INSTEAD[State(account.state)]) % account)
     return account
 
 
@@ -28,5 +31,8 @@ def instances_named(names: Collection[str]) -> list[Instance]:
     if missing:
         known = list(Instance.objects.values_list("name", flat=True))
         suggestions = did_you_mean(missing[0], known)
-        raise wrong_call(f"Not in the inventory: {', '.join(missing)}.{suggestions}")
+        raise wrong_call(
+            _("Not in the inventory: %(names)s.%(suggestions)s")
+            % {"names": ", ".join(missing), "suggestions": suggestions}
+        )
     return found

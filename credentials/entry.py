@@ -35,8 +35,8 @@ _LONGEST = {
 _CUT = ("project", "scopes")
 """Still useful when they are cut to fit; half an address or id is not kept."""
 _PUT_RIGHT = _(
-    "The values stood in other fields than their own. The portal recognized each by its form and put it in "
-    "its place; compare the identifiers with the console."
+    "The values were in the wrong fields. The portal recognized each by its format and moved it to the right "
+    "field. Compare the identifiers with the console."
 )
 
 
@@ -175,6 +175,14 @@ def new_secret(found: ConsoleValues, *, account: TechnicalAccount) -> Secret | N
     return unknown[0] if len(unknown) == 1 else None
 
 
+@sensitive_variables()
+def entered_before(plaintext: Secret, *, account: TechnicalAccount) -> ClientSecret | None:
+    """Return the older version that a secret is, by any fingerprint key; None for the newest one or none."""
+    names = fingerprints(plaintext, account.client_id)
+    known = account.secrets.filter(fingerprint__in=names).first()
+    return known if known and known != account.newest_version else None
+
+
 def usable_secret(account: TechnicalAccount) -> ClientSecret | None:
     """Return the account's newest usable version, if it was entered for its present client id, else None."""
     version = account.newest_version
@@ -201,6 +209,25 @@ def create_account(*, name: str, way: str, actor: Actor) -> TechnicalAccount:
     return account
 
 
+@transaction.atomic
+def rename(*, account: TechnicalAccount, name: str, actor: Actor) -> None:
+    """Give a draft another name; `Taken` says who has it already."""
+    if account.state != TechnicalAccount.State.DRAFT:
+        raise AccountError(_("The name of an account in use cannot be changed: the history refers to it."))
+    taken = name_taken(name, actor)
+    if taken and taken.account.pk != account.pk:
+        raise taken
+    former, account.name = account.name, name
+    if former == name:
+        return
+    try:
+        with transaction.atomic():
+            account.save(update_fields=["name"])
+    except IntegrityError:
+        raise name_taken(name, actor) or AccountError(_("Another account has this name.")) from None
+    record("account.renamed", actor=actor, target=account, details={"before": former, "after": name})
+
+
 @sensitive_variables()
 @transaction.atomic
 def set_values(*, account: TechnicalAccount, entry: AccountEntry, actor: Actor) -> ClientSecret | None:
@@ -209,7 +236,7 @@ def set_values(*, account: TechnicalAccount, entry: AccountEntry, actor: Actor) 
     `Taken` if another draft or account in use has the client id: pushes of both would undo each other.
     """
     if account.state != TechnicalAccount.State.DRAFT:
-        raise AccountError(_("The identifiers of an account in use are not changed: make a new account."))
+        raise AccountError(_("The identifiers of an account in use cannot be changed: create a new account."))
     former = {name: getattr(account, name) for name in IDS}
     changed = {**entry.extras, **entry.ids}
     for name, text in changed.items():

@@ -1,7 +1,9 @@
 """Whether Adobe accepts a stored secret: asks, keeps the answer with the version, and says what it means."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from django.conf import settings
@@ -56,13 +58,32 @@ def answer_about(secret: ClientSecret | None) -> AdobeAnswer | None:
 
 
 def ask(*, version: ClientSecret, actor: Actor) -> AdobeAnswer:
-    """Ask Adobe now, at most `ims.DEADLINE` seconds, and keep the answer.
+    """Ask Adobe now, at most `ims.DEADLINE` seconds, and keep the answer. For workers and commands.
 
     Not inside a transaction: it waits for the network. `UnreadableSecret` if the secret does not decrypt.
     """
-    answer = ask_before(client_id=version.client_id, plaintext=open_version(version))
-    record_ims_verdict(version=version, verdict=answer.verdict, actor=actor)
+    answer = begin(version)()
+    keep(version=version, answer=answer, actor=actor)
     return answer
+
+
+def begin(version: ClientSecret) -> Callable[[], AdobeAnswer]:
+    """Open a version, and return what asks Adobe about it, without a database and as long as `ask`.
+
+    `UnreadableSecret` if it does not decrypt.
+    """
+    return partial(ask_before, client_id=version.client_id, plaintext=open_version(version))
+
+
+def keep(*, version: ClientSecret, answer: AdobeAnswer, actor: Actor) -> None:
+    """Keep an answer with its version, and in the history."""
+    record_ims_verdict(version=version, verdict=answer.verdict, actor=actor)
+
+
+def not_asked() -> AdobeAnswer:
+    """Return the answer for somebody who waited, and no worker asked Adobe."""
+    verdict = TokenVerdict.NOT_ASKED
+    return AdobeAnswer(verdict, verdict.label, NEXT_STEPS[verdict], timezone.now())
 
 
 @sensitive_variables()
@@ -77,9 +98,3 @@ def ask_before(*, client_id: str, plaintext: Secret) -> AdobeAnswer:
         ca_bundle=settings.ADOBE_CA_BUNDLE,
     )
     return AdobeAnswer(found.verdict, found.verdict.label, NEXT_STEPS[found.verdict], found.checked_at)
-
-
-def answer_for_start(*, version: ClientSecret, actor: Actor) -> AdobeAnswer:
-    """Return a fresh yes if there is one; else ask Adobe now, as `ask` does."""
-    known = answer_about(version)
-    return known if known and known.is_valid and known.is_fresh else ask(version=version, actor=actor)

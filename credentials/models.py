@@ -2,6 +2,8 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Self
 
 from django.contrib.auth.models import User
 from django.db import models
@@ -13,6 +15,7 @@ from instances.models import Installation, Instance
 from portal.audit import append_only
 from portal.audit.names import declare_names
 from portal.choices import WithChoices
+from portal.short_lived import ShortLived
 
 KEY_ID = Substr("ciphertext", 4, 8)
 """Where a token of `credentials.keys.keyring` names its key."""
@@ -48,6 +51,8 @@ class TechnicalAccount(WithChoices):
     scopes = models.CharField(_("scopes"), max_length=1000, blank=True)
     goal = models.ForeignKey("ClientSecret", models.PROTECT, null=True, related_name="+")
     """The version that all its installations are to hold in the end; `credentials.desired` changes it."""
+    is_rotating = models.BooleanField(default=False, db_default=False)
+    """Whether an open rotation brings its goal to one wave of installations after the other."""
     created = models.DateTimeField(_("created"), auto_now_add=True)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
 
@@ -78,13 +83,21 @@ class TechnicalAccount(WithChoices):
 class ClientSecretQuerySet(models.QuerySet["ClientSecret"]):
     """Client secrets by the key that they are encrypted under."""
 
+    def kept(self) -> "ClientSecretQuerySet":
+        """Those whose plaintext is still stored: not destroyed after they were deleted at Adobe."""
+        return self.filter(ciphertext__isnull=False)
+
+    def usable(self) -> "ClientSecretQuerySet":
+        """Those that can be rolled out."""
+        return self.filter(state=ClientSecret.State.USABLE)
+
     def newest_per_key(self) -> Iterator["ClientSecret"]:
         """Yield one secret for each key that any is encrypted under, the newest: one row read for each."""
-        by_key = self.annotate(key=KEY_ID).order_by("key", "-entered")
+        by_key = self.kept().annotate(key=KEY_ID).order_by("key", "-entered")
         found = by_key.first()
         while found:
             yield found
-            found = by_key.filter(key__gt=found.ciphertext[3:11]).first()
+            found = by_key.filter(key__gt=(found.ciphertext or "")[3:11]).first()
 
 
 class ClientSecret(WithChoices):
@@ -106,10 +119,12 @@ class ClientSecret(WithChoices):
     account = models.ForeignKey(TechnicalAccount, models.PROTECT, related_name="secrets")
     version = models.PositiveIntegerField(_("version"))
     client_id = models.CharField(_("Client ID"), max_length=200)
-    ciphertext = models.TextField()
+    ciphertext = models.TextField(null=True)  # noqa: DJ001  # none: destroyed, which an empty text is not
     fingerprint = models.CharField(_("fingerprint"), max_length=16)
     state = models.CharField(_("state"), max_length=9, choices=State, default=State.USABLE)
     slot = models.PositiveSmallIntegerField(null=True)
+    adobe_id = models.CharField(max_length=64, blank=True, default="", db_default="")
+    """The id by which Adobe lists this secret; empty where that is not known."""
     entered = models.DateTimeField(_("entered"), auto_now_add=True)
     entered_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     entered_by_name = models.CharField(_("entered by"), max_length=150)
@@ -135,6 +150,10 @@ class ClientSecret(WithChoices):
 
     def __str__(self) -> str:
         return f"{self.account} v{self.version} ({self.fingerprint})"
+
+    @property
+    def is_usable(self) -> bool:
+        return self.state == self.State.USABLE
 
 
 declare_names(ClientSecret, "entered_by_name")
@@ -171,6 +190,9 @@ class Why(models.TextChoices):
     CHOSEN = "chosen", _("a person made it the goal")
     CONFIRMED = "confirmed", _("a person confirmed what is there")
     UPGRADED = "upgraded", _("taken over from an earlier release")
+    ROTATION = "rotation", _("a rotation began with its canary")
+    TAKEN_BACK = "taken_back", _("a rotation was taken back")
+    REPORTED = "reported", _("a person reported that it was set by hand")
 
 
 class DesiredVersion(models.Model):
@@ -241,3 +263,37 @@ class GoalChange(models.Model):
 
 append_only.register(GoalChange)
 declare_names(GoalChange, "by")
+
+
+class Inquiry(ShortLived):
+    """A question to Adobe about a version, put by a page and answered by a worker, which opens the secret."""
+
+    KEPT = timedelta(hours=1)
+    ABANDONED = timedelta(seconds=45)
+    """A worker that has not stored its answer after this time never will."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    version = models.ForeignKey(ClientSecret, models.CASCADE, related_name="+")
+    asked_by = models.CharField(max_length=150)
+    person = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    ip = models.CharField(max_length=45, blank=True)
+    request_id = models.CharField(max_length=40, blank=True)
+    asked = models.DateTimeField(db_default=Now())
+    taken = models.DateTimeField(null=True)
+    answered = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=500, blank=True)
+    """Why Adobe could not be asked; empty where its answer is with the version."""
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.version_id} asked by {self.asked_by}"
+
+    @classmethod
+    def expired(cls) -> models.QuerySet[Self]:
+        """Return the questions that nobody waits for any more."""
+        return cls.objects.filter(Q(asked__lt=Now() - cls.KEPT) | Q(asked__gt=Now() + cls.KEPT))
+
+
+declare_names(Inquiry, "asked_by")

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.desired import desire_nothing, set_goal
@@ -86,7 +87,10 @@ def _free_slot(account: TechnicalAccount) -> int:
     free = sorted(set(ClientSecret.SLOTS) - taken)
     if not free:
         raise NoPlace(
-            _("Two versions of this secret are in use, as many as Adobe allows. One of them has to go first.")
+            _(
+                "Two versions of this secret are in use, as many as Adobe allows. Take one of them out of "
+                "use first."
+            )
         )
     return free[0]
 
@@ -159,7 +163,7 @@ def unassign(*, instances: Iterable[Instance], actor: Actor, message: str) -> in
     Open pushes to them end before anything is sent. `AccountError` without a reason.
     """
     if not message.strip():
-        raise AccountError(_("Say why: the reason is kept in the history."))
+        raise AccountError(_("Give a reason: it is kept in the history."))
     using = Assignment.objects.filter(instance__in=list(instances)).select_for_update(of=("self",))
     found = list(using.select_related("account", "instance").order_by("pk"))
     Assignment.objects.filter(pk__in=[each.pk for each in found]).delete()
@@ -203,10 +207,19 @@ def retire(*, account: TechnicalAccount, actor: Actor) -> None:
 
     Retired instances do not count.
     """
+    if TechnicalAccount.objects.filter(pk=account.pk, is_rotating=True).exists():
+        raise AccountError(
+            _("A rotation of this account is open. Wait until it ends, or take it back first.")
+        )
     using = assignments_in_use(account)
     if using.exists():
         names = ", ".join(str(assignment.instance) for assignment in using[:5])
-        raise AccountError(_("Still used by %s. Assign another account to them first.") % names)
+        text = ngettext(
+            "Still used by %s. Assign another account to it first.",
+            "Still used by %s. Assign another account to them first.",
+            using.count(),
+        )
+        raise AccountError(text % names)
     account.state = TechnicalAccount.State.RETIRED
     account.save(update_fields=["state"])
     set_goal(account=account, version=None, why=Why.VERSION_ENDED, actor=actor)

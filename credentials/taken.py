@@ -16,8 +16,8 @@ from portal.audit.trail import Actor
 State = TechnicalAccount.State
 _NAME = {
     State.DRAFT: gettext_lazy(
-        "The draft “%(name)s” has this name%(changed)s. Go on with that draft, delete it, or choose another "
-        "name."
+        "The draft “%(name)s” has this name%(changed)s. Continue with that draft, delete it, or choose "
+        "another name."
     ),
     State.ACTIVE: gettext_lazy(
         "The account “%(name)s”, which is in use, has this name. Use that account, or choose another name."
@@ -28,11 +28,11 @@ _NAME = {
 }
 _CLIENT_ID = {
     State.DRAFT: gettext_lazy(
-        "The draft “%(name)s” has this Client ID%(changed)s. Go on with that draft, or delete it."
+        "The draft “%(name)s” has this Client ID%(changed)s. Continue with that draft, or delete it."
     ),
     State.ACTIVE: gettext_lazy(
-        "The account “%(name)s”, which is in use, has this Client ID. Use that account: it takes another "
-        "secret as a new version. Only if nothing needs it any more, retire it first."
+        "The account “%(name)s”, which is in use, has this Client ID. Use that account: you can add another "
+        "secret to it as a new version. Retire it first only if nothing needs it any more."
     ),
 }
 

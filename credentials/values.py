@@ -52,26 +52,26 @@ PROBLEMS = {
     "jwt": _(
         "This belongs to a retired JWT credential: migrate it in the console, then copy the OAuth values."
     ),
-    "access_token": _("This is an access token, which lasts a day: copy the four values of the credential."),
+    "access_token": _("This is an access token, valid for one day: copy the four values of the credential."),
     "line": _(
         "All four values of the command are in this one field: put each into its own field, without the /."
     ),
-    "masked": _("This is the hidden form of the {label}: use the copy button in the console."),
+    "masked": _("This is the masked {label}: use the copy button in the console."),
     "placeholder": _("This is a placeholder: paste the real {label} instead."),
-    "swapped": _("This looks like the {owner}, not the {label}: move it to the field {owner}."),
+    "swapped": _("This looks like the {owner}, not the {label}: move it to the {owner} field."),
     "secret_inside": _("This contains what looks like a client secret: paste only the {label} here."),
     "repeated": _("The same value is in two fields: copy the {label} again from the console."),
-    "too_long": _("This is too long for a {label} (at most {limit} characters): copy only that one value."),
+    "too_long": _("This is too long for the {label} (at most {limit} characters): copy only that one value."),
     "slash": _("The {label} contains a slash, which separates the values in the command: copy it again."),
-    "line_break": _("The {label} has a line break inside: copy it again in one piece."),
-    "space": _("The {label} has a space inside: copy it again in one piece."),
+    "line_break": _("The {label} contains a line break: copy it again in one piece."),
+    "space": _("The {label} contains a space: copy it again in one piece."),
     "quote": _("The {label} contains a quotation mark: copy only what is between the quotation marks."),
-    "dollar": _("The {label} contains a dollar sign, which the command cannot carry: copy it again."),
-    "backtick": _("The {label} contains a backtick, which the command cannot carry: copy it again."),
-    "backslash": _("The {label} contains a backslash, which the command cannot carry: copy it again."),
+    "dollar": _("The {label} contains a dollar sign, which the command cannot contain: copy it again."),
+    "backtick": _("The {label} contains a backtick, which the command cannot contain: copy it again."),
+    "backslash": _("The {label} contains a backslash, which the command cannot contain: copy it again."),
     "control": _("The {label} contains an invisible character: copy it again straight from the console."),
     "not_ascii": _(
-        "The {label} contains an accented or foreign letter: copy it again straight from the console."
+        "The {label} contains an accented or special character: copy it again straight from the console."
     ),
 }
 CAUTIONS = {
@@ -79,13 +79,13 @@ CAUTIONS = {
         "This looks like the technical account email: copy the Technical account ID, which is next to it."
     ),
     "numeric_organization": _("This looks like the organization number: copy the ID that ends in @AdobeOrg."),
-    "suffix_missing": _("The end of the {label} is missing: copy it whole ({usual})."),
+    "suffix_missing": _("The end of the {label} is missing: copy all of it ({usual})."),
     "looks_like_client_id": _("This looks like the Client ID: copy what the console shows as Client secret."),
     "jwt_secret": _(
         "This looks like the secret of a retired JWT credential: copy the one of the OAuth credential."
     ),
     "letter_case": _("The {label} has unusual upper or lower case letters: copy it instead of typing it."),
-    "unusual": _("This is not the usual form of a {label} ({usual}): compare it with the console."),
+    "unusual": _("This is not the usual format of the {label} ({usual}): compare it with the console."),
 }
 
 # Ends are trimmed of what nobody sees: blanks of every script, zero-width characters and the byte order mark.

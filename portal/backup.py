@@ -9,11 +9,11 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.backends.postgresql.client import DatabaseClient
 from django.dispatch import Signal
+from django.utils.translation import gettext as _
 
 from portal.audit.append_only import drop_functions
 from portal.audit.chain import kept_head
@@ -64,11 +64,10 @@ def save_keys(target: Path) -> Path:
         raise BackupError("\n".join(problems))
     keys = folder(target / f"keys-{_now()}")
     for key in registered():
-        if key.name != "ssh_key":
+        if not key.path_setting:
             private_file(keys / key.name).write_text(configured(key.setting) + "\n")
-    ssh_key = Path(settings.SSH_KEY_PATH)
-    if ssh_key.exists():
-        shutil.copyfile(ssh_key, private_file(keys / "ssh_key"))
+        elif key.path and key.path.exists():
+            shutil.copyfile(key.path, private_file(keys / key.name))
     return keys
 
 
@@ -82,9 +81,9 @@ def restore_database(source: Path, *, actor: Actor, accepted: Collection[str] = 
     may be others than before.
     """
     if connection.introspection.table_names():
-        raise BackupError("The database is not empty. Restore into a new one, and keep the old one aside.")
+        raise BackupError(_("The database is not empty. Restore into a new one, and keep the old one aside."))
     if not source.is_file():
-        raise BackupError(f"{source} is not there.")
+        raise BackupError(_("%(source)s is not there.") % {"source": source})
     if problems := known_keys.missing(needed=accepted):
         raise BackupError("\n".join(problems))
     (_load_sqlite if connection.vendor == "sqlite" else _load_postgres)(source)
@@ -94,7 +93,9 @@ def restore_database(source: Path, *, actor: Actor, accepted: Collection[str] = 
     except BaseException as error:
         _empty()
         if isinstance(error, KeysRefused):
-            text = f"The keys are not those of this copy; nothing was restored.\n{error}"
+            text = _("The keys are not those of this copy; nothing was restored.\n%(error)s") % {
+                "error": error
+            }
             raise BackupError(text) from error
         raise
     call_command("migrate", verbosity=0)
@@ -149,13 +150,15 @@ def _load_sqlite(source: Path) -> None:
             _require_whole(copy)
             copy.backup(connection.connection)
     except sqlite3.DatabaseError as error:
-        raise BackupError(f"{source} is no whole SQLite database: {error}.") from error
+        raise BackupError(
+            _("%(source)s is no whole SQLite database: %(error)s.") % {"source": source, "error": error}
+        ) from error
 
 
 def _require_whole(copy: sqlite3.Connection) -> None:
     found = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":
-        raise BackupError(f"The copy is damaged: {found}")
+        raise BackupError(_("The copy is damaged: %(found)s") % {"found": found})
 
 
 def _dump_postgres(draft: Path) -> None:
@@ -173,7 +176,10 @@ def _run_postgres(program: str, options: list[str], *, database: str) -> None:
     """Run one of PostgreSQL's programs on our database; the password goes by its environment."""
     found = shutil.which(program)
     if found is None:
-        raise BackupError(f"{program} is not installed here: install PostgreSQL's client programs.")
+        raise BackupError(
+            _("%(program)s is not installed here: install PostgreSQL's client programs.")
+            % {"program": program}
+        )
     arguments, environment = DatabaseClient.settings_to_cmd_args_env(connection.settings_dict, [])
     *server, name = arguments[1:]
     command = [found, *options, *server, f"{database}{name}"]
@@ -181,4 +187,6 @@ def _run_postgres(program: str, options: list[str], *, database: str) -> None:
         command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise BackupError(f"{program} failed: {done.stderr.strip()}")
+        raise BackupError(
+            _("%(program)s failed: %(error)s") % {"program": program, "error": done.stderr.strip()}
+        )

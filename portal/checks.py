@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004  # Django's name
 
+from portal.calls.mail import PLAIN, SECURITY
 from portal.environment import env, misspelled
 from portal.keys.registry import configured
 from portal.private_files import lines_of
@@ -66,10 +67,17 @@ RANGES: dict[str, tuple[str, float, float]] = {
     "PUSH_RETRY_DELAYS": ("PUSH_RETRY_DELAYS", 0, 7 * DAY),
     "PUSH_SECOND_LOOK": ("PUSH_SECOND_LOOK", 0, 3600),
     "READ_INTERVAL": ("READ_INTERVAL", 0, 30 * DAY),
+    "EMAIL_PORT": ("EMAIL_PORT", 1, 65_535),
+    "KEEP_NOTICES_DAYS": ("KEEP_NOTICES_DAYS", 0, 36_500),
     "KEEP_OUTPUT_DAYS": ("KEEP_OUTPUT_DAYS", 0, 36_500),
     "KEEP_READINGS_DAYS": ("KEEP_READINGS_DAYS", 0, 36_500),
     "KEEP_SIGHTS_DAYS": ("KEEP_SIGHTS_DAYS", 0, 36_500),
     "RECONCILE_INTERVAL": ("RECONCILE_INTERVAL", 0.1, 3600),
+    "ROTATION_ASK_INTERVAL": ("ROTATION_ASK_INTERVAL", 1, DAY),
+    "ROTATION_IDLE": ("ROTATION_IDLE", 1, 30 * DAY),
+    "ROTATION_LEASE": ("ROTATION_LEASE", 5, 600),
+    "ROTATION_PAUSE": ("ROTATION_PAUSE", 0.1, 600),
+    "ROTATION_READ_WITHIN": ("ROTATION_READ_WITHIN", 60, 7 * DAY),
     "SESSION_ABSOLUTE_SECONDS": ("SESSION_ABSOLUTE_SECONDS", 60, 7 * DAY),
     "SESSION_IDLE_SECONDS": ("SESSION_COOKIE_AGE", 60, 7 * DAY),
     "TRUSTED_PROXY_HOPS": ("TRUSTED_PROXY_HOPS", 0, 10),
@@ -115,6 +123,8 @@ def safe_settings(**_: object) -> list[CheckMessage]:
         *problems,
         *_hosts(),
         *_adobe(),
+        *_mail(),
+        *_portal_url(),
         *_private_files(),
         *_networks(),
         *_key_lengths(),
@@ -160,8 +170,10 @@ def _not_understood() -> list[CheckMessage]:
         problems.append(Error("LOG_FORMAT is neither text nor json.", hint=hint, id="portal.E022"))
     if settings.LOG_LEVEL not in getLevelNamesMapping():
         problems.append(Error("LOG_LEVEL is no level, such as INFO.", hint=hint, id="portal.E022"))
-    if settings.ADOBE_CA_BUNDLE and not os.access(settings.ADOBE_CA_BUNDLE, os.R_OK):
-        problems.append(Error("ADOBE_CA_BUNDLE names no file that can be read.", hint=hint, id="portal.E022"))
+    for name in ("ADOBE_CA_BUNDLE", "NOTICE_CA_BUNDLE"):
+        path = getattr(settings, name)
+        if path and not os.access(path, os.R_OK):
+            problems.append(Error(f"{name} names no file that can be read.", hint=hint, id="portal.E022"))
     return problems
 
 
@@ -219,6 +231,30 @@ def _adobe() -> list[CheckMessage]:
     return [Error("IMS_BASE_URL would send client secrets in clear.", hint="Use https://.", id="portal.E007")]
 
 
+def _mail() -> list[CheckMessage]:
+    """Where mail is on, it has a sender, and no password goes over the network in clear."""
+    problems: list[CheckMessage] = []
+    if settings.EMAIL_SECURITY not in SECURITY:
+        text = f"EMAIL_SECURITY is none of {', '.join(SECURITY)}."
+        problems.append(Error(text, hint="starttls is usual, on port 587.", id="portal.E025"))
+    if settings.EMAIL_HOST and not settings.DEFAULT_FROM_EMAIL:
+        text = "EMAIL_HOST is set, but EMAIL_FROM is not: mail servers refuse mail without a sender."
+        problems.append(Error(text, hint="EMAIL_FROM=portal@example.com", id="portal.E025"))
+    is_here = settings.EMAIL_HOST in {"127.0.0.1", "localhost", "::1"}
+    if settings.EMAIL_HOST_PASSWORD and settings.EMAIL_SECURITY == PLAIN and not is_here:
+        text = "EMAIL_SECURITY=none would send EMAIL_PASSWORD in clear."
+        problems.append(Error(text, hint="Use starttls or tls.", id="portal.E025"))
+    return problems
+
+
+def _portal_url() -> list[CheckMessage]:
+    parts = urlsplit(settings.PORTAL_URL)
+    if not settings.PORTAL_URL or (parts.scheme in ("http", "https") and parts.hostname):
+        return []
+    hint = "Give it as people open it: https://portal.example.com"
+    return [Error("PORTAL_URL is no web address.", hint=hint, id="portal.E025")]
+
+
 def _private_files() -> list[CheckMessage]:
     """Keys, and the database file: it holds sessions, and somebody who copies one can act as that person."""
     keys = [path for path in Path(settings.KEYS).glob("*") if path.suffix != ".pub"]
@@ -238,11 +274,12 @@ def _private_files() -> list[CheckMessage]:
 
 def _networks() -> list[CheckMessage]:
     problems: list[CheckMessage] = []
-    for text in settings.TARGET_NETWORKS:
-        try:
-            ip_network(text)
-        except ValueError as error:
-            problems.append(Error(f"TARGET_NETWORKS: {error}", id="portal.E005"))
+    for name in ("TARGET_NETWORKS", "NOTICE_NETWORKS"):
+        for text in getattr(settings, name):
+            try:
+                ip_network(text)
+            except ValueError as error:
+                problems.append(Error(f"{name}: {error}", id="portal.E005"))
     return problems
 
 

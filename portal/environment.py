@@ -16,7 +16,7 @@ TRUE = frozenset(environ.Env.BOOLEAN_TRUE_STRINGS)
 FALSE = frozenset({"false", "off", "no", "n", "0"})
 OUR_PREFIXES = (
     "ADOBE_", "AUDIT_", "CAMPAIGN_", "DIALS_", "FINGERPRINT_", "IMS_", "KEYRING", "METRICS_TOKEN", "PUSHES_",
-    "PUSH_", "RECONCILE_", "TARGET_NETWORK", "TRUSTED_PROX",
+    "NOTICE_", "PUSH_", "RECONCILE_", "TARGET_NETWORK", "TRUSTED_PROX",
 )  # fmt: skip
 """Beginnings that are the portal's alone; PORTAL_ and SESSION_ are other programs' as well."""
 COMPOSE = frozenset({"PORTAL_ADDRESS", "PORTAL_CONFIG", "PORTAL_PORT", "PORTAL_TAG"})

@@ -7,21 +7,27 @@ another way: no statement writes such a text into the database, and no session k
 import re
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.core.signing import JSONSerializer
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import QueryDict
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import override
 
+from portal.borrowed_words import in_words
 from portal.command_line import plain_errors, suggesting
 from portal.exit_status import REFUSED as SETTINGS_REFUSED
 from portal.exit_status import WRONG_CALL
 from portal.plaintext import SHORTEST, cut_out, has_secret, may_hold_secret
+from portal.punctuation import labelled
 
 REFUSED = _("This contains what looks like a client secret, and everyone can read this: it was not stored.")
 UNREADABLE = {"django_session"}
@@ -112,9 +118,10 @@ class Command(BaseCommand):
     What is wrong outside the portal, such as a database that is away, is one line and no traceback.
     """
 
+    help: "str | Promise" = ""  # type: ignore[assignment]  # Django has none that is translated
     group = "Operation"
     """Where `manage.py help` lists it, one of `portal.command_line.GROUPS`."""
-    summary = ""
+    summary: "str | Promise" = ""
     """Its line there; without one it is the beginning of `help`."""
     _called_from_command_line: bool
     _names: Mapping[str, str] = {}
@@ -122,6 +129,9 @@ class Command(BaseCommand):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:  # Any: Django's signature
         parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.description = in_words(parser.description)
+        for action in parser._actions:  # noqa: SLF001  # argparse has no other way to ask
+            action.help = in_words(action.help)
         parser.error = suggesting(parser, parser.error)  # type: ignore[method-assign, assignment]  # Django makes it
         self._names = _names(parser)
         return parser
@@ -135,9 +145,15 @@ class Command(BaseCommand):
             raise
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # Any: Django's own signature
+        """Run the command; one that prints for machines speaks the default language."""
+        is_for_machines = options.get("json") or options.get("csv")
+        with override(settings.LANGUAGE_CODE) if is_for_machines else nullcontext():
+            return self._execute(*args, **options)
+
+    def _execute(self, *args: Any, **options: Any) -> str | None:  # Any: Django's own signature
         for name, value in options.items():
             if any(map(may_hold_secret, _texts(value))):
-                raise CommandError(f"{self._names.get(name, name)}: {REFUSED}", returncode=WRONG_CALL)
+                raise CommandError(labelled(self._names.get(name, name), REFUSED), returncode=WRONG_CALL)
         if not self._called_from_command_line:  # code that calls a command wants the error itself
             return super().execute(*args, **options)
         with plain_errors(traceback=bool(options.get("traceback"))):

@@ -10,6 +10,7 @@ VIEW: Final = {
     "instances.view_container",
     "credentials.view_technicalaccount",
     "rollouts.view_rollout",
+    "rotation.view_rotation",
 }
 
 ROLES: Final[dict[str, set[str]]] = {
@@ -22,17 +23,25 @@ ROLES: Final[dict[str, set[str]]] = {
         "credentials.enter_secret",
         "rollouts.start_rollout",
         "rollouts.retry_push",
+        "rotation.manage_rotation",
         "audit.view_auditevent",
         "audit.view_all_events",
         "audit.export_events",
         "auth.change_user",
+        "notices.manage_notices",
     },
     "Helpdesk": VIEW | {"discovery.read_container", "rollouts.retry_push", "audit.view_auditevent"},
     "Auditor": VIEW | {"audit.view_auditevent", "audit.view_all_events", "audit.export_events"},
 }
 
+LABELS: Final[dict[str, Promise]] = {"Admin": _("Admin"), "Helpdesk": _("Helpdesk"), "Auditor": _("Auditor")}
 EXPLAINED: Final[dict[str, Promise]] = {
-    "Admin": _("Inventory, accounts, secrets, rollouts, host keys, users"),
+    "Admin": _("Inventory, accounts, secrets, rollouts, rotations, host keys, users"),
     "Helpdesk": _("Sees everything but secrets; retries failed and unknown pushes"),
     "Auditor": _("Sees everything but secrets; reads, exports and verifies the whole history"),
 }
+
+
+def role_label(name: str) -> str:
+    """Return what people read for a role, or for a group that is none: its name."""
+    return str(LABELS.get(name, name))

@@ -43,6 +43,8 @@ FINGERPRINT_KEY = key("FINGERPRINT_KEY")
 AUDIT_KEY = key("AUDIT_KEY")
 # Each process keeps the newest head of the history here, outside the database.
 AUDIT_HEAD_PATH = Path(env.str("AUDIT_HEAD_PATH", default=str(KEYS / "audit_head")))
+# The portal signs heads of the history and evidence packs with it; it makes the file at its first signature.
+SIGNING_KEY_PATH = Path(env.str("SIGNING_KEY_PATH", default=str(KEYS / "signing_key")))
 SSH_KEY_PATH = Path(env.str("SSH_KEY_PATH", default=str(KEYS / "ssh_key")))
 
 # The web
@@ -110,11 +112,14 @@ INSTALLED_APPS = [
     "portal.keys",
     "portal.audit",
     "portal.people",
+    "portal.notices",
     "instances",
     "instances.discovery",
     "credentials",
     "credentials.rollouts",
     "credentials.coverage",
+    "credentials.rotation",
+    "credentials.evidence",
     "credentials.wizard",
 ]
 
@@ -135,6 +140,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "portal.web.middleware.session_limit",
+    "portal.web.preferences.as_preferred",
     # a stranger's form is parsed by the sign-in page alone, and nobody's before it was bounded
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "portal.web.request_bounds.BoundedForms",
@@ -166,15 +172,16 @@ FORM_RENDERER = "django.forms.renderers.TemplatesSetting"  # templates/django/fo
 
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(PORTAL_HOME / "static")))
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [BASE_DIR / "static", ("help", BASE_DIR / "docs" / "help" / "pictures")]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
-USE_I18N = len(LANGUAGES) > 1  # nothing to look up in one language, and a page asks hundreds of times
+LANGUAGES = [("en", "English"), ("fr", "Français")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 
@@ -282,6 +289,7 @@ READ_INTERVAL = env.int("READ_INTERVAL", default=24 * 3600)
 KEEP_OUTPUT_DAYS = env.int("KEEP_OUTPUT_DAYS", default=365)
 KEEP_READINGS_DAYS = env.int("KEEP_READINGS_DAYS", default=90)
 KEEP_SIGHTS_DAYS = env.int("KEEP_SIGHTS_DAYS", default=0)
+KEEP_NOTICES_DAYS = env.int("KEEP_NOTICES_DAYS", default=90)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"]["OPTIONS"] = {
@@ -309,7 +317,29 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
 IMS_BASE_URL = env.str("IMS_BASE_URL", default="https://ims-na1.adobelogin.com")
 ADOBE_PROXY = env.str("ADOBE_PROXY", default="")
 ADOBE_CA_BUNDLE = env.str("ADOBE_CA_BUNDLE", default="")
+ADOBE_CONSOLE_URL = env.str("ADOBE_CONSOLE_URL", default="https://api.adobe.io")
 IMS_TEST_SCOPES = env.list("IMS_TEST_SCOPES", default=["openid", "AdobeID"])
+
+# Rotations; all times in seconds. For how long nobody may have used a secret before it is deleted, how old
+# the sight of a container may be then, how often Adobe is asked meanwhile, how often a rotation is looked at.
+ROTATION_IDLE = env.int("ROTATION_IDLE", default=24 * 3600)
+ROTATION_READ_WITHIN = env.int("ROTATION_READ_WITHIN", default=24 * 3600)
+ROTATION_ASK_INTERVAL = env.int("ROTATION_ASK_INTERVAL", default=300)
+ROTATION_LEASE = env.int("ROTATION_LEASE", default=45)
+ROTATION_PAUSE = env.float("ROTATION_PAUSE", default=5)
+
+# Notices by mail and webhook. Without EMAIL_HOST no mail is sent.
+EMAIL_HOST = env.str("EMAIL_HOST", default="")
+EMAIL_PORT = env.int("EMAIL_PORT", default=587)
+EMAIL_SECURITY = env.str("EMAIL_SECURITY", default="starttls").lower()
+EMAIL_HOST_USER = env.str("EMAIL_USER", default="")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_PASSWORD", default="")
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="")
+NOTICE_NETWORKS = env.list("NOTICE_NETWORKS", default=TARGET_NETWORKS)
+NOTICE_CA_BUNDLE = env.str("NOTICE_CA_BUNDLE", default="")
+# What links in notices begin with; by default the first host, if it is a name and not a pattern.
+_HOST = next((host for host in ALLOWED_HOSTS if host[0] not in ".*"), "") if HTTPS else ""
+PORTAL_URL = env.str("PORTAL_URL", default=f"https://{_HOST}" if _HOST else "")
 
 # Logs: one line per event on stderr
 LOG_FORMAT = env.str("LOG_FORMAT", default="text")

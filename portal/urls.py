@@ -2,11 +2,15 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from portal.web.exports import list_export
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("credentials.urls")),
     path("", include("instances.urls")),
     path("", include("portal.audit.pages.urls")),
     path("", include("portal.people.urls")),
+    path("", include("portal.notices.pages.urls")),
+    path("exports/<slug:name>/", list_export, name="list_export"),
 ]
 
 handler400 = "portal.web.error_pages.bad_request"

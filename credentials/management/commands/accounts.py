@@ -2,6 +2,9 @@
 
 from argparse import ArgumentParser
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from credentials.accounts import history
 from credentials.ims_check import answer_about
 from credentials.models import TechnicalAccount
@@ -9,20 +12,20 @@ from portal.command_line import add_json, as_json, moment, named, table
 from portal.no_secrets import Command as SafeCommand
 
 HEADINGS = (
-    "ACCOUNT",
-    "STATE",
-    "VERSION",
-    "FINGERPRINT",
-    "ENTERED",
-    "ADOBE",
-    "INSTANCES",
-    "PROVEN",
-    "CLIENT ID",
+    gettext_lazy("ACCOUNT"),
+    gettext_lazy("STATE"),
+    gettext_lazy("VERSION"),
+    gettext_lazy("FINGERPRINT"),
+    gettext_lazy("ENTERED"),
+    gettext_lazy("ADOBE"),
+    gettext_lazy("INSTANCES"),
+    gettext_lazy("PROVEN"),
+    gettext_lazy("CLIENT ID"),
 )
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "List technical accounts: state, goal by its fingerprint (before the first rollout: the secret "
         "that was entered), Adobe's last answer, and how many installations are proven to hold it. "
         "No command shows a secret."
@@ -30,8 +33,10 @@ class Command(SafeCommand):
     group = "Accounts and secrets"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("account", nargs="?", help="only this one")
-        parser.add_argument("--state", choices=TechnicalAccount.State.values, help="only those in this state")
+        parser.add_argument("account", nargs="?", help=_("only this one"))
+        parser.add_argument(
+            "--state", choices=TechnicalAccount.State.values, help=_("only those in this state")
+        )
         add_json(parser)
 
     def handle(
@@ -39,7 +44,7 @@ class Command(SafeCommand):
     ) -> None:
         rows = TechnicalAccount.objects.order_by("name")
         if account:
-            rows = rows.filter(pk=named(rows, account, "technical account").pk)
+            rows = rows.filter(pk=named(rows, account, _("There is no technical account %s.")).pk)
         found = list(rows.filter(state=state) if state else rows)
         sizes, current = history.sizes(found), history.goal_counts(found)
         facts = [_facts(each, sizes[each.pk], current.get(each.pk, 0)) for each in found]
@@ -48,7 +53,7 @@ class Command(SafeCommand):
         elif facts:
             self.stdout.write(table(HEADINGS, map(_row, facts)))
         else:
-            self.stdout.write("No account.")
+            self.stdout.write(_("No account."))
 
 
 def _facts(account: TechnicalAccount, size: history.Size, proven: int) -> dict[str, object]:
@@ -72,7 +77,7 @@ def _facts(account: TechnicalAccount, size: history.Size, proven: int) -> dict[s
 
 def _row(facts: dict[str, object]) -> tuple[object, ...]:
     names = ("account", "state", "version", "fingerprint", "entered", "ims", "instances")
-    proven = f"{facts['proven']} of {facts['installations']}"
+    proven = _("%(done)s of %(total)s") % {"done": facts["proven"], "total": facts["installations"]}
     return (*(_shown(facts[name]) for name in names), proven, _shown(facts["client_id"]))
 
 

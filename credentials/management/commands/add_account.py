@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from django.core.management.base import CommandError
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.adobe.console_json import MAX_BYTES, ConsoleJSONError, ConsoleValues, decode, read
@@ -21,10 +23,11 @@ from portal.audit.operator import operator
 from portal.command_line import STDIN, add_json, as_json, read_input, wrong_call
 from portal.no_secrets import Command as SafeCommand
 from portal.plaintext import Secret
+from portal.punctuation import labelled
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Add a technical account. Values come from the console's JSON file or from options, the client "
         "secret from a file or standard input, never from the command line. Adobe is asked whether it "
         "accepts them; if it refuses, the account stays a draft and the exit code is 1."
@@ -33,25 +36,29 @@ class Command(SafeCommand):
     group = "Accounts and secrets"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help="name of the account")
+        parser.add_argument("name", help=_("name of the account"))
         parser.add_argument(
-            "--from-json", metavar="FILE", help="JSON file of the console, or - for standard input"
+            "--from-json", metavar="FILE", help=_("JSON file of the console, or - for standard input")
         )
-        parser.add_argument("--secret-file", metavar="FILE", help="file with the client secret, or -")
-        parser.add_argument("--organization", default="", help="Organization ID, without --from-json")
-        parser.add_argument("--client-id", default="", help="Client ID; with --from-json, the one to choose")
+        parser.add_argument("--secret-file", metavar="FILE", help=_("file with the client secret, or -"))
+        parser.add_argument("--organization", default="", help=_("Organization ID, without --from-json"))
         parser.add_argument(
-            "--technical-account", default="", help="Technical account ID, without --from-json"
+            "--client-id", default="", help=_("Client ID; with --from-json, the one to choose")
+        )
+        parser.add_argument(
+            "--technical-account", default="", help=_("Technical account ID, without --from-json")
         )
         parser.add_argument("--way", choices=TechnicalAccount.Way.values, default=TechnicalAccount.Way.NEW)
-        parser.add_argument("--accept-unusual", action="store_true", help="accept values of an unusual form")
-        parser.add_argument("--no-check", action="store_true", help="do not ask Adobe")
+        parser.add_argument(
+            "--accept-unusual", action="store_true", help=_("accept values of an unusual form")
+        )
+        parser.add_argument("--no-check", action="store_true", help=_("do not ask Adobe"))
         add_json(parser)
 
     @sensitive_variables()
     def handle(self, *args: str, name: str, way: str, no_check: bool, json: bool, **options: object) -> None:
         if len(name) > 80 or not name.strip() or not name.isprintable():
-            raise wrong_call("The name must have 1 to 80 visible characters.")
+            raise wrong_call(_("The name must have 1 to 80 visible characters."))
         try:
             draft, secret = _create(name.strip(), way, options, self.stderr.write)
         except AccountError as error:
@@ -81,13 +88,21 @@ class Command(SafeCommand):
         self, account: TechnicalAccount, version: ClientSecret, answer: AdobeAnswer | None
     ) -> None:
         self.stdout.write(
-            f"{account}: {account.state}, secret version {version.version}, {version.fingerprint}"
+            _("%(account)s: %(state)s, secret version %(version)s, %(fingerprint)s")
+            % {
+                "account": account,
+                "state": account.state,
+                "version": version.version,
+                "fingerprint": version.fingerprint,
+            }
         )
         if answer:
-            self.stdout.write(f"Adobe: {answer.label}. {answer.next_step}")
+            self.stdout.write(
+                _("Adobe: %(label)s. %(next_step)s") % {"label": answer.label, "next_step": answer.next_step}
+            )
         if account.state == TechnicalAccount.State.DRAFT:
             self.stdout.write(
-                "The account stays a draft: correct its values in the wizard, or delete it there."
+                _("The account stays a draft: correct its values in the wizard, or delete it there.")
             )
 
 
@@ -99,7 +114,7 @@ def _create(
     draft = begin(name=name, way=way, actor=operator())
     secret = set_values(account=draft.account, entry=_entry(draft.account, options, tell), actor=operator())
     if secret is None:
-        raise CommandError("The file does not say which client secret to use: give it with --secret-file.")
+        raise CommandError(_("The file does not say which client secret to use: give it with --secret-file."))
     return draft, secret
 
 
@@ -108,17 +123,20 @@ def _entry(
     account: TechnicalAccount, options: dict[str, object], tell: Callable[[str], object]
 ) -> AccountEntry:
     if options["from_json"] == STDIN and options["secret_file"] == STDIN:
-        raise wrong_call("Only one of --from-json and --secret-file can be standard input.")
+        raise wrong_call(_("Only one of --from-json and --secret-file can be standard input."))
     judged = _judged(account, options, tell)
     if judged.entry is None:
         raise CommandError(
-            "\n".join(f"{LABELS[name]}: {problem}" for name, problem in judged.problems.items())
+            "\n".join(labelled(LABELS[name], problem) for name, problem in judged.problems.items())
         )
     if judged.entry.doubts and not options["accept_unusual"]:
         doubts = "\n".join(
-            f"{LABELS.get(each.field, 'Values')}: {each.message}" for each in judged.entry.doubts
+            labelled(LABELS.get(each.field, _("Values")), each.message) for each in judged.entry.doubts
         )
-        raise CommandError(f"{doubts}\nIf it is right all the same, run again with --accept-unusual.")
+        raise CommandError(
+            _("%(doubts)s\nIf it is right all the same, run again with --accept-unusual.")
+            % {"doubts": doubts}
+        )
     return judged.entry
 
 
@@ -140,7 +158,7 @@ def _decoded(data: bytes) -> str:
     try:
         return decode(data)
     except ConsoleJSONError:
-        raise CommandError("The secret file is not a text file.") from None
+        raise CommandError(_("The secret file is not a text file.")) from None
 
 
 @sensitive_variables()

@@ -3,6 +3,8 @@
 from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from credentials.by_name import active_account, instances_named
 from credentials.services import AccountError, assign
@@ -12,12 +14,12 @@ from portal.no_secrets import Command as SafeCommand
 
 
 class Command(SafeCommand):
-    help = "Make instances use an account, all or none. Then run `rollout` to deliver it."
+    help = gettext_lazy("Make instances use an account, all or none. Then run `rollout` to deliver it.")
     group = "Accounts and secrets"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("account", help="name of an active technical account")
-        parser.add_argument("instance", nargs="+", help="names of instances")
+        parser.add_argument("account", help=_("name of an active technical account"))
+        parser.add_argument("instance", nargs="+", help=_("names of instances"))
         add_json(parser)
 
     def handle(
@@ -29,5 +31,7 @@ class Command(SafeCommand):
         except AccountError as error:
             raise CommandError(str(error)) from error
         names = sorted(each.name for each in instances)
-        said = f"{len(instances)} instances use {found}."
+        said = ngettext(
+            "%(count)s instance uses %(account)s.", "%(count)s instances use %(account)s.", len(names)
+        ) % {"count": len(names), "account": found}
         self.stdout.write(as_json({"account": found.name, "instances": names}) if json else said)

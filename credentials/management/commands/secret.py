@@ -4,14 +4,15 @@ import sys
 from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from credentials import values
 from credentials.adobe.console_json import MAX_BYTES, ConsoleJSONError, decode, read
 from credentials.by_name import active_account
-from credentials.entry import IDS, new_secret
+from credentials.entry import IDS, entered_before, new_secret
 from credentials.ims_check import AdobeAnswer, ask_before
-from credentials.keys.keyring import fingerprint
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.versions import enter
 from credentials.services import AccountError, record_ims_verdict
@@ -23,7 +24,7 @@ from portal.plaintext import Secret
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Enter another secret of an active account. Nothing changes until `rollout` delivers it. Adobe is "
         "asked first; a secret that Adobe refuses is not stored, and the exit code is 1."
     )
@@ -31,21 +32,21 @@ class Command(SafeCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("what", choices=["add"])
-        parser.add_argument("account", help="name of an active technical account")
+        parser.add_argument("account", help=_("name of an active technical account"))
         source = parser.add_mutually_exclusive_group(required=True)
         source.add_argument(
-            "--from-json", metavar="FILE", help="JSON file of the console, or - for standard input"
+            "--from-json", metavar="FILE", help=_("JSON file of the console, or - for standard input")
         )
-        source.add_argument("--secret-file", metavar="FILE", help="file with the client secret, or -")
+        source.add_argument("--secret-file", metavar="FILE", help=_("file with the client secret, or -"))
         parser.add_argument(
-            "--accept-unusual", action="store_true", help="accept a secret of an unusual form"
+            "--accept-unusual", action="store_true", help=_("accept a secret of an unusual form")
         )
         parser.add_argument(
             "--accept-older",
             action="store_true",
-            help="accept the secret of a version that was entered before",
+            help=_("accept the secret of a version that was entered before"),
         )
-        parser.add_argument("--no-check", action="store_true", help="do not ask Adobe")
+        parser.add_argument("--no-check", action="store_true", help=_("do not ask Adobe"))
         add_json(parser)
 
     @sensitive_variables()
@@ -101,14 +102,24 @@ class Command(SafeCommand):
             self.stdout.write(as_json(facts))
             return
         if version:
-            known = "a new version" if is_new else "known before: no new version was made"
-            self.stdout.write(f"{account}: version {version.version}, {version.fingerprint} ({known}).")
+            known = _("a new version") if is_new else _("known before: no new version was made")
+            self.stdout.write(
+                _("%(account)s: version %(version)s, %(fingerprint)s (%(known)s).")
+                % {
+                    "account": account,
+                    "version": version.version,
+                    "fingerprint": version.fingerprint,
+                    "known": known,
+                }
+            )
         else:
-            self.stdout.write(f"{account}: nothing was stored.")
+            self.stdout.write(_("%(account)s: nothing was stored.") % {"account": account})
         if answer:
-            self.stdout.write(f"Adobe: {answer.label}. {answer.next_step}")
+            self.stdout.write(
+                _("Adobe: %(label)s. %(next_step)s") % {"label": answer.label, "next_step": answer.next_step}
+            )
         if version:
-            self.stdout.write("Next: rollout delivers it to the containers.")
+            self.stdout.write(_("Next: rollout delivers it to the containers."))
 
 
 @sensitive_variables()
@@ -116,10 +127,12 @@ def _from_json(data: bytes, account: TechnicalAccount) -> Secret:
     found = read(data, client_id=account.client_id)
     differing = [str(LABELS[name]) for name in IDS if getattr(found, name) != getattr(account, name)]
     if differing:
-        raise CommandError(f"The file has another {differing[0]} than this account.")
+        raise CommandError(_("The file has another %s than this account.") % differing[0])
     secret = new_secret(found, account=account)
     if secret is None:
-        raise CommandError("The file does not say which secret is the new one: give it with --secret-file.")
+        raise CommandError(
+            _("The file does not say which secret is the new one: give it with --secret-file.")
+        )
     return secret
 
 
@@ -130,16 +143,22 @@ def _judged(plaintext: Secret, *, accepts_unusual: bool) -> Secret:
         raise CommandError(str(checked.problem))
     if checked.cautions and not accepts_unusual:
         doubts = "\n".join(str(caution.message) for caution in checked.cautions)
-        raise CommandError(f"{doubts}\nIf it is right all the same, run again with --accept-unusual.")
+        raise CommandError(
+            _("%(doubts)s\nIf it is right all the same, run again with --accept-unusual.")
+            % {"doubts": doubts}
+        )
     return Secret(checked.value)
 
 
 @sensitive_variables()
 def _refuse_older(plaintext: Secret, account: TechnicalAccount, *, accepted: bool) -> None:
-    name = fingerprint(plaintext, account.client_id)
-    older = account.secrets.filter(fingerprint=name).first()
-    if older and older != account.newest_version and not accepted:
+    older = entered_before(plaintext, account=account)
+    if older and not accepted:
         raise CommandError(
-            f"This is the secret of version {older.version}, which was entered before. To go on with that "
-            "version, run again with --accept-older. `rollout --secret-version` rolls it out."
+            _(
+                "This is the secret of version %(version)s, which was entered before. To go on "
+                "with that version, run again with --accept-older. `rollout --secret-version` "
+                "rolls it out."
+            )
+            % {"version": older.version}
         )

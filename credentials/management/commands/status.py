@@ -3,6 +3,9 @@
 import sys
 from argparse import ArgumentParser
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from credentials.home.needs import Need, needs
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.progress import Progress, progress_of, with_open_pushes
@@ -17,7 +20,7 @@ MOST = 20  # rollouts
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Say what needs a person now, what is under way, and whether workers run. The exit code is 0 only if "
         "nothing needs a person and at least one worker runs."
     )
@@ -66,6 +69,7 @@ def _facts(
                 "requested_by": rollout.requested_by_name,
                 "ended": progress.ended,
                 "total": progress.total,
+                "shown_state": progress.shown_state,
                 "states": progress.counts,
             }
             for rollout, progress in under_way
@@ -74,16 +78,25 @@ def _facts(
 
 
 def _text(workers: int, found: list[Need], under_way: list[tuple[Rollout, Progress]]) -> str:
-    parts = ["No worker runs: nothing is delivered." if not workers else f"Workers: {workers}."]
+    parts = [
+        _("No worker runs: nothing is delivered.")
+        if not workers
+        else _("Workers: %(workers)s.") % {"workers": workers}
+    ]
     if found:
         rows = [(need.count, need.sentence) for need in found]
-        parts.append(table(("COUNT", "WHAT NEEDS A PERSON"), rows))
+        parts.append(table((_("COUNT"), _("WHAT NEEDS A PERSON")), rows))
     else:
-        parts.append("Nothing needs a person.")
+        parts.append(_("Nothing needs a person."))
     if under_way:
         lines = [
-            (each.number, each.secret.account.name, f"{progress.ended} of {progress.total}", tally(progress))
+            (
+                each.number,
+                each.secret.account.name,
+                _("%(done)s of %(total)s") % {"done": progress.ended, "total": progress.total},
+                tally(progress),
+            )
             for each, progress in under_way
         ]
-        parts.append(table(("ROLLOUT", "ACCOUNT", "ENDED", "STATES"), lines))
+        parts.append(table((_("ROLLOUT"), _("ACCOUNT"), _("ENDED"), _("STATES")), lines))
     return "\n\n".join(parts)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from portal.audit.operator import operator
 from portal.audit.trail import record
@@ -14,21 +16,21 @@ from portal.no_secrets import Command as SafeCommand
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Copy the database into FOLDER while web server and workers go on. The keys are copied only if "
         "asked, and into another folder: anybody who has both has every secret."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("folder", type=Path, help="folder for the copy of the database")
+        parser.add_argument("folder", type=Path, help=_("folder for the copy of the database"))
         parser.add_argument(
-            "--with-keys", type=Path, metavar="FOLDER", help="copy the keys too, into this folder"
+            "--with-keys", type=Path, metavar="FOLDER", help=_("copy the keys too, into this folder")
         )
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--json", action="store_true", help=_("print one JSON object"))
 
     def handle(self, *args: str, folder: Path, with_keys: Path | None, json: bool, **options: object) -> None:
         if with_keys and _is_within(with_keys, folder):
-            raise CommandError("Keys do not belong next to the database: give another folder.")
+            raise CommandError(_("Keys do not belong next to the database: give another folder."))
         try:
             noted = head()  # before the copy is begun, so that the copy has it
             saved = {"database": str(save_database(folder)), "head": noted}
@@ -53,4 +55,4 @@ def _is_within(one: Path, other: Path) -> bool:
 
 def _as_text(saved: dict[str, str]) -> str:
     lines = [f"{name}: {value}" for name, value in saved.items()]
-    return "\n".join([*lines, "Note the head elsewhere: verify_audit --expect-head compares with it."])
+    return "\n".join([*lines, _("Note the head elsewhere: verify_audit --expect-head compares with it.")])

@@ -8,6 +8,8 @@ from django.core.management.commands.migrate import Command as Migrate
 from django.db import DatabaseError, connections, transaction
 from django.db.migrations.migration import Migration
 from django.db.models.signals import pre_migrate
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from portal.audit.append_only import make_way, protect_all
 from portal.checks import TAG
@@ -22,7 +24,7 @@ SHOWN = 3  # workers
 class Command(SafeCommand, Migrate):
     """It makes the keys of a new portal, on an empty database, and records which keys there are."""
 
-    summary = "Bring the database's tables up to date"
+    summary = gettext_lazy("Bring the database's tables up to date")
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # Any: Django's signature
         if not options.get("skip_checks"):
@@ -66,10 +68,13 @@ def _refuse_beside_workers(using: str) -> None:
         return
     names = list(Worker.objects.using(using).at_work().values_list("name", flat=True)[: SHOWN + 1])
     if names:
-        shown = ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
+        shown = ", ".join(names[:SHOWN]) + (_(" and others") if len(names) > SHOWN else "")
         raise CommandError(
-            f"The database was not changed: workers are at work ({shown}), and they know the old tables. "
-            "Stop every web server, worker and scheduler, make a backup, and migrate again. A worker that "
-            "was killed counts as at work for a minute.",
+            _(
+                "The database was not changed: workers are at work (%s), and they know the old tables. Stop "
+                "every web server, worker and scheduler, make a backup, and migrate again. A worker that was "
+                "killed counts as at work for a minute."
+            )
+            % shown,
             returncode=REFUSED,
         )

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from django.core import checks
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from portal.audit.operator import operator
 from portal.backup import BackupError, restore_database
@@ -14,20 +16,20 @@ from portal.no_secrets import Command as SafeCommand
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Fill the empty database from FILE, which backup made. Stop the portal first, put its keys in place, "
         "and start it afterwards. With keys that do not fit the copy, the database stays empty. Pushes that "
         "were open in the copy are cancelled."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, help="the copy of the database")
+        parser.add_argument("file", type=Path, help=_("the copy of the database"))
         parser.add_argument(
             "--accept",
             action="append",
             default=[],
             choices=replaceable(),
-            help="a key that is lost and was replaced by another one; may be given several times",
+            help=_("a key that is lost and was replaced by another one; may be given several times"),
         )
 
         add_json(parser)
@@ -42,7 +44,7 @@ class Command(SafeCommand):
         problems = [each for each in checks.run_checks(databases=["default"]) if each.is_serious()]
         if problems:
             raise CommandError(
-                "The database was restored, but does not fit:\n" + "\n".join(map(str, problems))
+                _("The database was restored, but does not fit:") + "\n" + "\n".join(map(str, problems))
             )
-        said = f"Restored from {file}. Next: verify_audit --expect-head, then start the portal."
+        said = _("Restored from %s. Next: verify_audit --expect-head, then start the portal.") % file
         self.stdout.write(as_json({"restored": str(file), "accepted": accept}) if json else said)

@@ -10,6 +10,8 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from portal.no_secrets import Command as SafeCommand
 from portal.private_files import folder
@@ -52,27 +54,29 @@ def programs(address: str, port: int, *, pushes: int) -> list[Program]:
 
 
 class Command(SafeCommand):
-    help = (
+    help = gettext_lazy(
         "Run the portal on this machine: web server, worker and scheduler, with everything they write below "
         "PORTAL_HOME."
     )
 
-    summary = "Run the whole portal on this machine, as make start does"
+    summary = gettext_lazy("Run the whole portal on this machine, as make start does")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--address", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-        parser.add_argument("--port", type=int, default=8000, help="port to listen on (default 8000)")
+        parser.add_argument(
+            "--address", default="127.0.0.1", help=_("address to listen on (default 127.0.0.1)")
+        )
+        parser.add_argument("--port", type=int, default=8000, help=_("port to listen on (default 8000)"))
         parser.add_argument(
             "--pushes",
             type=int,
             default=settings.PUSHES_PER_WORKER,
-            help="containers pushed to at once (default: PUSHES_PER_WORKER, 32)",
+            help=_("containers pushed to at once (default: PUSHES_PER_WORKER, 32)"),
         )
 
     def handle(self, *args: str, address: str, port: int, pushes: int, **options: object) -> None:
         if address not in LOOPBACK and not settings.HTTPS:
             raise CommandError(
-                "Other machines may reach the portal only by TLS: set ALLOWED_HOSTS and HTTPS."
+                _("Other machines may reach the portal only by TLS: set ALLOWED_HOSTS and HTTPS.")
             )
         prepare()
         call_command("create_admin", if_none=True)
@@ -80,13 +84,19 @@ class Command(SafeCommand):
         supervisor.start()
         try:
             wait_for_port(address, port, 60, supervisor.programs[0])
-            self.stdout.write(f"The portal runs at http://{address}:{port}/ (Ctrl-C ends it).")
-            self.stdout.write(f"Everything it writes lies below {settings.PORTAL_HOME}; back that folder up.")
+            self.stdout.write(
+                _("The portal runs at http://%(address)s:%(port)s/ (Ctrl-C ends it).")
+                % {"address": address, "port": port}
+            )
+            self.stdout.write(
+                _("Everything it writes lies below %(portal_home)s; back that folder up.")
+                % {"portal_home": settings.PORTAL_HOME}
+            )
             self.stdout.flush()
             supervisor.watch()
         except RuntimeError as error:
             raise CommandError(str(error)) from error
         finally:
             with suppress(BrokenPipeError):  # whatever becomes of the output, the programs are stopped
-                self.stdout.write("Stopping; a push that runs is allowed to end.")
+                self.stdout.write(_("Stopping; a push that runs is allowed to end."))
             supervisor.stop()

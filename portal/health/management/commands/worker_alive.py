@@ -4,6 +4,8 @@ import socket
 from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from portal.command_line import add_json, as_json
 from portal.health.models import Worker
@@ -11,10 +13,12 @@ from portal.no_secrets import Command as SafeCommand
 
 
 class Command(SafeCommand):
-    help = "The exit code is 0 only if a worker of this machine was seen within three heartbeats."
+    help = gettext_lazy(
+        "The exit code is 0 only if a worker of this machine was seen within three heartbeats."
+    )
     requires_system_checks: list[str] = []
 
-    summary = "Say by the exit code whether a worker of this machine runs; for health checks"
+    summary = gettext_lazy("Say by the exit code whether a worker of this machine runs; for health checks")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_json(parser)
@@ -25,4 +29,4 @@ class Command(SafeCommand):
         if json:
             self.stdout.write(as_json({"workers": names}))
         if not names:
-            raise CommandError("No worker of this machine was seen lately.")
+            raise CommandError(_("No worker of this machine was seen lately."))
