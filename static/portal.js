@@ -50,6 +50,9 @@ function closeMenus(event) {
   }
 }
 
+/** Bring the keyboard to what the page wants read first: not every browser does so for what is no field. */
+document.querySelector("[autofocus]")?.focus();
+
 document.querySelectorAll("[data-check-all]").forEach(wireCheckAll);
 document.querySelectorAll("[data-count]").forEach(wireCount);
 document.querySelectorAll("[data-copy]").forEach(wireCopy);

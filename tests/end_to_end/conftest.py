@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from portal.sandbox.config_files import Shape
 from portal.sandbox.console import ConsoleAccount
@@ -16,7 +17,13 @@ from tests.services.openssh_server import OpenSSHServer
 from tests.services.portal import Portal
 from tests.services.programs import require_that
 
+PATIENCE = 60_000  # milliseconds; a busy machine may need them
 SYSTEM_PYTHON = Path("/usr/bin/python3")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _patient() -> None:
+    expect.set_options(timeout=PATIENCE)
 
 
 @dataclass

@@ -16,11 +16,8 @@ from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from credentials.rollouts.models import Push
-from tests.benchmarks.fleet import seed_fleet
-from tests.benchmarks.past import seed_past
+from tests.benchmarks.filling import fill
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.seen import seed_seen
-from tests.benchmarks.trail import seed_trail
 from tests.benchmarks.visits import VISITS, Visit
 from tests.factories import finish, make_account
 from tests.test_roles import INITIALS, PAGES
@@ -31,19 +28,15 @@ PEOPLE = {"alice": "Admin", "henry": "Helpdesk", "astrid": "Auditor"}
 IS_ALL = os.environ.get("AXE_PAGES") == "all"
 WIDTHS = (1440, 390) if IS_ALL else (390,)
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-DOWNLOADS = {"inventory_template", "coverage_export"}
-FEW = {"wizard_resume", "rollout", "push", "history", "account", "account_rollout", "container"}
+DOWNLOADS = {"inventory_template", "hand_script"}
+FEW = {"wizard_resume", "rollout", "push", "history", "account", "account_rollout", "container", "help"}
 """Pages that `make test` looks at, without further queries, as an admin."""
 
 
 @pytest.fixture
 def seeded(roles: None, transactional_db: None) -> None:
     """A small portal with everything that a page can show, and a push whose container said much."""
-    scale = Scale(installations=24, attempts=100, events=80)
-    fleet = seed_fleet(scale, Random(1))
-    seed_past(fleet, scale)
-    seed_seen(fleet)
-    seed_trail(fleet, scale)
+    fill(Scale(installations=24, attempts=100, events=80), Random(1))
     push = Push.objects.filter(state="succeeded").order_by("-requested", "pk")[0]
     finish(push, state="succeeded", output="a line of output " * 40 + "\nand another\n" * 60)
 
@@ -63,6 +56,7 @@ def signed_in(browser: Browser, server: LiveServer, name: str, **options: object
     client.force_login(User.objects.get(username=name))
     cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
     context = browser.new_context(**options)  # type: ignore[arg-type]
+    context.set_default_timeout(60_000)
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": server.url}])
     return context.new_page()
 

@@ -168,8 +168,10 @@ def walk_wizard(admin: Person, fleet: Fleet) -> None:
     page = admin.page
     admin.go("/accounts/new/")
     page.locator("input[name=way][value=new]").check()
-    page.locator("input[name=name]").fill("Triggers")
-    page.locator("main button.primary").click()
+    page.locator("form", has_text="I still have to create").get_by_label("Name of the account").fill(
+        "Triggers"
+    )
+    admin.press("Begin step by step")
     for step in ("signin", "project", "api", "authentication", "profile", "save"):
         page.wait_for_url(f"**/{step}/")
         if step == "api":
@@ -185,8 +187,8 @@ def walk_wizard(admin: Person, fleet: Fleet) -> None:
     page.locator("input[name=technical_account_id]").fill(values["TECHNICAL_ACCOUNT_ID"])
     page.locator("input[name=client_secret]").fill(fleet.canary)
     admin.press("Save values and continue")
-    expect(page.get_by_text("Valid").first).to_be_visible()
-    continue_to(admin, "/instances/")
+    page.wait_for_url("**/instances/")  # Adobe was asked meanwhile, and said yes
+    expect(page.get_by_text("Adobe accepts the values.")).to_be_visible()
     page.locator("thead input[type=checkbox]").check()
     continue_to(admin, "/review/")
     expect(page.get_by_text("-setimsoauth:").first).to_be_visible()
@@ -219,7 +221,7 @@ def choose_and_retry(helpdesk: Person, container: str, message: str) -> Locator:
     expect(button).to_have_text("Retry 1 push")
     helpdesk.page.locator("input[name=message]").fill(message)
     button.click()
-    expect(helpdesk.page.get_by_text("1 push is tried again.")).to_be_visible()
+    expect(helpdesk.page.get_by_text("1 push is being retried.")).to_be_visible()
     return row
 
 
@@ -235,7 +237,7 @@ def retry_in_vain(helpdesk: Person) -> None:
     expect(row).to_contain_text("Failed again", timeout=INLINE_LIMIT)
     expect(row).to_contain_text("What to do:")
     expect(row.get_by_role("checkbox")).to_be_enabled()
-    expect(page.get_by_role("status").filter(has_text="All retries are over")).to_contain_text(
+    expect(page.get_by_role("status").filter(has_text="All retries have ended")).to_contain_text(
         "1 failed again"
     )
     assert page.evaluate("window.same")
@@ -292,7 +294,7 @@ def expect_the_rotation_at_its_end(admin: Person) -> None:
     page.reload()
     expect(page.get_by_role("row").filter(has_text="mkt-1")).to_contain_text("Succeeded")
     admin.go("/")
-    expect(page.get_by_text("pushes failed and wait for you")).to_be_visible()
+    expect(page.get_by_text("pushes failed and have not been fixed")).to_be_visible()
 
 
 def read_history(auditor: Person) -> None:

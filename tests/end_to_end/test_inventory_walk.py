@@ -110,7 +110,7 @@ def approve_first_keys(page: Page, portal: Portal, server: OpenSSHServer) -> Non
     pasted = page.get_by_label("Fingerprints from elsewhere")
     pasted.fill("256 SHA256:" + "A" * 43 + " root@mkt-1 (ED25519)")
     press(page, "Compare with the list")
-    expect(page.get_by_text("1 container shows another key than your list says")).to_be_visible()
+    expect(page.get_by_text("1 container shows a different key from the one in your list")).to_be_visible()
     expect(box).to_have_count(0)  # not to be ticked
     assert "A" * 43 in pasted.input_value()
     pasted.fill(f"256 {server.host_keys[0].fingerprint} root@mkt-1 (ED25519)")
@@ -119,7 +119,7 @@ def approve_first_keys(page: Page, portal: Portal, server: OpenSSHServer) -> Non
     press(page, "Approve the chosen keys")
     expect(page.get_by_text("Compare the fingerprints first, and tick this box.").first).to_be_visible()
     expect(box).to_be_checked()
-    page.get_by_label("The chosen fingerprints were compared").check()
+    page.get_by_label("I compared the chosen fingerprints").check()
     press(page, "Approve the chosen keys")
     expect(page.get_by_text("1 key is approved.")).to_be_visible()
     page.goto(f"{portal.url}/")
