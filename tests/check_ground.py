@@ -27,7 +27,7 @@ EXEMPT = {
     "portal/command_line.py": "the order of groups in the list of commands",
 }
 
-OF_CREDENTIALS = ("coverage", "credentials", "home", "rollouts", "wizard")
+OF_CREDENTIALS = ("coverage", "credentials", "help", "home", "rollouts", "rotation", "search", "wizard")
 """Folders of templates, which are also the labels of permissions."""
 EXEMPT_TEMPLATES = {"_nav_items.html": "the menu has the pages of all rooms in one order"}
 

@@ -17,6 +17,7 @@ REQUIREMENTS = "instances/models.py"
 FACTS: dict[str, tuple[str, str]] = {
     "hosted": (r"HOSTED", REQUIREMENTS),
     "container_off": (r"(?:\w+__)?is_enabled", REQUIREMENTS),
+    "container_by_hand": (r"(?:\w+__)?is_by_hand", REQUIREMENTS),
     "retired": (r"(?:\w+__)?retired", REQUIREMENTS),
     "version_not_usable": (r"USABLE", RULES),
     "account_not_active": (r"ACTIVE", RULES),
@@ -27,16 +28,26 @@ FACTS: dict[str, tuple[str, str]] = {
 
 OTHERWISE: dict[str, dict[str, str]] = {
     "container_off": {
-        "credentials/rollouts/management/commands/rollout.py": "leaves out what is off where nobody named it",
         "credentials/rollouts/models.py": "what is due: a push waits while its container is off",
         "instances/discovery/management/commands/read.py": "reads containers in use",
         "instances/inventory/editing.py": "switches",
         "instances/pages/containers.py": "switches, and filters the list",
+        "instances/pages/exports.py": "writes the column of a file",
         "instances/pages/readings.py": "reads containers in use",
+    },
+    "container_by_hand": {
+        "credentials/rotation/gates.py": "asks for reports where nobody connects",
+        "credentials/coverage/cells.py": "says that somebody sets it by hand",
+        "credentials/rollouts/models.py": "what is due: nothing, where nobody connects",
+        "instances/inventory/csv_format.py": "reads the column of a file",
+        "instances/pages/exports.py": "writes the column of a file",
+        "instances/inventory/editing.py": "ends what waits where the mark is set",
     },
     "retired": {
         "credentials/accounts/history.py": "names what a coverage leaves out",
         "credentials/rollouts/management/commands/rollout.py": "says why nothing is pushed",
+        "credentials/rotation/gates.py": "names what a gate leaves out",
+        "credentials/search/providers.py": "says that what was found is retired",
         "credentials/services.py": "assigns no account to what is retired",
         "instances/discovery/management/commands/read.py": "says why nobody logs in",
         "instances/discovery/proposals.py": "proposes nothing that is retired",
@@ -62,6 +73,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "credentials/coverage/holding.py": "says what installations hold",
         "credentials/rollouts/desires.py": "goes back to what can still be used",
         "credentials/rollouts/versions.py": "chooses the goal, and makes room",
+        "credentials/rotation/services.py": "takes a deletion back that nobody has begun at Adobe",
     },
     "account_not_active": {
         "credentials/accounts/secret_views.py": "has no page for a draft",
@@ -69,8 +81,10 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "credentials/by_name.py": "says why a command does not take an account",
         "credentials/home/first_steps.py": "says how far the first steps are done",
         "credentials/coverage/holding.py": "covers accounts in use",
+        "credentials/home/standing.py": "tells the age of secrets in use",
         "credentials/coverage/pages/maps.py": "offers accounts in use",
         "credentials/rollouts/versions.py": "gives only an account in use a goal",
+        "credentials/rotation/services.py": "rotates only the secret of an account in use",
         "credentials/services.py": "activates and retires",
         "credentials/taken.py": "says who has the name",
     },
@@ -82,6 +96,8 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "credentials/coverage/holding.py": "covers what uses an account",
         "credentials/rollouts/starting.py": "says whether a rollout covers all that use the account",
         "credentials/rollouts/versions.py": "says what needs a version",
+        "credentials/rotation/gates.py": "says what keeps a version from being deleted",
+        "credentials/rotation/moving.py": "moves what uses the account",
     },
     "replaced": {
         "credentials/coverage/holding.py": "asks the newest push of an installation",
@@ -89,6 +105,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "credentials/rollouts/retired.py": "locks the newest push of an installation",
         "credentials/rollouts/settlement.py": "ends a push that a newer one replaced",
         "credentials/rollouts/starting.py": "replaces older ones",
+        "credentials/rotation/moving.py": "counts no failure that a later push mended",
     },
 }
 """Obstacle: files that use its fact for something else than to allow or forbid a push."""

@@ -11,8 +11,8 @@ INSTEAD = {
     r"\bso many\b": "this number of, or a name",
     r"\bwhom\b": "who, or a noun",
     r"\bthe deed\b": "what is done",
-    # A sign stands for something, a clock still, a proxy in front of the portal. The last is a finding.
-    r"\bstands\b(?! (?:for|still|in front of|before the beginning of the chain)\b)": "is or is written",
+    # A sign stands for something, a clock still, a proxy in front of the portal.
+    r"\bstands\b(?! (?:for|still|in front of)\b)": "is or is written",
     r"(?<!in the language of )\bwhoever\b": "a noun, anybody who or somebody who",
     r"\bof which\b": "whose, of them or with",
     # Not the function and the variable of that name.

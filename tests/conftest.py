@@ -1,16 +1,26 @@
 """Fixtures for every test: fast hashing, three people, and append-only tables that a test may empty."""
 
+import contextvars
 import logging
+import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.management import create_contenttypes
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.db.models.signals import post_migrate
 from django.test import Client, TransactionTestCase
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from credentials import inquiries
 from portal.audit.append_only import unprotect_all
 from portal.audit.chain import kept_head
 from portal.audit.models import FIRST, AuditHead, seal
@@ -18,8 +28,11 @@ from portal.audit.trail import Actor
 from portal.keys.known import record_keys, unrecorded
 from portal.keys.models import KnownKey
 from portal.processes.logs import Seldom
+from tests.services.migrated import begin_anew, put_migrated_database
 
 pytest_plugins = ["tests.services.fixtures"]
+os.environ.pop("LANGUAGE", None)
+os.environ["LC_ALL"] = "C.UTF-8"  # commands speak the language of whoever runs the tests otherwise
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +45,14 @@ def _plain_settings(settings: Settings) -> None:
     }
     settings.ALLOW_LOOPBACK_TARGETS = True
     settings.IMS_BASE_URL = "https://127.0.0.1:1"  # nobody answers there, and never Adobe itself
+
+
+@pytest.fixture(autouse=True)
+def _questions_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what a worker does for questions to Adobe, where no worker runs: at once, and not as the request."""
+    monkeypatch.setattr(
+        inquiries, "ring", lambda: contextvars.Context().run(inquiries.work, threading.Event())
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -51,12 +72,48 @@ def _no_kept_head(_plain_settings: None) -> None:
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb(django_db_modify_db_settings: None) -> bool:
+    """Let SQLite begin with tables that were made before; `migrate` then has nothing left to do."""
+    if connection.vendor != "sqlite":
+        return False
+    name = connection.settings_dict["TEST"]["NAME"]
+    for each in (f"{name}-wal", f"{name}-shm"):
+        Path(each).unlink(missing_ok=True)
+    put_migrated_database(Path(name))
+    begin_anew(name)
+    return True
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
     """Forget the SSH key that the first migration made: tests have their own, and their workers record it."""
     with django_db_blocker.unblock():
         # There is none where no chosen test uses it: only the browser asked, before its loop begins.
         if KnownKey._meta.db_table in connection.introspection.table_names():
             KnownKey.objects.filter(name="ssh_key").delete()
+
+
+@contextmanager
+def _types_and_permissions_kept() -> Iterator[None]:
+    """Leave what is the same after each flush: to make it again takes longer than many a test."""
+    introspection, kept = connection.introspection, {ContentType._meta.db_table, Permission._meta.db_table}
+    names = introspection.django_table_names
+    makers = [
+        (create_contenttypes, None),
+        (create_permissions, "django.contrib.auth.management.create_permissions"),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            introspection,
+            "django_table_names",
+            lambda *given, **named: [each for each in names(*given, **named) if each not in kept],
+        )
+        gone = [each for each in makers if post_migrate.disconnect(each[0], dispatch_uid=each[1])]
+        try:
+            yield
+        finally:
+            for maker, name in gone:
+                post_migrate.connect(maker, dispatch_uid=name)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -67,7 +124,8 @@ def _flush_may_empty_append_only_tables() -> Iterator[None]:
     def teardown(self: TransactionTestCase) -> None:
         with transaction.atomic():
             unprotect_all(connection)
-        original(self)  # it ends with post_migrate, which protects them again
+        with _types_and_permissions_kept():
+            original(self)  # it ends with post_migrate, which protects them again
         # What migrate did, for processes that a test starts on its database.
         record_keys([key for key in unrecorded({}) if not key.is_optional])
         AuditHead.objects.create(pk=1, seq=0, hash=FIRST, seal=seal(f"head|0|{FIRST}"))

@@ -2,16 +2,21 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import time, timedelta
 
 from django.utils import timezone
 
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.starting import start_rollout
+from credentials.rotation.maintenance import save_window
+from credentials.rotation.models import MaintenanceWindow, Rotation
+from credentials.rotation.services import start as start_rotation
 from credentials.services import abandon, add_secret
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.trail import Actor
+from portal.notices.channels import save_channel
+from portal.notices.models import Channel
 from portal.plaintext import Secret
 
 SOMEBODY = Actor("somebody")
@@ -44,6 +49,21 @@ def make_host_key(*, container: Container, state: str) -> HostKey:
         fingerprint=f"SHA256:{uuid.uuid4().hex}",
         state=state,
     )
+
+
+def make_channel(
+    *,
+    name: str = "Operators",
+    way: str = "mail",
+    address: str = "team@example.com",
+    kinds: Sequence[str] = (),
+    language: str = "en",
+) -> Channel:
+    """A channel of notices that gets these kinds, or everything."""
+    channel = Channel(
+        name=name, way=way, address=address, wants_all=not kinds, kinds=list(kinds), language=language
+    )
+    return save_channel(channel, actor=SOMEBODY)
 
 
 def make_installation(
@@ -100,8 +120,38 @@ def make_rollout(
     )
 
 
-def finish(push: Push, *, state: str, code: str = "", output: str = "", cause: str = "rollout") -> Attempt:
-    """Give a push an outcome, with the attempt that showed it."""
+def make_rotation(*, account: str = "Triggers", instance: str = "prod1") -> Rotation:
+    """A rotation by hand that has just been started; its account is in use on one container."""
+    rollout = make_rollout(account=account, instance=instance)
+    finish_all(rollout, state="succeeded")
+    found = TechnicalAccount.objects.get(pk=rollout.secret.account_id)
+    return start_rotation(account=found, actor=SOMEBODY)
+
+
+def make_window(
+    *, environment: str = "production", days: Sequence[str] = ("tue",), minutes: int = 360
+) -> MaintenanceWindow:
+    """A maintenance window that begins at 22:00 in Paris."""
+    row = MaintenanceWindow(
+        environment=environment,
+        weekdays=list(days),
+        starts=time(22),
+        minutes=minutes,
+        zone="Europe/Paris",
+    )
+    return save_window(row, actor=SOMEBODY)
+
+
+def finish(
+    push: Push,
+    *,
+    state: str,
+    code: str = "",
+    output: str = "",
+    cause: str = "rollout",
+    digest: str = FILE_DIGEST,
+) -> Attempt:
+    """Give a push an outcome, with the attempt that showed it and the digest that it left in the file."""
     now = timezone.now()
     attempt = Attempt.objects.create(
         push=push,
@@ -122,7 +172,7 @@ def finish(push: Push, *, state: str, code: str = "", output: str = "", cause: s
         exit_codes={"config": 0},
         output=output,
         before_digest="b" * 64,
-        after_digest=FILE_DIGEST,
+        after_digest=digest,
         proof=Attempt.Proof.CHANGED if state == Push.State.SUCCEEDED else "",
         build=9394,
         host_key="SHA256:abc",
@@ -136,7 +186,7 @@ def finish(push: Push, *, state: str, code: str = "", output: str = "", cause: s
         account = push.rollout.secret.account
         Installation.objects.filter(pk=push.installation_id).update(
             observed=now,
-            observed_digest=FILE_DIGEST,
+            observed_digest=digest,
             observed_client_id=account.client_id,
             observed_account_id=account.technical_account_id,
         )

@@ -81,6 +81,7 @@ def test_none_of_them_is_left() -> None:
 
 SECOND_OWNERS = {
     "container_off": "Push.objects.filter(container__is_enabled=True)",
+    "container_by_hand": "if push.container.is_by_hand: stop()",
     "account_not_active": "if account.state != TechnicalAccount.State.ACTIVE: stop()",
     "version_not_usable": "return secret.state == ClientSecret.State.USABLE",
     "hosted": "if instance.deployment == Instance.Deployment.HOSTED: stop()",

@@ -283,6 +283,7 @@ def test_status_is_well_only_if_nothing_needs_a_person(db: None, capsys: pytest.
     rollout = make_rollout()
     [under_way] = answer(capsys, "status")["under_way"]
     assert (under_way["rollout"], under_way["ended"], under_way["total"]) == (rollout.number, 0, 1)
+    assert (under_way["shown_state"], under_way["states"]) == ("running", {"queued": 1})
     assert datetime.fromisoformat(under_way["requested"]).tzinfo
     rollout.pushes.update(state="failed", code="timed_out")
     found = answer(capsys, "status", status=1)["needs"]
@@ -290,7 +291,7 @@ def test_status_is_well_only_if_nothing_needs_a_person(db: None, capsys: pytest.
     assert {"count", "text", "urgent", "page", "names"} == found[0].keys()
     with pytest.raises(SystemExit):
         run("status")
-    assert re.search(r"^ +1  push failed and waits for you\.$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^ +1  push failed and has not been fixed\.$", capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.mark.database
@@ -403,11 +404,20 @@ def test_a_known_secret_makes_no_new_version(
     assert held(account) == OTHER_SECRET  # selecting changes nothing: rollout --secret-version does
 
 
+def test_an_older_secret_is_known_while_the_fingerprint_key_changes(
+    account: TechnicalAccount, capsys: pytest.CaptureFixture[str], settings: Settings
+) -> None:
+    add = ("secret", "add", "Triggers", "--no-check", "--secret-file")
+    run(*add, secret_file(OTHER_SECRET))
+    settings.FINGERPRINT_KEY = f"{'n' * 43}\n{settings.FINGERPRINT_KEY}"
+    assert "--accept-older" in refusal(capsys, *add, secret_file(SECRET))[0]
+
+
 def test_what_does_not_fit_is_refused(account: TechnicalAccount, capsys: pytest.CaptureFixture[str]) -> None:
     add = ("secret", "add", "Triggers", "--no-check")
     for way, text, said in (
         ("--secret-file", "short", "--accept-unusual"),
-        ("--secret-file", "two words", "space inside"),
+        ("--secret-file", "two words", "contains a space"),
         ("--secret-file", console_json(), "whole JSON file"),
         ("--from-json", console_json(client_id="f" * 32), "another Client ID"),
         ("--from-json", console_json(OTHER_SECRET, "p8e-" + "x" * 32), "--secret-file"),

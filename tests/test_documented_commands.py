@@ -14,6 +14,8 @@ from tests.services.portal import ROOT
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").rglob("*.md"))
 TEXT = "\n".join(page.read_text() for page in PAGES)
 UNITS = sorted((ROOT / "deploy" / "by-hand" / "systemd").iterdir())
+PICTURES = "../pictures/"
+"""Those of the help are made by the browser tests; `tests/credentials/help` knows their names."""
 OURS = {
     file.stem
     for app in ("portal", "instances", "credentials")
@@ -90,7 +92,7 @@ def test_links_between_pages_lead_somewhere() -> None:
     """To files that exist, and to headings that they have."""
     for page in PAGES:
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-            if target.startswith(("http:", "https:", "mailto:")):
+            if target.startswith(("http:", "https:", "mailto:", PICTURES)):
                 continue
             path, _, anchor = target.partition("#")
             file = (page.parent / path).resolve() if path else page

@@ -14,11 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from credentials.rollouts.models import Attempt, ProvenWrite
 from instances.models import Installation
 from portal.audit.chain.verification import verify
-from tests.benchmarks.fleet import seed_fleet
-from tests.benchmarks.past import seed_past
+from tests.benchmarks.filling import fill
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.seen import seed_seen
-from tests.benchmarks.trail import seed_trail
 from tests.benchmarks.visits import KINDS, VISITS, Visit
 from tests.test_roles import PAGES
 
@@ -29,10 +26,7 @@ MANY = Scale(installations=240, attempts=1_200, events=600)
 
 
 def seed(scale: Scale) -> None:
-    fleet = seed_fleet(scale, Random(1))
-    seed_past(fleet, scale)
-    seed_seen(fleet)
-    seed_trail(fleet, scale)
+    fill(scale, Random(1))
 
 
 def number_of_queries(visit: Visit) -> int:

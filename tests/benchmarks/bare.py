@@ -20,13 +20,14 @@ PATIENCE = 60  # seconds, for each of Paramiko's waits
 class Errand(TypedDict):
     """One connection: `line` is sent as soon as `ready` was said, and `done` must be said by the end.
 
-    The script first reads a harmless line. Where `ready` is empty the line is sent at once; where `done` is,
+    The script first reads harmless lines. Where `ready` is empty the line is sent at once; where `done` is,
     the exit status alone counts.
     """
 
     address: str
     port: int
     command: str
+    line: str
     ready: str
     done: str
 
@@ -39,7 +40,7 @@ class Order(TypedDict):
     key: str
     host_key: str
     login: str
-    line: str
+    harmless: str
 
 
 class Answer(TypedDict):
@@ -85,7 +86,7 @@ def push(errand: Errand, order: Order, key: paramiko.PKey, host_key: paramiko.PK
         )
         stdin, stdout, _ = client.exec_command(errand["command"])
         if errand["ready"]:
-            stdin.write("harmless\n")
+            stdin.write(order["harmless"])
             stdin.flush()
         said = ""
         while errand["ready"] not in said:
@@ -93,7 +94,7 @@ def push(errand: Errand, order: Order, key: paramiko.PKey, host_key: paramiko.PK
             if not heard:
                 return False
             said += heard
-        stdin.write(order["line"] + "\n")
+        stdin.write(errand["line"] + "\n")
         stdin.flush()
         said += stdout.read().decode()
         return stdout.channel.recv_exit_status() == 0 and errand["done"] in said

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
 
+from instances.nlserver.conversation import HARMLESS_LINES, enciphered
 from instances.nlserver.job import Account, Job, command, spec_line
 from tests.benchmarks.ansible import Ansible, Module, plain_command
 from tests.benchmarks.bare import Answer, Errand, Order
@@ -91,7 +92,7 @@ class Race:
             "key": str(self.fleet.server.client_key),
             "host_key": self.fleet.server.host_keys[0].line,
             "login": NEOLANE,
-            "line": LINE,
+            "harmless": "harmless\n" * HARMLESS_LINES,
         }
         with self._watched(OTHER.client_id, self.fleet.targets) as seen:
             answer = _run_bare(order)
@@ -105,9 +106,10 @@ class Race:
 
     def script_by_ansible(self) -> Lap:
         """Let ansible's raw run the portal's conversation, though it cannot wait for the word `ready`."""
-        scripts = {target.name: self._script(target, target.instances[0]) for target in self.fleet.targets}
+        nonce = f"bench{next(self._nonces)}"
+        scripts = {target.name: _script(target, target.instances[0], nonce) for target in self.fleet.targets}
         with self._watched(OTHER.client_id, self.fleet.targets) as seen:
-            seconds = self._ansible.push_filed({name: each[1] for name, each in scripts.items()}, LINE)
+            seconds = self._ansible.push_filed(scripts, line_for_zeros(LINE, nonce))
         return Lap(seconds, seen.containers, seen.handshakes)
 
     @property
@@ -132,21 +134,35 @@ class Race:
             nlserver = target.base / "bin/nlserver"
             configure = f'{nlserver} config -instance:{instance} "-setimsoauth:$line" </dev/null'
             told = f"read -r line; {configure} && {nlserver} config -reload </dev/null"
-            return Errand(address=target.address, port=target.port, command=told, ready="", done="")
-        nonce, told = self._script(target, instance)
+            return Errand(
+                address=target.address, port=target.port, command=told, line=LINE, ready="", done=""
+            )
+        nonce = f"bench{next(self._nonces)}"
         return Errand(
             address=target.address,
             port=target.port,
-            command=told,
+            command=_script(target, instance, nonce),
+            line=line_for_zeros(LINE, nonce),
             ready=f"PORTAL {nonce} ready",
             done=f"PORTAL {nonce} done=yes",
         )
 
-    def _script(self, target: Target, instance: str) -> tuple[str, str]:
-        """Return the word that marks the answer, and the command as the portal gives it."""
-        nonce = f"bench{next(self._nonces)}"
-        job = Job(instance=instance, install_root=str(target.root), become="none", fence=1, attempt=1)
-        return nonce, command(job, "apply", nonce)
+
+def _script(target: Target, instance: str, nonce: str) -> str:
+    """Return the command as the portal gives it, but with a pad of zeros: those here cannot wait for one."""
+    job = Job(instance=instance, install_root=str(target.root), become="none", fence=1, attempt=1)
+    return with_zeros(command(job, "apply", nonce))
+
+
+def with_zeros(told: str) -> str:
+    """Return the script's command line with a pad of zeros."""
+    return told.replace("/dev/urandom", "/dev/zero")
+
+
+def line_for_zeros(line: str, nonce: str) -> str:
+    """Return what the portal sends where the pad is nothing but zeros."""
+    text = f"{line} {nonce}".encode()
+    return enciphered(text, bytes(len(text))).decode()
 
 
 def _run_bare(order: Order) -> Answer:

@@ -13,7 +13,7 @@ from credentials.keys.vault import seal_version
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import ProvenWrite
 from credentials.wizard.models import Draft
-from credentials.wizard.steps import STEPS
+from credentials.wizard.steps import STEPS, STEPS_WITH_JSON
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.plaintext import Secret
 from tests.benchmarks.rows import store
@@ -262,7 +262,8 @@ def _drafts(fleet: Fleet) -> None:
         draft = Draft.objects.create(
             account=account,
             step="review",
-            done=[step.slug for step in STEPS["new"][:-1]],
+            has_json=number == 1,
+            done=[step.slug for step in (*STEPS["new"], *STEPS_WITH_JSON["new"]) if step.slug != "review"],
             changed_by=fleet.people[0],
             changed_by_name="alice",
         )

@@ -30,7 +30,7 @@ ROUNDS = 5
 TIMES, TIMES_OF_A_TASK = 20, 6
 """Requests of each round."""
 SEEN_PAGES = {
-    "coverage", "coverage_export", "drift", "installation", "container_timeline", "instance_timeline",
+    "coverage", "drift", "installation", "container_timeline", "instance_timeline",
     "jwt_and_builds", "proposals", "readings", "container", "instance", "account",
 }  # fmt: skip
 EMPTY_LIMIT, ADMIN_LIMIT = 2.0, 3.0

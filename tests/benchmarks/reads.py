@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from instances.nlserver.conversation import HARMLESS_LINES
 from instances.nlserver.job import Job, Mode, command, read_job
 from tests.benchmarks.containers import Fleet, Target, make_fleet
-from tests.benchmarks.contenders import LINE, Lap, Race
+from tests.benchmarks.contenders import LINE, Lap, Race, line_for_zeros, with_zeros
 from tests.benchmarks.course import Size, make_folder
 from tests.benchmarks.site import ACCOUNT, Site, make_site
 from tests.figures import Cell, Goal, Report
@@ -133,8 +134,9 @@ def script_of(target: Target, mode: Mode) -> Script:
     job = read_job(install_root=str(target.root), become="none")
     if mode != "read":
         job = Job(target.instances[0], str(target.root), "none", fence=FENCE, attempt=1)
-    told = command(job, mode, NONCE)
-    said = "" if mode == "read" else f"harmless\n{LINE}\n"
+    told = with_zeros(command(job, mode, NONCE))
+    line = line_for_zeros(LINE, NONCE)
+    said = "" if mode == "read" else "harmless\n" * HARMLESS_LINES + f"{line}\n"
     idle, _output = _numbered("true", "")
     busy, output = _numbered(told, said)
     if f"PORTAL {NONCE} done=yes" not in output:

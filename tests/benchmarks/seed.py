@@ -9,7 +9,6 @@ yourself an admin afterwards with `create_admin`.
 
 import os
 import sys
-import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from random import Random
@@ -38,25 +37,14 @@ def seed(scale: Scale, *, say: Callable[[str], None] = lambda text: None) -> int
     """Fill the database; return 0, or 1 if there is something in it."""
     from django.core.management import call_command  # Django has to be set up first
 
-    from tests.benchmarks.fleet import seed_fleet
-    from tests.benchmarks.past import seed_past
+    from tests.benchmarks.filling import fill
     from tests.benchmarks.rows import refresh_statistics
-    from tests.benchmarks.seen import seed_seen
-    from tests.benchmarks.trail import seed_trail
 
     if reason := _reason_against():
         say(f"Nothing was written: {reason}.")
         return 1
     call_command("sync_roles", verbosity=0)
-    begin = time.monotonic()
-    fleet = seed_fleet(scale, Random(SEED))
-    say(f"{len(fleet.installations):,} installations after {time.monotonic() - begin:.0f} s")
-    seed_past(fleet, scale)
-    say(f"{scale.attempts:,} attempts after {time.monotonic() - begin:.0f} s")
-    seed_seen(fleet, scale.sights)
-    say(f"{scale.sights * len(fleet.installations):,} observations after {time.monotonic() - begin:.0f} s")
-    seed_trail(fleet, scale)
-    say(f"{scale.events:,} events after {time.monotonic() - begin:.0f} s")
+    fill(scale, Random(SEED), say=say)
     refresh_statistics()
     return 0
 

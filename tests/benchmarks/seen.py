@@ -11,12 +11,11 @@ from tests.benchmarks.rows import store
 
 SPAN = timedelta(days=365)
 READINGS = 2
-SIGHTS = 3
 STRAY_EVERY = 25
 """Containers on which an instance was found that nobody entered."""
 
 
-def seed_seen(fleet: Fleet, sights: int = SIGHTS) -> None:
+def seed_seen(fleet: Fleet, sights: int) -> None:
     """Read every container, and see every installation this number of times over a year."""
     store(_readings(fleet))
     store(_observations(fleet, sights))

@@ -15,12 +15,14 @@ from django.utils import timezone
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
+from credentials.rotation.models import MaintenanceWindow, Rotation
 from credentials.wizard.models import Draft
 from credentials.wizard.steps import STEPS
 from instances.discovery.models import Reading
 from instances.inventory import pending
 from instances.models import Container, HostKey, Installation, Instance, JumpHost
 from portal.audit.models import AuditEvent
+from portal.notices.models import Channel, Message
 
 Place = Mapping[str, object]
 LAST = "page=999999"
@@ -39,20 +41,28 @@ KINDS: Mapping[str, Kind] = {
     name: kind
     for kind, names in (
         (Kind.LIST, "home accounts rollouts failed_pushes instances containers jump_hosts history users"),
-        (Kind.LIST, "locks unproven_successes readings coverage drift proposals jwt_and_builds"),
+        (Kind.LIST, "history_people"),
+        (Kind.LIST, "locks unproven_successes rotations readings coverage drift proposals jwt_and_builds"),
+        (Kind.LIST, "notices rotation_windows search contacts"),
         (Kind.DETAIL, "account rollout push instance container history_event user"),
-        (Kind.DETAIL, "installation instance_timeline container_timeline reading"),
+        (Kind.DETAIL, "rotation installation instance_timeline container_timeline reading"),
         # Steps of the wizard, forms, questions, files, checks.
-        (Kind.TASK, "login password_change account_new account_secret account_rollout"),
-        (Kind.TASK, "account_retire account_goal coverage_export confirm_by_hand"),
+        (Kind.TASK, "login password_change preferences account_new account_secret account_rollout"),
+        (Kind.TASK, "account_retire account_goal confirm_by_hand"),
+        (Kind.TASK, "rotation_start rotation_verb rotation_policy"),
+        (Kind.TASK, "rotation_window_add rotation_window rotation_window_remove"),
+        (Kind.TASK, "hand_script hand_runbook hand_report"),
         (Kind.TASK, "wizard wizard_resume draft_delete instance_add instance_edit"),
         (Kind.TASK, "installation_add installation_remove container_add container_edit ssh_key"),
         (Kind.TASK, "instance_retire container_retire installation_retire"),
         (Kind.TASK, "instance_take_back container_take_back installation_take_back"),
         (Kind.TASK, "host_keys host_key_scan host_key_approve"),
-        (Kind.TASK, "jump_host_add jump_host_edit jump_host_remove"),
+        (Kind.TASK, "jump_host_add jump_host_edit jump_host_remove contact_edit"),
         (Kind.TASK, "inventory_import inventory_template inventory_preview"),
         (Kind.TASK, "history_verify user_add user_password"),
+        (Kind.DETAIL, "notice"),
+        (Kind.TASK, "help help_topic"),
+        (Kind.TASK, "notice_channel notice_channel_add notice_channel_remove"),
     )
     for name in names.split()
 }
@@ -88,13 +98,24 @@ def a_version() -> Place:
 
 
 def a_draft() -> Place:
-    return {"pk": _first(Draft.objects.order_by("pk")).account_id}
+    return {"pk": _first(Draft.objects.filter(has_json=False).order_by("pk")).account_id}
+
+
+def a_draft_with_json() -> Place:
+    """A draft of somebody who has the console's file."""
+    return {"pk": _first(Draft.objects.filter(has_json=True)).account_id}
 
 
 def a_rollout() -> Place:
-    """The largest of the newest."""
-    newest = Rollout.objects.filter(pk__in=list(Rollout.objects.values_list("pk", flat=True)[:9]))
+    """The largest of the newest that are over: only those under way are asked how long they still take."""
+    under_way = Push.objects.filter(state__in=["queued", "running"]).order_by().values("rollout")
+    over = Rollout.objects.exclude(pk__in=under_way).values_list("pk", flat=True)
+    newest = Rollout.objects.filter(pk__in=list(over[:9]))
     return {"pk": _first(newest.annotate(size=Count("pushes")).order_by("-size")).pk}
+
+
+def a_rollout_under_way() -> Place:
+    return {"pk": _first(Push.objects.filter(state="queued").order_by("-requested", "pk")).rollout_id}
 
 
 def an_old_rollout() -> Place:
@@ -107,6 +128,20 @@ def a_push() -> Place:
 
 def a_queued_push() -> Place:
     return {"pk": _first(Push.objects.filter(state="queued").order_by("-requested", "pk")).pk}
+
+
+def a_rotation() -> Place:
+    """The newest one that is open, or else the newest."""
+    rows = Rotation.objects.order_by("-number")
+    return {"pk": (rows.open().first() or _first(rows)).pk}
+
+
+def a_verb_of_a_rotation() -> Place:
+    return {"pk": _first(Rotation.objects.open()).pk, "name": "take-back"}
+
+
+def a_window() -> Place:
+    return {"pk": _first(MaintenanceWindow.objects.all()).pk}
 
 
 def an_instance() -> Place:
@@ -159,6 +194,14 @@ def a_person() -> Place:
     return {"pk": User.objects.get(username="henry").pk}
 
 
+def a_channel() -> Place:
+    return {"pk": _first(Channel.objects.all()).pk}
+
+
+def a_notice() -> Place:
+    return {"pk": _first(Message.objects.all()).pk}
+
+
 def an_upload() -> Place:
     person = User.objects.get(username="alice")
     rows = b"instance,container,address\nnew_mkt,new-app-1,new-app-1.campaign.example.com\n"
@@ -194,9 +237,11 @@ class Visit:
 
 ACCOUNT, DRAFT = "credentials.technicalaccount", "wizard.draft"
 ROLLOUT, PUSH, ATTEMPT = "rollouts.rollout", "rollouts.push", "rollouts.attempt"
+ROTATION, WINDOW = "rotation.rotation", "rotation.maintenancewindow"
 INSTANCE, CONTAINER, INSTALLATION = "instances.instance", "instances.container", "instances.installation"
 READING, OBSERVATION = "discovery.reading", "discovery.observation"
 EVENT, USER = "audit.auditevent", "auth.user"
+CHANNEL, NOTICE = "notices.channel", "notices.message"
 LIVE = {"HX-Request": "true"}
 
 
@@ -207,9 +252,23 @@ def _steps() -> Iterator[Visit]:
 
 
 VISITS: tuple[Visit, ...] = (
-    Visit("home", PUSH),
+    Visit("home", INSTALLATION, "fleet"),
+    Visit("home", PUSH, "queue", "for=queue"),
+    Visit("home", EVENT, "audit", "for=audit"),
+    Visit("contacts", CONTAINER),
+    Visit("contact_edit", CONTAINER, with_place={"environment": "production"}),
+    Visit("search", INSTANCE),
+    Visit("search", INSTANCE, "found everywhere", "q=a"),
+    Visit("search", CONTAINER, "nothing found", "q=nowhere-to-be-found"),
+    Visit("search", ROLLOUT, "number", "q=%231"),
+    Visit("search", PUSH, "ID", "q=00000000-0000-0000-0000-000000000001"),
+    Visit("search", INSTALLATION, "by both names", "q=a+on+b"),
+    Visit("help", ROLLOUT),
+    Visit("help_topic", ROLLOUT, "codes", with_place={"name": "codes"}),
+    Visit("help_topic", ROLLOUT, "daily work", with_place={"name": "admin"}),
     Visit("login", USER, who=""),
     Visit("password_change", USER),
+    Visit("preferences", USER),
     Visit("accounts", ACCOUNT),
     Visit("accounts", ACCOUNT, "search", "q=experience&state=active"),
     Visit("account", ACCOUNT, place=an_account),
@@ -218,12 +277,23 @@ VISITS: tuple[Visit, ...] = (
     Visit("account", ROLLOUT, "history, last page", f"show=history&{LAST}", an_account),
     Visit("account_retire", ACCOUNT, place=an_account),
     Visit("account_goal", ACCOUNT, place=a_version),
+    Visit("rotations", ROTATION),
+    Visit("rotations", ROTATION, "of a time", "since=2026-01-01&until=2026-12-31"),
+    Visit("rotation", ROTATION, place=a_rotation),
+    Visit("rotation_start", ACCOUNT, place=an_account),
+    Visit("rotation_verb", ROTATION, place=a_verb_of_a_rotation),
+    Visit("rotation_policy", ACCOUNT, place=an_account),
+    Visit("rotation_windows", WINDOW),
+    Visit("rotation_window_add", WINDOW),
+    Visit("rotation_window", WINDOW, place=a_window),
+    Visit("rotation_window_remove", WINDOW, place=a_window),
     Visit("account_new", ACCOUNT),
     Visit("wizard_resume", DRAFT, place=a_draft),
     *_steps(),
     Visit("wizard", INSTALLATION, "instances, last page", LAST, a_draft, {"step": "instances"}),
     Visit("wizard", INSTALLATION, "instances, search", "q=brand00001", a_draft, {"step": "instances"}),
     Visit("wizard", INSTALLATION, "review, last page", LAST, a_draft, {"step": "review"}),
+    Visit("wizard", DRAFT, "credential", place=a_draft_with_json, with_place={"step": "credential"}),
     Visit("draft_delete", DRAFT, place=a_draft),
     Visit("account_secret", ACCOUNT, place=an_account),
     Visit("account_rollout", INSTALLATION, place=an_account),
@@ -237,19 +307,23 @@ VISITS: tuple[Visit, ...] = (
     Visit("rollout", PUSH, "last page", LAST, a_rollout),
     Visit("rollout", PUSH, "filter", "state=failed", a_rollout),
     Visit("rollout", PUSH, "oldest", "", an_old_rollout),
-    Visit("rollout", PUSH, "live part", "", a_rollout, headers=LIVE),
+    Visit("rollout", PUSH, "under way", "", a_rollout_under_way),
+    Visit("rollout", PUSH, "live part", "", a_rollout_under_way, headers=LIVE),
     Visit("failed_pushes", PUSH),
     Visit("unproven_successes", PUSH),
     Visit("failed_pushes", PUSH, "last page", LAST),
     Visit("failed_pushes", PUSH, "filter", "state=failed&container=app*"),
+    Visit("failed_pushes", PUSH, "of somebody", "mender=helpdesk"),
     Visit("push", ATTEMPT, place=a_push),
     Visit("push", ATTEMPT, "live part", "", a_queued_push, headers=LIVE),
     Visit("coverage", INSTALLATION),
     Visit("coverage", INSTALLATION, "last page", LAST),
     Visit("coverage", INSTALLATION, "filter", "state=needs_you"),
     Visit("drift", INSTALLATION),
-    Visit("coverage_export", INSTALLATION),
     Visit("confirm_by_hand", INSTALLATION, place=an_installation),
+    Visit("hand_script", INSTALLATION),
+    Visit("hand_runbook", INSTALLATION, place=an_installation),
+    Visit("hand_report", INSTALLATION, place=an_installation),
     Visit("instances", INSTANCE),
     Visit("instances", INSTANCE, "last page", LAST),
     Visit("instances", INSTANCE, "search", "q=0001&environment=production"),
@@ -273,6 +347,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("containers", CONTAINER, "last page", LAST),
     Visit("containers", CONTAINER, "search", "q=001&switch=on"),
     Visit("containers", CONTAINER, "filter", "host_key=offered"),
+    Visit("containers", CONTAINER, "not seen for a week, on JWT", "seen=old&jwt=yes"),
     Visit("container_add", CONTAINER),
     Visit("container", CONTAINER, place=a_container),
     Visit("container_edit", CONTAINER, place=a_container),
@@ -307,9 +382,16 @@ VISITS: tuple[Visit, ...] = (
     Visit("history", EVENT, "dates", "since=2025-01-01&until=2025-01-31"),
     Visit("history_event", EVENT, place=an_event),
     Visit("history_verify", EVENT),
+    Visit("history_people", EVENT),
     Visit("users", USER),
     Visit("locks", USER),
     Visit("user_add", USER),
     Visit("user", EVENT, place=a_person),
     Visit("user_password", USER, place=a_person),
+    Visit("notices", NOTICE),
+    Visit("notices", NOTICE, "last page", LAST),
+    Visit("notice", NOTICE, place=a_notice),
+    Visit("notice_channel", CHANNEL, place=a_channel),
+    Visit("notice_channel_add", CHANNEL),
+    Visit("notice_channel_remove", NOTICE, place=a_channel),
 )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from tests.services.migrated import put_migrated_database
 from tests.services.processes import Process
 from tests.services.waiting import free_port
 
@@ -15,9 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND_SECONDS = 120
 # Three commands in one process: starting each takes longer than what it does.
 PREPARE = """
+import sys
 import django
 from django.core.management import call_command
 django.setup()
+if sys.argv[1:]:
+    from tests.services.migrated import begin_anew
+    begin_anew(sys.argv[1])
 call_command("migrate", verbosity=0)
 call_command("sync_roles", verbosity=0)
 call_command("collectstatic", interactive=False, verbosity=0)
@@ -71,8 +76,12 @@ class Portal:
         return done.stdout
 
     def prepare(self) -> None:
-        """Do what the first start does."""
-        self._run("-c", PREPARE, within=3 * COMMAND_SECONDS)
+        """Do what the first start does; tables come from a database that was migrated before."""
+        database = self.home / "portal.sqlite3"
+        is_new = self.environment["DATABASE_URL"] == f"sqlite:///{database}" and not database.exists()
+        if is_new:
+            put_migrated_database(database)
+        self._run("-c", PREPARE, *([str(database)] if is_new else []), within=3 * COMMAND_SECONDS)
 
     @property
     def public_key(self) -> str:

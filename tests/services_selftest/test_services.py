@@ -67,7 +67,7 @@ def test_an_unmet_condition_skips_with_its_reason(monkeypatch: pytest.MonkeyPatc
 
 def test_waiting_gives_the_first_true_answer() -> None:
     answers = iter([0, 0, 7, 8])
-    assert wait_until(lambda: next(answers), within=30, what="a number") == 7
+    assert wait_until(lambda: next(answers), within=120, what="a number") == 7
 
 
 def test_waiting_in_vain_names_the_state_the_last_answer_and_the_hint() -> None:
@@ -80,14 +80,14 @@ def test_waiting_in_vain_names_the_state_the_last_answer_and_the_hint() -> None:
 
 def test_a_process_shows_its_lines_and_its_exit_status(start_process: StartProcess) -> None:
     process = start_process(["sh", "-c", "echo port 4711; exit 3"], name="teller")
-    assert process.wait_for_exit(within=30) == 3
+    assert process.wait_for_exit(within=120) == 3
     assert process.output() == "port 4711\n"
     assert process.log.name == "teller.log"
 
 
 def test_waiting_for_a_line_gives_the_match(start_process: StartProcess) -> None:
     process = start_process(["sh", "-c", "echo starting; echo port 4711; exec sleep 60"])
-    assert process.wait_for_line(r"^port (\d+)$", within=30)[1] == "4711"
+    assert process.wait_for_line(r"^port (\d+)$", within=120)[1] == "4711"
 
 
 def test_waiting_for_a_process_that_ended_fails_at_once_with_its_output(start_process: StartProcess) -> None:
@@ -99,15 +99,15 @@ def test_waiting_for_a_process_that_ended_fails_at_once_with_its_output(start_pr
 def test_stopping_a_process_ends_its_deaf_children_too(start_process: StartProcess) -> None:
     script = "sh -c 'trap \"\" TERM; echo child $$; while :; do sleep 1; done' & wait"
     process = start_process(["sh", "-c", script])
-    child = int(process.wait_for_line(r"^child (\d+)$", within=30)[1])
+    child = int(process.wait_for_line(r"^child (\d+)$", within=120)[1])
     process.stop()
     assert process.exit_status == -signal.SIGTERM
-    wait_until(lambda: not process_exists(child), within=30, what="the child's end")
+    wait_until(lambda: not process_exists(child), within=120, what="the child's end")
 
 
 def test_a_process_deaf_to_the_stop_signal_is_killed(start_process: StartProcess) -> None:
     process = start_process(["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done"])
-    process.wait_for_line("^deaf$", within=30)
+    process.wait_for_line("^deaf$", within=120)
     process.stop(within=0.2)
     assert process.exit_status == -signal.SIGKILL
 
@@ -117,8 +117,8 @@ def test_the_time_of_what_a_process_orphaned_counts_where_it_is_adopted(tmp_path
     # The inner shell ends at once and leaves the busy program to whoever takes it.
     argv = ["sh", "-c", """sh -c '"$0" -c "$1" &' "$0" "$1"; exec sleep 60""", sys.executable, busy]
     with Process(argv, log=tmp_path / "log", adopts=True) as process:
-        process.wait_for_line("^worked$", within=30)
-        process.wait_for(lambda: len(descendants(process.pid)) == 1, within=30, what="the end of the orphan")
+        process.wait_for_line("^worked$", within=120)
+        process.wait_for(lambda: len(descendants(process.pid)) == 1, within=120, what="the end of the orphan")
         assert cpu_seconds(process.pid) >= 0.49
     assert process.exit_status == -signal.SIGTERM
 
@@ -129,7 +129,7 @@ def test_a_process_ends_when_the_test_run_is_killed(tmp_path: Path) -> None:
         "from tests.services.processes import Process\n"
         "process = Process(['sleep', '60'], log=pathlib.Path(sys.argv[1]))\n"
         "process.wait_for(lambda: pathlib.Path(f'/proc/{process.pid}/comm').read_text() == 'sleep\\n',"
-        " within=30, what='sleep')\n"
+        " within=120, what='sleep')\n"
         "print(process.pid, flush=True)\n"
         "signal.pause()\n"
     )
@@ -140,7 +140,7 @@ def test_a_process_ends_when_the_test_run_is_killed(tmp_path: Path) -> None:
         pid = int(run.stdout.readline())
         assert process_exists(pid)
         run.kill()
-    wait_until(lambda: not process_exists(pid), within=30, what="the end of what the killed run had started")
+    wait_until(lambda: not process_exists(pid), within=120, what="the end of what the killed run had started")
 
 
 # Arguments
@@ -154,7 +154,7 @@ def test_the_sampler_sees_arguments_of_other_processes_only_with_the_needle(
         process = start_process(["sh", "-c", "read -r x < /dev/zero; : canary-4711"], name="carrier")
         # Before it is the shell, it is the program that starts it and has the same arguments.
         carrier = Sighting("sh", os.geteuid(), ("sh", "-c", "read -r x < /dev/zero; : canary-4711"))
-        wait_until(lambda: carrier in sampler.sightings, within=30, what="the carrier")
+        wait_until(lambda: carrier in sampler.sightings, within=120, what="the carrier")
         process.stop()
     assert "sleep" not in sampler.programs()
 
@@ -348,7 +348,7 @@ def test_stopping_openssh_cuts_its_connections(start_openssh: StartOpenSSH) -> N
     ended: list[subprocess.CompletedProcess[str]] = []
     caller = threading.Thread(target=lambda: ended.append(ssh(server, account, "echo $$; exec sleep 60")))
     caller.start()
-    wait_until(lambda: "Starting session" in server.log.read_text(), within=30, what="the session")
+    wait_until(lambda: "Starting session" in server.log.read_text(), within=120, what="the session")
     server.stop()
     caller.join(timeout=10)
     assert [call.returncode for call in ended] == [255]
@@ -410,7 +410,7 @@ def test_a_fault_of_a_page_is_seen(
 ) -> None:
     with web_page(body, policy=policy) as url:
         page.goto(url, wait_until="load")
-        wait_until(lambda: page.evaluate("1") and page_faults.seen, within=30, what="the fault")
+        wait_until(lambda: page.evaluate("1") and page_faults.seen, within=120, what="the fault")
         page_faults.expect(fault)
     # What a refused address says on the console besides.
     page_faults.seen = [left for left in page_faults.seen if "Failed to load resource" not in left]

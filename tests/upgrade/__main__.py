@@ -134,7 +134,7 @@ class Rehearsal:
     def stock(self) -> None:
         """Fill the former release's portal as its people would."""
         self.former.prepare()
-        self.fleet.start(self.former.manage("portal_key", "--plain").strip())
+        self.fleet.start([self.former.manage("portal_key", "--plain").strip()])
         inventory, console = self.home / "inventory.csv", self.home / "console.json"
         header, *rows = self.fleet.inventory_csv().splitlines()
         rows = [row for row in rows if row.startswith(f"{INSTANCE},")]

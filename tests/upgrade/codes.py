@@ -18,12 +18,13 @@ from credentials.entry import REARRANGED
 from credentials.rollouts.models import Attempt
 from credentials.rollouts.notes import WORDS
 from credentials.values import CAUTIONS
-from credentials.wizard.steps import STEPS
+from credentials.wizard.steps import SLUGS
 from instances.failures import Code
 from instances.inventory import editing
 from instances.reaching.key_scans import INTERNAL, PORTAL_KEY
 from portal.audit.chain.findings import PROBLEMS
 from portal.audit.labels import LABELS
+from portal.notices.kinds import TEST, kinds
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("portal", "instances", "credentials")
@@ -42,7 +43,8 @@ def of_today() -> Codes:
         "rollouts_attempt.notes": WORDS,
         "credentials_clientsecret.ims_verdict": NEXT_STEPS,
         "instances_keyscan.code": [*Code.values, PORTAL_KEY, INTERNAL],
-        "wizard_draft.step": [step.slug for steps in STEPS.values() for step in steps],
+        "notices_message.kind": [TEST, *(kind.code for kind in kinds())],
+        "wizard_draft.step": SLUGS,
         "wizard_draft.cautions": [*CAUTIONS, REARRANGED],
         "audit_auditevent.action": actions(),
         "audit_auditevent.target_type": target_types(),

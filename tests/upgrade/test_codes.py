@@ -4,6 +4,7 @@ Finished attempts and events never change, so `files/codes.json` only grows: who
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -15,13 +16,14 @@ from credentials.adobe.ims import NEXT_STEPS
 from credentials.entry import Doubt
 from credentials.rollouts.models import Attempt
 from credentials.rollouts.notes import WORDS
-from credentials.wizard.steps import STEPS
+from credentials.wizard.steps import STEPS, STEPS_WITH_JSON
 from instances.failures import explain
 from instances.models import Container, KeyScan
 from instances.reaching import key_scans
 from portal.audit.chain.findings import PROBLEMS
 from portal.audit.labels import LABELS, line_of
 from portal.audit.models import AuditEvent
+from portal.notices.kinds import is_registered, kind_of
 from portal.web import tags
 from tests.upgrade import codes
 from tests.upgrade.past import FILES
@@ -42,6 +44,11 @@ def failure(name: str, code: str) -> str:
     assert str(explanation.cause)
     assert str(explanation.next_step)
     return choice(name, code)
+
+
+def kind_of_notice(code: str) -> str:
+    assert is_registered(code)
+    return str(kind_of(code).label)
 
 
 def state(name: str, code: str) -> str:
@@ -70,13 +77,14 @@ def answer(code: str) -> str:
 WORDS_OF: dict[str, Callable[[str], Any]] = {
     "audit_auditevent.action": LABELS.__getitem__,
     "audit_auditevent.details": detail,
-    "audit_auditevent.details.findings": PROBLEMS.__getitem__,
+    "audit_auditevent.details.findings": lambda code: PROBLEMS[code] % defaultdict(int),
     "audit_auditevent.target_type": target_type,
     "credentials_clientsecret.ims_verdict": answer,
     "credentials_clientsecret.state": lambda code: tags.WORDS[code],  # an upgrade gives each a new one
     "instances_keyscan.code": lambda code: key_scans.why_failed(
         KeyScan(state="failed", code=code, container=Container())
     ),
+    "notices_message.kind": kind_of_notice,
     "rollouts_attempt.code": partial(failure, "rollouts_attempt.code"),
     "rollouts_attempt.notes": WORDS.__getitem__,
     "rollouts_attempt.verdict": partial(state, "rollouts_attempt.verdict"),
@@ -84,7 +92,12 @@ WORDS_OF: dict[str, Callable[[str], Any]] = {
     "rollouts_push.code": partial(failure, "rollouts_push.code"),
     "rollouts_push.state": partial(state, "rollouts_push.state"),
     "wizard_draft.cautions": lambda code: Doubt("client_id", code).message,
-    "wizard_draft.step": {step.slug: step.label for steps in STEPS.values() for step in steps}.__getitem__,
+    "wizard_draft.step": {
+        step.slug: step.label
+        for ways in (STEPS, STEPS_WITH_JSON)
+        for steps in ways.values()
+        for step in steps
+    }.__getitem__,
 }
 """How a code becomes words; for the other columns their choices say it."""
 
