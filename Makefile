@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo start test slow chaos fuzz model liars keys rotation alerts breaks upgrade house axe bench check compose format clean
+.PHONY: help demo start test slow chaos rotations fuzz model liars keys rotation alerts breaks upgrade house axe walks pictures bench check messages pages compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -38,6 +38,9 @@ slow: $(VENV)/dev ## run the tests that take long: full disks, outages, a second
 
 chaos: $(VENV)/dev ## make the portal suffer: 1,000 faults, seeded (SEEDS=417 repeats one round)
 	$(RUN) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+rotations: $(VENV)/dev ## rotate a secret 100 times while everything around it fails, seeded (SEEDS=17 repeats one)
+	$(RUN) -m tests.rotations $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 fuzz: $(VENV)/dev ## send hostile requests to every URL as each role, while a person works (REQUESTS=20000 SEED=1)
 	$(RUN) -m tests.fuzz --requests $(or $(REQUESTS),20000) --seed $(or $(SEED),1) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
@@ -78,6 +81,13 @@ axe: export AXE_PAGES = all
 axe: $(VENV)/dev ## look at every page with axe, as each role, wide and narrow, in about ten minutes
 	$(RUN) -m pytest --numprocesses auto tests/end_to_end/test_accessibility.py $(ARGS)
 
+walks: $(VENV)/dev ## walk through each role's tasks in both languages and themes, wide and narrow (WALK_PICTURES=folder)
+	$(RUN) -m pytest --numprocesses auto tests/end_to_end/walks $(ARGS)
+
+pictures: export HELP_PICTURES = write
+pictures: $(VENV)/dev ## draw the pictures of the help, in each language
+	$(RUN) -m pytest --numprocesses auto tests/end_to_end/walks/test_pictures.py $(ARGS)
+
 bench: $(VENV)/dev ## measure speed against bare Paramiko and ansible (ARGS="--quick", ARGS=rollout)
 	@$(MAKE) --no-print-directory $(VENV)-ansible/run || echo "No ansible-core: its goals count as missed"
 	$(RUN) -m tests.benchmarks $(ARGS)
@@ -99,6 +109,12 @@ check: $(VENV)/dev ## format, lint, types, import directions, templates, migrati
 	$(RUN) tests/check_rules.py
 	$(RUN) tests/check_words.py
 	$(RUN) tests/check_settings.py
+
+messages: $(VENV)/dev ## collect the texts for translators, and compile what they wrote (needs GNU gettext)
+	$(RUN) -m tests.messages
+
+pages: $(VENV)/dev ## write the pages of the help that come from the code, in each language
+	$(RUN) -m tests.help_pages
 
 compose: $(VENV)/run ## try docker-compose.yml with three workers, one of them killed (needs Docker)
 	@$(RUN) -m tests.deployment.try_compose $(ARGS)
