@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -84,11 +84,14 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def due(self) -> Self:
         """Messages to send now, that nobody is sending.
 
-        What lies further in the future than it was put there means that the clock was set back.
+        What lies further in the future than it was put there means that the clock was set back. The rows are
+        joined with nothing: PostgreSQL looks at a row again that somebody else took while a claim waited for
+        it, but not at the rows of a subquery that chose it.
         """
         in_time = Q(due__lte=Now()) | Q(put_off__gt=Now())
         free = Q(lease_until=None) | Q(lease_until__lte=Now()) | Q(lease_until__gt=Now() + LEASE * 2)
-        return self.waiting().filter(in_time & free, channel__is_on=True)
+        is_on = Exists(Channel.objects.filter(pk=OuterRef("channel"), is_on=True))
+        return self.waiting().filter(in_time & free & Q(is_on))
 
 
 class Message(WithChoices):

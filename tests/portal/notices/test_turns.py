@@ -4,11 +4,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from django.db import connections
+from django.db import connection, connections, transaction
 from django.db.models import Q
 
 from portal.notices import turns
-from portal.notices.delivery import deliver
+from portal.notices.delivery import attempt, deliver
 from portal.notices.gathering import gather
 from portal.notices.models import Channel, Message
 from portal.processes import housekeeping
@@ -85,6 +85,38 @@ def test_two_processes_that_gather_at_once_make_one_message_for_each_channel() -
         thread.join(60)
     assert sorted(made) == [0, 0, 0, 1]
     assert Message.objects.get().count == 50
+
+
+def test_a_claim_that_waited_for_another_finds_the_message_taken() -> None:
+    """The second claim begins while the first is not committed: it has seen the message free."""
+    with serving(http(200, b"ok")) as server:
+        channel = make_channel(name="Good", way="webhook", address=server.url)
+        message = Message.objects.create(channel=channel, channel_name="Good", kind="test")
+        ends: list[str] = []
+
+        def take_too() -> None:
+            try:
+                ends.append(attempt(message.pk))
+            finally:
+                connections.close_all()
+
+        second = threading.Thread(target=take_too)
+        with transaction.atomic():
+            Message.objects.filter(pk=message.pk).update(state="sent", tries=1)
+            second.start()
+            wait_until(_claim_waits, within=60, what="the second claim waits")
+        second.join(60)
+        assert ends == [""]
+        assert not server.requests
+
+
+def _claim_waits() -> bool:
+    """Whether a claim waits for the lock; SQLite does not tell, and there it has seen nothing yet."""
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def test_several_processes_that_send_at_once_send_each_message_once() -> None:
