@@ -113,6 +113,15 @@ class Retries:
     def total(self) -> int:
         return self.under_way + self.succeeded + self.failed_again + self.unknown + self.called_off
 
+    @property
+    def sign(self) -> str:
+        """What they are drawn as in all: good only where each of them succeeded."""
+        if self.under_way:
+            return "running"
+        if self.failed_again:
+            return "danger"
+        return "info" if self.unknown or self.called_off else "success"
+
 
 def retries_of(pushes: QuerySet[Push]) -> Retries:
     """Return what became of the retries among these pushes, with one query."""

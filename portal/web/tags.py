@@ -23,14 +23,18 @@ from django.utils.translation import gettext_lazy as _
 from portal.plaintext import may_hold_secret
 from portal.punctuation import labelled, with_colon
 from portal.roles import role_label
-from portal.web.icons import DOT, ICONS
+from portal.web.icons import drawn
 from portal.web.lists import SIZE, SORT, Order, SizedPaginator
 from portal.web.panels import panels_of
+from portal.web.shells import blank_slate, callout, card, card_header, table
 from portal.web.split_bar import split_bar
 from portal.web.times import duration, exact, is_exact_only, relative
 
 register = template.Library()
+register.simple_tag(drawn, name="icon")
 register.simple_tag(split_bar)
+for shell in (card, card_header, table, callout, blank_slate):
+    register.simple_block_tag(shell)
 register.filter(duration)
 register.filter(labelled)
 register.filter(role_label)
@@ -44,18 +48,6 @@ WORDS: dict[str, Promise] = {
 def word_states(words: dict[str, Promise]) -> None:
     """Add an app's words for the states of its objects, as `status` shows them."""
     WORDS.update(words)
-
-
-@register.simple_tag
-@lru_cache(maxsize=512)
-def icon(name: str, further: str = "") -> SafeString:
-    """Draw an icon. Decorative: the word next to it carries the meaning."""
-    classes = " ".join(filter(None, ["icon", further, "icon-spin" if name == "running" else ""]))
-    return format_html(
-        '<svg class="{}" viewBox="0 0 16 16" aria-hidden="true" focusable="false">{}</svg>',
-        classes,
-        mark_safe(ICONS.get(name, DOT)),  # noqa: S308  # the portal's own drawings
-    )
 
 
 @register.simple_tag(takes_context=True)
@@ -114,7 +106,7 @@ def sortable(context: template.RequestContext, content: SafeString, column: str)
         state,
         query,
         content.strip(),
-        icon(f"sort-{state}"),
+        drawn(f"sort-{state}"),
     )
 
 
@@ -170,7 +162,7 @@ def status(state: str, label: str = "") -> SafeString:
 @lru_cache(maxsize=512, typed=True)  # by type: what is safe already equals what is not
 def _status(state: str, word: str) -> SafeString:
     name = state.lower()
-    return format_html('<span class="status status-{}">{} {}</span>', name, icon(name), word)
+    return format_html('<span class="status status-{}">{} {}</span>', name, drawn(name), word)
 
 
 @register.simple_tag

@@ -50,7 +50,7 @@ def test_both_pages_show_cards_at_their_end_with_the_context_of_panel_and_page(a
     @panel("instance.cards", order=10)
     @panel("container.cards", order=10)
     def empty(row: Instance | Container, request: HttpRequest) -> Panel:
-        return Panel("_empty.html", {"icon": "key", "text": f"<{row}>", "action": "Go", "action_url": "/go/"})
+        return Panel("_breadcrumbs.html", {"section": f"<{row}>", "section_url": "/go/", "current": "here"})
 
     container = Container.objects.create(name="app-1", address="app-1.example")
     rows = (Instance.objects.create(name="prod1"), container)
