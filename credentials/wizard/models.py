@@ -19,6 +19,8 @@ class Draft(models.Model):
     confirmed = models.JSONField(default=list)
     cautions = models.JSONField(default=list)
     installations = models.ManyToManyField(Installation, blank=True)
+    message = models.CharField(max_length=250, blank=True, default="", db_default="")
+    """What was typed for the history, by somebody who has not started the rollout yet."""
     changed = models.DateTimeField(auto_now=True)
     changed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     changed_by_name = models.CharField(max_length=150)

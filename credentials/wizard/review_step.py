@@ -34,8 +34,11 @@ def review_page(page: Page) -> HttpResponse:
     if page.request.method == "GET" and is_asked_for_alone(page.request):
         return alone(page.request, _preview(page.draft, usable_secret(page.draft.account)))
     action = pressed(page.request.POST, "start")
-    form = ReviewForm(page.request.POST or None)
-    if (
+    form = ReviewForm(page.request.POST or None, initial={"message": page.draft.message})
+    if page.leaves:
+        if form.is_valid() and _is_kept(page, form.cleaned_data["message"]):
+            return page.go_on()
+    elif (
         page.request.method == "POST"
         and action != "turn"
         and form.is_valid()
@@ -57,6 +60,14 @@ def review_page(page: Page) -> HttpResponse:
             messages.success(page.request, _("The rollout has started."))
             return redirect("rollout", rollout.pk)
     return page.show("review", form=form, **_review(page))
+
+
+def _is_kept(page: Page, message: str) -> bool:
+    """Keep a message for the start. False: somebody else was first, and the page says so."""
+    actor = Actor.of(page.request)
+    return page.change(
+        lambda: services.keep_message(draft=page.draft, stamp=page.stamp, message=message, actor=actor)
+    )
 
 
 def _ask_again_if_old(page: Page) -> None:

@@ -191,6 +191,15 @@ def choose_installations(
     return draft
 
 
+@transaction.atomic
+def keep_message(*, draft: Draft, stamp: str, message: str, actor: Actor) -> Draft:
+    """Keep the message for the history until the rollout is started."""
+    draft = _locked(draft, stamp)
+    draft.message = message
+    _touch(draft, actor)
+    return draft
+
+
 def _apply(change: ChoiceChange, chosen: Any) -> None:  # Any: the manager that Django makes for the field
     chosen.remove(*(change.removed - change.added))
     chosen.add(*change.added)

@@ -139,6 +139,32 @@ def test_a_stale_review_starts_nothing(as_admin: Client, settings: Settings) -> 
     assert not Rollout.objects.exists()
 
 
+@pytest.mark.parametrize(("action", "there"), [("back", "/instances/"), ("leave", "/accounts/")])
+def test_the_message_waits_for_somebody_who_leaves_the_review(
+    as_admin: Client, settings: Settings, action: str, there: str
+) -> None:
+    installation = make_installation()
+    account = reach_instances(as_admin, settings)
+    post(as_admin, account, "instances", choose([installation]))
+    left = post(as_admin, account, "review", {"action": action, "message": "CHG-<7>"})
+    assert there in left["Location"]
+    assert 'value="CHG-&lt;7&gt;"' in visit(as_admin, account, "review")
+    post(as_admin, account, "review", {"action": "start", "message": "CHG-8"})
+    assert Rollout.objects.get().message == "CHG-8"
+
+
+def test_a_message_that_cannot_be_kept_is_shown_before_it_is_left(
+    as_admin: Client, settings: Settings
+) -> None:
+    installation = make_installation()
+    account = reach_instances(as_admin, settings)
+    post(as_admin, account, "instances", choose([installation]))
+    response = post(as_admin, account, "review", {"action": "back", "message": "x" * 251})
+    assert response.status_code == 200
+    assert "x" * 251 in response.content.decode()
+    assert "Nothing has been saved yet" in response.content.decode()
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [
