@@ -6,6 +6,7 @@ Tags in Python, since a page of fifty rows has hundreds of them. Every template 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
+from urllib.parse import urlencode
 
 from django import forms, template
 from django.contrib.messages import constants as levels
@@ -113,9 +114,18 @@ def sortable(context: template.RequestContext, content: SafeString, column: str)
 @register.simple_tag(takes_context=True)
 def kept_order(context: template.RequestContext) -> SafeString:
     """Keep order and size of the list when its filters are sent."""
-    kept = [(name, context.request.GET[name]) for name in (SORT, SIZE) if context.request.GET.get(name)]
-    safe = [(name, value) for name, value in kept if not may_hold_secret(value)]
-    return format_html_join("", '<input type="hidden" name="{}" value="{}">', safe)
+    return format_html_join("", '<input type="hidden" name="{}" value="{}">', _order_of(context.request))
+
+
+@register.simple_tag(takes_context=True)
+def and_order(context: template.RequestContext) -> str:
+    """Return what keeps order and size of the list in a query that begins before it: `&sort=-name`."""
+    return "".join(f"&{urlencode([pair])}" for pair in _order_of(context.request))
+
+
+def _order_of(request: HttpRequest) -> list[tuple[str, str]]:
+    asked = [(name, request.GET.get(name, "")) for name in (SORT, SIZE)]
+    return [(name, value) for name, value in asked if value and not may_hold_secret(value)]
 
 
 @register.simple_tag(takes_context=True)

@@ -95,3 +95,12 @@ def test_a_short_list_offers_no_sizes_and_a_long_one_all(as_admin: Client) -> No
         make_installation(instance=f"prod{number:02}", container=f"web{number:02}")
     content = as_admin.get("/instances/?size=50").content.decode()
     assert {int(each) for each in re.findall(r'href="\?size=(\d+)"', content)} == {*SIZES} - {50}
+
+
+@pytest.mark.django_db
+def test_a_ready_filter_keeps_order_and_size(as_auditor: Client) -> None:
+    make_installation()
+    page = as_auditor.get("/containers/?sort=-name&size=100").content.decode()
+    links = re.findall(r'class="presets".*?</nav>', page, re.DOTALL)[0]
+    assert re.findall(r'href="([^"]*)"', links)
+    assert all("&amp;sort=-name&amp;size=100" in link for link in re.findall(r'href="([^"]*)"', links))
