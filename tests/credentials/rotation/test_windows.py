@@ -1,6 +1,7 @@
 """Maintenance windows against the clock on the wall, minute by minute over two years of daylight saving."""
 
 import random
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -36,49 +37,51 @@ def first_shown(wall: list[datetime]) -> dict[date, dict[time, int]]:
     return found
 
 
+def changes(wall: list[datetime]) -> list[int]:
+    """The minutes at which somebody sets the clock."""
+    return [each for each in range(1, len(wall)) if wall[each] - wall[each - 1] != MINUTE]
+
+
+def at_or_later(shown: dict[time, int], starts: time) -> int:
+    return min(minute for wall, minute in shown.items() if wall >= starts)
+
+
 @pytest.mark.parametrize("zone", ZONES)
 def test_a_window_begins_when_the_clock_on_the_wall_says_so(zone: str) -> None:
     """An oracle that knows no offsets: it reads the wall minute by minute."""
-    shown = first_shown(walls(zone))
-    place = ZoneInfo(zone)
+    wall = walls(zone)
+    shown, place = first_shown(wall), ZoneInfo(zone)
     chance = random.Random(zone)
     times = [time(2, 30), time(2, 0), time(1, 30), time(1, 45), time(0, 0), time(23, 59)]
     times += [time(chance.randrange(24), chance.randrange(60)) for _ in range(20)]
-    for day in list(shown)[1:-1]:
+    around = {wall[each].date() + DAY * near for each in changes(wall) for near in (-1, 0, 1)}
+    for day in around | set(chance.sample(list(shown)[1:-1], 60)):
         for starts in times:
-            at_or_later = min(minute for wall, minute in shown[day].items() if wall >= starts)
-            assert beginning(day, starts, place) == FIRST + MINUTE * at_or_later, (day, starts)
+            assert beginning(day, starts, place) == FIRST + MINUTE * at_or_later(shown[day], starts)
 
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_open_is_the_number_of_minutes_since_the_wall_showed_the_beginning(zone: str) -> None:
     wall = walls(zone)
-    chance = random.Random(zone)
+    shown, changed, chance = first_shown(wall), changes(wall), random.Random(zone)
     for starts, minutes in ((time(2, 15), 90), (time(22, 0), 360), (time(1, 45), 1440), (time(0, 0), 1)):
         days = frozenset(chance.sample(range(7), 3))
         row = Window(days, starts, minutes, zone)
-        open_minutes = _open_minutes(wall, row)
-        sample = chance.sample(range(2 * 1440, len(wall) - 9 * 1440), 1500)
-        changes = [each for each in range(1, len(wall)) if wall[each] - wall[each - 1] != MINUTE]
-        sample += [each + near for each in changes for near in range(-200, 200, 7) if each + near > 2 * 1440]
-        begins = sorted(set(_beginnings(wall, row)))
+        sample = chance.sample(range(2 * 1440, len(wall) - 9 * 1440), 300)
+        sample += [each + near for each in changed for near in range(-200, 200, 7) if each + near > 2 * 1440]
+        begins = sorted(set(_beginnings(shown, row)))
+        open_minutes = {begin + each for begin in begins for each in range(row.minutes)}
         for minute in sample:
             now = FIRST + MINUTE * minute
             assert is_open([row], now) == (minute in open_minutes), (row, now)
-            following = next((each for each in begins if each > minute), None)
-            if following is not None:
-                assert opens([row], now) == FIRST + MINUTE * following
+            if following := begins[bisect_right(begins, minute) :]:
+                assert opens([row], now) == FIRST + MINUTE * following[0]
 
 
-def _beginnings(wall: list[datetime], row: Window) -> Iterator[int]:
-    for day, shown in first_shown(wall).items():
-        later = [minute for at, minute in shown.items() if at >= row.starts]
-        if day.weekday() in row.weekdays and later:
-            yield min(later)
-
-
-def _open_minutes(wall: list[datetime], row: Window) -> set[int]:
-    return {begin + each for begin in _beginnings(wall, row) for each in range(row.minutes)}
+def _beginnings(shown: dict[date, dict[time, int]], row: Window) -> Iterator[int]:
+    for day, times in shown.items():
+        if day.weekday() in row.weekdays and max(times) >= row.starts:
+            yield at_or_later(times, row.starts)
 
 
 @pytest.mark.parametrize(
