@@ -1,6 +1,8 @@
-"""Every page through axe in a real browser: as each role, wide and narrow, and with forced colours.
+"""Every page through axe in a real browser: as each role, in both languages and themes, wide and narrow.
 
-`make test` looks at the pages that are most unlike each other; `make axe` (AXE_PAGES=all) at all of them.
+`make test` looks at the pages that are most unlike each other; `make axe` (AXE_PAGES=all) at all of them. In
+French the admin alone looks, who sees every page. Of the dark theme only the contrasts are looked at: all
+else is the same.
 """
 
 import os
@@ -27,7 +29,11 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine]
 PEOPLE = {"alice": "Admin", "henry": "Helpdesk", "astrid": "Auditor"}
 IS_ALL = os.environ.get("AXE_PAGES") == "all"
 WIDTHS = (1440, 390) if IS_ALL else (390,)
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+LANGUAGES = ("en", "fr") if IS_ALL else ("en",)
+RULES: dict[str, object] = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+}
+CONTRASTS: dict[str, object] = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 DOWNLOADS = {"inventory_template", "hand_script"}
 FEW = {"wizard_resume", "rollout", "push", "history", "account", "account_rollout", "container", "help"}
 """Pages that `make test` looks at, without further queries, as an admin."""
@@ -51,6 +57,10 @@ def visits(name: str) -> Iterator[Visit]:
             yield visit
 
 
+def people(language: str) -> Iterator[str]:
+    yield from PEOPLE if language == "en" else ["alice"]
+
+
 def signed_in(browser: Browser, server: LiveServer, name: str, **options: object) -> Page:
     client = Client()
     client.force_login(User.objects.get(username=name))
@@ -61,19 +71,38 @@ def signed_in(browser: Browser, server: LiveServer, name: str, **options: object
     return context.new_page()
 
 
+def looks(page: Page, where: str) -> Iterator[str]:
+    yield from violations(page, where, RULES)
+    page.emulate_media(color_scheme="dark")
+    yield from violations(page, f"{where}, dark", CONTRASTS)
+    page.emulate_media(color_scheme="light")
+
+
+def violations(page: Page, where: str, rules: dict[str, object]) -> Iterator[str]:
+    for violation in Axe().run(page, options=rules).response["violations"]:
+        nodes = [node["html"][:120] for node in violation["nodes"][:2]]
+        yield f"{where}: {violation['id']} {violation['help']} {nodes}"
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_axe_finds_nothing(browser: Browser, live_server: LiveServer, width: int) -> None:
+def test_axe_finds_nothing(browser: Browser, live_server: LiveServer, width: int, language: str) -> None:
     found: list[str] = []
-    for name in PEOPLE:
-        page = signed_in(browser, live_server, name, viewport={"width": width, "height": 900})
+    for name in people(language):
+        page = signed_in(
+            browser, live_server, name, locale=language, viewport={"width": width, "height": 900}
+        )
         for visit in visits(name):
             page.goto(live_server.url + visit.url())
-            page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-            for violation in Axe().run(page, options=RULES).response["violations"]:
-                nodes = [node["html"][:120] for node in violation["nodes"][:2]]
-                found.append(f"{name}, {width}, {visit.title}: {violation['id']} {violation['help']} {nodes}")
+            page.evaluate("document.querySelectorAll('main details').forEach((each) => (each.open = true))")
+            found += looks(page, f"{name}, {language}, {width}, {visit.title}")
+        for menu in page.locator("header details").all():  # each alone: open, it covers what is below
+            if menu.is_visible():
+                menu.locator("summary").click()
+                found += looks(page, f"{name}, {language}, {width}, menu")
+                menu.locator("summary").click()
         page.context.close()
     assert not found, "\n".join(found)
 
