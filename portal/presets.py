@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-Filters = Mapping[str, str]
+Chosen = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -20,21 +20,21 @@ class Preset:
     is_on: bool
 
 
-def preset(label: Promise, filters: Filters, chosen: Filters) -> Preset:
+def preset(label: Promise, filters: Chosen, chosen: Chosen) -> Preset:
     """Return the link that sets these filters, for somebody who has chosen others."""
     is_on = filters.items() <= chosen.items()
     others = {name: value for name, value in chosen.items() if name not in filters}
     return Preset(label, "?" + urlencode(others if is_on else {**others, **filters}), is_on)
 
 
-def quarters(today: date) -> Iterator[tuple[Promise, Filters]]:
+def quarters(today: date) -> Iterator[tuple[Promise, Chosen]]:
     """Yield this quarter and the last one, as filters of days."""
     this_quarter = quarter(today)
     yield _("This quarter"), days(*this_quarter)
     yield _("Last quarter"), days(*quarter(this_quarter[0] - timedelta(days=1)))
 
 
-def days(first: date, last: date) -> Filters:
+def days(first: date, last: date) -> Chosen:
     """Return the filters that a list has for days, both included."""
     return {"since": first.isoformat(), "until": last.isoformat()}
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from credentials.accounts import history
-from credentials.accounts.views import ORDERS, AccountSearch
+from credentials.accounts.filters import AccountFilters
+from credentials.accounts.views import ORDERS
 from credentials.models import TechnicalAccount
 from portal.web.exports import Export, Row, in_order, register, values
 
@@ -38,8 +39,7 @@ register(
         name="accounts",
         permission="credentials.view_technicalaccount",
         columns=("account", *VALUES, *GOAL, "instances", "installations", "holding_goal"),
-        form=AccountSearch,
-        select=lambda form: TechnicalAccount.objects.filter(form.condition()),
+        filters=AccountFilters,
         orders=ORDERS,
         rows=_rows,
     )

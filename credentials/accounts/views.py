@@ -2,25 +2,22 @@
 
 from uuid import UUID
 
-from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from credentials.accounts import history
+from credentials.accounts.filters import AccountFilters
 from credentials.adobe.guide import AFTERWARDS, PRODUCTS
-from credentials.coverage.cells import needing_somebody
 from credentials.entry import usable_secret
 from credentials.ims_check import answer_about
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import AccountError, assignments_in_use, retire
 from portal.audit.trail import Actor
-from portal.no_secrets import Form
 from portal.web.lists import Orders, page_of
 
 PAGE = 25
@@ -28,46 +25,15 @@ ORDERS = Orders({"name": ["name"], "state": ["state", "name"]}, usual="name")
 USING_SHOWN = 20  # instances that stand in the way of a retirement
 
 
-class AccountSearch(Form):
-    """What the list of accounts is narrowed to."""
-
-    q = forms.CharField(label=gettext_lazy("Search"), required=False, max_length=200)
-    state = forms.ChoiceField(
-        label=gettext_lazy("State"),
-        required=False,
-        choices=[("", gettext_lazy("Any")), *TechnicalAccount.State.choices],
-    )
-    coverage = forms.ChoiceField(
-        label=gettext_lazy("Goal"),
-        required=False,
-        choices=[("", gettext_lazy("Any")), ("behind", gettext_lazy("Needs you"))],
-    )
-
-    def condition(self) -> Q:
-        """Return what an account must fulfil; nothing where the address is garbage."""
-        wanted = self.cleaned_data if self.is_valid() else {}
-        found = Q()
-        if text := wanted.get("q"):
-            found &= (
-                Q(name__icontains=text) | Q(client_id__icontains=text) | Q(organization_id__icontains=text)
-            )
-        if state := wanted.get("state"):
-            found &= Q(state=state)
-        if wanted.get("coverage"):
-            found &= Q(pk__in={cell.account_id for cell in needing_somebody() if cell.account_id})
-        return found
-
-
 @require_GET
 @permission_required("credentials.view_technicalaccount", raise_exception=True)
 def account_list(request: HttpRequest) -> HttpResponse:
     """List accounts with their state, goal and coverage."""
-    form = AccountSearch(request.GET)
+    filters = AccountFilters(request.GET)
     order = ORDERS.of(request.GET)
     usable = ClientSecret.objects.filter(state=ClientSecret.State.USABLE).order_by("-version")
     accounts = (
-        TechnicalAccount.objects.filter(form.condition())
-        .select_related("draft", "goal")
+        filters.qs.select_related("draft", "goal")
         .prefetch_related(Prefetch("secrets", usable, to_attr="usable_versions"))
         .order_by(*order.fields)
     )
@@ -76,11 +42,11 @@ def account_list(request: HttpRequest) -> HttpResponse:
     counts = history.goal_counts(list(page))
     rows = [_row(account, sizes[account.pk], counts.get(account.pk, 0)) for account in page]
     context = {
-        "form": form,
+        "form": filters.form,
         "order": order,
         "page_obj": page,
         "rows": rows,
-        "is_narrowed": form.has_changed(),
+        "is_narrowed": filters.is_narrowed,
     }
     return render(request, "credentials/account_list.html", context)
 

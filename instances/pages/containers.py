@@ -1,12 +1,11 @@
 """Pages of containers: how they are reached, their host keys."""
 
-from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -16,20 +15,19 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from instances import other_portals, ssh
-from instances.discovery.last_seen import last_seen, never_seen, not_seen_for
+from instances.discovery.last_seen import last_seen
 from instances.discovery.schedule import next_turn
 from instances.inventory import editing
 from instances.models import (
     NONE_RETIRED,
-    NOT_BY_HAND,
     NOT_RETIRED,
     Container,
-    ContainerQuerySet,
     HostKey,
     Installation,
     OtherPortal,
 )
-from instances.pages.forms import ContainerFilter, ContainerForm, FingerprintForm, HostKeyApproval
+from instances.pages.filters import ContainerFilters
+from instances.pages.forms import ContainerForm, FingerprintForm, HostKeyApproval
 from instances.pages.moments import asked_as_of
 from instances.pages.readings import how_often, last_reading
 from instances.pages.saving import is_by_hand, is_retired, is_saved
@@ -37,12 +35,11 @@ from instances.reaching import host_keys, jump_hosts
 from instances.requirements import all_met
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
-from portal.presets import Filters, Preset, preset
+from portal.presets import Chosen, preset
 from portal.web.exports import in_order
 from portal.web.lists import Orders, page_of
 
 PAGE = 25
-WEEK = timedelta(days=7)
 ORDERS = Orders(
     {
         "name": ["name"],
@@ -58,16 +55,17 @@ ORDERS = Orders(
 @require_GET
 @permission_required("instances.view_container", raise_exception=True)
 def container_list(request: HttpRequest) -> HttpResponse:
-    form = ContainerFilter(request.GET)
+    filters = ContainerFilters(request.GET)
     order = ORDERS.of(request.GET)
-    ids = filtered(form).order_by(*order.fields).values_list("pk", flat=True)
+    ids = filters.qs.order_by(*order.fields).values_list("pk", flat=True)
     page = page_of(ids, request.GET, PAGE)
     shown = counted(Container.objects.filter(pk__in=list(page))).only(
         *("name", "address", "port", "login", "become", "is_enabled", "is_by_hand", "jump_host__name"),
         *("retired", "retired_by", "retired_reason"),
     )
     context = {
-        "form": form,
+        "form": filters.form,
+        "is_narrowed": filters.is_narrowed,
         "page_obj": page,
         "order": order,
         "rows": [
@@ -75,9 +73,9 @@ def container_list(request: HttpRequest) -> HttpResponse:
             for container in in_order(shown, list(page))
         ],
         "is_empty": not page.object_list and not Container.objects.exists(),
-        "shows_retired": form.cleaned_data.get("show") == "retired",
-        "retired_count": _searched(form).retired().count(),
-        "presets": _presets(form),
+        "shows_retired": filters.shows_retired,
+        "retired_count": filters.retired_count,
+        "presets": [preset(label, wanted, filters.chosen) for label, wanted in PRESETS],
     }
     return render(request, "instances/container_list.html", context)
 
@@ -94,52 +92,10 @@ def counted(rows: QuerySet[Container]) -> QuerySet[Container]:
 _INSTALLED = all_met([NOT_RETIRED.of("installations"), NOT_RETIRED.of("installations__instance")])
 
 
-_SWITCHES = {
-    "on": Q(is_enabled=True) & NOT_BY_HAND.condition(),
-    "off": Q(is_enabled=False) & NOT_BY_HAND.condition(),
-    "by_hand": ~NOT_BY_HAND.condition(),
-}
-
-
-PRESETS: tuple[tuple[Promise, Filters], ...] = (
+PRESETS: tuple[tuple[Promise, Chosen], ...] = (
     (gettext_lazy("Not seen for a week"), {"seen": "old"}),
     (gettext_lazy("JWT still there"), {"jwt": "yes"}),
 )
-
-
-def _presets(form: ContainerFilter) -> list[Preset]:
-    chosen = {name: str(value) for name, value in form.cleaned_data.items() if value}
-    return [preset(label, filters, chosen) for label, filters in PRESETS]
-
-
-def _searched(form: ContainerFilter) -> ContainerQuerySet:
-    """Return the containers, in use or retired, that fit the text which was searched for."""
-    form.is_valid()
-    text = form.cleaned_data.get("q") or ""
-    rows = Container.objects.all()
-    return rows.filter(Q(name__icontains=text) | Q(address__icontains=text)) if text else rows
-
-
-def filtered(form: ContainerFilter) -> QuerySet[Container]:
-    """Narrow the containers by those filters that are well-formed; the form says which are not."""
-    searched = _searched(form)
-    wanted = form.cleaned_data
-    shows_retired = wanted.get("show") == "retired"
-    rows: QuerySet[Container] = searched.retired() if shows_retired else searched.not_retired()
-    if host_key := wanted.get("host_key"):
-        rows = host_keys.in_host_key_state(rows, "" if host_key == "none" else host_key)
-    if switch := wanted.get("switch"):
-        rows = rows.filter(_SWITCHES[switch])
-    if jump_host := wanted.get("jump_host"):
-        rows = rows.filter(jump_host=jump_host)
-    if seen := wanted.get("seen"):
-        rows = not_seen_for(rows, WEEK) if seen == "old" else never_seen(rows)
-    if wanted.get("jwt"):
-        rows = rows.filter(Exists(_ON_JWT))
-    return rows
-
-
-_ON_JWT = Installation.objects.not_retired().filter(container=OuterRef("pk"), observed_jwt=True)
 
 
 @require_GET

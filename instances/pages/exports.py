@@ -10,7 +10,7 @@ from instances.inventory.contacts import contacts_by_environment
 from instances.inventory.csv_format import COLUMNS
 from instances.models import Container, Installation, Instance, JumpHost
 from instances.pages import containers, instances, jump_hosts
-from instances.pages.forms import ContainerFilter, InstanceFilter
+from instances.pages.filters import ContainerFilters, InstanceFilters
 from instances.reaching.host_keys import state_of
 from instances.reaching.jump_hosts import keys_of
 from portal.web.exports import Export, Row, in_order, register, values
@@ -115,8 +115,7 @@ register(
         name="instances",
         permission="instances.view_instance",
         columns=INSTANCE_COLUMNS,
-        form=InstanceFilter,
-        select=instances.filtered,
+        filters=InstanceFilters,
         orders=instances.ORDERS,
         rows=_instance_rows,
     )
@@ -126,8 +125,7 @@ register(
         name="containers",
         permission="instances.view_container",
         columns=CONTAINER_COLUMNS,
-        form=ContainerFilter,
-        select=containers.filtered,
+        filters=ContainerFilters,
         orders=containers.ORDERS,
         rows=_container_rows,
     )
@@ -137,8 +135,7 @@ register(
         name="inventory",
         permission="instances.view_container",
         columns=COLUMNS,
-        form=InstanceFilter,
-        select=instances.filtered,
+        filters=InstanceFilters,
         orders=instances.ORDERS,
         rows=_inventory_rows,
     )

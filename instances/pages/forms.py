@@ -1,4 +1,4 @@
-"""Forms of the inventory: filters, instances, containers, installations, host keys and the import."""
+"""Forms of the inventory: instances, containers, installations, host keys and the import."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from instances import needs
 from instances.inventory.csv_format import (
     clean_address,
     clean_container_name,
@@ -23,74 +22,6 @@ from instances.ssh import PublicHostKey
 from portal.no_secrets import Form, ModelForm, without_secret
 
 PASTE_LIMIT = 400_000  # characters; what is longer is better uploaded
-
-
-def _shown() -> forms.ChoiceField:
-    """Return the field by which a list shows what is retired instead of what is in use."""
-    return forms.ChoiceField(
-        label=_("Show"), required=False, choices=[("", _("In use")), ("retired", _("Retired"))]
-    )
-
-
-class InstanceFilter(Form):
-    """What the list of instances is narrowed to."""
-
-    q = forms.CharField(label=_("Search"), required=False, max_length=100)
-    environment = forms.ChoiceField(
-        label=_("Environment"), required=False, choices=[("", _("Any")), *Instance.Environment.choices]
-    )
-    deployment = forms.ChoiceField(
-        label=_("Deployment"), required=False, choices=[("", _("Any")), *Instance.Deployment.choices]
-    )
-    role = forms.ChoiceField(
-        label=_("Role"), required=False, choices=[("", _("Any")), *Instance.Role.choices]
-    )
-    show = _shown()
-    need = forms.ChoiceField(
-        label=_("Needs attention"), required=False, choices=lambda: [("", _("Any")), *needs.choices()]
-    )
-
-
-class ContainerFilter(Form):
-    """What the list of containers is narrowed to."""
-
-    q = forms.CharField(label=_("Search"), required=False, max_length=100)
-    host_key = forms.ChoiceField(
-        label=_("Host key"),
-        required=False,
-        choices=[
-            ("", _("Any")),
-            ("approved", _("Approved")),
-            ("changed", _("Changed")),
-            ("needed", _("None approved")),
-            ("offered", _("Shown, not approved")),
-            ("none", _("Not scanned")),
-        ],
-    )
-    switch = forms.ChoiceField(
-        label=_("On or off"),
-        required=False,
-        choices=[("", _("Any")), ("on", _("On")), ("off", _("Off")), ("by_hand", _("By hand"))],
-    )
-    seen = forms.ChoiceField(
-        label=_("Last seen"),
-        required=False,
-        choices=[("", _("Any")), ("old", _("Not for a week")), ("never", _("Never"))],
-    )
-    jwt = forms.ChoiceField(
-        label=_("JWT credential"), required=False, choices=[("", _("Any")), ("yes", _("Still there"))]
-    )
-
-    show = _shown()
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: Django's own signature
-        super().__init__(*args, **kwargs)
-        hosts = [(str(pk), name) for pk, name in JumpHost.objects.values_list("pk", "name")]
-        if hosts:
-            choices = [("", _("Any")), *hosts]
-            self.fields["jump_host"] = forms.ChoiceField(
-                label=_("Jump host"), required=False, choices=choices
-            )
 
 
 class InstanceForm(ModelForm):

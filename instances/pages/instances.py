@@ -11,12 +11,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from instances import needs
 from instances.inventory import editing
 from instances.inventory.editing import InventoryError
-from instances.models import NOT_RETIRED, Container, Installation, Instance, InstanceQuerySet
+from instances.models import NOT_RETIRED, Container, Installation, Instance
 from instances.nlserver import MIN_BUILD
-from instances.pages.forms import InstallationForm, InstanceFilter, InstanceForm
+from instances.pages.filters import InstanceFilters
+from instances.pages.forms import InstallationForm, InstanceForm
 from instances.pages.moments import asked_as_of
 from instances.pages.saving import is_retired, is_saved
 from instances.requirements import all_met
@@ -41,19 +41,20 @@ SUGGESTIONS = 500
 @require_GET
 @permission_required("instances.view_instance", raise_exception=True)
 def instance_list(request: HttpRequest) -> HttpResponse:
-    form = InstanceFilter(request.GET)
+    filters = InstanceFilters(request.GET)
     order = ORDERS.of(request.GET)
-    ids = filtered(form).order_by(*order.fields).values_list("pk", flat=True)
+    ids = filters.qs.order_by(*order.fields).values_list("pk", flat=True)
     page = page_of(ids, request.GET, PAGE)
     is_empty = not page.object_list and not Instance.objects.exists()
     context = {
-        "form": form,
+        "form": filters.form,
+        "is_narrowed": filters.is_narrowed,
         "page_obj": page,
         "is_empty": is_empty,
         "order": order,
         "rows": in_order(counted(page), list(page)),
-        "shows_retired": form.cleaned_data.get("show") == "retired",
-        "retired_count": _searched(form).retired().count(),
+        "shows_retired": filters.shows_retired,
+        "retired_count": filters.retired_count,
     }
     return render(request, "instances/instance_list.html", context)
 
@@ -72,25 +73,6 @@ def counted(keys: Iterable[UUID]) -> QuerySet[Instance]:
 
 
 _INSTALLED = all_met([NOT_RETIRED.of("installations"), NOT_RETIRED.of("installations__container")])
-
-
-def _searched(form: InstanceFilter) -> InstanceQuerySet:
-    """Return the instances, in use or retired, that fit the text which was searched for."""
-    form.is_valid()
-    text = form.cleaned_data.get("q")
-    return Instance.objects.filter(name__icontains=text) if text else Instance.objects.all()
-
-
-def filtered(form: InstanceFilter) -> QuerySet[Instance]:
-    """Narrow the instances by those filters that are well-formed; the form says which are not."""
-    searched = _searched(form)
-    wanted = form.cleaned_data
-    shows_retired = wanted.get("show") == "retired"
-    rows: QuerySet[Instance] = searched.retired() if shows_retired else searched.not_retired()
-    exact = {name: wanted[name] for name in ("environment", "deployment", "role") if wanted.get(name)}
-    if need := wanted.get("need"):
-        rows = needs.in_need(rows, need)
-    return rows.filter(**exact)
 
 
 @require_GET

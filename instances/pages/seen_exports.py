@@ -107,7 +107,7 @@ register(
         name="observations",
         permission="instances.view_instance",
         columns=("observation", "instance", "container", *SIGHT),
-        form=SightsOf,
+        filters=SightsOf,
         select=_sights,
         rows=_sight_rows,
     )
@@ -132,7 +132,7 @@ register(
         name="proposals",
         permission="instances.view_container",
         columns=PROPOSAL_COLUMNS,
-        form=ProposalFilter,
+        filters=ProposalFilter,
         select=lambda form: narrowed(proposals(), form.cleaned_data),
         rows=_proposal_rows,
     )
@@ -159,7 +159,7 @@ register(
         name="jwt_and_builds",
         permission="instances.view_instance",
         columns=MIGRATION_COLUMNS,
-        form=MigrationFilter,
+        filters=MigrationFilter,
         select=lambda form: migration.narrowed(progress(), form.cleaned_data),
         rows=_migration_rows,
     )

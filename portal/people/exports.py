@@ -117,7 +117,7 @@ register(
         name="people_on_a_day",
         permission="audit.export_events",
         columns=DAY_COLUMNS,
-        form=DayForm,
+        filters=DayForm,
         select=_selected_day,
         rows=_rows_of_day,
     )

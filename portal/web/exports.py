@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from django import forms
@@ -23,6 +24,7 @@ from django.views.decorators.http import require_POST
 from portal.audit.export import BYTE_ORDER_MARK, Echo, safe
 from portal.audit.trail import Actor, record
 from portal.no_secrets import Form
+from portal.web.filters import Filters
 from portal.web.lists import Orders
 
 BATCH = 500
@@ -36,10 +38,10 @@ class Export:
     name: str
     permission: str
     columns: Sequence[str]
-    form: Callable[[QueryDict], forms.Form] = Form
+    filters: Callable[[QueryDict], Any] = Form  # Any: a form, or `portal.web.filters.Filters`
     """The filters of the page, from an address; without any, an address narrows nothing."""
-    select: Callable[[Any], "QuerySet[Any, Any] | Sequence[Any]"]  # Any: the form, and whichever model
-    """Return the rows that fit a valid form, in the order of the page.
+    select: Callable[[Any], "QuerySet[Any, Any] | Sequence[Any]"] = attrgetter("qs")  # Any: as above
+    """Return the rows that fit valid filters, in the order of the page.
 
     What is computed and has no rows of its own is a sequence of whatever `rows` takes instead of keys.
     """
@@ -79,10 +81,11 @@ def list_export(request: HttpRequest, name: str) -> HttpResponseBase:
         raise Http404
     if not request.user.has_perm(export.permission):
         raise PermissionDenied
-    form = export.form(request.GET)
+    filters = export.filters(request.GET)
+    form = filters.form if isinstance(filters, Filters) else filters
     if not form.is_valid():  # more rows than were asked for would go unnoticed
         return HttpResponse(form.errors.as_text(), status=400, content_type="text/plain; charset=utf-8")
-    keys = _keys(export, form, request.GET)
+    keys = _keys(export, filters, request.GET)
     as_json = request.POST.get("format") == "json"
     _remember(export, form, len(keys), as_json=as_json, actor=Actor.of(request))
     kind = "json" if as_json else "csv"
@@ -95,8 +98,8 @@ def list_export(request: HttpRequest, name: str) -> HttpResponseBase:
     return response
 
 
-def _keys(export: Export, form: forms.Form, query: QueryDict) -> list[Any]:  # Any: what `rows` takes
-    selected = export.select(form)
+def _keys(export: Export, filters: Any, query: QueryDict) -> list[Any]:  # Any: what `rows` takes
+    selected = export.select(filters)
     if not isinstance(selected, QuerySet):
         return list(selected)
     if export.orders:

@@ -62,7 +62,7 @@ register(
         name="coverage",
         permission="credentials.view_technicalaccount",
         columns=COLUMNS,
-        form=MapForm,
+        filters=MapForm,
         select=lambda form: form.cells,
         rows=_cell_rows,
     )

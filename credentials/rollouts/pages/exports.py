@@ -5,9 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django_filters import ModelChoiceFilter
 
 from credentials.rollouts.models import Attempt, Push, Rollout
-from credentials.rollouts.pages.forms import FailedPushFilter, PushFilter, RolloutFilter
+from credentials.rollouts.pages.filters import FailedPushFilters, PushFilters, RolloutFilters
 from credentials.rollouts.pages.orders import FAILED_ORDERS, ROLLOUT_ORDERS
 from credentials.rollouts.progress import FAILURES_FIRST, named, progress_of, push_lines
 from instances.failures import Code
@@ -34,10 +35,10 @@ ATTEMPT = (
 )
 
 
-class PushesOfRollout(PushFilter):
+class PushesOfRollout(PushFilters):
     """The pushes of one rollout, all or those in one state."""
 
-    rollout = forms.ModelChoiceField(Rollout.objects.all())
+    rollout = ModelChoiceFilter(queryset=Rollout.objects.all(), required=True)
 
 
 class AttemptsOfPush(Form):
@@ -120,8 +121,7 @@ register(
         name="rollouts",
         permission="rollouts.view_rollout",
         columns=ROLLOUT_COLUMNS,
-        form=RolloutFilter,
-        select=lambda form: form.select(Rollout.objects.all()),
+        filters=RolloutFilters,
         orders=ROLLOUT_ORDERS,
         rows=_rollout_rows,
     )
@@ -131,8 +131,8 @@ register(
         name="pushes",
         permission="rollouts.view_rollout",
         columns=PUSH_COLUMNS,
-        form=PushesOfRollout,
-        select=lambda form: form.select(form.cleaned_data["rollout"].pushes.order_by(*FAILURES_FIRST)),
+        filters=PushesOfRollout,
+        select=lambda filters: filters.qs.order_by(*FAILURES_FIRST),
         rows=_push_rows,
     )
 )
@@ -141,7 +141,7 @@ register(
         name="attempts",
         permission="rollouts.view_rollout",
         columns=(*PLACE, "push", "attempt", "version", "fingerprint", *ATTEMPT),
-        form=AttemptsOfPush,
+        filters=AttemptsOfPush,
         select=lambda form: form.cleaned_data["push"].attempts.order_by("-number"),
         rows=_attempt_rows,
     )
@@ -151,8 +151,7 @@ register(
         name="failed_pushes",
         permission="rollouts.view_rollout",
         columns=FAILED_COLUMNS,
-        form=FailedPushFilter,
-        select=lambda form: form.select(Push.objects.waiting_or_retried()),
+        filters=lambda query: FailedPushFilters(query, Push.objects.waiting_or_retried()),
         orders=FAILED_ORDERS,
         rows=_failed_rows,
     )

@@ -18,14 +18,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from credentials.keys.keyring import UnreadableSecret
 from credentials.rollouts.models import HOLDING, Attempt, Push, Rollout
-from credentials.rollouts.pages.forms import (
-    FailedPushFilter,
-    PushFilter,
-    RetryForm,
-    RolloutFilter,
-    SelectionForm,
-    UnprovenForm,
-)
+from credentials.rollouts.pages.filters import FailedPushFilters, PushFilters, RolloutFilters
+from credentials.rollouts.pages.forms import RetryForm, SelectionForm, UnprovenForm
 from credentials.rollouts.pages.orders import FAILED_ORDERS, ROLLOUT_ORDERS
 from credentials.rollouts.pages.previews import said_of
 from credentials.rollouts.pages.timing import timing_of
@@ -54,6 +48,7 @@ from instances.inventory.contacts import contacts_by_environment
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
 from portal.presets import Preset
+from portal.web.exports import in_order
 from portal.web.lists import page_of
 
 PLACE = ("installation__instance__name", "container__name")
@@ -108,18 +103,18 @@ class FailedRow:
 @permission_required("rollouts.view_rollout", raise_exception=True)
 def rollout_list(request: HttpRequest) -> HttpResponse:
     """List rollouts, newest first."""
-    form = RolloutFilter(request.GET)
+    filters = RolloutFilters(request.GET)
     order = ROLLOUT_ORDERS.of(request.GET)
-    rollouts = form.select(Rollout.objects.select_related("secret__account").order_by(*order.fields))
+    rollouts = filters.qs.select_related("secret__account").order_by(*order.fields)
     page = page_of(rollouts, request.GET, PAGE)
     progress = progress_of(page)
     rows = [(rollout, progress[rollout.pk]) for rollout in page]
     context = {
-        "form": form,
+        "form": filters.form,
         "order": order,
         "page_obj": page,
         "rows": rows,
-        "is_narrowed": form.has_changed(),
+        "is_narrowed": filters.is_narrowed,
     }
     return render(request, "rollouts/rollout_list.html", context)
 
@@ -129,10 +124,9 @@ def rollout_list(request: HttpRequest) -> HttpResponse:
 def rollout_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show a rollout; htmx asks for its live part alone, every two seconds while something is open."""
     rollout = get_object_or_404(Rollout.objects.select_related("secret__account"), pk=pk)
-    form = PushFilter(request.GET)
-    state = form.cleaned_data.get("state", "") if form.is_valid() else ""
+    filters = PushFilters(request.GET, rollout.pushes.order_by(*FAILURES_FIRST))
+    state, pushes = filters.chosen.get("state", ""), filters.qs
     progress = progress_of([rollout])[rollout.pk]
-    pushes = form.select(rollout.pushes.order_by(*FAILURES_FIRST))
     paginator = Paginator(pushes.values_list("pk", flat=True), PAGE)
     paginator.count = progress.counts.get(state, 0) if state else progress.total  # counted already
     page = paginator.get_page(request.GET.get("page"))
@@ -308,50 +302,52 @@ def _retries(push: Push) -> list[Retry]:
 
 
 def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse:
-    form = FailedPushFilter(request.GET)
+    filters = FailedPushFilters(request.GET, Push.objects.waiting_or_retried())
     order = FAILED_ORDERS.of(request.GET)
-    shown = form.select(Push.objects.waiting_or_retried()).order_by(*order.fields)
+    shown = filters.qs.order_by(*order.fields)
     page = Paginator(shown.values_list("pk", flat=True), FAILED_PAGE).get_page(request.GET.get("page"))
     rows = _failed_rows(list(page))
     context = {
-        "form": form,
+        "form": filters.form,
+        "is_narrowed": filters.is_narrowed,
         "order": order,
         "selection": selection,
         "chosen": set(request.POST.getlist("push")),
         "page_obj": page,
         "rows": rows,
         "can_any_be_retried": any(row.can_be_chosen for row in rows),
-        "presets": _presets(request, form),
-        **_retries_context(form, [row.push for row in rows]),
+        "presets": _presets(request, filters),
+        **_retries_context(request.GET, [row.push for row in rows]),
     }
     return render(request, "rollouts/failed_pushes.html", context)
 
 
-def _presets(request: HttpRequest, form: FailedPushFilter) -> list[Preset]:
+def _presets(request: HttpRequest, filters: FailedPushFilters) -> list[Preset]:
     """Return the ready filters of a person who mends failures at all."""
     if not request.user.has_perm("rollouts.retry_push"):
         return []
-    return form.presets(is_admin=request.user.has_perm("instances.change_inventory"))
+    return filters.presets(is_admin=request.user.has_perm("instances.change_inventory"))
 
 
 def _failed_news(request: HttpRequest) -> HttpResponse:
     """Answer the page of failed pushes that asks what became of its retries: only what has changed."""
-    form = FailedPushFilter(request.GET)
     seen = _uuids(request.GET.get("seen", ""))
     rows = _failed_rows(seen)
     ended = [row for row in rows if row.push.retry_phase != "retrying"]
-    context = _retries_context(form, [row.push for row in rows])
+    context = _retries_context(request.GET, [row.push for row in rows])
     if not ended and request.GET.get("told") == str(context["retries"]):
         return HttpResponse(status=204)
     return render(request, "rollouts/_failed_news.html", context | {"rows": ended, "chosen": set()})
 
 
-def _retries_context(form: FailedPushFilter, shown: Sequence[Push]) -> dict[str, object]:
+def _retries_context(query: QueryDict, shown: Sequence[Push]) -> dict[str, object]:
     """Return what became of retries, and the question by which a page learns what becomes of the others."""
     open_ones = [str(push.pk) for push in shown if push.retry_phase == "retrying"]
-    retries = retries_of(form.select(Push.objects.retried_lately()))
+    filters = FailedPushFilters(query, Push.objects.retried_lately())
+    retries = retries_of(filters.qs)
     asked = QueryDict(mutable=True)
-    asked.update({name: value for name, value in form.data.items() if name in form.fields and value})
+    typed = filters.form.data.items()  # without what looks like a secret
+    asked.update({name: value for name, value in typed if name in filters.filters and value})
     asked.update({"seen": ",".join(open_ones), "told": str(retries)})
     return {"retries": retries, "news_query": asked.urlencode()}
 
@@ -366,9 +362,10 @@ def _uuids(text: str) -> list[UUID]:
 
 
 def _failed_rows(pks: Sequence[UUID]) -> list[FailedRow]:
-    pushes = Push.objects.filter(pk__in=pks).order_by("-requested", "pk")
+    """Return these rows in their order; one whose push is gone meanwhile is left out."""
+    pushes = Push.objects.filter(pk__in=pks)
     names = (*PLACE, "installation__container__name", "container__jump_host__name", *ROLLOUT, *JUDGED)
-    shown = list(with_names(pushes, *names))
+    shown = in_order(with_names(pushes, *names), pks)
     retries, prevented = _last_retries(shown), obstacles(shown)
     return [
         FailedRow(line, retries.get(line.push.pk), prevented.get(line.push.pk)) for line in push_lines(shown)

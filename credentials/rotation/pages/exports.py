@@ -5,7 +5,7 @@ from uuid import UUID
 
 from credentials.rotation.models import Rotation
 from credentials.rotation.openings import Environment
-from credentials.rotation.pages.forms import RotationFilter
+from credentials.rotation.pages.filters import RotationFilters
 from credentials.rotation.pages.views import listed
 from credentials.rotation.window_words import lines
 from portal.web.exports import Export, Row, in_order, register, values
@@ -53,8 +53,7 @@ register(
         name="rotations",
         permission="rotation.view_rotation",
         columns=COLUMNS,
-        form=RotationFilter,
-        select=lambda form: form.select(listed()),
+        filters=lambda query: RotationFilters(query, listed()),
         rows=_rows,
     )
 )

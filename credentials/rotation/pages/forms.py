@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy
 
 from credentials.models import ClientSecret, TechnicalAccount
@@ -53,35 +52,6 @@ class StopField(TextLine):
     """The stop rule."""
 
     default_validators = [*TextLine.default_validators, _stop_rule]
-
-
-class RotationFilter(Form):
-    """In which days a rotation was under way. A field that makes no sense is named and left out."""
-
-    since = forms.DateField(
-        label=gettext_lazy("From"),
-        required=False,
-        widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
-    )
-    until = forms.DateField(
-        label=gettext_lazy("Until"),
-        required=False,
-        widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
-    )
-
-    def chosen(self) -> dict[str, str]:
-        """Return the filters that are set and make sense."""
-        self.is_valid()
-        return {name: str(value) for name, value in self.cleaned_data.items() if value}
-
-    def select(self, rotations: QuerySet[Rotation]) -> QuerySet[Rotation]:
-        """Return those that began before the end of these days, and had not ended before the first."""
-        self.is_valid()
-        if since := self.cleaned_data.get("since"):
-            rotations = rotations.filter(Q(ended=None) | Q(ended__date__gte=since))
-        if until := self.cleaned_data.get("until"):
-            rotations = rotations.filter(requested__date__lte=until)
-        return rotations
 
 
 class StartForm(Form):

@@ -18,7 +18,8 @@ from credentials.models import TechnicalAccount
 from credentials.rotation import deleting, gates, moving, reading, verbs, waits
 from credentials.rotation.due import upcoming
 from credentials.rotation.models import Rotation
-from credentials.rotation.pages.forms import RotationFilter, StartForm, VerbForm, secret_form
+from credentials.rotation.pages.filters import RotationFilters
+from credentials.rotation.pages.forms import StartForm, VerbForm, secret_form
 from credentials.rotation.plans import RuleError
 from credentials.rotation.services import RotationError, gate_of, may_start, start
 from credentials.rotation.verbs import VERBS, Verb
@@ -36,17 +37,17 @@ NUMBERS = ("numeric_organization_id", "credential_id")
 @permission_required("rotation.view_rotation", raise_exception=True)
 def rotation_list(request: HttpRequest) -> HttpResponse:
     """List rotations: the open ones first, then the newest; and which come next."""
-    form = RotationFilter(request.GET)
-    found = form.select(listed()).select_related("account", "old", "new")
+    filters = RotationFilters(request.GET, listed())
+    found = filters.qs.select_related("account", "old", "new")
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     open_ones = [each for each in page if each.is_open]
     ended = [each for each in page if not each.is_open]
-    chosen = form.chosen()
+    chosen = filters.chosen
     context = {
         "open_ones": open_ones,
         "ended": ended,
         "page_obj": page,
-        "form": form,
+        "form": filters.form,
         "presets": [preset(*each, chosen) for each in quarters(timezone.localdate())],
         "is_narrowed": bool(chosen),
         "upcoming": [] if chosen else upcoming(),

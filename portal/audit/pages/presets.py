@@ -7,13 +7,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from portal.audit.labels import GROUPS, PRESETS
-from portal.presets import Filters, Preset, days, preset, quarters
+from portal.presets import Chosen, Preset, days, preset, quarters
 
 
-def presets(chosen: Filters) -> list[Preset]:
+def presets(chosen: Chosen) -> list[Preset]:
     """Return the links for somebody who has chosen these filters, as `HistoryForm.chosen` says them."""
     today = timezone.localdate()
-    offered: list[tuple[Promise, Filters]] = [
+    offered: list[tuple[Promise, Chosen]] = [
         *((GROUPS[group], {"action": group}) for group in PRESETS if group in GROUPS),
         (_("Last 7 days"), days(today - timedelta(days=6), today)),
         *quarters(today),

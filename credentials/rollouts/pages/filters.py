@@ -1,0 +1,100 @@
+"""What the lists of rollouts and pushes are narrowed to."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+from django_filters import CharFilter, ChoiceFilter
+
+from credentials.models import TechnicalAccount
+from credentials.rollouts.models import Push, Rollout, is_retried_lately
+from instances.failures import Code
+from instances.menders import Mender, mended_by
+from portal.names import has_name
+from portal.presets import Preset, preset
+from portal.web.filters import Filters
+
+ALL = _("All")
+
+
+class OfAccount(Filters):
+    """A list that can be limited to one account."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: the signature of django-filter
+        super().__init__(*args, **kwargs)
+        accounts = TechnicalAccount.objects.values_list("pk", "name")
+        # Read once, asked for twice.
+        self.filters["account"].extra["choices"] = [(str(pk), name) for pk, name in accounts]
+
+
+class RolloutFilters(OfAccount):
+    """Which rollouts to list."""
+
+    account = ChoiceFilter("secret__account", label=_("Account"), choices=[], empty_label=ALL)
+    reason = ChoiceFilter(label=_("Reason"), choices=Rollout.Reason.choices, empty_label=ALL)
+
+    class Meta(Filters.Meta):
+        model = Rollout
+        fields: list[str] = []
+
+
+class PushFilters(Filters):
+    """Which pushes of one rollout to show."""
+
+    state = ChoiceFilter(label=_("State"), choices=Push.State.choices, empty_label=ALL)
+
+    class Meta(Filters.Meta):
+        model = Push
+        fields: list[str] = []
+
+
+class FailedPushFilters(OfAccount):
+    """Which failed and unknown pushes to show; one that was just retried fits whatever its outcome is now.
+
+    Names are whole: a retry of all that was found must not take mkt-20 for mkt-2.
+    """
+
+    account = ChoiceFilter("rollout__secret__account", label=_("Account"), choices=[], empty_label=ALL)
+    instance = CharFilter(
+        "installation__instance__name",
+        label=_("Instance"),
+        max_length=40,
+        widget=forms.TextInput({"placeholder": "prod1, prod*"}),
+        method="called",
+    )
+    container = CharFilter(
+        "container__name",
+        label=_("Container"),
+        max_length=80,
+        widget=forms.TextInput({"placeholder": "mkt-2, mkt-*"}),
+        method="called",
+    )
+    mender = ChoiceFilter(
+        label=_("Who can mend it"), choices=Mender.choices, empty_label=ALL, method="mended_by"
+    )
+    code = ChoiceFilter(label=_("What happened"), choices=Code.choices, empty_label=ALL, method="ended")
+    state = ChoiceFilter(
+        label=_("State"),
+        choices=[(each.value, each.label) for each in (Push.State.FAILED, Push.State.UNKNOWN)],
+        empty_label=ALL,
+        method="ended",
+    )
+
+    class Meta(Filters.Meta):
+        model = Push
+        fields: list[str] = []
+
+    def called(self, pushes: QuerySet[Push], column: str, name: str) -> QuerySet[Push]:
+        return pushes.filter(has_name(column, name))
+
+    def mended_by(self, pushes: QuerySet[Push], _name: str, mender: str) -> QuerySet[Push]:
+        return pushes.filter(Q(code__in=mended_by(mender)) | is_retried_lately())
+
+    def ended(self, pushes: QuerySet[Push], name: str, value: str) -> QuerySet[Push]:
+        return pushes.filter(Q(**{name: value}) | is_retried_lately())
+
+    def presets(self, *, is_admin: bool) -> list[Preset]:
+        """Return the link that narrows the list to what this person can mend."""
+        mine = Mender.ADMIN if is_admin else Mender.HELPDESK
+        return [preset(_("Yours to mend"), {"mender": mine.value}, self.chosen)]
