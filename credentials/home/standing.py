@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from django.db.models import Count
 from django.db.models.functions import TruncWeek
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
@@ -72,6 +73,11 @@ class WeekChart:
     height: int = HEIGHT
     left: int = LEFT
     base: int = HEIGHT - BOTTOM
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """The word of each pattern, in the order of the columns of the table."""
+        return [*((state.value, str(state.label)) for state in SHARES), ("other", _("Other"))]
 
 
 def weeks(now: datetime) -> list[Week]:

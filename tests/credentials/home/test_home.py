@@ -1,6 +1,7 @@
 """The home page: what needs a person now."""
 
 import html
+import re
 from datetime import timedelta
 
 import pytest
@@ -392,7 +393,13 @@ def test_a_week_has_its_pushes_and_the_rotations_that_ended(as_auditor: Client) 
     assert (week.rotated, week.taken_back) == (1, 0)
     assert len(earlier) == WEEKS - 1
     assert not any(each.total for each in earlier)
-    assert sum(bar.height for bar in context["chart"].bars) == pytest.approx(160, abs=1)
+    chart = context["chart"]
+    assert sum(bar.height for bar in chart.bars) == pytest.approx(160, abs=1)
+    page = as_auditor.get("/").content.decode()
+    assert [state for state, _word in chart.legend] == [state for state, _count in week.shares]
+    for state, word in chart.legend:  # each pattern is drawn next to its word, and explained nowhere else
+        drawn = rf'fill="url\(#weeks-{state}\)"[^>]*/>\s*</svg>\s*{word}\s*</li>'
+        assert re.search(drawn, page), state
 
 
 def test_what_an_auditor_asks_of_secrets_and_the_history(as_auditor: Client, actor: Actor) -> None:
