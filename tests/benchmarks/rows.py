@@ -48,8 +48,9 @@ def _value(field: "models.Field[Any, Any]", row: models.Model) -> object:
 
 def refresh_statistics() -> None:
     """Let the database count what is new, as its own housekeeping does sooner or later."""
+    may_vacuum = connection.vendor == "postgresql" and not connection.in_atomic_block
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+        cursor.execute("VACUUM ANALYZE" if may_vacuum else "ANALYZE")
 
 
 def _chunks(rows: Iterable[models.Model]) -> Iterator[list[models.Model]]:

@@ -25,6 +25,7 @@ from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
 from portal.notices.models import Channel
 from portal.web import exports
+from tests.benchmarks.rows import refresh_statistics
 from tests.benchmarks.visits import VISITS
 from tests.factories import (
     finish,
@@ -268,6 +269,7 @@ OFFERED = re.compile(r'action="(/exports/(\w+)/[^"]*)"')
 def test_every_page_with_a_list_offers_it_as_a_file_to_those_who_see_it() -> None:
     seed(FEW)
     fill(prefix="more-")
+    refresh_statistics()
     offered: set[str] = set()
     for who in ("alice", "henry", "astrid"):
         client, asked = Client(), set()

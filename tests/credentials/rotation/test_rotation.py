@@ -25,7 +25,7 @@ from portal.plaintext import Secret
 from portal.sandbox.console_api import Fault
 from tests.credentials.rotation.conftest import MakeHouse, other_secret
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = pytest.mark.django_db
 State = Rotation.State
 
 
@@ -238,6 +238,7 @@ def test_another_canary_can_be_chosen(make_house: MakeHouse) -> None:
     assert house.finish(rotation).state == State.DONE
 
 
+@pytest.mark.one_engine  # arithmetic of waves, no way to ask a database
 @pytest.mark.parametrize(
     ("rule", "stop", "broken", "touched"),
     [
