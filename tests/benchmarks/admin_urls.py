@@ -7,10 +7,12 @@ from django.urls import URLPattern, URLResolver, path
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rotation.models import MaintenanceWindow, Rotation
 from credentials.wizard.models import Draft
 from instances.discovery.models import Observation, Reading
 from instances.models import Container, Installation, Instance
 from portal.audit.models import AuditEvent
+from portal.notices.models import Channel, Message
 
 COLUMNS: dict[type[Model], tuple[str, ...]] = {
     AuditEvent: ("seq", "at", "actor_name", "action", "target_name"),
@@ -24,6 +26,10 @@ COLUMNS: dict[type[Model], tuple[str, ...]] = {
     Installation: ("instance", "container", "observed_build", "observed"),
     Reading: ("container", "state", "code", "asked", "asked_by", "build"),
     Observation: ("id", "installation", "at", "last_seen", "client_id", "is_jwt", "build"),
+    Rotation: ("number", "account", "state", "wait", "requested", "ended"),
+    MaintenanceWindow: ("environment", "starts", "minutes", "zone"),
+    Channel: ("name", "way", "address", "is_on"),
+    Message: ("kind", "channel_name", "state", "code", "tries", "queued"),
     User: ("username", "is_active", "last_login"),
 }
 RELATED: dict[type[Model], tuple[str, ...]] = {

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import pages, pushes, scale
+from tests.benchmarks import admin_urls, pages, pushes, scale
 from tests.benchmarks.ansible import Ansible
 from tests.benchmarks.containers import Fleet, make_fleet, swallowing_port
 from tests.benchmarks.contenders import OTHER, Contender, Lap, interleaved, median_seconds, ratio
 from tests.benchmarks.course import Size, make_folder, make_race
+from tests.benchmarks.visits import VISITS
 from tests.figures import Goal, Report
 from tests.services.accounts import require_accounts
 from tests.services.postgres_server import reason_against_postgres
@@ -199,3 +200,10 @@ def test_the_pages_of_what_was_seen_are_measured(tmp_path: Path, monkeypatch: py
     assert "| coverage | list |" in told
     assert "| instance_timeline, as of | detail |" in told
     assert "| seen: pages, of 22, with more statements | 0 |" in told
+
+
+def test_every_page_has_a_list_of_the_admin_to_be_compared_with() -> None:
+    columns = {model._meta.label_lower: (model, names) for model, names in admin_urls.COLUMNS.items()}
+    assert {visit.table for visit in VISITS} <= set(columns)
+    for model, names in columns.values():
+        assert all(name == "pk" or model._meta.get_field(name) for name in names)
