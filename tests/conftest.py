@@ -21,6 +21,7 @@ from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from credentials import inquiries
+from credentials.home import counting
 from portal.audit.append_only import unprotect_all
 from portal.audit.chain import kept_head
 from portal.audit.models import FIRST, AuditHead, seal
@@ -62,6 +63,13 @@ def _nothing_said_lately(settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
         for each in logging.getLogger(name).filters:
             if isinstance(each, Seldom):
                 monkeypatch.setattr(each, "_said", {})
+
+
+@pytest.fixture(autouse=True)
+def _counted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep no count, however long it takes on a busy machine."""
+    counting.everything.forget()
+    monkeypatch.setattr(counting, "WORTH", float("inf"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,13 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import ngettext
 
 from credentials.coverage import states as covering
-from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS, Cell, needing_somebody
+from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS, Cell
+from credentials.home.counting import Counted
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from credentials.rotation.models import Rotation
 from credentials.rotation.waits import FOR_PEOPLE, Wait
-from instances.discovery.proposals import SAID_ELSEWHERE, undecided
+from instances.discovery.proposals import SAID_ELSEWHERE, Proposal
 from instances.failures import Code
 from instances.models import Container, Instance
 from instances.needs import in_need
@@ -46,13 +47,9 @@ class Need:
     more: int = 0
 
 
-def needs(cells: Iterable[Cell] | None = None) -> list[Need]:
-    """Return everything that may need a person, most urgent first; some with a count of 0.
-
-    `cells` are those of all installations, where somebody has read them already.
-    """
-    found = needing_somebody() if cells is None else cells
-    cells = [cell for cell in found if cell.cover == covering.Cover.NEEDS_YOU]
+def needs(counted: Counted) -> list[Need]:
+    """Return everything that may need a person, most urgent first; some with a count of 0."""
+    cells = [cell for cell in counted.cells if cell.cover == covering.Cover.NEEDS_YOU]
     return [
         _overdue(),
         _rotations(),
@@ -65,7 +62,7 @@ def needs(cells: Iterable[Cell] | None = None) -> list[Need]:
         _behind(cells),
         _on_jwt(),
         _too_old(),
-        _proposals(),
+        _proposals(counted.proposals),
         _without_account(),
         _drafts(),
     ]
@@ -239,9 +236,9 @@ def _too_old() -> Need:
     )
 
 
-def _proposals() -> Need:
+def _proposals(proposals: Iterable[Proposal]) -> Need:
     """Count what was seen and does not fit the inventory, without what has a line of its own here."""
-    found = [each for each in undecided() if each.kind not in SAID_ELSEWHERE]
+    found = [each for each in proposals if each.kind not in SAID_ELSEWHERE]
     sentence = ngettext(
         "finding on a container does not match the inventory.",
         "findings on containers do not match the inventory.",

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from credentials.coverage.cells import Wanted, cells_now
+from credentials.home.counting import everything
 from credentials.home.first_steps import first_steps
 from credentials.home.fleet import fleet_lines
 from credentials.home.needs import needs, needs_of_deliveries
@@ -51,11 +51,12 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _fleet() -> Context:
-    cells = cells_now(Wanted())
+    counted = everything.get()
     rotations = Rotation.objects.open().select_related("account", "old", "new").order_by("requested")
     return {
-        "lines": fleet_lines(cells),
-        "needs": [need for need in needs(cells) if need.count],
+        "lines": fleet_lines(counted.cells),
+        "counted": counted.at if counted.is_kept else None,
+        "needs": [need for need in needs(counted) if need.count],
         "rotations": rotations[:SHOWN],
         "rotation_count": Rotation.objects.open().count(),
         **_under_way(),
@@ -76,12 +77,13 @@ def _queue() -> Context:
 
 def _audit() -> Context:
     now = timezone.now()
-    found = weeks(now)
+    found, counted = weeks(now), everything.get()
     return {
         "chart": chart_of(found) if any(week.total or week.rotated for week in found) else None,
         "weeks": list(reversed(found)),
         "ages": oldest_secrets(now),
-        "needs": [need for need in needs(cells_now(Wanted())) if need.count],
+        "counted": counted.at if counted.is_kept else None,
+        "needs": [need for need in needs(counted) if need.count],
         "verification": last_verification(),
         "exports": last_exports(),
     }

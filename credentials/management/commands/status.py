@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from credentials.home.counting import count_all
 from credentials.home.needs import Need, needs
 from credentials.rollouts.models import Rollout
 from credentials.rollouts.progress import Progress, progress_of, with_open_pushes
@@ -30,7 +31,7 @@ class Command(SafeCommand):
         add_json(parser)
 
     def handle(self, *args: str, json: bool, **options: object) -> None:
-        found = [need for need in needs() if need.count]
+        found = [need for need in needs(count_all()) if need.count]
         rollouts = list(with_open_pushes(Rollout.objects.select_related("secret__account"))[:MOST])
         progress = progress_of(rollouts)
         under_way = [(each, progress[each.pk]) for each in rollouts]

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from credentials.accounts.history import goal_counts
 from credentials.coverage.cells import Wanted, cells_now, needing_somebody
+from credentials.home.counting import count_all
 from credentials.home.first_steps import first_steps
 from credentials.home.needs import needs
 from credentials.home.standing import WEEKS
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.django_db
 
 
 def waiting() -> dict[str, int]:
-    return {need.sentence: need.count for need in needs() if need.count}
+    return {need.sentence: need.count for need in needs(count_all()) if need.count}
 
 
 def text(client: Client) -> str:
@@ -163,7 +164,7 @@ def test_every_headline_leads_to_exactly_its_rows(as_admin: Client) -> None:
     Instance.objects.filter(name="cloud").update(deployment="hosted")
     Installation.objects.exclude(instance__name="prod1").update(observed_jwt=True, observed_build=9359)
     TechnicalAccount.objects.create(name="Half done")
-    found = {need.url: need.count for need in needs() if need.count}
+    found = {need.url: need.count for need in needs(count_all()) if need.count}
     wanted = {
         "/containers/?host_key=changed&switch=on": 1,
         "/containers/?host_key=needed&switch=on": 1,

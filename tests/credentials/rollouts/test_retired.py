@@ -10,6 +10,7 @@ from django.db import connection, transaction
 
 from credentials.accounts import history
 from credentials.coverage.cells import needing_somebody
+from credentials.home.counting import count_all
 from credentials.home.needs import needs
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.choosing import OBSTACLES, left_out, select, versions
@@ -42,7 +43,7 @@ def container_of(push: Push) -> Container:
 
 
 def needed() -> dict[str, int]:
-    return {need.sentence: need.count for need in needs() if need.count}
+    return {need.sentence: need.count for need in needs(count_all()) if need.count}
 
 
 @pytest.mark.database

@@ -1,0 +1,71 @@
+"""What the home pages count over the whole inventory. Where that takes long, it is kept for a moment.
+
+Ten thousand installations take a second or two to judge, and everybody's home page asks again by itself. So
+what took long is shared for ten times as long as it took: a process spends a tenth of its time on it at most,
+however many people look. The page says how old it is. What takes less is counted each time.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from credentials.coverage.cells import Cell, Wanted, cells_now
+from instances.discovery.proposals import Proposal, undecided
+
+WORTH = 1.0  # seconds
+"""What takes less is not kept."""
+TIMES = 10
+MOST = 20.0  # seconds
+"""None is older than this: pages ask again after 30 s."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The cells of all installations, and what else does not fit the inventory; as of a moment."""
+
+    cells: Sequence[Cell]
+    proposals: Sequence[Proposal]
+    at: datetime
+    is_kept: bool = False
+    """Whether somebody else's question was answered by it before."""
+
+
+class Briefly:
+    """Keeps the last count of this process, if it took long."""
+
+    def __init__(self, count: Callable[[], Counted]) -> None:
+        self._count = count
+        self._lock = threading.Lock()
+        self._kept: Counted | None = None
+        self._until = 0.0
+
+    def get(self) -> Counted:
+        """Return a count that is fresh enough. Who asks while one is under way waits for it."""
+        with self._lock:
+            begin = time.monotonic()
+            if self._kept is None or begin >= self._until:
+                found = self._count()
+                took = time.monotonic() - begin
+                is_worth_it = took >= WORTH
+                self._kept = Counted(found.cells, found.proposals, found.at, True) if is_worth_it else None
+                self._until = begin + took + min(took * TIMES, MOST)
+                return found
+            return self._kept
+
+    def forget(self) -> None:
+        """Count anew at the next question."""
+        with self._lock:
+            self._until = 0.0
+
+
+def count_all() -> Counted:
+    """Count everything now."""
+    at = timezone.now()
+    return Counted(cells_now(Wanted()), undecided(), at)
+
+
+everything = Briefly(count_all)
