@@ -1,6 +1,8 @@
 """The pages of rotations, as an admin walks them; no secret is on any of them."""
 
+import itertools
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.test import Client
@@ -149,3 +151,13 @@ def test_the_list_has_the_open_ones_first_and_then_the_newest(as_admin: Client) 
     said = page(as_admin, "rotations")
     places = [said.index(reverse("rotation", args=[row.pk])) for row in rotations]
     assert places[2] < places[1] < places[0]
+
+
+def test_a_page_that_takes_long_asks_again_less_often(
+    as_admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"/rotations/{make_rotation().pk}/"
+    assert 'hx-trigger="every 3s"' in as_admin.get(address).content.decode()
+    clock = SimpleNamespace(monotonic=itertools.count(0, 4).__next__)
+    monkeypatch.setattr("credentials.rotation.pages.views.time", clock)
+    assert 'hx-trigger="every 40s"' in as_admin.get(address).content.decode()
