@@ -6,13 +6,14 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from credentials.coverage.drift import NotAccepted, accept, drifted
+from credentials.coverage.drift import NotAccepted, accept, drifted, drifting
 from credentials.keys.keyring import UnreadableSecret
 from credentials.rollouts.pages.previews import said_of
 from credentials.rollouts.starting import RolloutError, repair, repaired
@@ -77,24 +78,24 @@ def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | N
 
     `at` names the installation whose page of the list is wanted.
     """
-    found = drifted()
+    found = list(drifting().values_list("pk", flat=True))  # what differs is asked of one page only
     wanted = str(chosen or request.GET.get("at", ""))
-    there = next((place for place, each in enumerate(found) if str(each.installation.pk) == wanted), None)
+    there = next((place for place, pk in enumerate(found) if str(pk) == wanted), None)
     number = request.GET.get("page") if there is None else there // PAGE + 1
     page = Paginator(found, PAGE).get_page(number)
-    is_gone = chosen is not None and all(each.installation.pk != chosen for each in found)
-    if form and is_gone:
+    if form and chosen is not None and chosen not in found:
         for problem in form.non_field_errors():
             messages.error(request, str(problem))
         return redirect("drift")
-    said = said_of(repaired([each.installation for each in page]))
+    shown = drifted(Q(pk__in=list(page)))
+    said = said_of(repaired([each.installation for each in shown]))
     rows = [
         (
             each,
             form if form and each.installation.pk == chosen else _form(each.seen.pk),
             said.get(each.installation.pk),
         )
-        for each in page
+        for each in shown
     ]
     context = {"page_obj": page, "rows": rows}
     return render(request, "coverage/drift.html", context)
