@@ -23,7 +23,6 @@ class AccountFilters(Filters):
 
     class Meta(Filters.Meta):
         model = TechnicalAccount
-        fields: list[str] = []
 
     def called(self, accounts: Accounts, _name: str, text: str) -> Accounts:
         found = Q()

@@ -8,7 +8,7 @@ however many people look. The page says how old it is. What takes less is counte
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.utils import timezone
@@ -51,7 +51,7 @@ class Briefly:
                 found = self._count()
                 took = time.monotonic() - begin
                 is_worth_it = took >= WORTH
-                self._kept = Counted(found.cells, found.proposals, found.at, True) if is_worth_it else None
+                self._kept = replace(found, is_kept=True) if is_worth_it else None
                 self._until = begin + took + min(took * TIMES, MOST)
                 return found
             return self._kept

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from credentials.home.counting import everything
+from credentials.home.counting import Counted, everything
 from credentials.home.first_steps import first_steps
 from credentials.home.fleet import fleet_lines
 from credentials.home.needs import needs, needs_of_deliveries
@@ -55,8 +55,7 @@ def _fleet() -> Context:
     rotations = Rotation.objects.open().select_related("account", "old", "new").order_by("requested")
     return {
         "lines": fleet_lines(counted.cells),
-        "counted": counted.at if counted.is_kept else None,
-        "needs": [need for need in needs(counted) if need.count],
+        **_needs(counted),
         "rotations": rotations[:SHOWN],
         "rotation_count": Rotation.objects.open().count(),
         **_under_way(),
@@ -82,8 +81,7 @@ def _audit() -> Context:
         "chart": chart_of(found) if any(week.total or week.rotated for week in found) else None,
         "weeks": list(reversed(found)),
         "ages": oldest_secrets(now),
-        "counted": counted.at if counted.is_kept else None,
-        "needs": [need for need in needs(counted) if need.count],
+        **_needs(counted),
         "verification": last_verification(),
         "exports": last_exports(),
     }
@@ -94,6 +92,14 @@ PAGES: dict[Perspective, Callable[[], Context]] = {
     Perspective.QUEUE: _queue,
     Perspective.AUDIT: _audit,
 }
+
+
+def _needs(counted: Counted) -> Context:
+    """Return what needs somebody, and how old that is where somebody else's count answers."""
+    return {
+        "counted": counted.at if counted.is_kept else None,
+        "needs": [need for need in needs(counted) if need.count],
+    }
 
 
 def _under_way() -> Context:

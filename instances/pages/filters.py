@@ -50,7 +50,6 @@ class InstanceFilters(InventoryFilters):
 
     class Meta(Filters.Meta):
         model = Instance
-        fields: list[str] = []
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: the signature of django-filter
         super().__init__(*args, **kwargs)
@@ -96,7 +95,6 @@ class ContainerFilters(InventoryFilters):
 
     class Meta(Filters.Meta):
         model = Container
-        fields: list[str] = []
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: the signature of django-filter
         super().__init__(*args, **kwargs)

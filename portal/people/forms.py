@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from portal.day_input import DayInput
 from portal.no_secrets import Form, ModelForm, RefusesSecrets
 from portal.people.models import Preferences
 from portal.roles import EXPLAINED, ROLES
@@ -86,9 +87,7 @@ class DayForm(Form):
 
     EARLIEST = date(1970, 1, 2)
 
-    on = forms.DateField(
-        label=_("Day"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-    )
+    on = forms.DateField(label=_("Day"), required=False, widget=DayInput)
 
     def clean_on(self) -> date:
         today = timezone.localdate()

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
-from django import forms
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
@@ -24,7 +23,6 @@ from django.views.decorators.http import require_POST
 from portal.audit.export import BYTE_ORDER_MARK, Echo, safe
 from portal.audit.trail import Actor, record
 from portal.no_secrets import Form
-from portal.web.filters import Filters
 from portal.web.lists import Orders
 
 BATCH = 500
@@ -82,12 +80,11 @@ def list_export(request: HttpRequest, name: str) -> HttpResponseBase:
     if not request.user.has_perm(export.permission):
         raise PermissionDenied
     filters = export.filters(request.GET)
-    form = filters.form if isinstance(filters, Filters) else filters
-    if not form.is_valid():  # more rows than were asked for would go unnoticed
-        return HttpResponse(form.errors.as_text(), status=400, content_type="text/plain; charset=utf-8")
+    if not filters.is_valid():  # more rows than were asked for would go unnoticed
+        return HttpResponse(filters.errors.as_text(), status=400, content_type="text/plain; charset=utf-8")
     keys = _keys(export, filters, request.GET)
     as_json = request.POST.get("format") == "json"
-    _remember(export, form, len(keys), as_json=as_json, actor=Actor.of(request))
+    _remember(export, filters, len(keys), as_json=as_json, actor=Actor.of(request))
     kind = "json" if as_json else "csv"
     response = StreamingHttpResponse(
         _as_json(export, keys) if as_json else _as_csv(export, keys),
@@ -108,12 +105,12 @@ def _keys(export: Export, filters: Any, query: QueryDict) -> list[Any]:  # Any: 
 
 
 @transaction.atomic
-def _remember(export: Export, form: forms.Form, count: int, *, as_json: bool, actor: Actor) -> None:
-    chosen = form.cleaned_data.items()
-    filters = {name: _recorded(value) for name, value in chosen if value not in (None, "", False)}
+def _remember(export: Export, filters: Any, count: int, *, as_json: bool, actor: Actor) -> None:
+    chosen = filters.cleaned_data.items()
+    narrowed = {name: _recorded(value) for name, value in chosen if value not in (None, "", False)}
     details = {
         "list": export.name,
-        "filters": filters,
+        "filters": narrowed,
         "objects": count,
         "format": "json" if as_json else "csv",
     }

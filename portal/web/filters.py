@@ -4,6 +4,7 @@ Lists that are computed rather than selected (coverage, proposals, the history) 
 instead; both stand on the same bar (`templates/_filters.html`) and narrow the same files.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
@@ -21,12 +22,18 @@ class Filters(FilterSet):
 
     class Meta:
         form = Form
+        fields: Sequence[str] = ()  # those that a list declares, and none of its model besides
+
+    @property
+    def cleaned_data(self) -> dict[str, Any]:  # Any: values of whichever fields
+        """The values that make sense, as of a form."""
+        self.is_valid()
+        return self.form.cleaned_data
 
     @property
     def chosen(self) -> dict[str, str]:
         """The filters that are set and make sense, as the address says them."""
-        self.is_valid()
-        return {name: str(value) for name, value in self.form.cleaned_data.items() if value}
+        return {name: str(value) for name, value in self.cleaned_data.items() if value}
 
     @property
     def is_narrowed(self) -> bool:
@@ -36,7 +43,7 @@ class Filters(FilterSet):
     def filter_queryset(self, queryset: "QuerySet[Any]") -> "QuerySet[Any]":  # Any: of whichever model
         """Narrow the rows by every filter, also by one whose value was refused: as if it had none."""
         for name, each in self.filters.items():
-            queryset = each.filter(queryset, self.form.cleaned_data.get(name))
+            queryset = each.filter(queryset, self.cleaned_data.get(name))
         return queryset
 
 

@@ -36,7 +36,6 @@ class RolloutFilters(OfAccount):
 
     class Meta(Filters.Meta):
         model = Rollout
-        fields: list[str] = []
 
 
 class PushFilters(Filters):
@@ -46,7 +45,6 @@ class PushFilters(Filters):
 
     class Meta(Filters.Meta):
         model = Push
-        fields: list[str] = []
 
 
 class FailedPushFilters(OfAccount):
@@ -83,7 +81,6 @@ class FailedPushFilters(OfAccount):
 
     class Meta(Filters.Meta):
         model = Push
-        fields: list[str] = []
 
     def called(self, pushes: QuerySet[Push], column: str, name: str) -> QuerySet[Push]:
         return pushes.filter(has_name(column, name))

@@ -7,8 +7,6 @@ from django.utils.translation import gettext_lazy as _
 from credentials.rollouts.models import Push, Rollout
 from portal.no_secrets import Form
 
-ANY = ("", _("All"))
-
 
 def printable(text: str) -> None:
     """Refuse control, bidirectional and other invisible characters."""

@@ -317,7 +317,7 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
         "rows": rows,
         "can_any_be_retried": any(row.can_be_chosen for row in rows),
         "presets": _presets(request, filters),
-        **_retries_context(request.GET, [row.push for row in rows]),
+        **_retries_context(filters, [row.push for row in rows]),
     }
     return render(request, "rollouts/failed_pushes.html", context)
 
@@ -334,17 +334,16 @@ def _failed_news(request: HttpRequest) -> HttpResponse:
     seen = _uuids(request.GET.get("seen", ""))
     rows = _failed_rows(seen)
     ended = [row for row in rows if row.push.retry_phase != "retrying"]
-    context = _retries_context(request.GET, [row.push for row in rows])
+    context = _retries_context(FailedPushFilters(request.GET), [row.push for row in rows])
     if not ended and request.GET.get("told") == str(context["retries"]):
         return HttpResponse(status=204)
     return render(request, "rollouts/_failed_news.html", context | {"rows": ended, "chosen": set()})
 
 
-def _retries_context(query: QueryDict, shown: Sequence[Push]) -> dict[str, object]:
+def _retries_context(filters: FailedPushFilters, shown: Sequence[Push]) -> dict[str, object]:
     """Return what became of retries, and the question by which a page learns what becomes of the others."""
     open_ones = [str(push.pk) for push in shown if push.retry_phase == "retrying"]
-    filters = FailedPushFilters(query, Push.objects.retried_lately())
-    retries = retries_of(filters.qs)
+    retries = retries_of(filters.filter_queryset(Push.objects.retried_lately()))
     asked = QueryDict(mutable=True)
     typed = filters.form.data.items()  # without what looks like a secret
     asked.update({name: value for name, value in typed if name in filters.filters and value})

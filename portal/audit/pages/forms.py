@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from portal.audit.chain.kept_head import Head
 from portal.audit.labels import GROUPS
 from portal.audit.models import GROUP, AuditEvent
+from portal.day_input import DayInput
 from portal.names import STAR, has_name
 from portal.no_secrets import Form
 
@@ -26,12 +27,8 @@ def _names() -> forms.TextInput:
 class HistoryForm(Form):
     """Which events to show. Every field is optional; a field that makes no sense is named and left out."""
 
-    since = forms.DateField(
-        label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-    )
-    until = forms.DateField(
-        label=_("Until"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-    )
+    since = forms.DateField(label=_("From"), required=False, widget=DayInput)
+    until = forms.DateField(label=_("Until"), required=False, widget=DayInput)
     who = forms.CharField(label=_("Who"), required=False, max_length=150, widget=_names())
     action = forms.ChoiceField(
         label=_("About"), required=False, choices=lambda: [("", _("Everything")), *GROUPS.items()]

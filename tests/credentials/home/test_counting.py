@@ -26,6 +26,11 @@ class Counter:
         return NOTHING
 
 
+def keep_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "WORTH", 0.0)
+    monkeypatch.setattr(counting, "TIMES", 10_000)
+
+
 def test_what_is_counted_fast_is_counted_each_time() -> None:
     counter = Counter()
     brief = Briefly(counter)
@@ -34,8 +39,7 @@ def test_what_is_counted_fast_is_counted_each_time() -> None:
 
 
 def test_what_takes_long_is_shared_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "WORTH", 0.0)
-    monkeypatch.setattr(counting, "TIMES", 10_000)
+    keep_all(monkeypatch)
     counter = Counter()
     brief = Briefly(counter)
     assert [brief.get().is_kept for _ in range(3)] == [False, True, True]
@@ -55,8 +59,7 @@ def test_it_is_never_older_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_several_who_ask_at_once_are_answered_by_one_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "WORTH", 0.0)
-    monkeypatch.setattr(counting, "TIMES", 10_000)
+    keep_all(monkeypatch)
     counter = Counter()
     brief = Briefly(counter)
     threads = [threading.Thread(target=brief.get) for _ in range(8)]
@@ -89,7 +92,6 @@ def test_the_page_says_how_old_a_shared_count_is(
 ) -> None:
     make_installation()
     assert "were counted" not in as_admin.get(page).content.decode()
-    monkeypatch.setattr(counting, "WORTH", 0.0)
-    monkeypatch.setattr(counting, "TIMES", 10_000)
+    keep_all(monkeypatch)
     assert "were counted" not in as_admin.get(page).content.decode()
     assert "Coverage and findings were counted <time" in as_admin.get(page).content.decode()
