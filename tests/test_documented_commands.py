@@ -28,6 +28,7 @@ PROGRAMS = {
     "keys": ("-m", "tests.keys"),
     "alerts": ("-m", "tests.alerts"),
     "bench": ("-m", "tests.benchmarks"),
+    "measure": ("-m", "tests.benchmarks.measure"),
     "compose": ("-m", "tests.deployment.try_compose"),
 }
 
@@ -129,7 +130,7 @@ def test_every_command_of_make_is_there() -> None:
 @pytest.mark.parametrize("target", PROGRAMS)
 def test_what_make_passes_on_is_understood(target: str) -> None:
     module = PROGRAMS[target]
-    called = rf"make {target} ARGS=\"?([^\"]*)|python {' '.join(module)}(.*)"
+    called = rf"make {target} ARGS=\"?([^\"]*)|python {re.escape(' '.join(module))}(?!\.)(.*)"
     given = [found for line in code() for found in re.findall(called, line)]
     text = help_of(*module)
     assert {option for pair in given for each in pair for option in options(each)} <= options(text)
