@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Where it is set, each of the many processes that tests start compiles the portal again.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo start test slow chaos rotations fuzz model liars keys rotation alerts breaks upgrade house axe walks pictures bench check messages pages compose format clean
+.PHONY: help demo start test engines slow chaos rotations fuzz model liars keys rotation alerts breaks upgrade house axe walks pictures bench check messages pages compose format clean
 help:
 	@awk -F ' ## ' '/^[a-z]+:.* ## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -29,9 +31,12 @@ start: $(VENV)/run ## run the portal for real on this machine, empty at first
 # Many tests wait for other processes, so more of them run at once than there are processors.
 JOBS ?= $(shell echo $$(( $$(nproc) * 2 )))
 PYTEST = $(RUN) -m pytest --numprocesses $(JOBS) --dist load --maxschedchunk 8
-test: $(VENV)/dev ## run every test, on SQLite and then on PostgreSQL
+test: $(VENV)/dev ## run every test on SQLite, and what may differ there on PostgreSQL
 	$(PYTEST) -m "not slow" $(ARGS)
 	$(RUN) tests/services/with_postgres.py $(PYTEST) -m "database and not slow" $(ARGS)
+
+engines: $(VENV)/dev ## run every test that uses a database on PostgreSQL, pages and browsers too
+	$(RUN) tests/services/with_postgres.py $(PYTEST) -m "(database or one_engine) and not slow" $(ARGS)
 
 slow: $(VENV)/dev ## run the tests that take long: full disks, outages, a second pair of database and broker
 	$(RUN) -m pytest -m slow $(ARGS)
@@ -81,8 +86,9 @@ axe: export AXE_PAGES = all
 axe: $(VENV)/dev ## look at every page with axe, as each role, wide and narrow, in about ten minutes
 	$(RUN) -m pytest --numprocesses auto tests/end_to_end/test_accessibility.py $(ARGS)
 
+WALKED = tests/end_to_end/walks tests/end_to_end/questions tests/end_to_end/test_rotation_walk.py
 walks: $(VENV)/dev ## walk through each role's tasks in both languages and themes, wide and narrow (WALK_PICTURES=folder)
-	$(RUN) -m pytest --numprocesses auto tests/end_to_end/walks $(ARGS)
+	$(RUN) -m pytest --numprocesses auto $(WALKED) $(ARGS)
 
 pictures: export HELP_PICTURES = write
 pictures: $(VENV)/dev ## draw the pictures of the help, in each language

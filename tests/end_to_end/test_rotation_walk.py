@@ -1,6 +1,7 @@
 """A secret is replaced from end to end, in a browser and by commands; every program is a process of its own.
 
-The sandbox fleet has Adobe's API, and Campaign servers that ask for tokens with what their files hold.
+It is part of `make walks`. The sandbox fleet has Adobe's API, and Campaign servers that ask for tokens with
+what their files hold.
 """
 
 import json
@@ -94,6 +95,7 @@ def stock(portal: Portal, fleet: Fleet) -> None:
     portal.manage("rollout", ACCOUNT, "--wait", "90")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_secret_is_replaced_in_the_browser_and_by_commands(
     portal: Portal, fleet: Fleet, browser: Browser, redis_server: RedisServer

@@ -184,7 +184,7 @@ def test_help_speaks_the_language_of_the_shell(portal: Portal) -> None:
 
 
 def test_what_a_command_prints_is_french_and_its_json_and_services_are_not(portal: Portal) -> None:
-    portal.manage("migrate", "--verbosity", "0")
+    portal.prepare()
     assert "Admin: " in portal.manage("sync_roles")
     assert portal.manage("unlock") == "Rien n'est bloqué.\n"
     assert portal.manage("status", fails=True) == "Aucun worker ne tourne.\n\nRien n'attend personne.\n"

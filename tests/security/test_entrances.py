@@ -36,7 +36,7 @@ from tests.credentials.wizard.test_wizard_canary import everything_stored
 from tests.factories import make_account, make_rollout
 from tests.security.secret_shapes import BODY, HARMLESS, SECRET, WRITINGS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]  # what matters is what is typed
 ROOMS = (portal, instances, credentials)
 REFUSED = "looks like a client secret"
 

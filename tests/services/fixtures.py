@@ -19,6 +19,7 @@ from tests.services.processes import Process
 from tests.services.programs import require, unavailable
 from tests.services.redis_server import RedisServer
 
+_PAGE_FIXTURES = {"client", "admin_client", "as_admin", "as_helpdesk", "as_auditor"}
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback"}
 _VIEWPORT_WIDTH, _VIEWPORT_HEIGHT = 1440, 900
 _PAGE_SECONDS = 30.0
@@ -51,17 +52,21 @@ class StartOpenSSH(Protocol):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "database: behaves differently on another database; set by itself too")
+    config.addinivalue_line("markers", "database: may differ on another database; set by itself too")
     config.addinivalue_line("markers", "slow: a proof of many processes, for `make slow` and not `make test`")
-    config.addinivalue_line("markers", "one_engine: uses a database, and is the same on every one")
+    config.addinivalue_line("markers", "one_engine: the same on every database; set by itself too")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what touches the database, so that `-m database` is the part to run again on PostgreSQL."""
+    """Mark what uses the database: `database` is the part that `make test` runs again on PostgreSQL.
+
+    Pages are left to SQLite, unless a test is marked itself: the services behind them are asked on both, and
+    so is every page of a filled portal by `tests/test_page_costs.py`. `make engines` runs all of it there.
+    """
     for item in items:
-        if _touches_database(item):
-            item.add_marker("database")
+        if _uses_django_database(item):
+            item.add_marker("one_engine" if _is_the_same_everywhere(item) else "database")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -77,10 +82,9 @@ def _takes_long(item: pytest.Item) -> bool:
     return hasattr(getattr(item, "module", None), "Portal") and not _uses_django_database(item)
 
 
-def _touches_database(item: pytest.Item) -> bool:
-    if item.get_closest_marker("one_engine"):
-        return False
-    return _uses_django_database(item)
+def _is_the_same_everywhere(item: pytest.Item) -> bool:
+    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
+    return item.get_closest_marker("one_engine") is not None or not _PAGE_FIXTURES.isdisjoint(fixtures)
 
 
 def _uses_django_database(item: pytest.Item) -> bool:

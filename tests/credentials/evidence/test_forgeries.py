@@ -20,7 +20,7 @@ from portal.audit.trail import record
 from tests.credentials.evidence.packs import Files, Forgery, key, lines_of, pack_of, rows, sign_again, verify
 from tests.factories import SOMEBODY, make_account
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]  # what matters is the pack
 
 
 @pytest.fixture

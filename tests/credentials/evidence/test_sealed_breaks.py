@@ -21,7 +21,7 @@ from tests.credentials.evidence.packs import Files, Forgery, key, lines_of, pack
 from tests.factories import SOMEBODY, make_account
 from tests.portal.audit.tampering import change, open_trail, remove
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]  # what matters is the arithmetic of seals
 REASON = "A disk was damaged, ticket 4711"
 
 

@@ -55,7 +55,7 @@ class World:
         self.portal.manage("assign", name, "prod1")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def environment(request: pytest.FixtureRequest) -> dict[str, str]:
     """Where the first portal keeps its rows."""
     if request.param == "sqlite":

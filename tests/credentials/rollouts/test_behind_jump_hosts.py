@@ -32,7 +32,7 @@ from tests.services.fixtures import StartOpenSSH
 from tests.services.openssh_server import OpenSSHServer
 from tests.services.waiting import free_port, wait_until
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine]  # the way there matters
 BASTION = "127.0.0.11"
 MakeBastion = Callable[..., tuple[OpenSSHServer, JumpHost]]
 

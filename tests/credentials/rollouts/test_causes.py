@@ -20,7 +20,7 @@ from tests.services.accounts import ROOT, require_made
 from tests.services.fixtures import StartOpenSSH
 from tests.services.openssh_server import OpenSSHServer
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine]  # sshd matters
 MoveToOpenSSH = Callable[..., OpenSSHServer]
 # The next session has to wait: this one has said all, and does not end.
 LINGERS = {"ForceCommand": 'sh -c "$SSH_ORIGINAL_COMMAND"; sleep 60'}

@@ -15,6 +15,8 @@ from portal.sandbox.ssh_server import SSHFaults
 from tests.credentials.rollouts.conftest import FIRST, MakeSite, Site, Start, deliver_all, only_push
 from tests.services.waiting import wait_until
 
+pytestmark = pytest.mark.one_engine  # what matters is what a container answers
+
 TABLES: list[type[Model]] = [
     Push,
     Attempt,

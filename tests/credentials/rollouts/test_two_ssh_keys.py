@@ -21,7 +21,7 @@ from tests.credentials.rollouts.conftest import FIRST, MakeSite, Site, Start, de
 from tests.services.fixtures import StartOpenSSH
 from tests.services.openssh_server import OpenSSHServer
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine]  # sshd matters
 BASTION = "127.0.0.11"
 
 

@@ -25,7 +25,8 @@ from portal.plaintext import Secret
 from portal.sandbox.console_api import Fault
 from tests.credentials.rotation.conftest import MakeHouse, other_secret
 
-pytestmark = pytest.mark.django_db
+# PostgreSQL is asked by some of them: each has steps that lock, count or look back in their own way.
+pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]
 State = Rotation.State
 
 
@@ -40,6 +41,7 @@ def waves(rotation: Rotation) -> list[tuple[str, int]]:
 # --- to the end ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.database
 def test_a_rotation_by_the_api_ends_with_the_old_secret_deleted(make_house: MakeHouse) -> None:
     house = make_house(3)
     [old] = house.at_adobe()
@@ -66,6 +68,7 @@ def test_a_rotation_by_the_api_ends_with_the_old_secret_deleted(make_house: Make
     assert old not in str(list(AuditEvent.objects.values_list("details", flat=True)))
 
 
+@pytest.mark.database
 def test_a_rotation_by_hand_waits_for_what_only_a_person_can_do(make_house: MakeHouse) -> None:
     house = make_house(2, has_api=False)
     [old] = house.at_adobe()
@@ -156,6 +159,7 @@ def test_a_container_that_is_off_keeps_the_old_secret_alive(make_house: MakeHous
     assert set(house.plaintexts()) == set(house.at_adobe())
 
 
+@pytest.mark.database
 def test_a_newcomer_joins_the_last_wave(make_house: MakeHouse, make_site: object) -> None:
     house = make_house(1)
     rotation = house.wait(house.begin(), Wait.CANARY_UNUSED)
@@ -187,6 +191,7 @@ def test_a_verified_gate_is_passed_for_those_that_are_in_the_way_then(make_house
     assert event.details["reason"] == "it burnt down"
 
 
+@pytest.mark.database
 def test_what_still_uses_the_old_secret_is_named_and_waited_for(
     make_house: MakeHouse, settings: Settings
 ) -> None:
@@ -238,13 +243,12 @@ def test_another_canary_can_be_chosen(make_house: MakeHouse) -> None:
     assert house.finish(rotation).state == State.DONE
 
 
-@pytest.mark.one_engine  # arithmetic of waves, no way to ask a database
 @pytest.mark.parametrize(
     ("rule", "stop", "broken", "touched"),
     [
-        ("1, 1, 100%", "0", 1, 2),
+        pytest.param("1, 1, 100%", "0", 1, 2, marks=pytest.mark.slow),
         ("1, 1, 100%", "1", 2, 3),
-        ("2, 100%", "0", 2, 3),
+        pytest.param("2, 100%", "0", 2, 3, marks=pytest.mark.slow),
         ("2, 100%", "40%", 1, 5),
     ],
 )
@@ -294,6 +298,7 @@ def test_waves_by_environment_go_where_a_mistake_costs_least_first(make_house: M
     assert labels == ["development", "stage", "production"]
 
 
+@pytest.mark.database
 def test_a_pause_cancels_what_is_queued_and_going_on_pushes_it(make_house: MakeHouse) -> None:
     house = make_house(3)
     rotation = house.wait(house.begin(wave_rule="100%"), Wait.CANARY_UNUSED)
@@ -328,6 +333,7 @@ def test_a_wave_that_somebody_cancels_is_a_pause(make_house: MakeHouse) -> None:
 # --- taking back --------------------------------------------------------------------------------------
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("when", [Wait.SECRET_NEEDED, Wait.CANARY_UNUSED, Wait.IDLE])
 def test_it_can_be_taken_back_at_any_time_before_the_deletion(
     make_house: MakeHouse, settings: Settings, when: Wait
@@ -396,7 +402,14 @@ def test_there_is_no_way_back_from_a_deletion(make_house: MakeHouse) -> None:
 # --- Adobe --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [Fault.LOST, Fault.FAILS_AFTERWARDS, Fault.GARBAGE])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.LOST,
+        pytest.param(Fault.FAILS_AFTERWARDS, marks=pytest.mark.slow),
+        pytest.param(Fault.GARBAGE, marks=pytest.mark.slow),
+    ],
+)
 def test_a_secret_whose_answer_was_lost_is_found_and_deleted(make_house: MakeHouse, fault: Fault) -> None:
     house = make_house(1)
     house.console.faults_of["POST"].append(fault)
@@ -410,6 +423,7 @@ def test_a_secret_whose_answer_was_lost_is_found_and_deleted(make_house: MakeHou
     assert [deed.what for deed in house.console.deeds] == ["created", "deleted", "created", "deleted"]
 
 
+@pytest.mark.database
 def test_an_orphan_is_seen_before_a_rotation_ends_that_is_taken_back(make_house: MakeHouse) -> None:
     house = make_house(1)
     house.console.faults_of["POST"].append(Fault.LOST)
@@ -424,12 +438,12 @@ def test_an_orphan_is_seen_before_a_rotation_ends_that_is_taken_back(make_house:
 @pytest.mark.parametrize(
     ("method", "fault"),
     [
-        ("GET", Fault.THROTTLED),
         ("GET", Fault.UNAUTHORIZED),
         ("POST", Fault.FAILS),
-        ("POST", Fault.FORBIDDEN),
         ("DELETE", Fault.THROTTLED),
-        ("DELETE", Fault.FAILS),
+        pytest.param("GET", Fault.THROTTLED, marks=pytest.mark.slow),
+        pytest.param("POST", Fault.FORBIDDEN, marks=pytest.mark.slow),
+        pytest.param("DELETE", Fault.FAILS, marks=pytest.mark.slow),
     ],
 )
 def test_a_call_that_fails_is_made_again(make_house: MakeHouse, method: str, fault: Fault) -> None:
@@ -439,7 +453,14 @@ def test_a_call_that_fails_is_made_again(make_house: MakeHouse, method: str, fau
     assert not house.console.faults_of[method]
 
 
-@pytest.mark.parametrize("fault", [Fault.LOST, Fault.FAILS_AFTERWARDS, Fault.NOT_FOUND])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.LOST,
+        Fault.NOT_FOUND,
+        pytest.param(Fault.FAILS_AFTERWARDS, marks=pytest.mark.slow),
+    ],
+)
 def test_a_deletion_whose_answer_was_lost_is_seen_in_the_list(make_house: MakeHouse, fault: Fault) -> None:
     house = make_house(1)
     house.console.faults_of["DELETE"].append(fault)

@@ -1,6 +1,7 @@
 """Twelve questions that people ask, each answered from the home page with three clicks at most.
 
-Elements are found by where they lead or by names of the scene, so that every language has the same walk.
+In English they are part of `make test`; `make walks` asks them in French, too. Elements are found by where
+they lead or by names of the scene, so that every language has the same walk.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from tests.end_to_end.questions.walker import Walker
 from tests.end_to_end.test_accessibility import signed_in
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine]
-LANGUAGES = ("en", "fr")
+LANGUAGES = ("en", pytest.param("fr", marks=pytest.mark.slow))
 WIDE = {"width": 1440, "height": 900}
 Walk = Callable[[str], Walker]
 

@@ -1,6 +1,7 @@
 """Each role walks through its main tasks: in both languages, both themes, wide and narrow.
 
-Two looks are part of `make test`; `make walks` takes all of them. WALK_PICTURES=folder draws each stop.
+One look at each role is part of `make test`; `make walks` takes all of them. WALK_PICTURES=folder draws each
+stop.
 """
 
 import pytest
@@ -13,9 +14,14 @@ from tests.end_to_end.walks.walker import Look, Walker
 from tests.services.chromium import no_faults_left
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_engine, pytest.mark.timeout(600)]
-USUAL = (Look("en", "light", 1440), Look("fr", "dark", 390))
-LOOKS = [
-    pytest.param(look, id=str(look), marks=() if look in USUAL else pytest.mark.slow)
+USUAL = {
+    "alice": Look("fr", "dark", 390),
+    "henry": Look("en", "light", 1440),
+    "astrid": Look("fr", "light", 1440),
+}
+WALKS_AND_LOOKS = [
+    pytest.param(name, look, id=f"{name}-{look}", marks=() if look == USUAL[name] else pytest.mark.slow)
+    for name in WALKS
     for look in (
         Look(language, theme, width)
         for language in ("en", "fr")
@@ -25,8 +31,7 @@ LOOKS = [
 ]
 
 
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("name", WALKS)
+@pytest.mark.parametrize(("name", "look"), WALKS_AND_LOOKS)
 def test_a_person_walks_through_their_main_tasks(
     browser: Browser, live_server: LiveServer, scene: Scene, name: str, look: Look
 ) -> None:

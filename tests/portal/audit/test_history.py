@@ -81,6 +81,7 @@ def test_helpdesk_cannot_find_other_events_through_filters(as_helpdesk: Client) 
     assert "rollout.requested" not in shown(as_helpdesk, "?text=needle&who=portal&action=rollout")
 
 
+@pytest.mark.database
 @pytest.mark.parametrize(
     ("query", "found"),
     [
@@ -198,6 +199,7 @@ def test_readings_are_shown_where_somebody_asks_for_them(as_auditor: Client) -> 
     assert "history.read" in [row["action"] for row in exported(as_auditor)]
 
 
+@pytest.mark.database
 @pytest.mark.parametrize(
     ("typed", "found"),
     [

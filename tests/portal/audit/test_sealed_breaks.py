@@ -21,7 +21,7 @@ from portal.audit.trail import Actor, record
 from portal.keys.models import KnownKey
 from tests.portal.audit.tampering import change, open_trail, remove, set_back
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]  # what matters is the arithmetic of seals
 SOMEBODY = Actor("somebody")
 OTHER_KEY = "another key, which is long enough for one"
 
