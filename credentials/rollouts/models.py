@@ -266,6 +266,7 @@ class Push(WithChoices):
             models.Index(
                 fields=["finished"], name="push_retried", condition=Q(retried__isnull=False)
             ),  # likewise: what became of retries
+            models.Index(fields=["finished"], name="push_finished"),  # gates of rotations: recent writes
             models.Index(fields=["state", "code"], name="push_by_state"),  # figures for monitoring
             models.Index(fields=["rollout", "finished"], name="push_by_end"),  # likewise: how long it took
             models.Index(

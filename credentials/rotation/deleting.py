@@ -30,13 +30,11 @@ AFTER_DELETION = timedelta(seconds=10)
 RECENT = timedelta(minutes=1)
 JUST_NOW = timedelta(seconds=10)
 """So old is Adobe's list at most by which a secret is taken out of use."""
-CLOCKS = timedelta(minutes=5)
-"""How far the clocks of workers and of the database may be apart."""
 
 
 def is_recent(moment: datetime | None, age: timedelta) -> bool:
     """Whether a moment is at most so old. One far in the future says nothing: the clock was set back."""
-    return moment is not None and -CLOCKS < timezone.now() - moment < age
+    return moment is not None and -gates.CLOCKS < timezone.now() - moment < age
 
 
 def passed(rotation: Rotation, gate: str) -> PassedGate | None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -113,6 +113,11 @@ def named(ways: Sequence[InTheWay], most: int) -> str:
     return ", ".join(each.name for each in ways[:most]) + (", …" if len(ways) > most else "")
 
 
+OWN = "instance__assignment__account"
+CLOCKS = timedelta(minutes=5)
+"""How far the clocks of workers and of the database may be apart."""
+
+
 def concerned(version: ClientSecret) -> QuerySet[Installation]:
     """Return the installations that are asked before a version is deleted; on or off, assigned or not.
 
@@ -120,25 +125,26 @@ def concerned(version: ClientSecret) -> QuerySet[Installation]:
     confirmed with or desire it, and those without an account that nobody has ever seen. What is retired is
     left out, and so is what Adobe hosts.
     """
-    mine = {"installation": OuterRef("pk"), "secret": version}
-    held = Exists(ProvenWrite.objects.filter(**mine)) | Exists(ConfirmedVersion.objects.filter(**mine))
-    pushed = Exists(Push.objects.open().filter(installation=OuterRef("pk"), rollout__secret=version))
-    sent = Exists(
-        Attempt.objects.filter(
-            push__installation=OuterRef("pk"), push__rollout__secret=version, stage__in=SENT
-        )
+    # None of them names the installation that is looked at, so that each is asked once and not for every row.
+    proven = ProvenWrite.objects.filter(secret=version)
+    confirmed = ConfirmedVersion.objects.filter(secret=version)
+    pushed = Push.objects.open().filter(rollout__secret=version)
+    elsewhere = ~Q(**{f"push__installation__{OWN}": version.account_id}) | Q(
+        **{f"push__installation__{OWN}": None}
     )
+    sent = Attempt.objects.filter(elsewhere, push__rollout__secret=version, stage__in=SENT)
     return (
         Installation.objects.not_retired()
         .filter(NOT_HOSTED.of("instance").condition())
         .filter(
-            Q(instance__assignment__account=version.account_id)
+            Q(**{OWN: version.account_id})
             | Q(observed_client_id__contains=version.client_id)
             | Q(desired__version=version)
             | Q(instance__assignment=None, observed=None)
-            | Q(held)
-            | Q(pushed)
-            | Q(sent)
+            | Q(pk__in=proven.order_by().values("installation"))
+            | Q(pk__in=confirmed.order_by().values("installation"))
+            | Q(pk__in=pushed.order_by().values("installation"))
+            | Q(pk__in=sent.order_by().values("push__installation"))
         )
     )
 
@@ -149,10 +155,10 @@ def in_the_way(
     """Return what keeps a version from being deleted; empty: it may go.
 
     With `successor` every installation of the account has to hold that one. What the portal cannot reach is
-    always in the way: at best a person has reported the successor there `since` then. Two statements,
+    always in the way: at best a person has reported the successor there `since` then. A few statements,
     whatever the number of installations.
     """
-    rows = _facts(concerned(version), version)
+    rows = _facts(concerned(version), version, timedelta(seconds=settings.ROTATION_READ_WITHIN))
     usable = _proven_for_others({row["observed_digest"] for row in rows}, version)
     found = ((row, _missing(row, version, usable, Successor(successor, since))) for row in rows)
     return [_in_the_way(row, missing) for row, missing in found if missing]
@@ -164,7 +170,7 @@ def not_read_since(version: ClientSecret, age: timedelta) -> dict[UUID, datetime
     With each since when a reading counts: its last write, or `age` ago.
     """
     found: dict[UUID, datetime] = {}
-    for row in _facts(concerned(version), version):
+    for row in _facts(concerned(version), version, age):
         oldest = row["now"] - age
         if _is_read_by_the_portal(row) and not _is_read(row, oldest):
             since = max(oldest, row["last_write"] or oldest)
@@ -198,24 +204,36 @@ NAMES = (
     "is_told",
     "opened_push",
     "seen__last_seen",
-    "last_write",
     "last_report",
     "now",
 )
 
 
-def _facts(rows: QuerySet[Installation], version: ClientSecret) -> list[dict[str, Any]]:  # Any: columns
-    sent = Attempt.objects.filter(push__installation=OuterRef("pk"), stage__in=SENT, kind=Attempt.Kind.PUSH)
-    last_write = sent.order_by().values("push__installation").annotate(last=Max("finished")).values("last")
+def _facts(  # Any: values of columns
+    rows: QuerySet[Installation], version: ClientSecret, age: timedelta
+) -> list[dict[str, Any]]:
+    """Return what the gates ask of each installation, `last_write` for the time that is asked about."""
     opened = Push.objects.open().filter(installation=OuterRef("pk"), rollout__secret=version)
     reports = HandReport.objects.filter(installation=OuterRef("pk")).order_by("-pk").values("at")
     annotated = with_holding(rows).annotate(
         last_report=Subquery(reports[:1]),
-        last_write=Subquery(last_write),
         opened_push=Subquery(opened.values("pk")[:1]),
         now=Now(),
     )
-    return list(annotated.order_by("instance__name", "container__name").values(*NAMES))
+    facts = list(annotated.order_by("instance__name", "container__name").values(*NAMES))
+    writes = _last_writes(facts[0]["now"] - age) if facts else {}
+    return [{**row, "last_write": writes.get(row["pk"])} for row in facts]
+
+
+def _last_writes(since: datetime) -> dict[UUID, datetime]:
+    """Return when the portal last wrote to each installation; what it wrote before `since` is left out.
+
+    A file that was seen since then was seen after that, so nobody asks for it: an installation has many
+    attempts, most of them old. A push ends with its last attempt or later.
+    """
+    recent = Q(push__finished=None) | Q(push__finished__gte=since - CLOCKS)
+    sent = Attempt.objects.filter(recent, stage__in=SENT, kind=Attempt.Kind.PUSH, finished__gte=since)
+    return dict(sent.order_by().values_list("push__installation").annotate(last=Max("finished")))
 
 
 def _proven_for_others(digests: Collection[str], version: ClientSecret) -> set[str]:
@@ -292,7 +310,7 @@ def _is_read(row: Mapping[str, Any], oldest: datetime) -> bool:
     A moment to come says nothing, and neither does what a person saw.
     """
     seen, write = row["seen__last_seen"], row["last_write"]
-    if seen is None or row["is_told"] or seen < oldest or seen > row["now"] + timedelta(minutes=5):
+    if seen is None or row["is_told"] or seen < oldest or seen > row["now"] + CLOCKS:
         return False
     return write is None or seen > write
 
