@@ -43,7 +43,9 @@ class Version:
 class Cell:
     """One installation: what it holds and desires, and what that makes of it.
 
-    `certainty` is `now`, or as of a moment `known`, `between` (two sights, which differ) or `not_known`.
+    `certainty` is `now`, or as of a moment `known`, `likely` (between two sights that are equal, but the file
+    was or may have been written in between), `between` (two sights, which differ), `since` (nobody has looked
+    since the sight) or `not_known`.
     """
 
     installation: uuid.UUID

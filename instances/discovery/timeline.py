@@ -65,7 +65,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a timeline. `notes` are sentences, `about` names the installation or container."""
+    """One line of a timeline. `notes` are sentences, `about` names the installation or container.
+
+    `rank`: of lines of different kinds at one moment, that with the higher one happened later.
+    """
 
     at: datetime
     title: str
@@ -75,6 +78,7 @@ class Line:
     changes: Sequence[Change] = ()
     notes: Sequence[str] = ()
     links: Sequence[Link] = ()
+    rank: int = 0
 
 
 Lines = Callable[[Scope, Wanted], Sequence[Line]]
@@ -126,7 +130,7 @@ def timeline(scope: Scope, wanted: Wanted) -> list[Line]:
     was set back, what is behind a line of one kind follows it at once: the merge compares what is in front.
     """
     columns = [of(scope, wanted) for of in _kinds]
-    merged = heapq.merge(*columns, key=lambda line: line.at, reverse=True)
+    merged = heapq.merge(*columns, key=lambda line: (line.at, line.rank), reverse=True)
     return list(islice(merged, wanted.most))
 
 

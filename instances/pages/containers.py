@@ -1,5 +1,6 @@
 """Pages of containers: how they are reached, their host keys."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from instances import other_portals, ssh
 from instances.discovery.last_seen import last_seen
+from instances.discovery.models import Observation
 from instances.discovery.schedule import next_turn
 from instances.inventory import editing
 from instances.models import (
@@ -121,6 +123,7 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
             {each.instance.name for each in installations},
             retired={each.instance.name for each in retired},
         ),
+        "is_seen_by_push": _is_seen_by_push(installations),
         "how_often": how_often(),
         "is_known": any(key.state == HostKey.State.APPROVED for key in keys),
         "next_reading": next_turn(container.pk, timezone.now()),
@@ -141,6 +144,14 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         **asked_as_of(),
     }
     return render(request, "instances/container_detail.html", context)
+
+
+def _is_seen_by_push(installations: Collection[Installation]) -> bool:
+    """Whether what was seen last of these was seen by pushes alone, if none of it was read."""
+    told = Observation.objects.filter(
+        installation__in=installations, ended=None, last_source=Observation.Source.HAND
+    )
+    return not told.exists() and any(each.observed for each in installations)
 
 
 def _others(container: Container) -> list[OtherPortal]:

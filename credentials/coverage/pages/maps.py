@@ -128,7 +128,7 @@ def coverage_map(request: HttpRequest) -> HttpResponse:
 
 
 def _certainties(cells: Iterable[Cell]) -> list[tuple[str, int]]:
-    found = {"known": 0, "between": 0, "not_known": 0}
+    found = {"known": 0, "likely": 0, "between": 0, "since": 0, "not_known": 0}
     for cell in cells:
         found[cell.certainty] += 1
     return list(found.items())

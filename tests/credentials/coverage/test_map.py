@@ -152,7 +152,7 @@ def past(transactional_db: None) -> Rollout:
         (5, "known", 1, "done"),
         (12, "between", 1, "done"),
         (19, "known", None, "needs_you"),
-        (25, "between", None, "needs_you"),
+        (25, "since", None, "needs_you"),
     ],
 )
 def test_as_of_a_moment_says_what_is_known_and_what_is_not(
@@ -199,7 +199,10 @@ def test_the_page_says_how_much_is_known(past: Rollout, as_auditor: Client) -> N
     text = page(as_auditor, "?at=2026-03-06+10:00")
     assert "1 installation is known" in text
     text = page(as_auditor, "?at=2026-03-13+10:00")
-    assert "1 lies between two observations" in text
+    assert "1 lies between two different observations" in text
+    text = page(as_auditor, "?at=2026-03-25+10:00")
+    assert "nobody has looked since" in text
+    assert "two different observations" not in text
 
 
 def test_the_command_prints_a_table_csv_and_json() -> None:

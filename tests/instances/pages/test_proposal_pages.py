@@ -124,7 +124,9 @@ def test_garbage_in_the_address_is_no_server_error(as_auditor: Client, key: str)
         text(as_auditor, query)
 
 
-def test_the_home_page_counts_what_has_no_line_of_its_own(key: str) -> None:
+def test_the_home_page_counts_what_has_no_line_of_its_own_and_leads_to_it(
+    as_auditor: Client, key: str
+) -> None:
     row = make_installation(instance="prod1", container="mkt-1", build=9352)
     Installation.objects.filter(pk=row.pk).update(observed_jwt=True)
     Reading.objects.create(
@@ -136,5 +138,7 @@ def test_the_home_page_counts_what_has_no_line_of_its_own(key: str) -> None:
         found={"prod1": "", "stray": ""},
     )
     assert {each.kind.value for each in proposals()} == {"create_instance", "build_old", "jwt_present"}
-    (need,) = [each for each in needs(count_all()) if each.url == PAGE]
+    (need,) = [each for each in needs(count_all()) if each.url.startswith(PAGE)]
     assert (need.count, [link.text for link in need.links]) == (1, ["mkt-1: 1"])
+    rows = as_auditor.get(need.url).context["rows"]
+    assert [row.proposal.kind.value for row in rows] == ["create_instance"]

@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
+from django.utils.translation import override
 
 from instances.discovery.models import Observation, Reading
 from instances.models import Installation
@@ -40,6 +41,26 @@ def test_a_moment_is_local_unless_it_has_an_offset(typed: str, moment: datetime)
         assert parse_moment(typed) == moment
 
 
+def test_a_time_alone_is_todays() -> None:
+    now = datetime(2026, 3, 14, 23, 30, tzinfo=UTC)  # the day after in Berlin
+    with timezone.override(BERLIN):
+        assert parse_moment("0:15", now=now) == datetime(2026, 3, 14, 23, 15, tzinfo=UTC)
+        assert parse_moment("00:15:30", now=now) == datetime(2026, 3, 14, 23, 15, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("typed", "moment"),
+    [
+        ("3/4/2026 11:05", datetime(2026, 4, 3, 9, 5, tzinfo=UTC)),
+        ("03/04/2026 à 11:05", datetime(2026, 4, 3, 9, 5, tzinfo=UTC)),
+        ("14/01/2026", datetime(2026, 1, 14, 22, 59, 59, tzinfo=UTC)),
+    ],
+)
+def test_in_french_a_day_may_be_written_as_the_french_do(typed: str, moment: datetime) -> None:
+    with timezone.override(BERLIN), override("fr"):
+        assert parse_moment(typed) == moment
+
+
 def test_today_alone_is_now() -> None:
     now = datetime(2026, 3, 14, 23, 30, tzinfo=UTC)  # the day after in Berlin
     with timezone.override(BERLIN):
@@ -61,7 +82,8 @@ def test_today_alone_is_now() -> None:
         ("yesterday", "Write a day, or a day and a time"),
         ("0001-01-01 00:00", "Write a day, or a day and a time"),
         ("9999-12-31 23:59", "Write a day, or a day and a time"),
-        ("10:00", "Write a day, or a day and a time"),
+        ("30/11/2025 10:00", "Write a day, or a day and a time"),
+        ("99:99", "no such day or time"),
         ("\0: <script>", "Write a day, or a day and a time"),
         ("2026-03-14 15:30+99:00", "no such day or time"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from instances.discovery.models import Reading
+from instances.discovery.models import Observation, Reading
 from instances.models import Container, Installation
 from tests.factories import make_container, make_installation
 
@@ -88,3 +88,24 @@ def test_ready_filters_keep_the_others_and_take_themselves_away(as_auditor: Clie
         ("?switch=on", True),
         ("?switch=on&seen=old&jwt=yes", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("observed", "source", "words"),
+    [
+        (False, "", "It has never been read."),
+        (True, "push", "No reading yet; what is below was seen by a push."),
+        (True, "look", "No reading yet; what is below was seen by a push."),
+        (True, "hand", "It has never been read."),
+    ],
+)
+def test_a_container_without_a_reading_says_what_saw_it(
+    as_helpdesk: Client, observed: bool, source: str, words: str
+) -> None:
+    row = make_installation(instance="prod1", container="web1")
+    if observed:
+        Installation.objects.filter(pk=row.pk).update(observed=timezone.now())
+        Observation.objects.create(installation=row, source=source, last_source=source, is_jwt=False)
+    text = as_helpdesk.get(f"/containers/{row.container_id}/").content.decode()
+    both = {"It has never been read.", "No reading yet; what is below was seen by a push."}
+    assert {each for each in both if each in text} == {words}

@@ -34,7 +34,8 @@ HEADINGS = (
 class Command(SafeCommand):
     help = gettext_lazy(
         "Show what every installation holds, what it is to hold, and why a person is needed. With --at, as "
-        "of a moment: known between two equal sights, else between two sights, else not known."
+        "of a moment: known between two equal sights, else likely, between two different sights, not seen "
+        "since, or not known."
     )
     group = "Accounts and secrets"
     summary = gettext_lazy("What every installation holds, now or as of a moment")
