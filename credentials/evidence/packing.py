@@ -191,7 +191,7 @@ def _facts(scope: Scope, segment: Segment, made: AuditEvent, public: str) -> dic
     return {
         "format": FORMAT,
         "version": 1,
-        "portal": settings.PORTAL_URL,
+        **({"portal": settings.PORTAL_URL} if settings.PORTAL_URL else {}),
         "kind": scope.kind,
         "about": scope.facts,
         "title": scope.title,

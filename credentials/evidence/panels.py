@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from credentials.models import TechnicalAccount
 from credentials.rotation.models import Rotation
+from portal.audit.signing.signing_key import known_fingerprint
 from portal.web.panels import Panel, panel
 from portal.web.tags import kept_query
 
@@ -31,4 +32,6 @@ def of_period(_: object, request: HttpRequest) -> Panel | None:
 
 
 def _button(request: HttpRequest, url: str) -> Panel | None:
-    return Panel(TEMPLATE, {"evidence_url": url}) if request.user.has_perm(PERMISSION) else None
+    if not request.user.has_perm(PERMISSION):
+        return None
+    return Panel(TEMPLATE, {"evidence_url": url, "signing_key": known_fingerprint()})

@@ -130,6 +130,8 @@ def of_rotation(rotation: Rotation) -> Scope:
             "old": rotation.old.fingerprint,
             "new": rotation.new.fingerprint if rotation.new else None,
             "state": rotation.state,
+            "is_over": rotation.ended is not None,
+            "started_by": rotation.requested_by_name,
         },
         first=first,
         last=last,

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from credentials.evidence.scopes import Scope
 from credentials.rollouts.models import Push
 from credentials.rollouts.states import counted
+from credentials.rotation.models import Rotation
 from portal.audit.chain.findings import SealedBreak
 from portal.audit.labels import lines_of
 from portal.audit.models import AuditEvent
@@ -44,6 +45,7 @@ def render(
         "scope": scope,
         "heading": str(HEADINGS[scope.kind]) % {**scope.facts, **_days(scope)},
         "facts": facts,
+        "outcome": _outcome(scope),
         "facts_in_words": [(word, scope.facts[key]) for key, word in WORDS.items() if scope.facts.get(key)],
         "made": made,
         "zone": timezone.get_current_timezone_name(),
@@ -57,6 +59,17 @@ def render(
         "observations": lines["observations.jsonl"],
     }
     return render_to_string("evidence/summary.html", context)
+
+
+def _outcome(scope: Scope) -> list[tuple[Promise, object]]:
+    """Return how a rotation ended, or how far it was, and who started it."""
+    if scope.kind != "rotation":
+        return []
+    state = Rotation.State(str(scope.facts["state"])).label
+    return [
+        (_("Outcome") if scope.facts["is_over"] else _("State"), state),
+        (_("Started by"), scope.facts["started_by"]),
+    ]
 
 
 def _days(scope: Scope) -> dict[str, str]:

@@ -211,7 +211,7 @@ class Chain:
         self.shown = self.names = self.keyed = 0
         self.first: Row = None
         self.last: Row = None
-        self.has_gap = self.is_open = False
+        self.has_gap = self.is_open = self.goes_on = False
         self.breaks: list[Row] = []
         self.sealings: dict[int, Row] = {}
         self.who_sealed: dict[int, str] = {}
@@ -322,8 +322,10 @@ class Chain:
         if since <= self.first["at"] <= until and self.first["seq"] != self._earliest:
             raise Refused(f"entries before {self.first['seq']} may be left out")
         is_record = self.last["seq"] == self._manifest["recorded_as"]
-        if since <= self.last["at"] <= until and not is_record:
+        is_within = since <= self.last["at"] <= until
+        if is_within and not is_record:
             raise Refused(f"entries after {self.last['seq']} may be left out")
+        self.goes_on = is_within  # the pack was made before the period was over
 
 
 def value_at(content: Row, pointer: str) -> Row:
@@ -356,7 +358,8 @@ def verify(path: Path, keys: list[str], noted: dict[int, str]) -> tuple[str, boo
     for each, numbers in signed.items():
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
         former = "" if each == mark else ", which is not the key of the manifest"
-        say(f"  ok  {len(numbers)} heads of the history ({span}) have a good signature of {each}{former}")
+        many = "head of the history ({}) has" if len(numbers) == 1 else "heads of the history ({}) have"
+        say(f"  ok  {len(numbers)} {many.format(span)} a good signature of {each}{former}")
     chain = Chain(pack, manifest, heads, noted)
     chain.walk()
     say_chain(chain, manifest)
@@ -367,15 +370,24 @@ def verify(path: Path, keys: list[str], noted: dict[int, str]) -> tuple[str, boo
 def say_chain(chain: Chain, manifest: Row) -> None:
     begins, ends = manifest["begins"]["seq"], manifest["ends"]["seq"]
     but = ", except for what is said below" if chain.breaks else ""
-    say(f"  ok  entries {begins + 1} to {ends} are one chain, from signed head to signed head{but}")
+    span = f"entry {ends} is" if begins + 1 == ends else f"entries {begins + 1} to {ends} are"
+    say(f"  ok  {span} one chain, from signed head to signed head{but}")
     hidden = sum(link["last"] - link["seq"] + 1 for link in chain.breaks)
     digests = ends - begins - chain.shown - hidden
-    say(f"  ok  {chain.shown} entries are shown, {digests} are there as digests alone")
-    say(f"  ok  {chain.names} names of people are those that were recorded")
+    shown = "1 entry is" if chain.shown == 1 else f"{chain.shown} entries are"
+    as_digest = "1 is there as a digest" if digests == 1 else f"{digests} are there as digests"
+    say(f"  ok  {shown} shown, {as_digest} alone")
+    names = (
+        "1 name of a person is the one" if chain.names == 1 else f"{chain.names} names of people are those"
+    )
+    say(f"  ok  {names} that {'was' if chain.names == 1 else 'were'} recorded")
     if manifest["kind"] == "period":
-        say("  ok  no entry of the period is left out")
+        until = f" until {manifest['until']}, when the pack was made: it goes on" if chain.goes_on else ""
+        say(f"  ok  no entry of the period is left out{until}")
     if chain.keyed:
-        say(f"  --  {chain.keyed} entries of an earlier form: only the portal can check their text")
+        keyed = "1 entry" if chain.keyed == 1 else f"{chain.keyed} entries"
+        its = "its" if chain.keyed == 1 else "their"
+        say(f"  --  {keyed} of an earlier form: only the portal can check {its} text")
     for link in chain.breaks:
         event = chain.sealings[link["sealed_by"]]
         who = chain.who_sealed.get(event["seq"], event["actor_name"])

@@ -144,11 +144,6 @@ def oldest_secrets(now: datetime) -> list[SecretAge]:
     return [SecretAge(row, (now - row.goal.entered).days, intervals.get(row.pk)) for row in rows if row.goal]
 
 
-def last_verification() -> AuditEvent | None:
-    """Return the event of the last verification of the whole chain."""
-    return AuditEvent.objects.filter(action="history.verified").order_by("-seq").first()
-
-
 def last_exports() -> list[tuple[AuditEvent, str]]:
     """Return the newest events of exports with what each was, newest first."""
     found = AuditEvent.objects.filter(action__in=EXPORTS).order_by("-seq")[:SHOWN]

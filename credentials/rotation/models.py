@@ -179,7 +179,7 @@ class Rotation(WithChoices):
     @property
     def actor(self) -> Actor:
         """In whose name it starts its rollouts."""
-        return Actor(self.acts_for_name, self.acts_for, is_person=self.acts_for is not None)
+        return Actor.kept(self.acts_for_name, self.acts_for)
 
     @property
     def sign(self) -> str:
@@ -404,7 +404,7 @@ class Policy(WithChoices):
     @property
     def actor(self) -> Actor:
         """In whose name it starts rotations."""
-        return Actor(self.set_by_name, self.set_by, is_person=self.set_by is not None)
+        return Actor.kept(self.set_by_name, self.set_by)
 
 
 declare_names(Policy, "set_by_name")

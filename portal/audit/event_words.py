@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 from portal.audit.chain.findings import in_words, shown
 from portal.audit.labels import Meaning, tells
 from portal.audit.models import AuditEvent
+from portal.audit.verified import VERIFIED, Verified
 from portal.punctuation import labelled, with_semicolons
 
 
@@ -12,7 +16,21 @@ from portal.punctuation import labelled, with_semicolons
 def events_without_object(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
     """Say in words what a verification found, and why a kept head was given up."""
     about = [event for event in events if event.action.startswith("history.")]
-    return {event.seq: Meaning(facts={**_findings(event), **_found(event)}) for event in about}
+    return {event.seq: _meaning(event) for event in about}
+
+
+def _meaning(event: AuditEvent) -> Meaning:
+    label = _alarm(event)
+    return Meaning(label, {**_findings(event), **_found(event)}, is_alarm=bool(label))
+
+
+def _alarm(event: AuditEvent) -> Promise | str:
+    """Return what a verification is called that found something."""
+    if event.action != VERIFIED or event.details.get("intact"):
+        return ""
+    if Verified(event).fits_together:
+        return _("History verified: a noted head is not in it")
+    return _("History verified: it is not intact")
 
 
 def _findings(event: AuditEvent) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Plain words for what audit events say. Each app registers those of its own actions."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ LABELS: dict[str, Promise] = {
     "history.read": _("History read"),
     "history.exported": _("History exported"),
     "history.verified": _("History verified"),
+    "history.head_explained": _("Missing noted head explained"),
     "history.break_sealed": _("Break in the history sealed"),
     "history.head_accepted": _("Missing end of the history accepted"),
     "list.exported": _("List exported"),
@@ -95,6 +96,7 @@ class HistoryLine:
     event: AuditEvent
     label: Promise | str
     facts: list[tuple[str, str]]
+    is_alarm: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Meaning:
 
     label: Promise | str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    is_alarm: bool = False
+    """Whether it gets a mark: something is wrong that somebody must look at."""
 
 
 Pages = Callable[[str, User | AnonymousUser], str]
@@ -131,6 +135,26 @@ def page_url(event: AuditEvent, user: User | AnonymousUser) -> str:
     """Return the address of the page about an event's object; empty if there is none for this person."""
     page = _pages.get(event.target_type)
     return page(event.target_id, user) if page else ""
+
+
+_values: dict[str, dict[str, Promise | str]] = {}
+_names: dict[str, Callable[[str], str]] = {}
+
+
+def name_values(detail: str, choices: Iterable[tuple[str, Promise | str]]) -> None:
+    """Let the codes that a detail may have be read as words; any other text stays as it is."""
+    _values.setdefault(detail, {}).update(choices)
+
+
+def name_in_words(target_type: str, words: Callable[[str], str]) -> None:
+    """Let the kept name of one kind of object, which is English, be read in the language of the page."""
+    _names[target_type] = words
+
+
+def target_in_words(event: AuditEvent) -> str:
+    """Return the name of an event's object as people read it."""
+    words = _names.get(event.target_type)
+    return words(event.target_name) if words else event.target_name
 
 
 Teller = Callable[[Sequence[AuditEvent]], Mapping[int, Meaning]]
@@ -162,11 +186,11 @@ def line_of(event: AuditEvent) -> HistoryLine:
 
 
 def _line(event: AuditEvent, meaning: Meaning) -> HistoryLine:
-    recorded = {key: _plain(value) for key, value in _flat(event.details) if value not in EMPTY}
+    recorded = {key: _in_words(key, value) for key, value in _flat(event.details) if value not in EMPTY}
     added = {key: text for key, text in meaning.facts.items() if text and key not in recorded}
     changed = {key: meaning.facts.get(key, text) for key, text in recorded.items()}
     facts = [(word_for(key), text) for key, text in (added | changed).items()]
-    return HistoryLine(event, meaning.label or label(event.action), facts)
+    return HistoryLine(event, meaning.label or label(event.action), facts, meaning.is_alarm)
 
 
 def _flat(details: dict[str, object]) -> Iterator[tuple[str, object]]:
@@ -177,7 +201,7 @@ def _flat(details: dict[str, object]) -> Iterator[tuple[str, object]]:
             yield key, value
     for key, (before, after) in changes.items():
         if before != after:
-            yield key, f"{_plain(before) or '—'} → {_plain(after) or '—'}"
+            yield key, f"{_in_words(key, before) or '—'} → {_in_words(key, after) or '—'}"
 
 
 def _changes(details: dict[str, object]) -> dict[str, tuple[object, object]]:
@@ -193,6 +217,13 @@ def _changes(details: dict[str, object]) -> dict[str, tuple[object, object]]:
 def label(action: str) -> Promise | str:
     """Return plain words for an action; for one without an entry, its own words."""
     return LABELS.get(action) or action.replace(".", " ").replace("_", " ").capitalize()
+
+
+def _in_words(key: str, value: object) -> str:
+    words = _values.get(key, {})
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(str(words.get(each, each)) for each in value)
+    return str(words[value]) if isinstance(value, str) and value in words else _plain(value)
 
 
 def _plain(value: object) -> str:

@@ -10,6 +10,7 @@ from portal.audit.append_only import unprotected
 from portal.audit.chain import kept_head
 from portal.audit.chain.sealed_breaks import sealed_breaks
 from portal.audit.models import AuditEvent, AuditHead
+from portal.audit.verified import last_verified, missing_heads
 from portal.health.metrics import collector, gauge
 
 
@@ -18,10 +19,15 @@ def figures() -> Iterator[Metric]:
     head = AuditHead.objects.filter(pk=1).first()
     if head:  # numbers have no gaps, so the last one is the count
         yield CounterMetricFamily("portal_audit_events", "Audit events recorded.", value=head.seq)
-    last = AuditEvent.objects.filter(action="history.verified").order_by("-seq").first()
-    at, intact = (last.at.timestamp(), last.details.get("intact") is True) if last else (None, None)
+    last = last_verified()
+    at = last.event.at.timestamp() if last else None
+    intact = last.fits_together and not missing_heads() if last else None
     yield gauge("audit_verified_timestamp_seconds", "When the audit trail was last verified.", at)
-    yield gauge("audit_intact", "1 if the last verification found the audit trail intact.", intact)
+    yield gauge(
+        "audit_intact",
+        "1 if the last verification found the audit trail intact, and no noted head is missing.",
+        intact,
+    )
     saved = AuditEvent.objects.filter(action="portal.backed_up").order_by("-seq").first()
     saved_at = saved.at.timestamp() if saved else None
     yield gauge("backup_timestamp_seconds", "When the `backup` command last saved the database.", saved_at)

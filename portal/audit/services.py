@@ -9,6 +9,7 @@ from portal.audit.chain.findings import Verification
 from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.names import PersonName
 from portal.audit.trail import Actor, Details, record
+from portal.audit.verified import VERIFIED
 
 SHOWN_FINDINGS = 20
 
@@ -35,9 +36,21 @@ def _has_read(actor: Actor) -> bool:
 
 
 @transaction.atomic
-def record_export(*, filters: dict[str, str], as_json: bool = False, actor: Actor) -> AuditEvent:
-    """Record that a person exports the events before this one; return this one."""
-    details: Details = {"filters": _recorded(filters), **({"format": "json"} if as_json else {})}
+def record_export(
+    *,
+    filters: dict[str, str],
+    objects: int | None = None,
+    last: int | None = None,
+    as_json: bool = False,
+    actor: Actor,
+) -> AuditEvent:
+    """Record that a person exports this number of events, up to the one with the number `last`."""
+    details: Details = {
+        "filters": _recorded(filters),
+        "objects": objects,
+        "last": last,
+        "format": "json" if as_json else "csv",
+    }
     return record("history.exported", actor=actor, details=details)
 
 
@@ -59,4 +72,4 @@ def record_verification(*, result: Verification, actor: Actor) -> AuditEvent:
     }
     if result.expected_head:
         details |= {"expected_head": result.expected_head, "expected_head_found": result.has_expected_head}
-    return record("history.verified", actor=actor, details=details)
+    return record(VERIFIED, actor=actor, details=details)

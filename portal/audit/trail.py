@@ -41,6 +41,14 @@ class Actor:
         meta = request.META
         return cls(cut_out(user.get_username()), user, meta["portal.client_ip"], meta["portal.request_id"])
 
+    @classmethod
+    def kept(cls, name: str, user: User | None) -> Self:
+        """Return who acted earlier, from a row that kept name and user.
+
+        Without a user it was a person at the command line, whose name is a person's as well.
+        """
+        return cls(name, user, is_person=user is not None or name != PORTAL.name)
+
 
 PORTAL = Actor("portal", is_person=False)
 """The portal itself: what it does without being asked by a person."""

@@ -93,7 +93,7 @@ class DayForm(Form):
         today = timezone.localdate()
         day: date = self.cleaned_data["on"] or today
         if day > today:
-            raise forms.ValidationError(_("This day has not come yet."))
+            raise forms.ValidationError(_("This day has not come yet."), code="to_come")
         if day < self.EARLIEST:
             raise forms.ValidationError(_("The history does not go back that far."))
         return day

@@ -126,7 +126,8 @@ def history_people(request: HttpRequest) -> HttpResponse:
     """Show who could act on a day, and who did, from the history."""
     form = DayForm({"on": request.GET.get("on") or timezone.localdate().isoformat()})
     if not form.is_valid():
-        return render(request, "people/on_a_day.html", {"form": form})
+        is_to_come = form.has_error("on", "to_come")
+        return render(request, "people/on_a_day.html", {"form": form, "is_to_come": is_to_come})
     day = form.cleaned_data["on"]
     record_reading(filters={"people_on": day.isoformat()}, actor=Actor.of(request))
     found = on_a_day(day)

@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
+NOTED_HEAD_MISSING = "noted_head_missing"
 PROBLEMS: dict[str, Promise] = {
     "before_beginning": _("comes before the beginning of the chain"),
     "changed": _("was changed after it was recorded"),
@@ -27,7 +28,7 @@ PROBLEMS: dict[str, Promise] = {
         "count",
     ),
     "newest_missing": _("the newest events, up to %(last)s, are missing or changed"),
-    "noted_head_missing": _("the noted head %(head)s is not in the chain"),
+    NOTED_HEAD_MISSING: _("the noted head %(head)s is not in the chain"),
     "kept_head_missing": _(
         "the head %(head)s, kept outside the database on %(at)s, is not in the chain: newer events were "
         "removed, or an older database was restored"

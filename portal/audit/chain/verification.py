@@ -10,7 +10,7 @@ from django.db import transaction
 
 from portal.audit.chain import erased_names, kept_head
 from portal.audit.chain.audit_keys import REPLACED
-from portal.audit.chain.findings import Finding, Params, SealedBreak, Verification
+from portal.audit.chain.findings import NOTED_HEAD_MISSING, Finding, Params, SealedBreak, Verification
 from portal.audit.chain.sealed_breaks import added, beginning, in_force, sealed_breaks
 from portal.audit.models import FIRST, AuditEvent, AuditHead, epochs
 
@@ -194,7 +194,8 @@ class Walk:
         """Return what does not fit the heads that are known outside the database."""
         findings = []
         if self._goes_on and self.expected_head and not self.noted:
-            findings.append(Finding(self.seq, "noted_head_missing", {"head": self.expected_head}))
+            noted = kept_head.Head.parse(self.expected_head)
+            findings.append(Finding(noted.seq, NOTED_HEAD_MISSING, {"head": str(noted)}))
         kept = kept_head.compare()
         if kept.found:
             seq = kept.kept.head.seq if kept.kept else self.seq

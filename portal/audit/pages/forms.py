@@ -135,6 +135,25 @@ class EarlierHeadForm(Form):
             ) from error
 
 
+class ExplanationForm(Form):
+    """Why a noted head is not in the history."""
+
+    head = forms.CharField(max_length=200, widget=forms.HiddenInput)
+    reason = forms.CharField(
+        label=_("Explanation"),
+        max_length=250,
+        help_text=_("Such as: mistyped, the head ends in 4f. It stays in the history under your name."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def clean_head(self) -> Head:
+        """Return the head that the page showed."""
+        try:
+            return Head.parse(self.cleaned_data["head"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+
 def visible_to(user: User | AnonymousUser, events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
     """Return all events, or a person's own where they may not see everybody's."""
     return events if user.has_perm("audit.view_all_events") else events.filter(actor=user.pk)

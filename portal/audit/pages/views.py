@@ -1,6 +1,7 @@
 """The history: all of it for people who may see it, their own events for the others."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
@@ -11,17 +12,25 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.audit.chain import kept_head
-from portal.audit.chain.findings import shown
+from portal.audit.chain.kept_head import Head
 from portal.audit.chain.sealed_breaks import sealed_breaks
 from portal.audit.chain.verification import Walk
 from portal.audit.export import stream, stream_json
 from portal.audit.labels import line_of, page_url
 from portal.audit.models import AuditEvent, AuditHead
-from portal.audit.pages.forms import EarlierHeadForm, HistoryForm, PositionForm, visible_to
+from portal.audit.pages.forms import (
+    EarlierHeadForm,
+    ExplanationForm,
+    HistoryForm,
+    PositionForm,
+    visible_to,
+)
 from portal.audit.pages.paging import stretch
 from portal.audit.pages.presets import presets
 from portal.audit.services import record_export, record_reading, record_verification
+from portal.audit.signing.signing_key import known_fingerprint
 from portal.audit.trail import Actor
+from portal.audit.verified import NothingToExplain, explain, last_verified, missing_heads
 
 VERIFYING_SECONDS = 5.0  # of one request
 WALK = "history_walk"
@@ -56,8 +65,11 @@ def history_export(request: HttpRequest) -> HttpResponseBase:
     """Send the filtered events as CSV or JSON lines. A POST, since the export itself is recorded."""
     form = HistoryForm(request.GET)
     as_json = request.POST.get("format") == "json"
-    until = record_export(filters=form.chosen(), as_json=as_json, actor=Actor.of(request))
-    events = form.select(visible_to(request.user, AuditEvent.objects.filter(seq__lt=until.seq)))
+    last = AuditEvent.objects.values_list("seq", flat=True).first() or 0
+    events = form.select(visible_to(request.user, AuditEvent.objects.filter(seq__lte=last)))
+    record_export(
+        filters=form.chosen(), objects=events.count(), last=last, as_json=as_json, actor=Actor.of(request)
+    )
     response = StreamingHttpResponse(
         stream_json(events) if as_json else stream(events),
         content_type="application/x-ndjson" if as_json else "text/csv; charset=utf-8",
@@ -79,6 +91,8 @@ def history_verify(request: HttpRequest) -> HttpResponse:
     if action == "stop":
         request.session.pop(WALK, None)
         return redirect("history_verify")
+    if action == "explain":
+        return _explain(request)
     form = EarlierHeadForm(request.POST if action is None else None)
     left = request.session.get(WALK)
     if action == "look" or (form.is_bound and not form.is_valid()):
@@ -103,18 +117,40 @@ def _verify_on(request: HttpRequest, walk: Walk) -> HttpResponse:
     return redirect("history_verify")
 
 
-def _state(form: EarlierHeadForm, left: dict[str, Any] | None) -> dict[str, object]:  # Any: plain JSON values
+def _explain(request: HttpRequest) -> HttpResponse:
+    """Record why a noted head is not in the history; it is told no longer then."""
+    bound = ExplanationForm(request.POST)
+    if not bound.is_valid():
+        left = request.session.get(WALK)
+        return render(request, "audit/verification.html", _state(EarlierHeadForm(), left, bound))
+    with suppress(NothingToExplain):  # somebody else was faster
+        explain(**bound.cleaned_data, actor=Actor.of(request))
+    return redirect("history_verify")
+
+
+def _state(
+    form: EarlierHeadForm,
+    left: dict[str, Any] | None,  # Any: plain JSON values
+    bound: ExplanationForm | None = None,
+) -> dict[str, object]:
     """Return what the page of the verification shows."""
-    last = AuditEvent.objects.filter(action="history.verified").first()
     return {
         "form": form,
-        "last": last,
-        "findings": shown(last.details.get("findings")) if last else [],
+        "last": last_verified(),
+        "missing": [(each, _explaining(each.head, bound)) for each in missing_heads()],
+        "signing_key": known_fingerprint(),
         "head": AuditHead.objects.filter(pk=1).first(),
         "kept": kept_head.compare(),
         "sealed_breaks": sealed_breaks()[::-1],
         **_verifying(left),
     }
+
+
+def _explaining(head: Head, bound: ExplanationForm | None) -> ExplanationForm:
+    """Return the form that explains a missing head: the one that was sent, if it is about this one."""
+    if bound and bound["head"].value() == str(head):
+        return bound
+    return ExplanationForm(initial={"head": str(head)}, auto_id=f"head-{head.seq}-%s")
 
 
 def _walk_a_while(walk: Walk) -> bool:

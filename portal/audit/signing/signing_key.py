@@ -35,6 +35,14 @@ def signing_key() -> SigningKey:
     return _compared(text) if text else _made()
 
 
+def known_fingerprint() -> str:
+    """Return the fingerprint of the portal's signing key, as the database knows it; empty before it is made.
+
+    The key itself is not read for that: pages show the fingerprint.
+    """
+    return KnownKey.objects.filter(name=NAME).values_list("fingerprint", flat=True).first() or ""
+
+
 def _unusable(error: UnusableKey) -> str:
     return _("The signing key in %(path)s is of no use: %(error)s.") % {"path": path(), "error": error}
 

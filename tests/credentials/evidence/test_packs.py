@@ -17,12 +17,15 @@ from credentials.evidence.segment import BrokenHistory
 from credentials.evidence.services import TooLarge, account_pack, make_pack, period_pack, rotation_pack
 from credentials.models import TechnicalAccount
 from credentials.rollouts.starting import start_rollout
+from credentials.rotation.models import Rotation
+from credentials.rotation.policies import set_policy
+from instances.models import Installation
 from portal.audit.append_only import without_triggers
 from portal.audit.models import AuditEvent
 from portal.audit.signing import sshsig
 from portal.audit.signing.heads import sign_head
 from portal.audit.signing.signing_key import accept_key
-from portal.audit.trail import Actor, record
+from portal.audit.trail import PORTAL, Actor, record
 from portal.keys.models import KnownKey
 from portal.plaintext import has_secret
 from tests.credentials.evidence.packs import key, pack_of, rows, verify
@@ -134,7 +137,7 @@ def test_a_pack_of_a_period_has_every_entry_of_it_and_one_more_at_each_end(tmp_p
     files = pack_of(period_pack(since, until))
     status, said = verify(files, tmp_path, "--key", key())
     assert status == 0, said
-    assert "no entry of the period is left out" in said
+    assert "no entry of the period is left out\n" in said
     assert [each["seq"] for each in rows(files, "events.jsonl")] == [3, 4, 5, 6, 7, 8]
 
 
@@ -144,7 +147,9 @@ def test_a_period_that_has_not_ended_ends_with_the_record_of_the_pack(tmp_path: 
     files = pack_of(period_pack(timezone.now() - hour, timezone.now() + hour))
     status, said = verify(files, tmp_path, "--key", key())
     assert status == 0, said
-    assert rows(files, "events.jsonl")[-1]["action"] == "evidence.made"
+    made = rows(files, "events.jsonl")[-1]
+    assert made["action"] == "evidence.made"
+    assert f"left out until {made['at']}, when the pack was made: it goes on\n" in said
 
 
 def test_a_period_without_entries_makes_no_pack_and_no_record() -> None:
@@ -178,6 +183,36 @@ def test_names_are_in_a_file_of_their_own_and_fit_the_commitments(actor: Actor, 
     assert b'"alice"' not in files["events.jsonl"]
     assert "alice" in {each["name"] for each in rows(files, "names.jsonl")}
     assert "3 names of people are those that were recorded" in verify(files, tmp_path, "--key", key())[1]
+
+
+def test_a_rotation_in_the_name_of_somebody_at_the_command_line_has_no_name_in_its_text() -> None:
+    rotation = make_rotation()
+    [installation] = Installation.objects.all()
+    start_rollout(version=rotation.old, installations=[installation], reason="rotation", actor=rotation.actor)
+    files = pack_of(account_pack(account_of("Triggers")))
+    requested = [each for each in rows(files, "events.jsonl") if each["action"] == "rollout.requested"]
+    assert [each["names"] for each in requested] == [["/actor_name"]] * 2
+    assert b"somebody" not in files["events.jsonl"]
+    assert set_policy(account=rotation.account, interval=90, kind="remind", actor=SOMEBODY).actor.is_person
+
+
+def test_names_that_are_in_clear_are_said() -> None:
+    finish_all(make_rollout(), state="succeeded")
+    files = pack_of(account_pack(account_of("Triggers")))
+    readme = files["README.txt"].decode()
+    for name, column in (("pushes.jsonl", "requested_by"), ("attempts.jsonl", "caused_by")):
+        assert b"somebody" in files[name]
+        assert column in readme
+
+
+def test_one_of_a_kind_is_said_as_one(tmp_path: Path) -> None:
+    with transaction.atomic():
+        record("push.failed", actor=PORTAL)
+    hour = timedelta(hours=1)
+    said = verify(pack_of(period_pack(timezone.now() - hour, timezone.now() + hour)), tmp_path)[1]
+    assert "1 head of the history (2) has a good signature" in said
+    assert "2 entries are shown, 0 are there as digests alone" in said
+    assert "1 name of a person is the one that was recorded" in said
 
 
 def test_making_a_pack_is_recorded_with_who_made_it_and_of_what() -> None:
@@ -260,7 +295,7 @@ def test_after_the_key_was_replaced_earlier_heads_stay_verifiable(settings: Sett
     status, said = verify(files, tmp_path / "v", "--key", newer, "--key", former)
     assert status == 0, said
     assert f"2 heads of the history (2 to 4) have a good signature of {former}, which is not" in said
-    assert f"1 heads of the history (8) have a good signature of {newer}" in said
+    assert f"1 head of the history (8) has a good signature of {newer}" in said
     status, said = verify(files, tmp_path / "v", "--key", newer)
     assert (status, "if it is a former key of the portal" in said) == (1, True)
 
@@ -299,3 +334,23 @@ def test_the_heading_of_a_rotation_is_said_in_words() -> None:
     rotation = make_rotation()
     html = pack_of(rotation_pack(rotation))["summary.html"].decode()
     assert f"<h1>Rotation {rotation.number} of Triggers</h1>" in html
+
+
+def test_the_summary_of_a_rotation_says_its_outcome_and_who_started_it() -> None:
+    rotation = make_rotation()
+
+    def said() -> str:
+        return " ".join(pack_of(rotation_pack(rotation))["summary.html"].decode().split())
+
+    assert "<dt>State</dt> <dd> Preparing </dd> <dt>Started by</dt> <dd> somebody </dd>" in said()
+    rotation.state, rotation.ended = Rotation.State.TAKEN_BACK, timezone.now()
+    assert "<dt>Outcome</dt> <dd> Taken back </dd>" in said()
+
+
+def test_a_portal_without_an_address_is_left_out(settings: Settings) -> None:
+    make_account()
+    settings.PORTAL_URL = ""
+    assert "portal" not in json.loads(pack_of(account_pack(account_of("Triggers")))["manifest.json"])
+    settings.PORTAL_URL = "https://portal.example.com"
+    files = pack_of(account_pack(account_of("Triggers")))
+    assert json.loads(files["manifest.json"])["portal"] == "https://portal.example.com"

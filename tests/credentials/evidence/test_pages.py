@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from credentials.evidence import pages
 from portal.audit.models import AuditEvent
+from portal.keys.models import KnownKey
 from tests.factories import make_account, make_rotation
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +52,16 @@ def test_and_that_of_the_period_that_the_history_is_filtered_to(as_auditor: Clie
     url = reverse("evidence_period") + query
     assert url.replace("&", "&amp;") in as_auditor.get(reverse("history") + query).text
     assert "events.jsonl" in names(as_auditor.post(url))
+
+
+def test_who_makes_a_pack_sees_the_fingerprint_that_an_outsider_needs(as_auditor: Client) -> None:
+    url = reverse("account", args=[make_account().account.pk])
+    KnownKey.objects.filter(name="signing_key").delete()
+    assert "SHA256:" not in as_auditor.get(url).text  # none was made yet
+    KnownKey.objects.create(name="signing_key", fingerprint="SHA256:of-the-signing-key")
+    for page in (url, reverse("history")):
+        assert "SHA256:of-the-signing-key" in as_auditor.get(page).text
+        assert "verify.py PACK.zip --key" in as_auditor.get(page).text
 
 
 def test_without_a_period_it_says_what_to_choose(as_auditor: Client) -> None:

@@ -60,7 +60,8 @@ def test_an_export_can_be_recomputed_without_the_portal(as_auditor: Client, audi
     lines = export(as_auditor)
     assert recompute(lines) == (0, "")
     assert json.loads(lines.splitlines()[-1])["target_name"] == "astrid"
-    assert AuditEvent.objects.get(action="history.exported").details == {"filters": {}, "format": "json"}
+    details = AuditEvent.objects.get(action="history.exported").details
+    assert details == {"filters": {}, "objects": 3, "last": 3, "format": "json"}
     changed = lines.replace('"tries":2', '"tries":3')
     assert recompute(changed) == (
         1,

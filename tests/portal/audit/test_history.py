@@ -15,15 +15,20 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from portal.audit import services
+from portal.audit import metrics, services
 from portal.audit.chain import kept_head
 from portal.audit.chain.findings import shown as shown_findings
+from portal.audit.chain.kept_head import Head
 from portal.audit.chain.sealing import examine, seal_break
 from portal.audit.chain.verification import Walk
 from portal.audit.export import stream
+from portal.audit.labels import lines_of
 from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.pages import views
+from portal.audit.signing.signing_key import signing_key
 from portal.audit.trail import Actor, record
+from portal.keys.models import KnownKey
+from portal.web.icons import drawn
 from tests.portal.audit.tampering import change, set_back
 
 pytestmark = pytest.mark.django_db
@@ -281,7 +286,24 @@ def test_the_export_obeys_the_filters_and_is_recorded(as_auditor: Client) -> Non
     add()
     add("rollout.requested")
     assert [row["action"] for row in exported(as_auditor, "?action=rollout")] == ["rollout.requested"]
-    assert AuditEvent.objects.get(action="history.exported").details == {"filters": {"action": "rollout"}}
+    assert AuditEvent.objects.get(action="history.exported").details == {
+        "filters": {"action": "rollout"},
+        "objects": 1,
+        "last": 3,
+        "format": "csv",
+    }
+
+
+def test_an_export_of_everything_is_recorded_with_its_extent(as_auditor: Client) -> None:
+    add()
+    count = len(exported(as_auditor))
+    as_auditor.post("/history/export/", {"format": "json"})
+    kept = [event.details for event in AuditEvent.objects.filter(action="history.exported").order_by("seq")]
+    assert [(each["format"], each["objects"], each["last"]) for each in kept] == [
+        ("csv", count, count),
+        ("json", count + 1, count + 1),
+    ]
+    assert "objects" in as_auditor.get("/history/?action=history").text
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
@@ -408,9 +430,105 @@ def test_the_page_shows_the_head_to_note_and_finds_it_later(as_auditor: Client) 
 
 def test_the_page_says_that_an_earlier_head_is_missing(as_auditor: Client) -> None:
     add()
-    page = as_auditor.post("/history/verify/", {"head": f"1:{'a' * 64}"}, follow=True).content.decode()
+    page = compared(as_auditor, f"1:{'a' * 64}")
     assert "Not in the history" in page
-    assert "the noted head 1:aaa" in page
+    assert "The noted head 1 is not in the history" in page
+    assert "Entry 1 is not the one that this head names." in page
+    assert "mistyped or belongs to another portal" in page
+    assert "changed the database directly" not in page  # the entries fit together
+    assert "Not intact" not in page
+    assert "newest entry of the history has the number 4" in compared(as_auditor, f"98:{'a' * 64}")
+    [finding] = last_verification().details["findings"]
+    assert (finding["event"], finding["code"]) == (98, "noted_head_missing")
+
+
+def compared(client: Client, head: str = "") -> str:
+    """Verify, with a head that was noted or without one; return the page."""
+    return client.post("/history/verify/", {"head": head}, follow=True).content.decode()
+
+
+def last_verification() -> AuditEvent:
+    return AuditEvent.objects.filter(action="history.verified").latest("seq")
+
+
+def test_both_results_are_told_where_neither_is_good(as_auditor: Client) -> None:
+    event = add()
+    change(event.seq, actor_name="nobody")
+    page = compared(as_auditor, f"98:{'a' * 64}")
+    assert "Not intact" in page
+    assert "Someone changed the database directly" in page
+    assert "The noted head 98 is not in the history" in page
+
+
+def test_a_noted_head_that_is_missing_is_told_until_it_is_found(as_auditor: Client) -> None:
+    head = Head(1, AuditEvent.objects.get(seq=1).hash)
+    wrong = f"{head}"[:-1] + ("0" if head.hash[-1] != "0" else "1")
+    compared(as_auditor, wrong)
+    newest = str(AuditHead.objects.get())
+    for noted in ("", newest):  # neither says anything about the one that is missing
+        assert "The noted head 1 is not in the history" in compared(as_auditor, noted)
+        assert last_verification().details["intact"] is True
+        assert "a noted head is not in the history" in as_auditor.get("/").text
+        assert "The last verification found nothing wrong" not in as_auditor.get("/").text
+        assert ("portal_audit_intact", 0.0) in figures()
+    assert "is not in the history" not in compared(as_auditor, str(head))
+    assert "The last verification found nothing wrong" in as_auditor.get("/").text
+    assert ("portal_audit_intact", 1.0) in figures()
+
+
+def figures() -> list[tuple[str, float]]:
+    return [(sample.name, sample.value) for each in metrics.figures() for sample in each.samples]
+
+
+def test_a_noted_head_that_is_missing_can_be_explained(as_auditor: Client) -> None:
+    add()
+    wrong = f"98:{'a' * 64}"
+    compared(as_auditor, wrong)
+    page = as_auditor.post("/history/verify/", {"action": "explain", "head": wrong, "reason": ""})
+    assert "This field is required." in page.text
+    assert not AuditEvent.objects.filter(action="history.head_explained").exists()
+    told = {"action": "explain", "head": wrong, "reason": "mistyped: 89"}
+    for _ in range(2):  # sent twice, it is one explanation
+        page = as_auditor.post("/history/verify/", told, follow=True)
+        assert "The noted head 98" not in page.text
+    event = AuditEvent.objects.get(action="history.head_explained")
+    assert event.details == {"expected_head": wrong, "reason": "mistyped: 89"}
+    assert "The last verification found nothing wrong" in as_auditor.get("/").text
+    assert "The noted head 98 is not in the history" in compared(as_auditor, wrong)
+
+
+@pytest.mark.parametrize("head", ["", "x", f"5:{'b' * 64}", *NASTY])
+def test_only_a_head_that_is_missing_can_be_explained(as_auditor: Client, head: str) -> None:
+    told = {"action": "explain", "head": head, "reason": "mistyped"}
+    assert as_auditor.post("/history/verify/", told).status_code in (200, 302, 400)
+    assert not AuditEvent.objects.filter(action="history.head_explained").exists()
+
+
+def test_a_verification_that_found_something_says_so_in_its_title(as_auditor: Client) -> None:
+    add()
+    compared(as_auditor)
+    compared(as_auditor, f"1:{'a' * 64}")
+    change(2, actor_name="nobody")
+    compared(as_auditor)
+    lines = lines_of(list(AuditEvent.objects.filter(action="history.verified").order_by("seq")))
+    assert [(str(line.label), line.is_alarm) for line in lines] == [
+        ("History verified", False),
+        ("History verified: a noted head is not in it", True),
+        ("History verified: it is not intact", True),
+    ]
+    marked = drawn("danger")
+    assert marked in as_auditor.get(f"/history/{lines[1].event.seq}/").text
+    assert marked not in as_auditor.get(f"/history/{lines[0].event.seq}/").text
+    assert as_auditor.get("/history/?action=history").text.count(marked) == 2
+
+
+def test_the_page_shows_the_key_that_signs(as_auditor: Client) -> None:
+    KnownKey.objects.filter(name="signing_key").delete()
+    assert "SHA256:" not in as_auditor.get("/history/verify/").text
+    fingerprint = signing_key().fingerprint
+    page = as_auditor.get("/history/verify/").text
+    assert fingerprint in page
+    assert "--key" in page
 
 
 @pytest.mark.parametrize("head", ["x", "1:", f"1:{'a' * 63}", *NASTY])

@@ -236,6 +236,18 @@ def test_a_day_that_makes_no_sense_is_said_and_nothing_is_shown(
     assert as_auditor.post(f"/exports/people_on_a_day/?on={typed}").status_code == 400
 
 
+def test_a_day_to_come_leads_to_today(as_auditor: Client) -> None:
+    page = as_auditor.get("/history/people/?on=2999-01-01").text
+    assert '<a class="button plain" href="/history/people/">Show today</a>' in page
+    assert "Show today" not in as_auditor.get("/history/people/?on=0001-01-01").text
+
+
+@pytest.mark.parametrize("typed", ["2999-12-31", "2026-02-30", "yesterday", "2020-01-01"])
+def test_the_history_leads_to_no_day_that_is_yet_to_come(as_auditor: Client, typed: str) -> None:
+    day = timezone.localdate().isoformat() if typed == "2999-12-31" else typed
+    assert f'href="/history/people/?on={day}"' in as_auditor.get(f"/history/?until={typed}").text
+
+
 def test_the_page_says_the_day_exactly(as_auditor: Client, auditor: User) -> None:
     make("anna")
     Preferences.objects.create(user=auditor, zone="Europe/Berlin")
