@@ -89,6 +89,13 @@ class Explanation:
     next_step: Promise
     retries: bool = False
     """Whether the portal tries again by itself: it may pass by itself, and sending again does no harm."""
+    if_again: Promise | None = None
+    """What to do once a person's retry failed for the same reason, where `next_step` begins with a retry."""
+
+    @property
+    def after_retry(self) -> Promise:
+        """What to do after a retry that failed for the same reason."""
+        return self.if_again or self.next_step
 
 
 EXPLANATIONS: dict[str, Explanation] = {
@@ -335,7 +342,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         _(
             "The login worked, but the login shell did not run the portal's script: it is not a shell (such "
             "as nologin), is an unusual one (such as csh), or is replaced by a forced command or limit. If "
-            "it said anything, that is below, under Container output. Nothing was changed."
+            "it said anything, the page of the push shows it under Container output. Nothing was changed."
         ),
         _(
             "Ask the server team to give the login user a normal shell (such as bash) on this container; "
@@ -345,7 +352,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     Code.BECOME_REFUSED: Explanation(
         _(
             "The login user may not act as neolane through sudo or su, or neolane's account has expired. If "
-            "sudo or su said why, that is below, under Container output. Nothing was changed."
+            "sudo or su said why, the page of the push shows it under Container output. Nothing was changed."
         ),
         _(
             "Ask the server team to set up the sudo rule from the operator guide, or a login as neolane; "
@@ -403,7 +410,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         ),
         _(
             "Ask the server team to check the free disk space, and who owns the files that the container "
-            "names below; then retry."
+            "names (on the page of the push, under Container output); then retry."
         ),
     ),
     Code.BUILD_UNKNOWN: Explanation(
@@ -436,6 +443,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         _("Another change to this instance was still running on the container. Nothing was changed."),
         _("The portal tries again by itself a few times. If it has given up, retry."),
         retries=True,
+        if_again=_("Ask the Campaign team what keeps changing this instance on the container."),
     ),
     Code.NEWER_PUSH: Explanation(
         _("The container already has a newer push of this instance, so it refused this older one."),
@@ -456,6 +464,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         _("The portal was too slow to send the values, so the container refused them. Nothing was changed."),
         _("The portal tries again by itself a few times. If it has given up, retry."),
         retries=True,
+        if_again=_("Ask the people who run the portal why it is so slow; its log has the details."),
     ),
     Code.NOT_HANDED_OVER: Explanation(
         _(
@@ -469,7 +478,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         retries=True,
     ),
     Code.REFUSED_BY_NLSERVER: Explanation(
-        _("nlserver reported an error. Its own lines are below, under Container output."),
+        _("nlserver reported an error. The page of the push shows its own lines under Container output."),
         _("Show those lines to the Campaign team. When the cause is fixed, retry."),
     ),
     Code.NOT_APPLIED: Explanation(
@@ -490,6 +499,10 @@ EXPLANATIONS: dict[str, Explanation] = {
             "roll it out: the next version changes the file, and that is the proof. Do not delete the old "
             "secret at Adobe before that."
         ),
+        if_again=_(
+            "Ask an admin to enter a new secret and roll it out: the next version changes the file, and that "
+            "is the proof. Do not delete the old secret at Adobe before that."
+        ),
     ),
     Code.NOT_COMPARABLE: Explanation(
         _(
@@ -497,6 +510,10 @@ EXPLANATIONS: dict[str, Explanation] = {
             "whether the secret in it is the new one."
         ),
         _("Retry: the next try compares again."),
+        if_again=_(
+            "Ask the Campaign team to check whether the configuration file of the instance is there and "
+            "whole."
+        ),
     ),
     Code.CHANGED_AGAIN: Explanation(
         _(
@@ -508,6 +525,10 @@ EXPLANATIONS: dict[str, Explanation] = {
             "Retry once. If the result is the same, ask the Campaign team what changes the configuration "
             "file after nlserver. Do not delete the old secret at Adobe before that."
         ),
+        if_again=_(
+            "Ask the Campaign team what changes the configuration file after nlserver. Do not delete the old "
+            "secret at Adobe before that."
+        ),
     ),
     Code.OTHER_VERSION: Explanation(
         _(
@@ -518,6 +539,10 @@ EXPLANATIONS: dict[str, Explanation] = {
             "Retry once. If the result is the same, ask the Campaign team why nlserver does not set the "
             "secret, or what restores the file. Do not delete the old secret at Adobe: this container uses "
             "it."
+        ),
+        if_again=_(
+            "Ask the Campaign team why nlserver does not set the secret, or what restores the file. Do not "
+            "delete the old secret at Adobe: this container uses it."
         ),
     ),
     Code.DIGEST_AMBIGUOUS: Explanation(
@@ -572,6 +597,7 @@ EXPLANATIONS: dict[str, Explanation] = {
             "the next restart of Campaign."
         ),
         _("Retry, or ask the Campaign team to restart Campaign on this container."),
+        if_again=_("Ask the Campaign team to restart Campaign on this container."),
     ),
     Code.RELOAD_NOT_CONFIRMED: Explanation(
         _("The account is in the file, but the connection broke before the reload was reported."),
@@ -580,6 +606,9 @@ EXPLANATIONS: dict[str, Explanation] = {
             "has given up, retry."
         ),
         retries=True,
+        if_again=_(
+            "Ask the Campaign team to restart Campaign on this container: the account takes effect then."
+        ),
     ),
     Code.NO_REPORT: Explanation(
         _(
@@ -615,6 +644,7 @@ EXPLANATIONS: dict[str, Explanation] = {
             "The portal pushes the same values once more by itself, which settles it. If it has given up, "
             "show the Campaign team what the container said, then retry."
         ),
+        if_again=_("Show the Campaign team what the container said."),
     ),
     Code.SECRET_UNREADABLE: Explanation(
         _("The worker cannot decrypt the stored client secret with the keys it holds. Nothing was sent."),
@@ -628,6 +658,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         _("The worker process of the portal ended before the values were sent. Nothing was changed."),
         _("The portal tries again by itself a few times. If it has given up, retry."),
         retries=True,
+        if_again=_("Ask the people who run the portal why its worker stopped; its log has the details."),
     ),
     Code.PORTAL_ERROR: Explanation(
         _("An error occurred in the portal itself before the values were sent. Nothing was changed."),
@@ -635,7 +666,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.NO_LONGER_WANTED: Explanation(
         _("The account or its assignment changed, so this push is no longer wanted. Nothing was sent."),
-        _("Nothing to do here. Start a new rollout if the account should be pushed after all."),
+        _("Nothing has to be done. Start a new rollout if the account should be pushed after all."),
     ),
     Code.RETIRED: Explanation(
         _(

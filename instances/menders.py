@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from instances.failures import Code
@@ -12,7 +13,7 @@ class Mender(models.TextChoices):
     """Who can mend the cause of a failure."""
 
     ADMIN = "admin", _("an admin")
-    HELPDESK = "helpdesk", _("helpdesk, by a retry")
+    HELPDESK = "helpdesk", _("helpdesk (by a retry)")
     SERVER = "server", _("the server team")
     NETWORK = "network", _("the network team")
     CAMPAIGN = "campaign", _("the Campaign team")
@@ -95,9 +96,29 @@ MENDERS: Mapping[str, tuple[Mender, ...]] = {
 }
 
 
+ALL_NEEDED = frozenset({Code.HOST_KEY_CHANGED, Code.JUMP_HOST_KEY_CHANGED})
+"""What nobody mends alone: one knows whether the key is right, another one approves it."""
+
+
 def menders(code: str) -> tuple[Mender, ...]:
     """Return who can mend what a push failed for; nobody that is known without a code."""
     return MENDERS.get(code, ())
+
+
+def in_words(code: str) -> str:
+    """Return who can mend it, as a sentence has it: `helpdesk (by a retry) or the Campaign team`."""
+    first, *others = [str(each.label) for each in menders(code)] or [""]
+    for other in others:
+        words = (
+            gettext("%(first)s and %(second)s") if code in ALL_NEEDED else gettext("%(first)s or %(second)s")
+        )
+        first = words % {"first": first, "second": other}
+    return first
+
+
+def is_for_servers(code: str) -> bool:
+    """Whether those who run the servers of the container's environment can mend it: contacts are theirs."""
+    return Mender.SERVER in menders(code)
 
 
 def mended_by(mender: str) -> list[str]:

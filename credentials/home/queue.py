@@ -1,26 +1,38 @@
 """The queue of the helpdesk: what waits for a person, one entry for each cause."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Count, Min
+from django.db.models import Case, Count, Max, Min, Sum, When
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 
 from credentials.rollouts.models import Push, explained
-from instances.failures import Code, Explanation
+from credentials.rollouts.pages.columns import FAILED
+from credentials.rollouts.pages.failing import ALIKE, with_failing
+from credentials.rollouts.pages.tickets import ServerTeam, Ticket, server_teams, tell
+from credentials.rollouts.progress import with_names
+from credentials.rollouts.services import obstacles
+from instances.failures import Explanation
 from instances.inventory.contacts import contacts_by_environment
-from instances.menders import Mender, menders
-from instances.models import Contact, Instance, place_label
+from instances.menders import Mender, in_words, menders
+from instances.models import Instance
 
 MOST_AT_ONCE = 50
 """The most pushes of one cause that the home page retries; of more, somebody looks at the list first."""
 NAMED = 500
 """Pushes whose names are read, over all causes."""
-OLDEST = Min(Coalesce("unknown_since", "finished", "requested"))
+NAMED_ON_CARD = 3
+"""The most installations that a card names; of more it counts the environments."""
+SINCE = Case(
+    When(state=Push.State.UNKNOWN, then=Coalesce("unknown_since", "failing_since", "requested")),
+    default=Coalesce("failing_since", "finished", "requested"),
+)
 
 
 @dataclass
@@ -31,16 +43,30 @@ class Cause:
     state: str
     count: int = 0
     oldest: datetime | None = None
-    """Since when the first of them waits."""
+    """Since when the first of them waits: no retry begins that anew."""
+    last: datetime | None = None
+    """When the last of their tries began."""
+    tries: int = 0
+    alike: int = 0
+    """How many of them a person retried, and they failed for the same reason again."""
     environments: dict[str, int] = field(default_factory=dict)
     """How many there are in each environment."""
-    contacts: list[Contact] = field(default_factory=list)
-    pushes: list[tuple[uuid.UUID, str]] = field(default_factory=list)
-    """Ids and names of the first ones."""
+    teams: list[ServerTeam] = field(default_factory=list)
+    """Who runs their servers, where they can mend it."""
+    named: list[Push] = field(default_factory=list)
+    """The first ones."""
+    prevented: int = 0
+    """How many of these cannot be retried."""
+    ticket: Ticket | None = None
 
     @property
     def label(self) -> str | Promise:
-        return Code(self.code).label if self.code else Push.State(self.state).label
+        return Ticket(self.state, self.code).label
+
+    @property
+    def pushes(self) -> list[tuple[uuid.UUID, str]]:
+        """Ids and names of the first ones."""
+        return [(push.pk, push.place) for push in self.named]
 
     @property
     def explanation(self) -> Explanation | None:
@@ -48,13 +74,26 @@ class Cause:
         return explained(self.state, self.code)
 
     @property
-    def menders(self) -> tuple[Mender, ...]:
-        """Who can mend it, the likeliest first."""
-        return menders(self.code)
+    def menders(self) -> str:
+        """Who can mend it, in words."""
+        return in_words(self.code)
+
+    @property
+    def is_for_admins(self) -> bool:
+        return Mender.ADMIN in menders(self.code)
+
+    @property
+    def is_for_helpdesk(self) -> bool:
+        return Mender.HELPDESK in menders(self.code)
 
     @property
     def url(self) -> str:
         return f"{reverse('failed_pushes')}?{self._filters}"
+
+    @property
+    def look_url(self) -> str:
+        """Leads to the push, or to the list of them."""
+        return reverse("push", args=[self.named[0].pk]) if self.count == 1 and self.named else self.url
 
     @property
     def retry_url(self) -> str:
@@ -66,43 +105,96 @@ class Cause:
 
     @property
     def are_all_named(self) -> bool:
-        return len(self.pushes) == self.count
+        return len(self.named) == self.count
+
+    @property
+    def are_all_alike(self) -> bool:
+        """Whether a retry of each of them has failed for the same reason."""
+        return self.alike == self.count
+
+    @property
+    def can_a_retry_help(self) -> bool:
+        """Whether a retry alone may mend it: somebody else has to mend most of what fails first."""
+        known = self.explanation
+        may_pass = self.is_for_helpdesk or (known is not None and known.retries)
+        return may_pass and not self.are_all_alike and self.prevented < max(len(self.named), 1)
 
     @property
     def can_be_retried_here(self) -> bool:
-        return self.are_all_named and self.count <= MOST_AT_ONCE
+        return self.can_a_retry_help and self.are_all_named and self.count <= MOST_AT_ONCE
 
     @property
     def where(self) -> list[tuple[str | Promise, int]]:
         """The environments in words, with their counts."""
         return [(Instance.Environment(name).label, count) for name, count in self.environments.items()]
 
+    @property
+    def places(self) -> list[str]:
+        """The installations with their environments, where there are few: `prod1 on mkt-4 (Production)`."""
+        if self.count > NAMED_ON_CARD or not self.are_all_named:
+            return []
+        return [
+            _("%(installation)s (%(environment)s)")
+            % {
+                "installation": push.place,
+                "environment": Instance.Environment(push.installation.instance.environment).label,
+            }
+            for push in self.named
+        ]
+
 
 def causes() -> list[Cause]:
-    """Return the causes: the largest first, what is unknown after what failed; three statements."""
-    waiting = Push.objects.needing_attention().order_by()
+    """Return the causes: the largest first, what is unknown after what failed.
+
+    The statements are as many for one push as for thousands.
+    """
+    waiting = with_failing(Push.objects.needing_attention().order_by())
     found: dict[tuple[str, str], Cause] = {}
     environment = "installation__instance__environment"
-    for row in waiting.values("code", "state", environment).annotate(count=Count("*"), oldest=OLDEST):
+    sums = {
+        "count": Count("pk"),
+        "oldest": Min(SINCE),
+        "last": Max("last_try"),
+        "tries": Sum("try_count"),
+        "alike": Count("pk", filter=ALIKE),
+    }
+    for row in waiting.values("code", "state", environment).annotate(**sums):
         cause = found.setdefault((row["state"], row["code"]), Cause(row["code"], row["state"]))
         cause.count += row["count"]
+        cause.alike += row["alike"]
+        cause.tries += row["tries"] or 0
         cause.environments[row[environment]] = row["count"]
         cause.oldest = min(filter(None, (cause.oldest, row["oldest"])), default=None)
+        cause.last = max(filter(None, (cause.last, row["last"])), default=None)
     if not found:
         return []
-    for state, code, pk, name in _named():
-        if (state, code) in found:
-            found[state, code].pushes.append((pk, name))
-    contacts = contacts_by_environment()
-    for cause in found.values():
-        cause.contacts = [contacts[each] for each in cause.environments if each in contacts]
+    pushes = _named()
+    prevented = obstacles(pushes)
+    for push in pushes:
+        if (push.state, push.code) in found:
+            found[push.state, push.code].named.append(push)
+            found[push.state, push.code].prevented += push.pk in prevented
+    _tell(found.values())
     return sorted(found.values(), key=lambda each: (each.state != Push.State.FAILED, -each.count, each.code))
 
 
-def _named() -> list[tuple[str, str, uuid.UUID, str]]:
+def _named() -> list[Push]:
     names = ("installation__instance__name", "container__name")
-    rows = Push.objects.needing_attention().order_by(*names).values_list("state", "code", "pk", *names)
-    return [
-        (state, code, pk, place_label(instance, container))
-        for state, code, pk, instance, container in rows[:NAMED]
-    ]
+    return list(with_names(Push.objects.needing_attention(), *FAILED).order_by(*names)[:NAMED])
+
+
+def _tell(found: Collection[Cause]) -> None:
+    """Give each cause a contact and its ticket."""
+    contacts = contacts_by_environment()
+    for cause in found:
+        cause.teams = server_teams(cause.code, cause.environments, contacts)
+        cause.ticket = Ticket(
+            cause.state,
+            cause.code,
+            count=cause.count,
+            since=cause.oldest,
+            last=cause.last,
+            tries=cause.tries,
+            pushes=cause.named,
+        )
+    tell([cause.ticket for cause in found if cause.ticket], contacts)

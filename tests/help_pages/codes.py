@@ -5,13 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from django.utils.functional import Promise
+
 from credentials.adobe.ims import NEXT_STEPS, TokenVerdict
 from credentials.rollouts.services import _OBSTACLES as OBSTACLES
 from credentials.rotation.standing import WHY, Why
 from credentials.rotation.waits import EXPLANATIONS as WAITS
 from credentials.rotation.waits import Wait
 from instances.failures import EXPLANATIONS, Code
-from instances.menders import MENDERS
+from instances.menders import ALL_NEEDED, MENDERS
 from portal.audit.chain.findings import PROBLEMS
 from portal.notices.codes import Code as NoticeCode
 
@@ -22,7 +24,7 @@ class Who(Enum):
     """Who can mend the cause of a failure; in English and in French."""
 
     ADMIN = ("an admin", "un administrateur")
-    HELPDESK = ("helpdesk, by a retry", "le support, par un nouvel essai")
+    HELPDESK = ("helpdesk (by a retry)", "le support (par un nouvel essai)")
     SERVER = ("the server team", "l'équipe des serveurs")
     NETWORK = ("the network team", "l'équipe réseau")
     CAMPAIGN = ("the Campaign team", "l'équipe Campaign")
@@ -144,6 +146,11 @@ GROUPS: tuple[tuple[str, str, tuple[Code, ...]], ...] = (
 )
 """Every code of pushes by what it is about."""
 
+SENT_ONCE_MORE = frozenset({Code.WRITE_NOT_CONFIRMED})
+"""What the portal sends once more by itself, though it is none of the codes that it tries again and again."""
+FOR_ADMINS = frozenset({Wait.STILL_USED, Wait.NOT_STARTABLE})
+"""Waits that go on by themselves, and may go on sooner, or at all, if an admin does something about them."""
+
 NETWORKS = (NoticeCode.NAME_NOT_FOUND, NoticeCode.NO_CONNECTION, NoticeCode.REFUSED, NoticeCode.TIMED_OUT)
 NOTICES: Mapping[str, tuple[Who, ...]] = {
     **dict.fromkeys(NoticeCode, (A,)),
@@ -181,6 +188,8 @@ class Words:
     again: str
     yes: str
     no: str
+    one_of_them: str
+    all_needed: str
     retries: str
     retries_about: str
     mended_at: str
@@ -211,12 +220,15 @@ ENGLISH = Words(
     again="The portal tries again by itself",
     yes="yes",
     no="no",
+    one_of_them="or",
+    all_needed="and",
     retries="Why a push cannot be retried",
     retries_about="These are no failures of their own: they say why Retry is not offered. "
     "Commands show them as `no_retry` and in `preview`.",
     mended_at="Look at",
     rotations="What a rotation waits for",
-    rotations_about="The page of a rotation shows one of these, and its buttons answer it.",
+    rotations_about="The page of a rotation shows one of these, and its buttons answer it. Where a text says "
+    "“here” or “below”, it means that page.",
     policies="What keeps a policy from starting a rotation",
     policies_about="A policy that is due and starts nothing says one of these on the page of its account.",
     adobe="Adobe's answers about a secret",
@@ -245,12 +257,15 @@ FRENCH = Words(
     again="Le portail réessaie de lui-même",
     yes="oui",
     no="non",
+    one_of_them="ou",
+    all_needed="et",
     retries="Pourquoi un envoi ne peut pas être réessayé",
     retries_about="Ce ne sont pas des échecs à part entière : ces codes disent pourquoi le nouvel essai "
     "n'est pas proposé. Les commandes les affichent dans `no_retry` et dans `preview`.",
     mended_at="Voir",
     rotations="Ce qu'une rotation attend",
-    rotations_about="La page d'une rotation affiche l'un de ces codes, et ses boutons y répondent.",
+    rotations_about="La page d'une rotation affiche l'un de ces codes, et ses boutons y répondent. Quand un "
+    "texte dit « ici » ou « ci-dessous », il parle de cette page.",
     policies="Ce qui empêche une règle de rotation de démarrer une rotation",
     policies_about="Une règle de rotation arrivée à échéance qui ne démarre rien affiche l'un de ces codes "
     "sur la page de son compte.",
@@ -285,8 +300,9 @@ def _blocks(words: Words, language: str) -> Iterator[str]:
             who = tuple(Who[mender.name] for mender in MENDERS[code])
             known = EXPLANATIONS[code]
             yield from _entry(code, code.label, known.cause)
-            again = words.yes if known.retries else words.no
-            yield _facts(words, language, what=known.next_step, who=who, again=again)
+            again = words.yes if known.retries or code in SENT_ONCE_MORE else words.no
+            are_all = code in ALL_NEEDED
+            yield _facts(words, language, what=known.next_step, who=who, again=again, are_all=are_all)
     yield f"## {words.retries}"
     yield words.retries_about
     for code_of, obstacle in OBSTACLES.items():
@@ -304,8 +320,10 @@ def _rotations(words: Words, language: str) -> Iterator[str]:
     for wait in (each for each in Wait if each != Wait.ENDED):
         known = WAITS[wait]
         yield from _entry(f"rotation {wait}", wait.label, known.cause)
-        who = (NO,) if known.by_itself else (O,) if wait in {Wait.UNREADABLE, Wait.PORTAL_ERROR} else (A,)
-        again = words.yes if known.by_itself else words.no
+        again = words.yes if known.by_itself or wait == Wait.PORTAL_ERROR else words.no
+        who = (NO,) if known.by_itself and wait not in FOR_ADMINS else (A,)
+        if wait in {Wait.UNREADABLE, Wait.PORTAL_ERROR}:
+            who = (O,)
         yield _facts(words, language, what=known.next_step, who=who, again=again)
     yield f"## {words.policies}"
     yield words.policies_about
@@ -331,7 +349,7 @@ def _others(words: Words, language: str) -> Iterator[str]:
     yield words.history_what
     for problem, text in PROBLEMS.items():
         yield f"### history {problem}"
-        yield f"{_plain(text)}."
+        yield _sentence(text)
 
 
 def _entry(code: str, label: object, cause: object) -> Iterator[str]:
@@ -345,8 +363,17 @@ def _sentence(label: object) -> str:
     return text if text[-1:] in ".?!" else f"{text}."
 
 
-def _facts(words: Words, language: str, *, who: tuple[Who, ...], what: object = "", again: str = "") -> str:
-    named = ", ".join(each.shown(language) for each in who)
+def _facts(
+    words: Words,
+    language: str,
+    *,
+    who: tuple[Who, ...],
+    what: object = "",
+    again: str = "",
+    are_all: bool = False,
+) -> str:
+    joint = words.all_needed if are_all else words.one_of_them
+    named = f" {joint} ".join(each.shown(language) for each in who)
     lines = [
         (words.what, _plain(what)),
         (words.who, f"{named}."),
@@ -355,7 +382,23 @@ def _facts(words: Words, language: str, *, who: tuple[Who, ...], what: object = 
     return "\n".join(f"* {label}{words.colon} {text}" for label, text in lines if text)
 
 
+class _Some(int):
+    """A number that is written as a blank."""
+
+    def __str__(self) -> str:
+        return "…"
+
+
+class _Blanks(dict[str, _Some]):
+    """Values for whatever a text would name: several of it."""
+
+    def __missing__(self, name: str) -> _Some:
+        return _Some(2)
+
+
 def _plain(text: object) -> str:
     """Return a text with a sign for what it would name, and nothing that Markdown takes for a mark."""
+    if isinstance(text, Promise) and not str(text):  # singular and plural: it has no words without a number
+        text = text % _Blanks()  # a lazy plural
     shown = _PARAMETER.sub("…", str(text)).replace("%%", "%")
     return re.sub(r"([*_<>\[\]`|])", r"\\\1", shown)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import Q, QuerySet
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter
 
@@ -90,6 +91,22 @@ class FailedPushFilters(OfAccount):
 
     def ended(self, pushes: QuerySet[Push], name: str, value: str) -> QuerySet[Push]:
         return pushes.filter(Q(**{name: value}) | is_retried_lately())
+
+    def is_met_by(self, push: Push) -> bool:
+        """Whether a push matches what a retry alone need not: who can mend it, what happened, its state."""
+        chosen = self.chosen
+        mender = chosen.get("mender")
+        return (
+            (not mender or push.code in mended_by(mender))
+            and chosen.get("code", push.code) == push.code
+            and chosen.get("state", push.state) == push.state
+        )
+
+    @property
+    def query(self) -> str:
+        """What narrows the list besides the cause, for an address; never what looks like a secret."""
+        kept = {name: value for name, value in self.chosen.items() if name not in ("state", "code", "mender")}
+        return urlencode(kept)
 
     def presets(self, *, is_admin: bool) -> list[Preset]:
         """Return the link that narrows the list to what this person can mend."""

@@ -1,7 +1,8 @@
 """Pages of rollouts and pushes: the list, the live detail, and what failed with its retry."""
 
+import hashlib
+import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +10,8 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,14 +20,24 @@ from django.views.decorators.http import require_GET, require_POST
 
 from credentials.keys.keyring import UnreadableSecret
 from credentials.rollouts.models import HOLDING, Attempt, Push, Rollout
+from credentials.rollouts.pages.columns import FAILED, PLACE
+from credentials.rollouts.pages.failing import Failing, failing_of
 from credentials.rollouts.pages.filters import FailedPushFilters, PushFilters, RolloutFilters
 from credentials.rollouts.pages.forms import RetryForm, SelectionForm, UnprovenForm
 from credentials.rollouts.pages.orders import FAILED_ORDERS, ROLLOUT_ORDERS
 from credentials.rollouts.pages.previews import said_of
+from credentials.rollouts.pages.tickets import (
+    ServerTeam,
+    server_teams,
+    since_of,
+    tell,
+    tickets_of,
+)
 from credentials.rollouts.pages.timing import timing_of
 from credentials.rollouts.progress import (
     FAILURES_FIRST,
     PushLine,
+    Retries,
     named,
     progress_of,
     push_lines,
@@ -45,29 +57,22 @@ from credentials.rollouts.starting import RolloutError, push_again, pushed_again
 from credentials.services import AccountError
 from instances.failures import Code
 from instances.inventory.contacts import contacts_by_environment
+from instances.menders import in_words
+from instances.models import Contact
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
 from portal.presets import Preset
 from portal.web.exports import in_order
 from portal.web.lists import page_of
 
-PLACE = ("installation__instance__name", "container__name")
-ROLLOUT = ("rollout__number", "rollout__secret__account__name")
-JUDGED = (
-    "installation__instance__deployment",
-    "rollout__secret__state",
-    "rollout__secret__account__state",
-    "container__is_enabled",
-    "container__is_by_hand",
-    "installation__retired",
-    "installation__instance__retired",
-    "installation__container__retired",
-)
-"""What decides whether a push can be retried."""
 PAGE = 25
 FAILED_PAGE = 50  # people retry a page of them at a time
 ATTEMPTS_PAGE = 20
 RETRIES_SHOWN = 20
+SECONDS_UNDER_WAY, SECONDS_LATELY, SECONDS_CALM = 2, 10, 30
+"""How often the list of failed pushes asks what is new: while retries run, after them, and else."""
+FRESH = 10
+"""For this number of seconds, distances such as "5 s ago" may stand still while nothing else is new."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,10 @@ class FailedRow:
     line: PushLine
     last_retry: Attempt | None
     obstacle: Obstacle | None
+    failing: Failing
+    teams: Sequence[ServerTeam]
+    is_beyond_filters: bool
+    """Whether it is shown only because it was retried lately."""
 
     @property
     def push(self) -> Push:
@@ -97,6 +106,20 @@ class FailedRow:
     @property
     def can_be_chosen(self) -> bool:
         return self.obstacle is None and self.push.retry_phase != "retrying"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for a person: a retry neither runs nor has mended it."""
+        return self.push.retry_phase not in ("retrying", Push.State.SUCCEEDED)
+
+    @property
+    def since(self) -> datetime | None:
+        return since_of(self.push, self.failing)
+
+    @property
+    def menders(self) -> str:
+        """Who can mend it, in words."""
+        return in_words(self.push.code)
 
 
 @require_GET
@@ -184,10 +207,10 @@ def push_retry(request: HttpRequest, pk: UUID) -> HttpResponse:
 def failed_pushes(request: HttpRequest) -> HttpResponse:
     """List all pushes that wait for a person, with cause and next step, and what became of retries.
 
-    htmx asks, while a retry has no outcome, which of the shown ones have one by now.
+    htmx asks for its live part: banner, rows, distances and button come together, or nothing is new.
     """
-    if _is_live_part(request):
-        return _failed_news(request)
+    if _is_live_part(request) and _is_told(request):
+        return HttpResponse(status=204)
     return _failed_page(request, SelectionForm())
 
 
@@ -263,6 +286,11 @@ def _push(pk: UUID) -> Push:
 
 def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpResponse:
     page = Paginator(push.attempts.order_by("-number"), ATTEMPTS_PAGE).get_page(request.GET.get("page"))
+    contacts = contacts_by_environment()
+    failing = failing_of([push.pk]).get(push.pk, Failing())
+    waits = push.state in (Push.State.FAILED, Push.State.UNKNOWN)
+    tickets = tickets_of([(push, failing)]) if waits else []
+    tell(tickets, contacts)
     context = {
         "push": push,
         "line": push_lines([push])[0],
@@ -273,7 +301,12 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "can_look_again": can_look_again(push),
         "is_open": push.state in Push.OPEN,
         "holds_all_the_same": push.state == Push.State.FAILED and _holds(push),
-        "contact": contacts_by_environment().get(push.installation.instance.environment),
+        "failing": failing,
+        "since": since_of(push, failing),
+        "menders": in_words(push.code),
+        "teams": server_teams(push.code, [push.installation.instance.environment], contacts),
+        "tickets": tickets,
+        "page_address": _page_address(request),
     }
     part = _is_live_part(request)
     return render(request, f"rollouts/{'_push_live' if part else 'push_detail'}.html", context)
@@ -306,7 +339,11 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
     order = FAILED_ORDERS.of(request.GET)
     shown = filters.qs.order_by(*order.fields)
     page = Paginator(shown.values_list("pk", flat=True), FAILED_PAGE).get_page(request.GET.get("page"))
-    rows = _failed_rows(list(page))
+    contacts = contacts_by_environment()
+    rows = _failed_rows(list(page), filters, contacts)
+    tickets = tickets_of([(row.push, row.failing) for row in rows if row.is_waiting], filters.query)
+    tell(tickets, contacts)
+    retries = retries_of(_retried(filters))
     context = {
         "form": filters.form,
         "is_narrowed": filters.is_narrowed,
@@ -317,9 +354,25 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
         "rows": rows,
         "can_any_be_retried": any(row.can_be_chosen for row in rows),
         "presets": _presets(request, filters),
-        **_retries_context(filters, [row.push for row in rows]),
+        "retries": retries,
+        "tickets": tickets,
+        "page_address": _page_address(request),
+        "is_part": _is_live_part(request),
+        "told": f"{_news_of(filters)}.{int(time.time())}",
+        "live_seconds": _pause(retries),
     }
-    return render(request, "rollouts/failed_pushes.html", context)
+    part = context["is_part"]
+    return render(request, f"rollouts/{'_failed_live' if part else 'failed_pushes'}.html", context)
+
+
+def _page_address(request: HttpRequest) -> str:
+    return request.build_absolute_uri("/").rstrip("/")
+
+
+def _pause(retries: Retries) -> int:
+    if retries.under_way:
+        return SECONDS_UNDER_WAY
+    return SECONDS_LATELY if retries.total else SECONDS_CALM
 
 
 def _presets(request: HttpRequest, filters: FailedPushFilters) -> list[Preset]:
@@ -329,45 +382,39 @@ def _presets(request: HttpRequest, filters: FailedPushFilters) -> list[Preset]:
     return filters.presets(is_admin=request.user.has_perm("instances.change_inventory"))
 
 
-def _failed_news(request: HttpRequest) -> HttpResponse:
-    """Answer the page of failed pushes that asks what became of its retries: only what has changed."""
-    seen = _uuids(request.GET.get("seen", ""))
-    rows = _failed_rows(seen)
-    ended = [row for row in rows if row.push.retry_phase != "retrying"]
-    context = _retries_context(FailedPushFilters(request.GET), [row.push for row in rows])
-    if not ended and request.GET.get("told") == str(context["retries"]):
-        return HttpResponse(status=204)
-    return render(request, "rollouts/_failed_news.html", context | {"rows": ended, "chosen": set()})
+def _retried(filters: FailedPushFilters) -> QuerySet[Push]:
+    return filters.filter_queryset(Push.objects.retried_lately())
 
 
-def _retries_context(filters: FailedPushFilters, shown: Sequence[Push]) -> dict[str, object]:
-    """Return what became of retries, and the question by which a page learns what becomes of the others."""
-    open_ones = [str(push.pk) for push in shown if push.retry_phase == "retrying"]
-    retries = retries_of(filters.filter_queryset(Push.objects.retried_lately()))
-    asked = QueryDict(mutable=True)
-    typed = filters.form.data.items()  # without what looks like a secret
-    asked.update({name: value for name, value in typed if name in filters.filters and value})
-    asked.update({"seen": ",".join(open_ones), "told": str(retries)})
-    return {"retries": retries, "news_query": asked.urlencode()}
+def _news_of(filters: FailedPushFilters) -> str:
+    """Return a short sign of what became of retries: another one where anything is new."""
+    rows = _retried(filters).order_by("pk").values_list("pk", "state", "cause", "retried")
+    return hashlib.sha256(repr(list(rows)).encode()).hexdigest()[:16]
 
 
-def _uuids(text: str) -> list[UUID]:
-    """Return the ids in a list from an address; whatever is none is left out."""
-    found = []
-    for part in text.split(",")[:FAILED_PAGE]:
-        with suppress(ValueError):
-            found.append(UUID(part))
-    return found
+def _is_told(request: HttpRequest) -> bool:
+    """Whether a page that shows retries knows all that is new, and its distances are fresh."""
+    told, _point, at = request.headers.get("X-Told", "").partition(".")
+    is_fresh = at.isascii() and at.isdigit() and abs(time.time() - int(at[:12])) < FRESH
+    return is_fresh and told == _news_of(FailedPushFilters(request.GET))
 
 
-def _failed_rows(pks: Sequence[UUID]) -> list[FailedRow]:
+def _failed_rows(
+    pks: Sequence[UUID], filters: FailedPushFilters, contacts: Mapping[str, Contact]
+) -> list[FailedRow]:
     """Return these rows in their order; one whose push is gone meanwhile is left out."""
-    pushes = Push.objects.filter(pk__in=pks)
-    names = (*PLACE, "installation__container__name", "container__jump_host__name", *ROLLOUT, *JUDGED)
-    shown = in_order(with_names(pushes, *names), pks)
-    retries, prevented = _last_retries(shown), obstacles(shown)
+    shown = in_order(with_names(Push.objects.filter(pk__in=pks), *FAILED), pks)
+    retries, prevented, failing = _last_retries(shown), obstacles(shown), failing_of(pks)
     return [
-        FailedRow(line, retries.get(line.push.pk), prevented.get(line.push.pk)) for line in push_lines(shown)
+        FailedRow(
+            line,
+            retries.get(line.push.pk),
+            prevented.get(line.push.pk),
+            failing.get(line.push.pk, Failing()),
+            server_teams(line.push.code, [line.push.installation.instance.environment], contacts),
+            not filters.is_met_by(line.push),
+        )
+        for line in push_lines(shown)
     ]
 
 

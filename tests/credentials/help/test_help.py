@@ -48,6 +48,40 @@ def test_the_id_of_a_code_is_the_code(language: str) -> None:
     assert {"rotation-idle", "notice-timed_out", "adobe-wrong_secret", "history-changed"} <= ids
 
 
+def entries(language: str) -> dict[str, str]:
+    """Return the text below each code on the page of codes."""
+    text = file_of("codes", language).read_text()
+    return dict(re.findall(r"^### (.+)\n((?:(?!#).*\n?)*)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_code_is_explained(language: str) -> None:
+    said = {
+        code: re.sub(r"\*\*.*?\*\*|^\* .*$", "", text, flags=re.MULTILINE)
+        for code, text in entries(language).items()
+    }
+    assert [code for code, text in said.items() if not re.search(r"\w{4}", text)] == []
+
+
+def test_what_is_said_of_a_code_agrees() -> None:
+    for code, text in entries("en").items():
+        if "nobody has to." in text and "by itself: no" in text:
+            assert code in ("newer_push", "no_report", "no_longer_wanted"), code  # really nothing to do
+        if re.search(r"It is tried again|once more by itself", text):
+            assert "by itself: yes" in text, code
+    found = entries("en")
+    for code in ("rotation not_startable", "rotation still_used"):
+        assert "Who can mend it: an admin." in found[code]
+
+
+def test_no_code_speaks_of_what_only_another_page_shows() -> None:
+    found = {code: text for code, text in entries("en").items() if not code.startswith("rotation ")}
+    assert [
+        code for code, text in found.items() if re.search(r"\b(below|here)\b(?! the install)", text)
+    ] == []
+    assert "Where a text says “here” or “below”, it means that page." in file_of("codes", "en").read_text()
+
+
 def test_raw_html_stays_text() -> None:
     shown = body("<script>alert(1)</script>\n\nA <b>bold</b> [link](javascript:alert(1)).\n")
     assert "<script" not in shown

@@ -18,7 +18,7 @@ from credentials.home.needs import needs
 from credentials.home.standing import WEEKS
 from credentials.models import Assignment, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
-from credentials.rollouts.services import cancel_rollout, held_versions
+from credentials.rollouts.services import cancel_rollout, held_versions, retry_pushes
 from credentials.rollouts.starting import start_rollout
 from credentials.rotation.models import Rotation
 from credentials.services import add_secret
@@ -141,7 +141,7 @@ def test_containers_without_an_approved_key_are_named_and_so_are_changed_ones(as
     make_host_key(container=changed, state="offered")
     make_container(name="off", approved=False, is_enabled=False)
     page = text(as_admin)
-    assert "2 containers have no approved host key" in page
+    assert "2 containers have no host key that was approved or given in advance" in page
     assert "1 container shows another host key than the approved one" in page
 
 
@@ -422,3 +422,95 @@ def test_a_home_page_asks_what_is_new_by_itself(as_helpdesk: Client) -> None:
     finish_all(make_rollout(), state="failed", code="timed_out")
     assert 'hx-get="/?for=queue"' in text(as_helpdesk)
     assert 'id="home-live"' in as_helpdesk.get("/?for=queue", headers={"HX-Request": "true"}).content.decode()
+
+
+def test_a_card_names_few_installations_and_counts_many(as_helpdesk: Client) -> None:
+    finish_all(make_rollout(containers=["web1", "web2", "web3"]), state="failed", code="timed_out")
+    page = text(as_helpdesk)
+    assert "prod1 on web1 (Production) · prod1 on web2 (Production) · prod1 on web3 (Production)" in page
+    finish_all(
+        make_rollout(account="B", instance="prod2", containers=["web4"]), state="failed", code="timed_out"
+    )
+    page = text(as_helpdesk)
+    assert "Production: 4" in page
+    assert "web1 (Production)" not in page
+
+
+def test_what_the_person_can_mend_comes_first(as_helpdesk: Client, as_admin: Client) -> None:
+    codes = ("build_too_old", "build_too_old", "host_key_unknown", "busy")
+    pushes = make_rollout(containers=["web1", "web2", "web3", "web4"]).pushes.all()
+    for push, code in zip(pushes, codes, strict=True):
+        finish(push, state="failed", code=code)
+
+    def order(client: Client) -> list[str]:
+        return re.findall(r'id="cause-failed-(\w+)"', client.get("/?for=queue").content.decode())
+
+    assert order(as_helpdesk) == ["busy", "build_too_old", "host_key_unknown"]
+    assert order(as_admin) == ["host_key_unknown", "build_too_old", "busy"]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_offered"),
+    [("timed_out", True), ("busy", True), ("build_too_old", False), ("host_key_changed", False)],
+)
+def test_a_retry_is_offered_only_where_it_can_help(as_helpdesk: Client, code: str, is_offered: bool) -> None:
+    push = make_rollout().pushes.get()
+    finish(push, state="failed", code=code)
+    page = text(as_helpdesk)
+    assert ("Retry this push" in page) == is_offered
+    assert re.search(rf'href="/rollouts/pushes/{push.pk}/">\s*Look at the push', page)
+    assert "Look at each push" not in page
+    Container.objects.update(is_enabled=False)
+    assert "Retry this push" not in text(as_helpdesk)
+
+
+def test_a_retry_in_vain_is_not_offered_again(as_helpdesk: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    finish(first, state="failed", code="reload_failed")
+    finish(second, state="failed", code="reload_failed")
+    retry_pushes(push_ids=[first.pk], actor=SOMEBODY)
+    finish(first, state="failed", code="reload_failed", cause="retry")
+    page = " ".join(text(as_helpdesk).split())
+    assert "Retry, or ask the Campaign team to restart Campaign on this container." in page
+    assert "The retry of 1 of them failed for the same reason: Ask the Campaign team to restart" in page
+    assert "Retry these 2 pushes" in page
+    retry_pushes(push_ids=[second.pk], actor=SOMEBODY)
+    finish(second, state="failed", code="reload_failed", cause="retry")
+    page = " ".join(text(as_helpdesk).split())
+    assert "What to do:</strong> The retry failed for the same reason. Ask the Campaign team" in page
+    assert "Retry these 2 pushes" not in page
+    assert "Look at each push" in page
+
+
+def test_what_became_of_retries_is_said_without_zeros(as_helpdesk: Client) -> None:
+    push = make_rollout().pushes.get()
+    finish(push, state="failed", code="timed_out")
+    retry_pushes(push_ids=[push.pk], actor=SOMEBODY)
+    finish(push, state="failed", code="timed_out", cause="retry")
+    page = text(as_helpdesk)
+    assert "Retries of the last two hours:" in page
+    assert "1 failed again" in page
+    assert "0 succeeded" not in page
+    assert "0 still unknown" not in page
+
+
+def test_one_push_is_not_the_oldest(as_helpdesk: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    finish(first, state="failed", code="timed_out")
+    page = text(as_helpdesk)
+    assert re.search(r"failed <time[^>]*>just now</time>", page)
+    assert "oldest:" not in page
+    finish(second, state="failed", code="timed_out")
+    assert "oldest:" in text(as_helpdesk)
+
+
+def test_the_queue_costs_the_same_number_of_queries_however_much_there_is(as_helpdesk: Client) -> None:
+    counts = []
+    for number, size in enumerate((1, 30)):
+        names = [f"c{number}-{each}" for each in range(size)]
+        rollout = make_rollout(account=f"A{number}", instance=f"i{number}", containers=names)
+        finish_all(rollout, state="failed", code="timed_out")
+        with CaptureQueriesContext(connection) as queries:
+            text(as_helpdesk)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]

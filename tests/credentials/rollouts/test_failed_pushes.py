@@ -12,12 +12,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from credentials.models import Assignment, ClientSecret
-from credentials.rollouts.models import Push
+from credentials.rollouts.models import Attempt, Push
+from credentials.rollouts.pages.failing import Failing, failing_of
 from credentials.rollouts.services import cancel_rollout
 from credentials.rollouts.starting import start_rollout
-from instances.models import Container, ExpectedHostKey, HostKey, Installation
+from instances.failures import EXPLANATIONS, Code
+from instances.inventory.contacts import save_contact
+from instances.models import Contact, Container, ExpectedHostKey, HostKey, Installation
+from portal.audit.append_only import without_triggers
 from portal.audit.models import AuditEvent
-from tests.factories import SOMEBODY, finish, finish_all, make_rollout
+from tests.factories import SOMEBODY, finish, finish_all, make_host_key, make_rollout
 
 pytestmark = pytest.mark.django_db
 
@@ -276,9 +280,11 @@ def rows(page: str) -> dict[str, str]:
 
 def news(client: Client, page: str) -> str:
     """Return what the page would be told by its next question; empty if nothing has changed."""
-    asked = re.search(r'hx-get="([^"]*)"', page)
+    asked = re.search(r'hx-get="([^"]*)" hx-trigger="every (\d+)s"', page)
+    known = re.search(r'"X-Told": "([^"]*)"', page)
     assert asked, "the page asks no more"
-    answer = client.get(html.unescape(asked[1]), headers={"HX-Request": "true"})
+    assert known
+    answer = client.get(html.unescape(asked[1]), headers={"HX-Request": "true", "X-Told": known[1]})
     assert answer.status_code in (200, 204)
     return answer.content.decode()
 
@@ -295,15 +301,47 @@ def test_what_is_retried_stays_in_its_row_until_there_is_an_outcome(
     assert news(as_helpdesk, page) == ""
     finish(three[0], state="failed", code="timed_out", cause="retry")
     told = news(as_helpdesk, page)
-    assert set(rows(told)) == {"web1"}
     assert "Failed again" in rows(told)["web1"]
+    assert "Retrying" in rows(told)["web2"]
     assert 'type="checkbox"' in rows(told)["web1"]  # it may be retried once more
     assert ("1 retry has no outcome yet" in told, "1 failed again" in told) == (True, True)
     finish(three[1], state="succeeded", cause="retry")
     last = news(as_helpdesk, told)
     assert "The retry succeeded" in rows(last)["web2"]
     assert "All retries have ended" in last
-    assert "hx-get" not in last
+    assert 'hx-trigger="every 10s"' in last  # for the distances, and what others do
+
+
+def test_banner_button_and_distances_change_together(
+    as_helpdesk: Client, three: list[Push], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Push.objects.exclude(pk=three[0].pk).update(replaced=True)
+    page = retry(as_helpdesk, [three[0]])
+    assert "1 push is being retried." in page
+    assert "None of these pushes can be retried now" in page
+    assert re.search(r'id="retry-bar"\s+hidden', page)  # its button is wired when the page is loaded
+    finish(three[0], state="failed", code="timed_out", cause="retry")
+    told = news(as_helpdesk, page)
+    assert "All retries have ended" in told
+    assert "is being retried." not in told
+    assert "None of these pushes can be retried now" not in told
+    assert "Retry the chosen pushes" in told
+    assert not re.search(r'id="retry-bar"\s+hidden', told)
+    assert news(as_helpdesk, told) == ""
+    monkeypatch.setattr("credentials.rollouts.pages.views.FRESH", 0)
+    assert "Failed again" in rows(news(as_helpdesk, told))["web1"]  # with the distance of now
+
+
+def test_a_warning_is_not_taken_away_by_news(as_helpdesk: Client, three: list[Push]) -> None:
+    Container.objects.filter(name="web2").update(is_enabled=False)
+    page = retry(as_helpdesk, three[:2])
+    live = page.index('id="failed-live"')
+    assert page.index("Not retried: prod1 on web2.") < live < page.index("1 push is being retried.")
+
+
+def test_a_page_with_errors_is_not_refreshed(as_helpdesk: Client, three: list[Push]) -> None:
+    assert 'id="failed-live"' in (page := retry(as_helpdesk, [three[1]], "x" * 251))
+    assert "hx-get" not in page
 
 
 def test_an_outcome_of_a_retry_is_shown_for_two_hours(as_helpdesk: Client, three: list[Push]) -> None:
@@ -345,13 +383,14 @@ def test_a_retry_that_was_called_off_does_not_vanish(as_helpdesk: Client, three:
 
 
 @pytest.mark.parametrize("value", [*NASTY, "," * 3000, ",".join([NO_SUCH] * 80)])
-@pytest.mark.parametrize("name", ["seen", "told"])
-def test_garbage_in_a_question_for_news_is_no_error(as_helpdesk: Client, name: str, value: str) -> None:
-    answer = as_helpdesk.get("/rollouts/failed/", {name: value}, headers={"HX-Request": "true"})
-    assert answer.status_code == (400 if value == "\0" else 200)
+def test_garbage_in_a_question_for_news_is_no_error(as_helpdesk: Client, value: str) -> None:
+    for told in (value, f"x.{value}"):
+        answer = as_helpdesk.get("/rollouts/failed/", headers={"HX-Request": "true", "X-Told": told})
+        assert answer.status_code == 200
 
 
 def test_a_question_for_news_takes_as_many_queries_for_one_as_for_many(as_helpdesk: Client) -> None:
+    listed_before: dict[str, str] = {}
     counts = []
     for number, size in enumerate((1, 30)):
         rollout = make_rollout(
@@ -361,7 +400,8 @@ def test_a_question_for_news_takes_as_many_queries_for_one_as_for_many(as_helpde
         page = retry(as_helpdesk, rollout.pushes.all())
         finish_all(rollout, state="failed", code="timed_out")
         with CaptureQueriesContext(connection) as queries:
-            assert len(rows(news(as_helpdesk, page))) == size
+            assert len(rows(news(as_helpdesk, page))) == len(listed_before) + size
+        listed_before = rows(page)
         counts.append(len(queries))
     assert counts[0] == counts[1]
 
@@ -432,3 +472,130 @@ def test_where_nothing_can_be_retried_no_button_pretends_it(as_helpdesk: Client,
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
     assert "Retry the chosen pushes" not in page
     assert "None of these pushes can be retried now" in page
+
+
+def fail_again(client: Client, push: Push, *, before: str, after: str) -> None:
+    """Have a person retry a push that failed 20 minutes ago; it fails again now."""
+    first = finish(push, state="failed", code=before)
+    long_ago = timezone.now() - timedelta(minutes=20)
+    with without_triggers(connection, "rollouts_attempt"):
+        Attempt.objects.filter(pk=first.pk).update(started=long_ago, finished=long_ago)
+    retry(client, [push])
+    push.refresh_from_db()
+    finish(push, state="failed", code=after, cause="retry")
+
+
+@pytest.fixture
+def one() -> Push:
+    return make_rollout().pushes.get()
+
+
+@pytest.mark.parametrize("code", [code for code in Code if EXPLANATIONS[code].if_again])
+def test_after_a_second_failure_nobody_is_told_to_retry_first(
+    as_helpdesk: Client, one: Push, code: str
+) -> None:
+    fail_again(as_helpdesk, one, before=code, after=code)
+    remedy = str(EXPLANATIONS[code].if_again)
+    assert not remedy.lower().startswith(("retry", "look again"))
+    for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{one.pk}/"):
+        page = " ".join(html.unescape(as_helpdesk.get(address).content.decode()).split())
+        assert f"<strong>What to do:</strong> The retry failed for the same reason. {remedy}" in page, address
+        assert str(EXPLANATIONS[code].next_step) not in page
+
+
+def test_another_failure_than_before_has_its_usual_advice(as_helpdesk: Client, one: Push) -> None:
+    fail_again(as_helpdesk, one, before="timed_out", after="reload_failed")
+    row = rows(as_helpdesk.get("/rollouts/failed/").content.decode())["web1"]
+    assert "Retry, or ask the Campaign team" in row
+    assert "for the same reason" not in row
+
+
+def test_a_retry_does_not_hide_since_when_a_push_fails(as_helpdesk: Client, one: Push) -> None:
+    fail_again(as_helpdesk, one, before="timed_out", after="timed_out")
+    first, last = one.attempts.order_by("number")
+    assert first.finished
+    for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{one.pk}/"):
+        page = re.sub(r"<[^>]*>", "", as_helpdesk.get(address).content.decode())
+        assert f"Failing since {timezone.localtime(first.finished):%Y-%m-%d %H:%M:%S}" in page, address
+        assert f"last try {timezone.localtime(last.started):%Y-%m-%d %H:%M:%S}, 2 tries" in page, address
+        assert f"Failing since: {timezone.localtime(first.finished):%Y-%m-%d %H:%M}" in page, address
+        assert "Number of tries: 2" in page, address
+
+
+def test_a_success_ends_what_failed_before_it(one: Push) -> None:
+    finish(one, state="failed", code="timed_out")
+    finish(one, state="succeeded")
+    assert failing_of([one.pk])[one.pk] == Failing()
+    last = finish(one, state="failed", code="timed_out")
+    found = failing_of([one.pk])[one.pk]
+    assert (found.since, found.tries) == (last.finished, 1)
+
+
+def tickets(client: Client, address: str) -> list[str]:
+    """Return the texts for tickets on a page."""
+    page = client.get(address).content.decode()
+    return [html.unescape(text) for text in re.findall(r'id="ticket-\d+"[^>]*>(.*?)</pre>', page, re.DOTALL)]
+
+
+def test_a_ticket_says_everything_to_people_without_a_portal(as_helpdesk: Client, one: Push) -> None:
+    save_contact(Contact(environment="production", who="Operations", reach="+33 1 55"), actor=SOMEBODY)
+    finish(one, state="failed", code="become_refused", output="sudo: a password is required\nfor neolane")
+    for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{one.pk}/"):
+        [text] = tickets(as_helpdesk, address)
+        for told in (
+            "Not allowed to become neolane (become_refused): the portal",
+            " could not deliver a secret to 1 installation\n",
+            "Failing since: ",
+            "Number of tries: 1\n",
+            "Who can mend it: the server team\n",
+            "Server team of Production: Operations, +33 1 55\n",
+            "Installation: prod1 on web1\n",
+            "Environment: Production\n",
+            "Account: Triggers\n",
+            "Address of the container: web1.example.com:22\n",
+            "What the container printed:\n    sudo: a password is required\n    for neolane\n",
+        ):
+            assert told in text, (address, told)
+        assert text.endswith(f"\nhttp://testserver/rollouts/pushes/{one.pk}/")
+        assert "retry" not in text.lower()
+        assert "Ask the server team" not in text
+
+
+def test_a_ticket_about_a_host_key_has_the_fingerprints(as_helpdesk: Client, one: Push) -> None:
+    finish(one, state="failed", code="host_key_changed")
+    offered = make_host_key(container=one.container, state="offered")
+    approved = one.container.host_keys.get(state="approved")
+    ExpectedHostKey.objects.create(container=one.container, fingerprint="SHA256:given", given_by="alice")
+    [text] = tickets(as_helpdesk, "/rollouts/failed/")
+    assert f"Host key approved: ssh-ed25519 {approved.fingerprint}\n" in text
+    assert f"Host key offered by the server: ssh-ed25519 {offered.fingerprint}\n" in text
+    assert "Host key expected: SHA256:given\n" in text
+
+
+def test_a_ticket_about_many_leads_to_the_list_of_them(as_helpdesk: Client) -> None:
+    finish_all(make_rollout(containers=["web1", "web2"]), state="failed", code="timed_out")
+    [text] = tickets(as_helpdesk, "/rollouts/failed/?container=web*")
+    assert "could not deliver a secret to 2 installations\n" in text
+    assert text.endswith("\nhttp://testserver/rollouts/failed/?state=failed&code=timed_out&container=web%2A")
+    assert len(listed(as_helpdesk, f"?{text.rpartition('?')[2]}")) == 2
+
+
+def test_a_ticket_has_no_more_output_than_is_read(as_helpdesk: Client, one: Push) -> None:
+    finish(one, state="failed", code="refused_by_nlserver", output="x" * 50_000)
+    [text] = tickets(as_helpdesk, "/rollouts/failed/")
+    assert len(text) < 4000
+
+
+def test_what_only_a_retry_keeps_in_sight_is_marked(as_helpdesk: Client, three: list[Push]) -> None:
+    retry(as_helpdesk, [three[0]])
+    finish(three[0], state="failed", code="login_refused")
+    for query, are_marked in (
+        ("?code=timed_out", {"web1": True, "web2": False}),
+        ("?state=unknown", {"web1": True, "web3": False}),
+        ("?mender=network", {"web1": True, "web2": False}),
+        ("?code=login_refused&state=failed&mender=server", {"web1": False}),
+        ("", dict.fromkeys(("web1", "web2", "web3"), False)),
+    ):
+        found = rows(as_helpdesk.get(f"/rollouts/failed/{query}").content.decode())
+        marks = {name: "Does not match the filters" in row for name, row in found.items()}
+        assert marks == are_marked, query

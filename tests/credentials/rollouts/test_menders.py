@@ -6,7 +6,7 @@ from django.test import Client
 from credentials.rollouts.models import Push
 from instances.failures import Code
 from instances.inventory.contacts import save_contact
-from instances.menders import MENDERS, Mender, mended_by
+from instances.menders import ALL_NEEDED, MENDERS, Mender, in_words, mended_by
 from instances.models import Contact
 from tests.factories import SOMEBODY, finish, make_rollout
 
@@ -65,18 +65,59 @@ def test_causes_rows_and_pushes_say_who_can_mend_them(as_helpdesk: Client) -> No
     push = Push.objects.get(container__name="web2")
     for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{push.pk}/"):
         text = as_helpdesk.get(address).content.decode()
-        assert "Who can mend it: an admin, the server team" in text
+        assert "Who can mend it: an admin and the server team" in text
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (Code.BUSY, "helpdesk (by a retry)"),
+        (Code.OTHER_VERSION, "helpdesk (by a retry) or the Campaign team"),
+        (Code.HOST_KEY_CHANGED, "an admin and the server team"),
+        ("", ""),
+    ],
+)
+def test_who_can_mend_it_reads_as_a_sentence(code: str, words: str) -> None:
+    assert in_words(code) == words
+    assert all(len(MENDERS[each]) > 1 for each in ALL_NEEDED)
 
 
 @pytest.mark.usefixtures("failed")
 def test_a_failed_push_says_who_to_call_or_that_nobody_was_entered(as_helpdesk: Client) -> None:
-    address = f"/rollouts/pushes/{Push.objects.get(container__name='web3').pk}/"
-    assert "No contact has been entered for Production." in as_helpdesk.get(address).content.decode()
+    push = Push.objects.get(container__name="web2")  # the server team is among those who can mend it
+    Push.objects.exclude(pk=push.pk).update(replaced=True)
+    places = ("/", "/rollouts/failed/", f"/rollouts/pushes/{push.pk}/")
+    for address in places:
+        text = as_helpdesk.get(address).content.decode()
+        assert "No contact has been entered for the server team of Production." in text
+        assert "Ask an admin to enter one." in text
     row = Contact(environment="production", who="Operations", reach="+33 1 55 55 01 99")
     save_contact(row, actor=SOMEBODY)
-    text = as_helpdesk.get(address).content.decode()
-    assert "+33 1 55 55 01 99" in text
-    assert "No contact has been entered" not in text
+    for address in places:
+        text = as_helpdesk.get(address).content.decode()
+        assert "Server team of Production: <strong>Operations</strong>, +33 1 55 55 01 99" in text
+        assert "No contact has been entered" not in text
+
+
+def test_nobody_is_sent_to_a_server_team_that_cannot_mend_it(as_helpdesk: Client) -> None:
+    save_contact(
+        Contact(environment="production", who="Operations", reach="+33 1 55 55 01 99"), actor=SOMEBODY
+    )
+    push = make_rollout().pushes.get()
+    finish(push, state="failed", code=Code.BUILD_TOO_OLD)
+    for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{push.pk}/"):
+        text = as_helpdesk.get(address).content.decode()
+        assert "Who can mend it: the Campaign team" in text
+        assert "Operations" not in text
+        assert "No contact has been entered" not in text
+
+
+def test_an_admin_is_led_to_where_a_contact_is_entered(as_admin: Client) -> None:
+    push = make_rollout().pushes.get()
+    finish(push, state="failed", code=Code.LOGIN_REFUSED)
+    text = as_admin.get(f"/rollouts/pushes/{push.pk}/").content.decode()
+    assert 'href="/contacts/production/"' in text
+    assert "Ask an admin to enter one." not in text
 
 
 @pytest.mark.usefixtures("failed")
