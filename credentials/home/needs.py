@@ -17,7 +17,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from credentials.rotation.models import Rotation
 from credentials.rotation.waits import FOR_PEOPLE, Wait
-from instances.discovery.proposals import SAID_ELSEWHERE, Proposal
+from instances.discovery.proposals import NOT_SAID_ELSEWHERE, SAID_ELSEWHERE, Proposal
 from instances.failures import Code
 from instances.models import Container, Instance
 from instances.needs import in_need
@@ -159,8 +159,8 @@ def _no_approved_key() -> Need:
     return _containers(
         "needed",
         lambda count: ngettext(
-            "container has no approved host key; nothing is pushed to it.",
-            "containers have no approved host key; nothing is pushed to them.",
+            "container has no host key that was approved or given in advance; nothing is pushed to it.",
+            "containers have no host key that was approved or given in advance; nothing is pushed to them.",
             count,
         ),
     )
@@ -240,8 +240,8 @@ def _proposals(proposals: Iterable[Proposal]) -> Need:
     """Count what was seen and does not fit the inventory, without what has a line of its own here."""
     found = [each for each in proposals if each.kind not in SAID_ELSEWHERE]
     sentence = ngettext(
-        "finding on a container does not match the inventory.",
-        "findings on containers do not match the inventory.",
+        "thing that was seen on a container does not match the inventory.",
+        "things that were seen on containers do not match the inventory.",
         len(found),
     )
     names = Counter((each.container.pk, each.container.name) for each in found if each.container)
@@ -249,7 +249,7 @@ def _proposals(proposals: Iterable[Proposal]) -> Need:
         NeedLink(labelled(name, count), page_url("container", pk))
         for (pk, name), count in names.most_common(SHOWN)
     ]
-    url = page_url("proposals")
+    url = f"{page_url('proposals')}?kind={NOT_SAID_ELSEWHERE}"
     return Need("archive", "info", len(found), sentence, url, links, len(names) - len(links))
 
 

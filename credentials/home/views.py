@@ -14,11 +14,13 @@ from credentials.home.fleet import fleet_lines
 from credentials.home.needs import needs, needs_of_deliveries
 from credentials.home.perspectives import Perspective, perspectives_of
 from credentials.home.queue import causes
-from credentials.home.standing import chart_of, last_exports, last_verification, oldest_secrets, weeks
+from credentials.home.standing import chart_of, last_exports, oldest_secrets, weeks
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.progress import progress_of, retries_of, with_open_pushes
+from credentials.rotation.due import upcoming
 from credentials.rotation.models import Rotation
 from portal.audit.chain import kept_head
+from portal.audit.verified import last_verified, missing_heads
 from portal.people.proxy import proxy_signs
 
 SHOWN = 5
@@ -58,6 +60,7 @@ def _fleet() -> Context:
         **_needs(counted),
         "rotations": rotations[:SHOWN],
         "rotation_count": Rotation.objects.open().count(),
+        "upcoming": upcoming()[:SHOWN],
         **_under_way(),
         **_recent(),
     }
@@ -82,7 +85,8 @@ def _audit() -> Context:
         "weeks": list(reversed(found)),
         "ages": oldest_secrets(now),
         **_needs(counted),
-        "verification": last_verification(),
+        "verification": last_verified(),
+        "missing_heads": missing_heads(),
         "exports": last_exports(),
     }
 

@@ -58,6 +58,8 @@ class Hit:
     """As the tag `status` takes it, where it is worth saying."""
     is_exact: bool = False
     """Whether exactly this one was asked for: by its whole name, its number, its id."""
+    permission: str = ""
+    """Who may see it, if not everybody who may find its kind."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,13 @@ def allowed(kinds: Iterable[Kind], user: User | AnonymousUser) -> list[Kind]:
     return [kind for kind in kinds if user.has_perm(kind.permission)]
 
 
-def search(kinds: Iterable[Kind], text: str) -> Results:
-    """Ask each kind once."""
+def search(kinds: Iterable[Kind], text: str, may: Callable[[str], bool] = lambda permission: True) -> Results:
+    """Ask each kind once; `may` tells which permissions the person has."""
     typed = Typed.of(text)
     results = Results()
     for kind in kinds:
-        hits = list(islice(kind.find(typed), LOOKED))
+        found = (hit for hit in kind.find(typed) if not hit.permission or may(hit.permission))
+        hits = list(islice(found, LOOKED))
         results.exact.extend((kind, hit) for hit in hits if hit.is_exact)
         others = [hit for hit in hits if not hit.is_exact]
         if others:

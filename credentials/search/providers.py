@@ -24,6 +24,7 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
 from credentials.rotation.models import Rotation
 from credentials.search.kinds import LOOKED, Hit, Kind, Typed
+from credentials.search.pages import pages
 from instances.models import ON, Container, Installation, Instance, place_label
 
 M = TypeVar("M", bound=Model)
@@ -264,6 +265,13 @@ KINDS = (
         gettext_lazy("users by name"),
         "auth.change_user",
         people,
+    ),
+    Kind(
+        "menu",
+        gettext_lazy("Pages"),
+        gettext_lazy("pages of the portal by title, and by words for what they show"),
+        "rollouts.view_rollout",
+        pages,
     ),
     Kind(
         "info",

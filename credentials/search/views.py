@@ -39,7 +39,7 @@ def search(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "text": text,
-        "results": search_in(kinds, text) if text else Results(),
+        "results": search_in(kinds, text, request.user.has_perm) if text else Results(),
         "kinds": kinds,
         "history_url": history_of(text) if text else "",
     }

@@ -44,6 +44,8 @@ MOST_NAMED = 5_000
 """A statement names no more installations than this; beyond them it asks for all."""
 SAID_ELSEWHERE = (Kind.OLD, Kind.JWT)
 """The home page has lines of their own for these."""
+NOT_SAID_ELSEWHERE = "others"
+"""Chooses what remains, in the address of the list."""
 
 
 class Place(NamedTuple):

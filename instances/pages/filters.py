@@ -68,7 +68,7 @@ class ContainerFilters(InventoryFilters):
         choices=[
             ("approved", _("Approved")),
             ("changed", _("Changed")),
-            ("needed", _("None approved")),
+            ("needed", _("No usable host key")),
             ("offered", _("Shown, not approved")),
             ("none", _("Not scanned")),
         ],

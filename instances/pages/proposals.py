@@ -19,7 +19,7 @@ from instances.discovery import dismissals
 from instances.discovery.dismissals import LONGEST, Outdated
 from instances.discovery.models import Dismissal, Reading
 from instances.discovery.proposal_words import advice, what
-from instances.discovery.proposals import Kind, Proposal, proposals
+from instances.discovery.proposals import NOT_SAID_ELSEWHERE, SAID_ELSEWHERE, Kind, Proposal, proposals
 from instances.inventory import proposed
 from instances.inventory.editing import InventoryError
 from instances.models import Instance
@@ -45,7 +45,13 @@ class ProposalFilter(Form):
 
     q = forms.CharField(label=gettext_lazy("Instance or container"), required=False, max_length=100)
     kind = forms.ChoiceField(
-        label=gettext_lazy("What"), required=False, choices=[("", gettext_lazy("Any")), *Kind.choices]
+        label=gettext_lazy("What"),
+        required=False,
+        choices=[
+            ("", gettext_lazy("Any")),
+            *Kind.choices,
+            (NOT_SAID_ELSEWHERE, gettext_lazy("Anything but JWT and old builds")),
+        ],
     )
     show = forms.ChoiceField(
         label=gettext_lazy("Decided"),
@@ -97,6 +103,12 @@ def proposal_list(request: HttpRequest) -> HttpResponse:
     return render(request, "instances/proposals.html", context)
 
 
+def _is_of(each: Proposal, kind: str) -> bool:
+    if kind == NOT_SAID_ELSEWHERE:
+        return each.kind not in SAID_ELSEWHERE
+    return not kind or each.kind == kind
+
+
 def narrowed(found: Iterable[Proposal], wanted: Mapping[str, str]) -> list[tuple[Proposal, Dismissal | None]]:
     """Return the proposals that fit the filters, each with the decision to leave it, if there is one."""
     left = {row.proposal: row for row in Dismissal.objects.all()}
@@ -106,7 +118,7 @@ def narrowed(found: Iterable[Proposal], wanted: Mapping[str, str]) -> list[tuple
         (each, left.get(each.key))
         for each in found
         if (each.key in left) == is_left
-        and (not wanted.get("kind") or each.kind == wanted["kind"])
+        and _is_of(each, wanted.get("kind") or "")
         and (not text or text in each.instance.casefold() or text in str(each.container or "").casefold())
     ]
 

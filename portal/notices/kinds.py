@@ -48,7 +48,10 @@ class Batch:
         """Return the first subjects, each with its label, and how many more there are."""
         names = ", ".join(label(each.subject) for each in self.first if each.subject)
         more = self.count - len(self.first)
-        return f"{names} {ngettext('and %d more', 'and %d more', more) % more}" if more > 0 else names
+        if more <= 0:
+            return names
+        others = ngettext("and %d more", "and %d more", more) % more
+        return f"{names} {others}"
 
     def counted(self, detail: str, words: Mapping[str, object] | None = None) -> str:
         """Return how often each value of a detail occurs, most frequent first: `Timed out: 9, refused: 3`."""

@@ -15,6 +15,7 @@ from credentials.rotation.authority import PERMISSION
 from credentials.rotation.due import standing_of
 from credentials.rotation.maintenance import remove_window, save_window
 from credentials.rotation.models import MaintenanceWindow, Policy, Rotation
+from credentials.rotation.notices import DUE
 from credentials.rotation.pages.schedule_forms import PolicyForm, WindowForm
 from credentials.rotation.plans import RuleError
 from credentials.rotation.policies import remove_policy, set_policy
@@ -22,6 +23,7 @@ from credentials.rotation.services import RotationError, is_in_use
 from credentials.rotation.waits import Wait
 from credentials.rotation.window_words import in_words, lines
 from portal.audit.trail import Actor
+from portal.notices.models import is_anybody_told
 
 
 @require_GET
@@ -101,6 +103,7 @@ def policy(request: HttpRequest, pk: UUID) -> HttpResponse:
         "open": Rotation.objects.open().filter(account=account).first(),
         "has_api": adobe.has_api(account),
         "is_active": is_in_use(account),
+        "is_anybody_told": is_anybody_told(DUE),
     }
     return render(request, "rotation/policy.html", context)
 

@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
 from credentials.models import TechnicalAccount
+from credentials.rollouts.models import Push
 from credentials.rotation import deleting, gates, moving, reading, verbs, waits
 from credentials.rotation.due import upcoming
 from credentials.rotation.models import Rotation
@@ -88,6 +89,7 @@ def rotation_start(request: HttpRequest, pk: UUID) -> HttpResponse:
         "open": already,
         "total": total.count(),
         "pushable": total.filter(pk__in=Installation.objects.pushable().values("pk")).count(),
+        "failed": Push.objects.needing_attention().filter(installation__in=total.order_by()).count(),
         "windows": lines(total.order_by().values_list("instance__environment", flat=True).distinct()),
         "by_hand": list(moving.by_hand(account).select_related("instance", "container")[:20]),
         "proposed": moving.propose_canary(account, account.goal) if account.goal else None,

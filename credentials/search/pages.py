@@ -1,0 +1,86 @@
+"""How pages of the portal itself are found: by title, and by words that people use for what they show."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from credentials.search.kinds import Hit, Typed
+
+
+@dataclass(frozen=True)
+class Destination:
+    """One page: the name of its URL, its title, other words for it, and who may open it."""
+
+    name: str
+    title: Promise
+    words: Promise
+    permission: str
+
+
+_INVENTORY, _ACCOUNTS = "instances.change_inventory", "credentials.view_technicalaccount"
+_INSTANCES, _CONTAINERS, _ROLLOUTS = (
+    "instances.view_instance",
+    "instances.view_container",
+    "rollouts.view_rollout",
+)
+DESTINATIONS = (
+    Destination(
+        "accounts", _("Accounts"), _("credentials, fingerprints, secrets, technical accounts"), _ACCOUNTS
+    ),
+    Destination("coverage", _("Coverage"), _("behind, map, held version, as of a day"), _ACCOUNTS),
+    Destination("drift", _("Drift"), _("file changed by hand, changed files"), _ACCOUNTS),
+    Destination("instances", _("Instances"), _("fleet, inventory, servers"), _INSTANCES),
+    Destination(
+        "jwt_and_builds", _("JWT and builds"), _("migration, Campaign version, old builds"), _INSTANCES
+    ),
+    Destination("containers", _("Containers"), _("addresses, hosts, not seen for a week"), _CONTAINERS),
+    Destination("readings", _("Readings"), _("looked at, not read, read by the portal"), _CONTAINERS),
+    Destination("proposals", _("Proposals"), _("findings, inventory does not match, leftovers"), _CONTAINERS),
+    Destination("contacts", _("Contacts"), _("call, on call, phone, who to ask"), _CONTAINERS),
+    Destination("ssh_key", _("Portal's SSH key"), _("authorized_keys, public key"), _CONTAINERS),
+    Destination("host_keys", _("Host keys"), _("approve, known_hosts, scan"), "instances.approve_host_key"),
+    Destination("jump_hosts", _("Jump hosts"), _("bastion, proxy"), _INVENTORY),
+    Destination("inventory_import", _("Import the inventory"), _("CSV, upload"), _INVENTORY),
+    Destination("rollouts", _("Rollouts"), _("deliveries, pushes"), _ROLLOUTS),
+    Destination("failed_pushes", _("Failed pushes"), _("errors, failures, retries, tickets"), _ROLLOUTS),
+    Destination(
+        "rotations",
+        _("Rotations"),
+        _("due, next rotation, renewal, replace a secret"),
+        "rotation.view_rotation",
+    ),
+    Destination(
+        "rotation_windows", _("Maintenance windows"), _("calendar, night, weekend"), "rotation.view_rotation"
+    ),
+    Destination(
+        "history", _("History"), _("audit, evidence pack, events, log, proof"), "audit.view_auditevent"
+    ),
+    Destination(
+        "history_verify", _("Verify the history"), _("chain, head, intact, tampering"), "audit.export_events"
+    ),
+    Destination(
+        "history_people", _("Who could act on a day"), _("permissions, roles"), "audit.view_all_events"
+    ),
+    Destination("users", _("Users"), _("people, permissions, roles"), "auth.change_user"),
+    Destination("locks", _("Locked sign-ins"), _("failed sign-ins, locked out"), "auth.change_user"),
+    Destination("notices", _("Notices"), _("chat, mail, reminders, webhook"), "notices.manage_notices"),
+    Destination("preferences", _("Preferences"), _("language, time zone"), _ROLLOUTS),
+)
+"""Those that people open from a menu or a button. A new one is one more entry, which a test asks for."""
+
+
+def pages(typed: Typed) -> Iterator[Hit]:
+    """Find pages: a title that begins so comes first, then other titles, then other words."""
+    begins = re.compile(rf"(?<!\w){re.escape(typed.text)}", re.IGNORECASE)
+
+    def rank(page: Destination) -> int:
+        found = begins.search(str(page.title))
+        return 2 if found is None else min(found.start(), 1)
+
+    fitting = [each for each in DESTINATIONS if begins.search(f"{each.title}\n{each.words}")]
+    for each in sorted(fitting, key=rank):
+        yield Hit(str(each.title), reverse(each.name), str(each.words), permission=each.permission)
