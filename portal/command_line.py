@@ -91,9 +91,8 @@ def read_input(name: str, *, most: int, tell: Callable[[str], object] | None = N
                 tell(_("Others on this machine can read %s: remove it, or chmod 600.") % name)
             return file.read(most)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
-        raise wrong_call(
-            labelled(name, f"{getattr(error, 'strerror', None) or _('cannot be read')}.")
-        ) from None
+        why = getattr(error, "strerror", None) or _("cannot be read")
+        raise wrong_call(labelled(name, f"{why}.")) from None
 
 
 def insist_on_phrase(say: OutputWrapper, phrase: str, otherwise: str) -> None:

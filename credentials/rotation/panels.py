@@ -4,12 +4,18 @@ from django.http import HttpRequest
 
 from credentials.models import TechnicalAccount
 from credentials.rotation.due import standing_of
-from credentials.rotation.models import Policy, Rotation
+from credentials.rotation.models import PassedGate, Policy, PolicyKind, Rotation, Weekday
 from credentials.rotation.services import is_in_use
 from portal.audit import labels
 from portal.web.panels import Panel, panel
 
 labels.page_of("rotation", "rotation", Rotation.objects, permission="rotation.view_rotation")
+labels.name_values("state", Rotation.State.choices)
+labels.name_values("kind", PolicyKind.choices)
+labels.name_values("policy", PolicyKind.choices)
+labels.name_values("way", Rotation.Way.choices)
+labels.name_values("gate", PassedGate.Gate.choices)
+labels.name_values("weekdays", Weekday.choices)
 
 
 @panel("account.about", order=10)

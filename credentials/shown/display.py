@@ -1,10 +1,13 @@
 """How accounts and rollouts are shown outside of their own pages: words of the history, states, and icons."""
 
+import re
+
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
+from instances.models import label_of
 from portal.audit import labels
 from portal.web.icons import name_icons
 from portal.web.tags import word_states
@@ -16,6 +19,22 @@ labels.page_of(
     permission="credentials.view_technicalaccount",
 )
 labels.page_of("push", "push", Push.objects, permission="rollouts.view_rollout")
+labels.name_values("was", Push.State.choices)
+labels.name_values("reason", Rollout.Reason.choices)
+labels.name_values("state", TechnicalAccount.State.choices)
+
+_PUSH = re.compile(r"(.+) \(rollout #(\d+)\)")
+
+
+def push_in_words(name: str) -> str:
+    """Return the kept name of a push in the language of the page."""
+    found = _PUSH.fullmatch(name)
+    if found is None:
+        return name
+    return gettext("%(place)s (rollout #%(number)s)") % {"place": label_of(found[1]), "number": found[2]}
+
+
+labels.name_in_words("push", push_in_words)
 labels.page_of("rollout", "rollout", Rollout.objects, permission="rollouts.view_rollout")
 labels.register(
     details={

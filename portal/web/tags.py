@@ -21,6 +21,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
+from portal.audit.labels import target_in_words
+from portal.audit.operator import in_words
 from portal.plaintext import may_hold_secret
 from portal.punctuation import labelled, with_colon
 from portal.roles import role_label
@@ -38,6 +40,8 @@ for shell in (card, card_header, table, callout, blank_slate):
     register.simple_block_tag(shell)
 register.filter(duration)
 register.filter(labelled)
+register.filter("person", in_words)
+register.filter("target", target_in_words)
 register.filter(role_label)
 register.filter("colon", with_colon)
 
@@ -57,7 +61,9 @@ def error_in_title(context: template.Context) -> str:
     is_refused = any(message.level >= levels.ERROR for message in context.get("messages") or ())
     shown: Iterable[object] = context.flatten().values()
     is_rejected = any(isinstance(each, forms.BaseForm) and each.errors for each in shown)
-    return f"{_('Error:')} " if is_refused or is_rejected else ""
+    # Outside of the braces of a text: what collects messages does not look into them.
+    error = _("Error:")
+    return f"{error} " if is_refused or is_rejected else ""
 
 
 @register.simple_block_tag

@@ -6,8 +6,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.test import Client
+from django.utils.translation import override
 
 from credentials.rollouts.models import Push
+from credentials.shown.display import push_in_words
+from portal.audit import labels
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor, record
 from tests.factories import finish_all, make_instance, make_rollout, make_rotation
@@ -73,3 +76,42 @@ def test_a_person_leads_to_what_they_did(as_admin: Client, helpdesk: User) -> No
     assert "/history/?who=henry" in as_admin.get(f"/users/{helpdesk.pk}/").content.decode()
     lines = as_admin.get("/history/?who=henry").context["stretch"].lines
     assert {line.event.actor_name for line in lines} == {"henry"}
+
+
+def test_kept_names_are_read_in_the_language_of_the_page(as_auditor: Client, auditor: User) -> None:
+    push = a_push()
+    with transaction.atomic():
+        event = record("push.retried", actor=Actor("root (command line)"), target=push)
+    for address in ("/history/", f"/history/{event.seq}/"):
+        page = as_auditor.get(address, headers={"Accept-Language": "fr"}).content.decode()
+        assert "prod1 sur web1 (déploiement #1)" in page
+        assert "root (ligne de commande)" in page
+    assert "prod1 on web1 (rollout #1)" in as_auditor.get("/history/").content.decode()
+
+
+@pytest.mark.parametrize(
+    "name", ["prod1", "prod1 on web1", "x (rollout #y)", "", "one two on three (rollout #1)"]
+)
+def test_a_kept_name_of_another_shape_stays_as_it_is(name: str) -> None:
+    with override("fr"):
+        assert push_in_words(name).replace("déploiement", "rollout").replace(" sur ", " on ") == name
+
+
+def test_codes_of_details_are_read_as_words(as_auditor: Client, auditor: User) -> None:
+    details: dict[str, object] = {
+        "was": "failed",
+        "reason": "roll_back",
+        "weekdays": ["sat", "sun"],
+        "changes": {"environment": ["stage", "production"]},
+        "note": "failed",
+    }
+    with transaction.atomic():
+        event = record("push.retried", actor=Actor("henry"), details=details)
+    facts = dict(labels.line_of(event).facts)
+    assert facts == {
+        "was": "Failed",
+        "reason": "Roll back",
+        "weekdays": "Saturday, Sunday",
+        "environment": "Stage → Production",
+        "note": "failed",
+    }

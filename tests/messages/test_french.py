@@ -1,5 +1,6 @@
 """The French catalog: complete, compiled, with the same placeholders, and set as French is set."""
 
+import ast
 import gettext
 import re
 import shutil
@@ -36,6 +37,24 @@ def translations(entry: polib.POEntry) -> Iterator[str]:
 
 def test_every_message_has_its_translation(catalog: polib.POFile) -> None:
     assert untranslated(catalog) == []
+
+
+MARKS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy"}
+
+
+def test_no_message_is_inside_the_braces_of_a_text() -> None:
+    """There gettext's collector does not see it, so that it would stay English."""
+    found = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for folder in ("portal", "instances", "credentials")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for text in ast.walk(ast.parse(path.read_text()))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in MARKS
+        if call.args and isinstance(call.args[0], ast.Constant)
+    ]
+    assert found == []
 
 
 def test_the_catalog_has_the_messages_of_the_code_and_no_others(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from credentials.keys.vault import open_version
@@ -376,3 +377,13 @@ def test_only_admins_change_accounts(
 def test_a_page_of_nobody_is_not_found(as_admin: Client) -> None:
     for name in ("account", "account_secret", "account_rollout", "account_retire"):
         assert as_admin.get(reverse(name, args=[uuid.uuid4()])).status_code == 404
+
+
+def test_what_adobe_said_of_a_secret_that_is_gone_does_not_look_like_its_state(
+    as_admin: Client, account: TechnicalAccount
+) -> None:
+    ClientSecret.objects.update(ims_verdict="valid", ims_checked=timezone.now())
+    url = f"{reverse('account', args=[account.pk])}?show=history"
+    assert "when it was in use" not in as_admin.get(url).content.decode()
+    ClientSecret.objects.update(state=ClientSecret.State.DELETED, slot=None, ciphertext=None)
+    assert "when it was in use: Valid" in " ".join(as_admin.get(url).content.decode().split())

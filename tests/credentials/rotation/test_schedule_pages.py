@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rotation.models import MaintenanceWindow, Policy, PolicyKind, Rotation
@@ -18,7 +19,7 @@ from credentials.rotation.policies import set_policy
 from credentials.rotation.window_words import DASH
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
-from tests.factories import make_account, make_rotation, make_window
+from tests.factories import finish, make_account, make_channel, make_rollout, make_rotation, make_window
 
 pytestmark = pytest.mark.django_db
 WINDOW = {
@@ -94,6 +95,50 @@ def test_windows_are_shown_where_a_rotation_is_started_and_watched(as_admin: Cli
     Rotation.objects.update(ended=timezone.now(), state=Rotation.State.DONE)
     page = text_of(as_admin, "rotation_start", rotation.account_id)
     assert f"Production: Tue 22:00{DASH}04:00 Europe/Paris" in page
+
+
+@pytest.mark.parametrize(
+    ("way", "host", "kinds", "is_told"),
+    [
+        (None, "mail.example.com", (), False),
+        ("mail", "", (), False),
+        ("mail", "mail.example.com", (), True),
+        ("mail", "mail.example.com", ("drift.found",), False),
+        ("webhook", "", ("rotation.due",), True),
+    ],
+)
+def test_a_policy_that_would_remind_nobody_says_so(
+    as_admin: Client,
+    account: TechnicalAccount,
+    settings: Settings,
+    way: str | None,
+    host: str,
+    kinds: tuple[str, ...],
+    is_told: bool,
+) -> None:
+    settings.EMAIL_HOST = host
+    if way:
+        addresses = {"mail": "a@example.com", "webhook": "https://chat.example.com/"}
+        make_channel(way=way, address=addresses[way], kinds=kinds)
+    page = text_of(as_admin, "rotation_policy", account.pk)
+    assert ("Nobody is told when a rotation is due" in page) != is_told
+
+
+def test_who_starts_a_rotation_is_told_of_failed_pushes(as_admin: Client) -> None:
+    rollout = make_rollout(containers=["web1", "web2"])
+    finish(rollout.pushes.all()[0], state="failed", code="build_too_old")
+    page = text_of(as_admin, "rotation_start", rollout.secret.account_id)
+    assert "The last push to 1 of them failed" in page
+    assert f'href="/rollouts/failed/?account={rollout.secret.account_id}"' in page
+
+
+def test_the_home_page_shows_what_is_coming_up(
+    as_admin: Client, account: TechnicalAccount, actor: Actor
+) -> None:
+    set_policy(account=account, interval=90, kind=PolicyKind.REMIND, actor=actor)
+    page = text_of(as_admin, "home")
+    assert "Coming up" in page
+    assert "the portal reminds you" in page
 
 
 def test_the_command_adds_shows_and_removes_windows(db: None) -> None:

@@ -9,9 +9,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
 from credentials.models import TechnicalAccount
 from credentials.search.kinds import LOOKED, SHOWN, Found, Results, allowed, search
+from credentials.search.pages import DESTINATIONS
 from credentials.search.providers import KINDS
 from instances.models import Container, Installation, Instance
 from tests.credentials.wizard.test_wizard_canary import everything_stored
@@ -53,9 +55,9 @@ def test_whoever_types_a_whole_name_gets_that_one_first() -> None:
 
 
 def test_what_begins_so_comes_before_what_only_has_it() -> None:
-    for name in ("a-web", "b-web", "web-9"):
+    for name in ("a-srv", "b-srv", "srv-9"):
         make_container(name=name)
-    assert titles(search(KINDS, "web")) == ["web-9", "a-web", "b-web"]
+    assert titles(search(KINDS, "srv")) == ["srv-9", "a-srv", "b-srv"]
 
 
 def test_an_account_is_found_by_what_adobe_calls_it() -> None:
@@ -169,6 +171,48 @@ def test_every_kind_asks_for_its_own_permission(kind: object, roles: None) -> No
     person = User.objects.get(pk=person.pk)
     assert one in allowed(KINDS, person)
     assert {each.permission for each in allowed(KINDS, person)} == {one.permission}
+
+
+MENUS = {
+    "accounts", "containers", "contacts", "coverage", "drift", "failed_pushes", "history", "history_people",
+    "history_verify", "host_keys", "instances", "inventory_import", "jump_hosts", "jwt_and_builds", "locks",
+    "notices", "preferences", "proposals", "readings", "rollouts", "rotation_windows", "rotations", "ssh_key",
+    "users",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        ("contacts", "/contacts/"),
+        ("call", "/contacts/"),
+        ("evidence", "/history/"),
+        ("behind", "/coverage/"),
+        ("due", "/rotations/"),
+        ("maintenance", "/rotations/windows/"),
+        ("JWT", "/instances/jwt-and-builds/"),
+        ("not read", "/containers/readings/"),
+    ],
+)
+def test_pages_are_found_by_title_and_by_words_for_what_they_show(typed: str, first: str) -> None:
+    assert of_kind(typed, "menu").hits[0].url == first
+
+
+def test_pages_are_found_in_the_language_of_the_reader() -> None:
+    with override("fr"):
+        assert of_kind("fenêtres", "menu").hits[0].url == "/rotations/windows/"
+        assert of_kind("astreinte", "menu").hits[0].url == "/contacts/"
+
+
+def test_a_page_is_found_by_those_who_may_open_it(as_helpdesk: Client, as_admin: Client) -> None:
+    for client, is_found in ((as_helpdesk, False), (as_admin, True)):
+        page = client.get("/search/", {"q": "webhook"}).content.decode().partition("<main")[2]
+        assert ('href="/notices/"' in page) == is_found
+    assert {each.name for each in DESTINATIONS} == MENUS
+    for each in DESTINATIONS:
+        assert (as_helpdesk.get(reverse(each.name)).status_code == 200) == User.objects.get(
+            username="henry"
+        ).has_perm(each.permission), each.name
 
 
 def test_nothing_found_says_what_is_searched(as_helpdesk: Client) -> None:
