@@ -96,7 +96,7 @@ class Ticket:
         yield ""
         is_unknown = self.state == Push.State.UNKNOWN
         yield labelled(_("Unknown since") if is_unknown else _("Failing since"), _exact(self.since))
-        if self.tries > 1 and self.last:
+        if self.last and self.since and self.last > self.since:
             yield labelled(_("Last try"), _exact(self.last))
         yield labelled(_("Number of tries"), self.tries)
         if who := menders_in_words(self.code):

@@ -514,3 +514,12 @@ def test_the_queue_costs_the_same_number_of_queries_however_much_there_is(as_hel
             text(as_helpdesk)
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_two_pushes_that_were_tried_once_have_no_last_try(as_helpdesk: Client) -> None:
+    for push in make_rollout(containers=["web1", "web2"]).pushes.all():
+        finish(push, state="failed", code="build_too_old")
+    page = as_helpdesk.get("/").content.decode()
+    assert "Failing since" in page
+    assert "last try" not in page
+    assert "Last try" not in page
