@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+from django.utils.translation import gettext_lazy
+
 from credentials.accounts import history
 from credentials.accounts.filters import AccountFilters
 from credentials.accounts.views import ORDERS
@@ -37,6 +39,7 @@ def _rows(keys: Sequence[UUID]) -> Iterator[Row]:
 register(
     Export(
         name="accounts",
+        title=gettext_lazy("Accounts"),
         permission="credentials.view_technicalaccount",
         columns=("account", *VALUES, *GOAL, "instances", "installations", "holding_goal"),
         filters=AccountFilters,

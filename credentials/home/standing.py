@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from credentials.rotation.models import Policy, Rotation
-from portal.audit.labels import label
+from portal.audit.labels import label, value_in_words
 from portal.audit.models import AuditEvent
+from portal.punctuation import labelled
 
 WEEKS = 13
 """A quarter."""
@@ -145,6 +146,12 @@ def oldest_secrets(now: datetime) -> list[SecretAge]:
 
 
 def last_exports() -> list[tuple[AuditEvent, str]]:
-    """Return the newest events of exports with what each was, newest first."""
+    """Return the newest events of exports with what each was, and of which list, newest first."""
     found = AuditEvent.objects.filter(action__in=EXPORTS).order_by("-seq")[:SHOWN]
-    return [(event, str(label(event.action))) for event in found]
+    return [(event, _exported(event)) for event in found]
+
+
+def _exported(event: AuditEvent) -> str:
+    kind = str(label(event.action))
+    name = value_in_words("list", event.details.get("list"))
+    return labelled(kind, name) if name else kind

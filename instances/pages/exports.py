@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch
+from django.utils.translation import gettext_lazy
 
 from instances.inventory.contacts import contacts_by_environment
 from instances.inventory.csv_format import COLUMNS
@@ -113,6 +114,7 @@ def _contact_rows(environments: Sequence[str]) -> Iterator[Row]:
 register(
     Export(
         name="instances",
+        title=gettext_lazy("Instances"),
         permission="instances.view_instance",
         columns=INSTANCE_COLUMNS,
         filters=InstanceFilters,
@@ -123,6 +125,7 @@ register(
 register(
     Export(
         name="containers",
+        title=gettext_lazy("Containers"),
         permission="instances.view_container",
         columns=CONTAINER_COLUMNS,
         filters=ContainerFilters,
@@ -133,6 +136,7 @@ register(
 register(
     Export(
         name="inventory",
+        title=gettext_lazy("Inventory"),
         permission="instances.view_container",
         columns=COLUMNS,
         filters=InstanceFilters,
@@ -143,6 +147,7 @@ register(
 register(
     Export(
         name="jump_hosts",
+        title=gettext_lazy("Jump hosts"),
         permission="instances.change_inventory",
         columns=("jump_host", "address", "port", "login", "host_keys", "containers"),
         select=lambda _form: JumpHost.objects.order_by("name"),
@@ -152,6 +157,7 @@ register(
 register(
     Export(
         name="contacts",
+        title=gettext_lazy("Contacts"),
         permission="instances.view_container",
         columns=("environment", *CONTACT),
         select=lambda _form: Instance.Environment.values,

@@ -7,6 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from instances.discovery.migration_progress import Progress, progress
 from instances.discovery.models import Dismissal, Observation, Reading
@@ -55,6 +56,7 @@ def _reading_rows(keys: Sequence[UUID]) -> Iterator[Row]:
 register(
     Export(
         name="readings",
+        title=gettext_lazy("Readings"),
         permission="instances.view_container",
         columns=("container", "reading", *READING, "found", "not_in_inventory"),
         select=lambda _form: newest_of_each(),
@@ -105,6 +107,7 @@ def _sight_rows(keys: Sequence[int]) -> Iterator[Row]:
 register(
     Export(
         name="observations",
+        title=gettext_lazy("Observations"),
         permission="instances.view_instance",
         columns=("observation", "instance", "container", *SIGHT),
         filters=SightsOf,
@@ -130,6 +133,7 @@ def _proposal_rows(found: Sequence[tuple[Proposal, Dismissal | None]]) -> Iterat
 register(
     Export(
         name="proposals",
+        title=gettext_lazy("Proposals"),
         permission="instances.view_container",
         columns=PROPOSAL_COLUMNS,
         filters=ProposalFilter,
@@ -157,6 +161,7 @@ def _migration_rows(found: Sequence[Progress]) -> Iterator[Row]:
 register(
     Export(
         name="jwt_and_builds",
+        title=gettext_lazy("JWT and builds"),
         permission="instances.view_instance",
         columns=MIGRATION_COLUMNS,
         filters=MigrationFilter,
@@ -186,6 +191,7 @@ def _key_rows(keys: Sequence[UUID]) -> Iterator[Row]:
 register(
     Export(
         name="host_keys",
+        title=gettext_lazy("Host keys"),
         permission="instances.approve_host_key",
         columns=KEY_COLUMNS,
         select=lambda _form: key_lists.offered().order_by("name"),

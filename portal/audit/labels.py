@@ -186,7 +186,7 @@ def line_of(event: AuditEvent) -> HistoryLine:
 
 
 def _line(event: AuditEvent, meaning: Meaning) -> HistoryLine:
-    recorded = {key: _in_words(key, value) for key, value in _flat(event.details) if value not in EMPTY}
+    recorded = {key: value_in_words(key, value) for key, value in _flat(event.details) if value not in EMPTY}
     added = {key: text for key, text in meaning.facts.items() if text and key not in recorded}
     changed = {key: meaning.facts.get(key, text) for key, text in recorded.items()}
     facts = [(word_for(key), text) for key, text in (added | changed).items()]
@@ -201,7 +201,7 @@ def _flat(details: dict[str, object]) -> Iterator[tuple[str, object]]:
             yield key, value
     for key, (before, after) in changes.items():
         if before != after:
-            yield key, f"{_in_words(key, before) or '—'} → {_in_words(key, after) or '—'}"
+            yield key, f"{value_in_words(key, before) or '—'} → {value_in_words(key, after) or '—'}"
 
 
 def _changes(details: dict[str, object]) -> dict[str, tuple[object, object]]:
@@ -219,7 +219,8 @@ def label(action: str) -> Promise | str:
     return LABELS.get(action) or action.replace(".", " ").replace("_", " ").capitalize()
 
 
-def _in_words(key: str, value: object) -> str:
+def value_in_words(key: str, value: object) -> str:
+    """Return the value of a detail as people read it; empty for none."""
     words = _values.get(key, {})
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return ", ".join(str(words.get(each, each)) for each in value)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext_lazy
 
 from portal.people.forms import DayForm
 from portal.people.on_a_day import Act, Person, on_a_day
@@ -35,6 +36,7 @@ def _rows(keys: Sequence[int]) -> Iterator[Row]:
 register(
     Export(
         name="users",
+        title=gettext_lazy("Users"),
         permission="auth.change_user",
         columns=("name", "role", "active", "last_sign_in"),
         select=lambda _form: User.objects.all(),
@@ -62,6 +64,7 @@ def _lock_rows(locks: Sequence[Lock]) -> Iterator[Row]:
 register(
     Export(
         name="locks",
+        title=gettext_lazy("Locked sign-ins"),
         permission="auth.change_user",
         columns=("locked", "name", "addresses", "own_password", *COUNTED),
         select=lambda _form: current_locks(),
@@ -115,6 +118,7 @@ DAY_COLUMNS = (
 register(
     Export(
         name="people_on_a_day",
+        title=gettext_lazy("Who could act on a day"),
         permission="audit.export_events",
         columns=DAY_COLUMNS,
         filters=DayForm,

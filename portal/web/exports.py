@@ -18,9 +18,11 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.views.decorators.http import require_POST
 
 from portal.audit.export import BYTE_ORDER_MARK, Echo, safe
+from portal.audit.labels import name_values
 from portal.audit.trail import Actor, record
 from portal.no_secrets import Form
 from portal.web.lists import Orders
@@ -34,6 +36,8 @@ class Export:
     """One list: who may have it, which rows fit the filters of an address, and what is said of each."""
 
     name: str
+    title: Promise
+    """As people read it: of the page that has the list."""
     permission: str
     columns: Sequence[str]
     filters: Callable[[QueryDict], Any] = Form  # Any: a form, or `portal.web.filters.Filters`
@@ -56,8 +60,9 @@ _exports: dict[str, Export] = {}
 
 
 def register(export: Export) -> None:
-    """Let `list_export` hand out one more list."""
+    """Let `list_export` hand out one more list, and the history call it by its title."""
     _exports[export.name] = export
+    name_values("list", [(export.name, export.title)])
 
 
 def in_order(rows: "QuerySet[Any, Any]", keys: Sequence[Any]) -> list[Any]:  # Any: of whichever model

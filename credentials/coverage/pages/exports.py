@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from credentials.coverage.cells import Cell, Version
 from credentials.coverage.drift import Drift, drifted, drifting
@@ -60,6 +61,7 @@ def _version(column: str, version: Version | None) -> dict[str, object]:
 register(
     Export(
         name="coverage",
+        title=gettext_lazy("Coverage"),
         permission="credentials.view_technicalaccount",
         columns=COLUMNS,
         filters=MapForm,
@@ -70,6 +72,7 @@ register(
 register(
     Export(
         name="drift",
+        title=gettext_lazy("Drift"),
         permission="credentials.view_technicalaccount",
         columns=DRIFT_COLUMNS,
         select=lambda _form: drifting(),

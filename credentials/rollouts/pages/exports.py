@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.utils.translation import gettext_lazy
 from django_filters import ModelChoiceFilter
 
 from credentials.rollouts.models import Attempt, Push, Rollout
@@ -119,6 +120,7 @@ def _attempt_rows(keys: Sequence[UUID]) -> Iterator[Row]:
 register(
     Export(
         name="rollouts",
+        title=gettext_lazy("Rollouts"),
         permission="rollouts.view_rollout",
         columns=ROLLOUT_COLUMNS,
         filters=RolloutFilters,
@@ -129,6 +131,7 @@ register(
 register(
     Export(
         name="pushes",
+        title=gettext_lazy("Pushes"),
         permission="rollouts.view_rollout",
         columns=PUSH_COLUMNS,
         filters=PushesOfRollout,
@@ -139,6 +142,7 @@ register(
 register(
     Export(
         name="attempts",
+        title=gettext_lazy("Attempts"),
         permission="rollouts.view_rollout",
         columns=(*PLACE, "push", "attempt", "version", "fingerprint", *ATTEMPT),
         filters=AttemptsOfPush,
@@ -149,6 +153,7 @@ register(
 register(
     Export(
         name="failed_pushes",
+        title=gettext_lazy("Failed pushes"),
         permission="rollouts.view_rollout",
         columns=FAILED_COLUMNS,
         filters=lambda query: FailedPushFilters(query, Push.objects.waiting_or_retried()),
@@ -159,6 +164,7 @@ register(
 register(
     Export(
         name="unproven_successes",
+        title=gettext_lazy("Successes without proof"),
         permission="rollouts.view_rollout",
         columns=(*PLACE, "rollout", *WHAT, "requested", "finished", "push"),
         select=lambda _form: Push.objects.unproven().order_by("-requested", "pk"),

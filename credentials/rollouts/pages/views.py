@@ -427,7 +427,9 @@ def _last_retries(pushes: Sequence[Push]) -> Mapping[UUID, Attempt]:
 def _tell(request: HttpRequest, result: Retried) -> None:
     count = len(result.pushes)
     if count:
-        text = ngettext("%(count)s push is being retried.", "%(count)s pushes are being retried.", count)
+        text = ngettext(
+            "The retry of %(count)s push has begun.", "The retry of %(count)s pushes has begun.", count
+        )
         messages.success(request, text % {"count": count})
     for push, reason in result.refused:
         messages.warning(

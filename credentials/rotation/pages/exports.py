@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+from django.utils.translation import gettext_lazy
+
 from credentials.rotation.models import Rotation
 from credentials.rotation.openings import Environment
 from credentials.rotation.pages.filters import RotationFilters
@@ -51,6 +53,7 @@ def _window_rows(environments: Sequence[str]) -> Iterator[Row]:
 register(
     Export(
         name="rotations",
+        title=gettext_lazy("Rotations"),
         permission="rotation.view_rotation",
         columns=COLUMNS,
         filters=lambda query: RotationFilters(query, listed()),
@@ -60,6 +63,7 @@ register(
 register(
     Export(
         name="maintenance_windows",
+        title=gettext_lazy("Maintenance windows"),
         permission="rotation.view_rotation",
         columns=("environment", *WINDOW, "open_now"),
         select=lambda _form: Environment.values,

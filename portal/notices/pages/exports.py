@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+from django.utils.translation import gettext_lazy
+
 from portal.notices.addresses import shown
 from portal.notices.models import Channel, Message
 from portal.web.exports import Export, Row, in_order, register, values
@@ -25,6 +27,7 @@ def _message_rows(keys: Sequence[UUID]) -> Iterator[Row]:
 register(
     Export(
         name="notice_channels",
+        title=gettext_lazy("Channels"),
         permission="notices.manage_notices",
         columns=("channel", "address", *CHANNEL),
         select=lambda _form: Channel.objects.all(),
@@ -34,6 +37,7 @@ register(
 register(
     Export(
         name="notices",
+        title=gettext_lazy("Notices"),
         permission="notices.manage_notices",
         columns=("message", "channel", *MESSAGE),
         select=lambda _form: Message.objects.all(),

@@ -26,6 +26,7 @@ from instances.failures import Code, explain
 from instances.inventory.contacts import save_contact
 from instances.models import Contact, Container, ExpectedHostKey, HostKey, Installation, Instance
 from portal.audit.chain.verification import verify
+from portal.audit.models import AuditEvent
 from portal.audit.services import record_export, record_verification
 from portal.audit.trail import Actor
 from portal.plaintext import Secret
@@ -523,3 +524,12 @@ def test_two_pushes_that_were_tried_once_have_no_last_try(as_helpdesk: Client) -
     assert "Failing since" in page
     assert "last try" not in page
     assert "Last try" not in page
+
+
+def test_an_auditor_sees_which_list_was_exported(as_auditor: Client) -> None:
+    as_auditor.post("/exports/containers/")
+    assert "List exported: Containers" in as_auditor.get("/").content.decode()
+    event = AuditEvent.objects.latest("seq")
+    page = as_auditor.get(f"/history/{event.seq}/", headers={"Accept-Language": "fr"}).content.decode()
+    assert "Conteneurs" in page.partition("<main")[2]
+    assert event.details["list"] == "containers"

@@ -229,7 +229,7 @@ def test_the_news_of_a_rollout_is_one_short_sentence(as_auditor: Client) -> None
 def test_helpdesk_retries_one_push_with_a_reason(as_helpdesk: Client) -> None:
     push = only_push(state="failed", code="timed_out")
     page = as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/", {"message": "Ticket 4711"}, follow=True)
-    assert "1 push is being retried." in page.content.decode()
+    assert "The retry of 1 push has begun." in page.content.decode()
     push.refresh_from_db()
     assert (push.state, push.cause, push.cause_by, push.cause_message) == (
         "queued",
