@@ -146,7 +146,7 @@ def oldest_secrets(now: datetime) -> list[SecretAge]:
 
 
 def last_exports() -> list[tuple[AuditEvent, str]]:
-    """Return the newest events of exports with what each was, and of which list, newest first."""
+    """Return the newest events of exports, newest first: what each was, and its list."""
     found = AuditEvent.objects.filter(action__in=EXPORTS).order_by("-seq")[:SHOWN]
     return [(event, _exported(event)) for event in found]
 
