@@ -77,7 +77,10 @@ def test_a_version_is_found_by_the_beginning_of_its_fingerprint() -> None:
     version = make_account()
     assert titles(search(KINDS, version.fingerprint[:6])) == ["Triggers, version 1"]
     assert exact(version.fingerprint.upper()) == [f"/accounts/{version.account_id}/?show=history"]
-    assert titles(search(KINDS, version.fingerprint[:3])) == []
+    found = search(
+        KINDS, version.fingerprint[:3]
+    ).found  # three digits may be in the account's client id, too
+    assert "key" not in {each.kind.name for each in found}
 
 
 def test_a_number_finds_the_rollout_and_the_rotation() -> None:
