@@ -138,7 +138,7 @@ def seen(report: Report, scale: Scale) -> None:
         f"{REQUESTS}, in turn with the others. Small: {SEEN_SMALL}. "
         "Bare: the same page in an empty portal, or in the smallest that has it.",
     )
-    grown = [row for row in rows if row.queries[0] != row.queries[1]]
+    grown = [row for row in rows if row.queries[1] > row.queries[0]]
     what = f"seen: pages, of {len(rows)}, with more statements{_named(grown)}"
     report.goal(Goal(what, len(grown), "at most", 0))
 
@@ -210,7 +210,7 @@ def show_pages(report: Report, rows: Sequence[Row], scale: Scale) -> None:
         "Bare: the same page in an empty portal, or in the smallest that has it. Admin: Django's list of the "
         "named table, large portal. A task is a step, a form or a question; the goals of speed leave it out.",
     )  # fmt: skip
-    grown = [row for row in rows if row.queries[0] != row.queries[1]]
+    grown = [row for row in rows if row.queries[1] > row.queries[0]]
     report.goal(Goal(f"pages, of {len(rows)}, with more queries{_named(grown)}", len(grown), "at most", 0))
     judged = [row for row in rows if row.kind != "task"]
     slowed = [row for row in judged if row.against_bare > EMPTY_LIMIT]
