@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models.signals import post_migrate
 from django.test import Client, TransactionTestCase
+from django.utils import translation
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -70,6 +71,13 @@ def _counted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep no count, however long it takes on a busy machine."""
     counting.everything.forget()
     monkeypatch.setattr(counting, "WORTH", float("inf"))
+
+
+@pytest.fixture(autouse=True)
+def _no_language_left() -> Iterator[None]:
+    """Let each test begin without a language: a request leaves the one of its browser in its thread."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)
