@@ -97,7 +97,7 @@ def end_events() -> list[str]:
             "@pdump:slow=2*1", "pdump", [("push", "worker_lost"), ("push", "")], marks=pytest.mark.slow
         ),
         # they had, and nlserver went on without us: found by looking, and not sent twice
-        ("slow=2*1", "setimsoauth", [("push", "no_report"), ("look", "")]),
+        ("slow=5*1", "setimsoauth", [("push", "no_report"), ("look", "")]),
     ],
 )
 def test_a_killed_worker_is_replaced_within_its_lease(
