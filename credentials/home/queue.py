@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Case, Count, Max, Min, Sum, When
+from django.db.models import Case, Count, Max, Min, Q, Sum, When
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 
 from credentials.rollouts.models import Push, explained
 from credentials.rollouts.pages.columns import FAILED
-from credentials.rollouts.pages.failing import ALIKE, with_failing
-from credentials.rollouts.pages.tickets import ServerTeam, Ticket, server_teams, tell
+from credentials.rollouts.pages.failing import with_failing
+from credentials.rollouts.pages.tickets import ServerTeam, Ticket, label_of, server_teams, tell
 from credentials.rollouts.progress import with_names
 from credentials.rollouts.services import obstacles
 from instances.failures import Explanation
@@ -61,7 +61,7 @@ class Cause:
 
     @property
     def label(self) -> str | Promise:
-        return Ticket(self.state, self.code).label
+        return label_of(self.state, self.code)
 
     @property
     def pushes(self) -> list[tuple[uuid.UUID, str]]:
@@ -89,11 +89,6 @@ class Cause:
     @property
     def url(self) -> str:
         return f"{reverse('failed_pushes')}?{self._filters}"
-
-    @property
-    def look_url(self) -> str:
-        """Leads to the push, or to the list of them."""
-        return reverse("push", args=[self.named[0].pk]) if self.count == 1 and self.named else self.url
 
     @property
     def retry_url(self) -> str:
@@ -156,7 +151,7 @@ def causes() -> list[Cause]:
         "oldest": Min(SINCE),
         "last": Max("last_try"),
         "tries": Sum("try_count"),
-        "alike": Count("pk", filter=ALIKE),
+        "alike": Count("pk", filter=Q(is_alike=True)),
     }
     for row in waiting.values("code", "state", environment).annotate(**sums):
         cause = found.setdefault((row["state"], row["code"]), Cause(row["code"], row["state"]))

@@ -43,7 +43,6 @@ def home(request: HttpRequest) -> HttpResponse:
         "offered": offered if len(offered) > 1 else [],
         "is_new": is_new,
         "live_seconds": LIVE_SECONDS,
-        "page_address": request.build_absolute_uri("/").rstrip("/"),
         "is_history_set_back": _is_history_set_back(request),
         "proxy_signs": proxy_signs() if request.user.has_perm("auth.change_user") else [],
         "steps": first_steps() if is_new and request.user.has_perm("instances.change_inventory") else [],

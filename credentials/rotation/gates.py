@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from credentials.coverage.holding import with_holding
+from credentials.coverage.holding import ACCOUNT, with_holding
 from credentials.models import ClientSecret
 from credentials.rollouts.models import Attempt, ConfirmedVersion, HandReport, ProvenDigest, ProvenWrite, Push
 from credentials.rollouts.settlement import SENT
@@ -113,7 +113,6 @@ def named(ways: Sequence[InTheWay], most: int) -> str:
     return ", ".join(each.name for each in ways[:most]) + (", …" if len(ways) > most else "")
 
 
-OWN = "instance__assignment__account"
 CLOCKS = timedelta(minutes=5)
 """How far the clocks of workers and of the database may be apart."""
 
@@ -129,15 +128,15 @@ def concerned(version: ClientSecret) -> QuerySet[Installation]:
     proven = ProvenWrite.objects.filter(secret=version)
     confirmed = ConfirmedVersion.objects.filter(secret=version)
     pushed = Push.objects.open().filter(rollout__secret=version)
-    elsewhere = ~Q(**{f"push__installation__{OWN}": version.account_id}) | Q(
-        **{f"push__installation__{OWN}": None}
+    elsewhere = ~Q(**{f"push__installation__{ACCOUNT}": version.account_id}) | Q(
+        **{f"push__installation__{ACCOUNT}": None}
     )
     sent = Attempt.objects.filter(elsewhere, push__rollout__secret=version, stage__in=SENT)
     return (
         Installation.objects.not_retired()
         .filter(NOT_HOSTED.of("instance").condition())
         .filter(
-            Q(**{OWN: version.account_id})
+            Q(**{ACCOUNT: version.account_id})
             | Q(observed_client_id__contains=version.client_id)
             | Q(desired__version=version)
             | Q(instance__assignment=None, observed=None)
@@ -192,7 +191,7 @@ NAMES = (
     "container__name",
     "container__is_enabled",
     "container__is_by_hand",
-    "instance__assignment__account",
+    ACCOUNT,
     "observed",
     "observed_client_id",
     "observed_digest",
@@ -252,7 +251,7 @@ class Successor:
     since: datetime | None = None
 
     def is_missing_on(self, row: Mapping[str, Any], version: ClientSecret) -> bool:
-        is_own = row["instance__assignment__account"] == version.account_id
+        is_own = row[ACCOUNT] == version.account_id
         return self.version is not None and is_own and row["held_version"] != self.version.pk
 
     def is_reported_on(self, row: Mapping[str, Any]) -> bool:

@@ -230,8 +230,6 @@ def value_in_words(key: str, value: object) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return ", ".join(value)
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
         return with_semicolons(map(_plain, value))
     if isinstance(value, dict) and all(isinstance(each, str | int) for each in value.values()):

@@ -4,7 +4,6 @@ import uuid
 from datetime import timedelta
 from typing import Self
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
@@ -54,12 +53,6 @@ class Channel(WithChoices):
     def wants(self, kind: str) -> bool:
         """Whether it gets messages of a kind."""
         return self.wants_all or kind in self.kinds
-
-
-def is_anybody_told(kind: str) -> bool:
-    """Whether a channel that is switched on gets messages of this kind; a mail needs a mail server, too."""
-    ways = [Channel.Way.WEBHOOK, *([Channel.Way.MAIL] if settings.EMAIL_HOST else [])]
-    return any(each.wants(kind) for each in Channel.objects.filter(is_on=True, way__in=ways))
 
 
 declare_names(Channel, "address")

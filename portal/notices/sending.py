@@ -42,6 +42,12 @@ def mail_is_on() -> bool:
     return bool(settings.EMAIL_HOST)
 
 
+def is_anybody_told(kind: str) -> bool:
+    """Whether a channel that is switched on gets messages of this kind; a mail needs a mail server, too."""
+    ways = [Channel.Way.WEBHOOK, *([Channel.Way.MAIL] if mail_is_on() else [])]
+    return any(each.wants(kind) for each in Channel.objects.filter(is_on=True, way__in=ways))
+
+
 def _mail(letter: Letter, address: str) -> None:
     if not mail_is_on():
         raise NotSent(Code.MAIL_OFF)

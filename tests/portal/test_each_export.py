@@ -49,12 +49,12 @@ def test_csv_and_json_have_the_same_rows_and_the_known_columns(
 @pytest.mark.database
 @pytest.mark.parametrize("name", [name for name, each in EXPORTS.items() if each.filters])
 def test_filters_leave_what_they_leave_on_the_page(filled: Place, as_admin: Client, name: str) -> None:
-    place, wanted = filled, EXPORTS[name]
+    wanted = EXPORTS[name]
     if name == "pushes":
         finish(Push.objects.filter(rollout__secret__account__name="Triggers")[0], state="succeeded")
     if name == "rollouts":
         Rollout.objects.filter(secret__account__name="Triggers").update(reason="repair")
-    everything, found = rows_of(as_admin, name, place), rows_of(as_admin, name, place, wanted.filters)
+    everything, found = rows_of(as_admin, name, filled), rows_of(as_admin, name, filled, wanted.filters)
     assert {row[wanted.column] for row in found} == {wanted.value}
     assert [row for row in everything if row[wanted.column] == wanted.value] == found
     assert len(found) < len(everything)
@@ -74,11 +74,10 @@ def test_moments_are_in_utc_and_what_is_listed_is_a_list(filled: Place, as_admin
 def test_each_export_is_recorded_with_its_filters_and_rows(
     filled: Place, as_admin: Client, name: str
 ) -> None:
-    place = filled
-    as_admin.post(address(name, place, EXPORTS[name].filters))
+    as_admin.post(address(name, filled, EXPORTS[name].filters))
     details = AuditEvent.objects.get(action="list.exported").details
     assert (details["list"], details["format"]) == (name, "csv")
-    asked = dict(parse_qsl(f"{place.get(name, '')}&{EXPORTS[name].filters}"))
+    asked = dict(parse_qsl(f"{filled.get(name, '')}&{EXPORTS[name].filters}"))
     assert asked.items() <= details["filters"].items()
     assert details["objects"] > 0
 

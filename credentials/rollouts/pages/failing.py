@@ -5,12 +5,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import (
+    BooleanField,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
 
 from credentials.rollouts.models import Attempt, Push
 
-ALIKE = Q(state=Push.State.FAILED, code=F("code_before"), retried__isnull=False)
-"""Of pushes `with_failing`: the last retry by a person failed for the same reason as what it retried."""
+_ALIKE = Q(state=Push.State.FAILED, code=F("code_before"), retried__isnull=False)
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Failing:
 
 
 def with_failing(pushes: QuerySet[Push]) -> QuerySet[Push]:
-    """Return pushes with `failing_since`, `last_try`, `try_count` and `code_before`."""
+    """Return pushes with `failing_since`, `last_try`, `try_count` and `is_alike`, as `Failing` has them."""
     own = Attempt.objects.filter(push=OuterRef("pk"))
     later = Attempt.objects.filter(push=OuterRef("push"), number__gt=OuterRef("number"))
     in_vain = own.exclude(verdict=Push.State.SUCCEEDED).filter(
@@ -36,19 +45,20 @@ def with_failing(pushes: QuerySet[Push]) -> QuerySet[Push]:
     tries = in_vain.filter(kind=Attempt.Kind.PUSH)
     retries = own.filter(cause=Attempt.Cause.RETRY, kind=Attempt.Kind.PUSH)
     earlier = own.filter(number__lt=OuterRef("last_retry"))
-    return pushes.annotate(
+    found = pushes.annotate(
         failing_since=Subquery(in_vain.order_by("number").values("finished")[:1]),
         last_try=Subquery(tries.order_by("-number").values("started")[:1]),
         try_count=Subquery(tries.order_by().values("push").annotate(n=Count("pk")).values("n")),
         last_retry=Subquery(retries.order_by("-number").values("number")[:1]),
     ).annotate(code_before=Subquery(earlier.order_by("-number").values("code")[:1]))
+    return found.annotate(is_alike=ExpressionWrapper(_ALIKE, output_field=BooleanField()))
 
 
 def failing_of(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Failing]:
     """Return of each of these pushes since when it fails, with one query."""
     pushes = with_failing(Push.objects.filter(pk__in=list(ids)).order_by())
-    fields = ("pk", "state", "code", "retried", "failing_since", "last_try", "try_count", "code_before")
+    fields = ("pk", "failing_since", "last_try", "try_count", "is_alike")
     return {
-        pk: Failing(since, last, tries or 0, state == Push.State.FAILED and bool(retried) and code == before)
-        for pk, state, code, retried, since, last, tries, before in pushes.values_list(*fields)
+        pk: Failing(since, last, tries or 0, bool(is_alike))
+        for pk, since, last, tries, is_alike in pushes.values_list(*fields)
     }

@@ -73,7 +73,7 @@ class Ticket:
 
     @property
     def label(self) -> str | Promise:
-        return Code(self.code).label if self.code else Push.State(self.state).label
+        return label_of(self.state, self.code)
 
     @property
     def url(self) -> str:
@@ -149,6 +149,11 @@ class Ticket:
         if told.output:
             yield (INDENT + labelled(_("What the container printed"), "")).rstrip()
             yield from (2 * INDENT + line for line in told.output.splitlines())
+
+
+def label_of(state: str, code: str) -> str | Promise:
+    """Return what pushes failed for, or without a code their state."""
+    return Code(code).label if code else Push.State(state).label
 
 
 def tell(tickets: Iterable[Ticket], contacts: Mapping[str, Contact] | None = None) -> None:

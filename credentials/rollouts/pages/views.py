@@ -306,7 +306,6 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "menders": in_words(push.code),
         "teams": server_teams(push.code, [push.installation.instance.environment], contacts),
         "tickets": tickets,
-        "page_address": _page_address(request),
     }
     part = _is_live_part(request)
     return render(request, f"rollouts/{'_push_live' if part else 'push_detail'}.html", context)
@@ -356,17 +355,12 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
         "presets": _presets(request, filters),
         "retries": retries,
         "tickets": tickets,
-        "page_address": _page_address(request),
         "is_part": _is_live_part(request),
         "told": f"{_news_of(filters)}.{int(time.time())}",
         "live_seconds": _pause(retries),
     }
     part = context["is_part"]
     return render(request, f"rollouts/{'_failed_live' if part else 'failed_pushes'}.html", context)
-
-
-def _page_address(request: HttpRequest) -> str:
-    return request.build_absolute_uri("/").rstrip("/")
 
 
 def _pause(retries: Retries) -> int:

@@ -23,7 +23,7 @@ from credentials.rotation.services import RotationError, is_in_use
 from credentials.rotation.waits import Wait
 from credentials.rotation.window_words import in_words, lines
 from portal.audit.trail import Actor
-from portal.notices.models import is_anybody_told
+from portal.notices.sending import is_anybody_told
 
 
 @require_GET
