@@ -4,7 +4,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter
 
-from credentials.coverage.cells import needing_somebody
+from credentials.coverage.tallies import accounts_in_need
 from credentials.models import TechnicalAccount
 from portal.web.filters import ANY, Filters
 
@@ -31,4 +31,4 @@ class AccountFilters(Filters):
         return accounts.filter(found)
 
     def behind(self, accounts: Accounts, _name: str, _behind: str) -> Accounts:
-        return accounts.filter(pk__in={cell.account_id for cell in needing_somebody() if cell.account_id})
+        return accounts.filter(pk__in=accounts_in_need())

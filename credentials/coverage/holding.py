@@ -1,7 +1,8 @@
 """What installations hold and desire now, and what that makes of them: one query for any number of them."""
 
 from functools import reduce
-from operator import or_
+from itertools import starmap
+from operator import add, or_
 from typing import Any
 
 from django.db.models import (
@@ -11,6 +12,7 @@ from django.db.models import (
     Exists,
     F,
     FilteredRelation,
+    IntegerField,
     OuterRef,
     Q,
     QuerySet,
@@ -21,13 +23,17 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce
 
+from credentials.coverage.states import Fact
 from credentials.models import ClientSecret, GoalChange, TechnicalAccount
 from credentials.rollouts.models import Attempt, ProvenDigest, Push, is_as_seen
 from credentials.rollouts.settlement import SENT
-from instances.discovery.models import EMPTY_ORGANIZATION, Observation
-from instances.models import NOT_HOSTED, Installation
+from instances.discovery.models import EMPTY_ORGANIZATION, Observation, Reading
+from instances.models import CONTAINER_ON, NOT_BY_HAND, NOT_HOSTED, Installation
+from portal.json_text import JSONText
 
 ACCOUNT = "instance__assignment__account"
+LASTING = ("gone", "none", "unreadable", "too_big")
+"""Why a file was not read, by the script's words: what another reading would find as well."""
 COMPARED = ("client_id", "account_id", "organization_id", "digest", "is_jwt")
 """What of two sights must be equal: the file may be written anew, and its build may change."""
 
@@ -51,8 +57,7 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
     set after the last proven write. `is_open` says whether a push is open, `has_failed` whether the desired
     one failed, `is_drifted` whether the file differs from what it is compared with,
     `is_accepted` whether a person accepted what is there, `is_usable` whether the held version can still be
-    used. `goal_since` says when the goal became what it is. `states.judge` makes one state of them: in SQL
-    each of its cases would repeat all of these.
+    used. `goal_since` says when the goal became what it is. `with_facts` makes one number of all that.
     """
     return (
         rows.annotate(seen=FilteredRelation("observations", condition=Q(observations__ended=None)))
@@ -85,6 +90,59 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
         )
         .annotate(is_drifted=_is_drifted(), is_usable=_is_usable())
     )
+
+
+def with_facts(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: installations with annotations
+    """Annotate installations as `with_holding` does, and with `facts`: what their state follows from.
+
+    The number of a `states.Fact`. Each fact stands in it once: a state in SQL would repeat them in its cases.
+    """
+    bits = starmap(_bit, _conditions().items())
+    found: QuerySet[Any] = with_holding(rows).annotate(facts=reduce(add, bits))
+    return found
+
+
+def _conditions() -> dict[Fact, Q | Exists]:
+    """Return what has to be true for each fact, of installations that have what `with_holding` annotates."""
+    decided = Q(goal_since=None) | Q(desired__since__gt=F("goal_since"))
+    return {
+        Fact.OPEN: Q(is_open=True),
+        Fact.FAILED: Q(has_failed=True),
+        Fact.DRIFTED: Q(is_drifted=True),
+        Fact.ACCEPTED: Q(is_accepted=True),
+        Fact.USABLE: Q(is_usable=True),
+        Fact.DECIDED: decided,
+        Fact.GONE: _is_gone(),
+        Fact.ROTATING: Q(**{f"{ACCOUNT}__is_rotating": True}),
+        Fact.ON: CONTAINER_ON.of("container").condition(),
+        Fact.BY_HAND: ~NOT_BY_HAND.of("container").condition(),
+        Fact.HOLDS: Q(held_version__isnull=False),
+        Fact.HOLDS_GOAL: Q(held_version=F("goal_version")),
+        Fact.HOLDS_DESIRED: Q(held_version=F("desired_version")),
+        Fact.DESIRES: Q(desired_version__isnull=False),
+        Fact.DESIRES_GOAL: Q(desired_version=F("goal_version")),
+        Fact.TOLD: Q(is_told=True),
+        Fact.PROVEN: Q(proven_version__isnull=False),
+        Fact.CONFIRMED: Q(by_hand_version__isnull=False),
+        Fact.SEEN: Q(seen_version__isnull=False),
+    }
+
+
+def _bit(fact: Fact, condition: Q | Exists) -> Case:
+    return Case(When(condition, then=Value(fact.value)), default=Value(0), output_field=IntegerField())
+
+
+def _is_gone() -> Exists:
+    """Whether a reading that began after the file was seen last found none, or none that can be read.
+
+    Asked is the newest successful one. It says nothing about a file beyond the most that are read.
+    """
+    there = OuterRef(OuterRef("container"))
+    mine = Reading.objects.filter(container=there, state=Reading.State.SUCCEEDED)
+    later = Reading.objects.filter(started__gt=OuterRef("seen__last_seen"))
+    found = later.annotate(word=JSONText("found", OuterRef("instance__name")))
+    lost = Q(word__in=LASTING) | Q(word=None, further=0)
+    return Exists(found.filter(lost, pk=Subquery(mine.order_by("-asked").values("pk")[:1])))
 
 
 def _is_told() -> Case:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from credentials.coverage.cells import NAMES, Cell, Version, Wanted, place, versions
 from credentials.coverage.holding import ACCOUNT, covered
-from credentials.coverage.states import How, is_decided, judge
+from credentials.coverage.states import Fact, How, facts, facts_of_versions, is_decided, judge
 from credentials.models import DesiredVersionChange, GoalChange
 from credentials.rollouts.models import (
     HOLDING,
@@ -30,6 +30,9 @@ from instances.discovery.timeline import changes
 from instances.models import Installation
 
 Row = TypeVar("Row", bound=Model)
+
+AS_IF = Fact.ON | Fact.USABLE
+"""What is not known of the past: nobody kept when a container was off, or a version was deleted."""
 
 
 @dataclass(frozen=True)
@@ -275,13 +278,17 @@ def _cell(row: dict[str, Any], past: _Past, moment: datetime) -> Cell:  # Any: t
     change = past.desired.get(installation)
     desired = past.named.get(change.version_id) if change and change.version_id else None
     goal = past.named.get(past.goals.get(row[ACCOUNT]))  # type: ignore[arg-type]
+    decided = is_decided(change.at if change else None, past.goals_since.get(row[ACCOUNT]))
     cover, need = judge(
-        held=held,
-        desired=desired,
-        goal=goal,
-        is_open=installation in past.opened,
-        has_failed=bool(change and change.push in past.failed),
-        is_decided=is_decided(change.at if change else None, past.goals_since.get(row[ACCOUNT])),
+        AS_IF
+        | facts_of_versions(held, desired, goal)
+        | facts(
+            {
+                Fact.OPEN: installation in past.opened,
+                Fact.FAILED: change and change.push in past.failed,
+                Fact.DECIDED: decided,
+            }
+        )
     )
     return Cell(
         **place(row),

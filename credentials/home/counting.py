@@ -13,7 +13,8 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from credentials.coverage.cells import Cell, Wanted, cells_now
+from credentials.coverage.cells import Wanted
+from credentials.coverage.tallies import Tally, tallies
 from instances.discovery.proposals import Proposal, undecided
 
 WORTH = 1.0  # seconds
@@ -25,9 +26,9 @@ MOST = 20.0  # seconds
 
 @dataclass(frozen=True)
 class Counted:
-    """The cells of all installations, and what else does not fit the inventory; as of a moment."""
+    """All installations, and what else does not fit the inventory, in numbers; as of a moment."""
 
-    cells: Sequence[Cell]
+    tallies: Sequence[Tally]
     proposals: Sequence[Proposal]
     at: datetime
     is_kept: bool = False
@@ -65,7 +66,7 @@ class Briefly:
 def count_all() -> Counted:
     """Count everything now."""
     at = timezone.now()
-    return Counted(cells_now(Wanted()), undecided(), at)
+    return Counted(tallies(Wanted()), undecided(), at)
 
 
 everything = Briefly(count_all)

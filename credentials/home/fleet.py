@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.utils.functional import Promise
 
-from credentials.coverage.cells import Cell
 from credentials.coverage.states import Cover
+from credentials.coverage.tallies import Tally
 from instances.models import Instance
 
 
@@ -27,11 +27,11 @@ class FleetLine:
         return done * 100 // self.total
 
 
-def fleet_lines(cells: Iterable[Cell]) -> list[FleetLine]:
+def fleet_lines(tallies: Iterable[Tally]) -> list[FleetLine]:
     """Return a line for each environment that has installations, production first."""
     found: dict[str, Counter[str]] = {}
-    for cell in cells:
-        found.setdefault(cell.environment, Counter())[cell.cover] += 1
+    for each in tallies:
+        found.setdefault(each.environment, Counter())[each.cover] += each.count
     return [
         FleetLine(
             each.value,

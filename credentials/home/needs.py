@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from django.db.models import Count
 from django.db.models.functions import Now
@@ -11,7 +12,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import ngettext
 
 from credentials.coverage import states as covering
-from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS, Cell
+from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS
+from credentials.coverage.tallies import Tally
 from credentials.home.counting import Counted
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
@@ -49,7 +51,7 @@ class Need:
 
 def needs(counted: Counted) -> list[Need]:
     """Return everything that may need a person, most urgent first; some with a count of 0."""
-    cells = [cell for cell in counted.cells if cell.cover == covering.Cover.NEEDS_YOU]
+    found = [each for each in counted.tallies if each.cover == covering.Cover.NEEDS_YOU]
     return [
         _overdue(),
         _rotations(),
@@ -58,8 +60,8 @@ def needs(counted: Counted) -> list[Need]:
         _unproven(),
         _changed_keys(),
         _no_approved_key(),
-        _drifted(cells),
-        _behind(cells),
+        _drifted(found),
+        _behind(found),
         _on_jwt(),
         _too_old(),
         _proposals(counted.proposals),
@@ -187,9 +189,12 @@ def _without_account() -> Need:
     )
 
 
-def _behind(cells: list[Cell]) -> Need:
+def _behind(tallies: Iterable[Tally]) -> Need:
     """Count what needs a person beyond failed pushes and changed files, which have lines of their own."""
-    found = Counter((cell.account, cell.account_id) for cell in cells if cell.need not in LISTED_ELSEWHERE)
+    found: Counter[tuple[str, UUID | None]] = Counter()
+    for each in tallies:
+        if each.need not in LISTED_ELSEWHERE:
+            found[each.account, each.account_id] += each.count
     count = found.total()
     sentence = ngettext(
         "installation is not proven to hold what it should hold.",
@@ -204,8 +209,8 @@ def _behind(cells: list[Cell]) -> Need:
     return Need("superseded", "warning", count, sentence, url, links, len(found) - len(links))
 
 
-def _drifted(cells: list[Cell]) -> Need:
-    count = sum(cell.need == covering.Need.DRIFTED for cell in cells)
+def _drifted(tallies: Iterable[Tally]) -> Need:
+    count = sum(each.count for each in tallies if each.need == covering.Need.DRIFTED)
     sentence = ngettext(
         "file was changed since the portal wrote it, or since someone accepted it.",
         "files were changed since the portal wrote them, or since someone accepted them.",

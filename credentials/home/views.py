@@ -55,7 +55,7 @@ def _fleet() -> Context:
     counted = everything.get()
     rotations = Rotation.objects.open().select_related("account", "old", "new").order_by("requested")
     return {
-        "lines": fleet_lines(counted.cells),
+        "lines": fleet_lines(counted.tallies),
         **_needs(counted),
         "rotations": rotations[:SHOWN],
         "rotation_count": Rotation.objects.open().count(),

@@ -13,7 +13,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import django
 
@@ -39,10 +39,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one page cost: seconds of each request, and the queries and bytes of one of them."""
+    """What one page cost: seconds of each request; statements, rows from the database and bytes of one."""
 
     seconds: list[float]
     queries: int
+    rows: int
     size: int
 
 
@@ -95,6 +96,8 @@ def _pages() -> Iterator[Page]:
 def _cost(page: Page, times: int) -> Cost:
     from django.db import connection
 
+    from tests.benchmarks.work import counted
+
     client = _client(page.who, page.headers)
 
     def once() -> int:
@@ -105,20 +108,14 @@ def _cost(page: Page, times: int) -> Cost:
 
     for _ in range(WARM_UP):
         once()
-    queries: list[str] = []
-
-    def count(execute: Any, sql: str, *rest: Any) -> Any:  # Any: Django's own signature
-        queries.append(sql)
-        return execute(sql, *rest)
-
-    with connection.execute_wrapper(count):
+    with counted(connection) as work:
         size = once()
     seconds: list[float] = []
     while len(seconds) < times and (sum(seconds) < BUDGET or len(seconds) < LEAST):
         begin = time.perf_counter()
         once()
         seconds.append(time.perf_counter() - begin)
-    return Cost(seconds, len(queries), size)
+    return Cost(seconds, work.statements, work.rows, size)
 
 
 def _client(who: str, headers: dict[str, str]) -> "Client":
@@ -135,7 +132,8 @@ def _client(who: str, headers: dict[str, str]) -> "Client":
 
 def _show(title: str, cost: Cost) -> None:
     middle, high = (percentile(cost.seconds, share) * 1000 for share in (0.5, 0.95))
-    say(f"{title:42} p50 {middle:8.1f} ms  p95 {high:8.1f} ms  {cost.queries:3} queries {cost.size:8} bytes")
+    asked = f"{cost.queries:3} queries {cost.rows:6} rows"
+    say(f"{title:42} p50 {middle:8.1f} ms  p95 {high:8.1f} ms  {asked} {cost.size:8} bytes")
 
 
 if __name__ == "__main__":

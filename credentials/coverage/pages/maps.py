@@ -2,21 +2,33 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib.auth.decorators import permission_required
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from credentials.coverage.cells import OTHERS, Cell, Wanted, cells_now, counts, reported, version_counts
+from credentials.coverage.cells import OTHERS, Cell, Wanted, cells_now
 from credentials.coverage.past import cells_as_of
 from credentials.coverage.states import Cover, Need
+from credentials.coverage.tallies import (
+    Tally,
+    cells_on,
+    counts,
+    instances_of,
+    reported,
+    tallied,
+    tallies,
+    version_counts,
+)
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from instances.failures import Code
@@ -58,12 +70,12 @@ class MapForm(AsOf):
     version = forms.IntegerField(label=_("Holds version"), required=False, min_value=1, max_value=100_000)
 
     @property
-    def cells(self) -> list[Cell]:
-        """The cells that fit the filters; a value that is refused narrows nothing, and its field says so."""
+    def wanted(self) -> Wanted:
+        """What is asked for; a value that is refused narrows nothing, and its field says so."""
         self.is_valid()
         found = self.cleaned_data
         account = found.get("account")
-        wanted = Wanted(
+        return Wanted(
             environment=found.get("environment", ""),
             role=found.get("role", ""),
             account=account.pk if account else None,
@@ -71,8 +83,19 @@ class MapForm(AsOf):
             version=found.get("version"),
             text=found.get("q", ""),
         )
-        moment = found.get("at")
-        return cells_as_of(wanted, moment) if moment else cells_now(wanted)
+
+    @property
+    def moment(self) -> datetime | None:
+        """As of when; None: now."""
+        self.is_valid()
+        moment: datetime | None = self.cleaned_data.get("at")
+        return moment
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells that fit the filters."""
+        moment = self.moment
+        return cells_as_of(self.wanted, moment) if moment else cells_now(self.wanted)
 
 
 @dataclass(frozen=True)
@@ -94,35 +117,62 @@ class MapLine:
     shown: list[ShownCell]
 
 
+@dataclass(frozen=True)
+class Map:
+    """One page of the map, and all of it in numbers."""
+
+    page: Page[Any]
+    groups: list[list[Cell]]
+    """The cells of each instance of the page."""
+    tallies: list[Tally]
+    certainties: list[tuple[str, int]]
+
+
+def _now(wanted: Wanted, number: str | None) -> Map:
+    """Count in the database, and fetch the cells of one page."""
+    found = tallies(wanted)
+    page = Paginator(instances_of(wanted, found), PAGE).get_page(number)
+    return Map(page, _by_instance(cells_on(list(page), wanted, found)), found, [])
+
+
+def _as_of(wanted: Wanted, moment: datetime, number: str | None) -> Map:
+    """Judge each installation by what was known of it then."""
+    cells = cells_as_of(wanted, moment)
+    page = Paginator(_by_instance(cells), PAGE).get_page(number)
+    return Map(page, list(page), tallied(cells), _certainties(cells))
+
+
+def _by_instance(cells: Iterable[Cell]) -> list[list[Cell]]:
+    return [list(group) for _key, group in groupby(cells, key=lambda cell: cell.instance_id)]
+
+
 @require_GET
 @permission_required("credentials.view_technicalaccount", raise_exception=True)
 def coverage_map(request: HttpRequest) -> HttpResponse:
     """Show instances and their containers, with what each holds, now or as of a moment."""
     form = MapForm(request.GET)
-    cells = form.cells
-    lines = [list(group) for _key, group in groupby(cells, key=lambda cell: cell.instance_id)]
-    page = Paginator(lines, PAGE).get_page(request.GET.get("page"))
-    moment = form.cleaned_data.get("at")
+    moment, number = form.moment, request.GET.get("page")
+    shown = _as_of(form.wanted, moment, number) if moment else _now(form.wanted, number)
     may_start = request.user.has_perm("rollouts.start_rollout")
-    causes = {} if moment else _causes(cell for group in page for cell in group)
+    causes = {} if moment else _causes(cell for group in shown.groups for cell in group)
     context = {
         "form": form,
         "moment": moment,
-        "page_obj": page,
+        "page_obj": shown.page,
         "lines": [
             MapLine(
                 group[0],
                 [_shown(cell, is_past=bool(moment), may_start=may_start, causes=causes) for cell in group],
             )
-            for group in page
+            for group in shown.groups
         ],
-        "counts": counts(cells),
-        "reported": reported(cells),
-        "versions": version_counts(cells),
-        "total": len(cells),
+        "counts": counts(shown.tallies),
+        "reported": reported(shown.tallies),
+        "versions": version_counts(shown.tallies),
+        "total": sum(each.count for each in shown.tallies),
         "is_narrowed": form.has_changed(),
         "state_url": _without(request, "state", "page"),
-        "certainties": _certainties(cells) if moment else [],
+        "certainties": shown.certainties,
     }
     return render(request, "coverage/map.html", context)
 

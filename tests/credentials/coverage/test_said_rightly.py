@@ -7,11 +7,12 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
-from credentials.coverage.cells import Wanted, version_counts
+from credentials.coverage.cells import Wanted
 from credentials.coverage.confirming import confirm
 from credentials.coverage.drift import accept, drifted
 from credentials.coverage.export import as_dict
 from credentials.coverage.past import cells_as_of
+from credentials.coverage.tallies import tallied, version_counts
 from credentials.desired import change
 from credentials.models import Assignment, ClientSecret, DesiredVersion, TechnicalAccount
 from credentials.rollouts.models import (
@@ -119,7 +120,7 @@ def test_a_version_of_another_account_is_named_with_it(as_admin: Client) -> None
     make_goal(version=other, actor=SOMEBODY)
     found = cell()
     assert found.holds == "v1 of Triggers"
-    assert version_counts([found]) == [("Triggers", "v1", 1)]
+    assert version_counts(tallied([found])) == [("Triggers", "v1", 1)]
     assert not Wanted(version=1).accepts(found)
     assert (as_dict(found)["holds"], as_dict(found)["holds_of"]) == (1, "Triggers")
     assert "v1 of Triggers" in as_admin.get("/coverage/").content.decode()

@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from credentials.accounts.history import goal_counts
-from credentials.coverage.cells import Wanted, cells_now, needing_somebody
+from credentials.coverage.cells import Wanted, cells_now
+from credentials.coverage.states import Cover
 from credentials.home.counting import count_all
 from credentials.home.first_steps import first_steps
 from credentials.home.needs import needs
@@ -42,6 +43,8 @@ from tests.factories import (
     make_rollout,
     make_rotation,
 )
+
+NEEDY = Wanted(state=Cover.NEEDS_YOU)
 
 pytestmark = pytest.mark.django_db
 
@@ -192,22 +195,22 @@ def test_installations_without_the_goal_are_counted_per_account(as_admin: Client
 def test_a_new_version_changes_nothing_before_it_is_rolled_out() -> None:
     rollout = make_rollout(containers=["web1", "web2"])
     finish_all(rollout, state="succeeded")
-    assert not needing_somebody()
+    assert not cells_now(NEEDY)
     version, _new = add_secret(account=rollout.secret.account, plaintext=Secret("p8e-second"), actor=SOMEBODY)
-    assert not needing_somebody()
+    assert not cells_now(NEEDY)
     newer = start_rollout(
         version=version, installations=Installation.objects.all(), reason="rotation", actor=SOMEBODY
     )
     finish(newer.pushes.all()[0], state="failed", code="not_applied")
-    assert len(needing_somebody()) == 1
+    assert len(cells_now(NEEDY)) == 1
     finish_all(newer, state="succeeded")
-    assert not needing_somebody()
+    assert not cells_now(NEEDY)
 
 
 def test_a_file_that_changed_since_the_push_needs_somebody() -> None:
     finish_all(make_rollout(), state="succeeded")
     Installation.objects.update(observed_digest="e" * 64)
-    assert len(needing_somebody()) == 1
+    assert len(cells_now(NEEDY)) == 1
 
 
 @pytest.mark.parametrize("code", ["", "reload_failed", "not_applied"])
@@ -231,10 +234,10 @@ def test_nothing_is_asked_of_hosted_instances_and_of_containers_that_are_off() -
     make_installation(instance="hosted", container="web1")
     make_account(instances=["hosted", "prod1"])
     make_installation(instance="prod1", container="web2")
-    assert len(needing_somebody()) == 2
+    assert len(cells_now(NEEDY)) == 2
     Instance.objects.filter(name="hosted").update(deployment="hosted")
     Container.objects.filter(name="web2").update(is_enabled=False)
-    assert not needing_somebody()
+    assert not cells_now(NEEDY)
 
 
 def test_instances_on_jwt_or_below_7_4_1_are_named(as_admin: Client) -> None:

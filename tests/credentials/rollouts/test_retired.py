@@ -9,7 +9,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from credentials.accounts import history
-from credentials.coverage.cells import needing_somebody
+from credentials.coverage.cells import Wanted, cells_now
+from credentials.coverage.states import Cover
 from credentials.home.counting import count_all
 from credentials.home.needs import needs
 from credentials.models import ClientSecret, TechnicalAccount
@@ -159,7 +160,7 @@ def test_counts_leave_out_what_is_retired_and_name_it() -> None:
     assert before["pushes failed and have not been fixed."] == 2
     retire(gone.container)
     assert [push.installation for push in Push.objects.needing_attention()] == [kept]
-    assert [cell.installation for cell in needing_somebody()] == [kept.pk]
+    assert [cell.installation for cell in cells_now(Wanted(state=Cover.NEEDS_YOU))] == [kept.pk]
     assert needed()["push failed and has not been fixed."] == 1
     assert (versions().total, versions().jwt, versions().too_old_count) == (1, 1, 1)
     found = history.coverage(secret.account, None)

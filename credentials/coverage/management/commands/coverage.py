@@ -9,10 +9,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from credentials.by_name import active_account
-from credentials.coverage.cells import Cell, Wanted, cells_now, counts
+from credentials.coverage.cells import Cell, Wanted, cells_now
 from credentials.coverage.export import COLUMNS, as_dict, as_row
 from credentials.coverage.past import cells_as_of
 from credentials.coverage.states import Cover, Need
+from credentials.coverage.tallies import counts, tallied
 from instances.models import Instance
 from instances.pages.moments import parse_moment
 from portal.command_line import add_json, as_json, table, wrong_call
@@ -78,7 +79,7 @@ class Command(SafeCommand):
             self._write_csv(cells)
         elif cells:
             self.stdout.write(table(HEADINGS, map(_row, cells)))
-            self.stdout.write(", ".join(f"{count} {cover.value}" for cover, count in counts(cells)))
+            self.stdout.write(", ".join(f"{count} {cover.value}" for cover, count in counts(tallied(cells))))
         else:
             self.stdout.write(_("No installation."))
 
