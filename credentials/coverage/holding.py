@@ -29,7 +29,7 @@ from credentials.rollouts.models import Attempt, ProvenDigest, Push, is_as_seen
 from credentials.rollouts.settlement import SENT
 from instances.discovery.models import EMPTY_ORGANIZATION, Observation, Reading
 from instances.models import CONTAINER_ON, NOT_BY_HAND, NOT_HOSTED, Installation
-from portal.json_text import JSONText
+from portal.json_columns import JSONText
 
 ACCOUNT = "instance__assignment__account"
 LASTING = ("gone", "none", "unreadable", "too_big")

@@ -17,9 +17,12 @@ from django.db.models import (
     FilteredRelation,
     OuterRef,
     Q,
+    QuerySet,
     Subquery,
 )
+from django.db.models.functions import Lower
 
+from instances.discovery.doubts import doubtful_containers, mixed_builds
 from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, Reading
 from instances.models import (
     CONTAINER_ON,
@@ -135,7 +138,7 @@ class Times(NamedTuple):
 
 @dataclass
 class _Facts:
-    """Everything that proposals come from: four statements, whatever the number of containers.
+    """Everything that proposals of some containers come from: four statements, whatever their number.
 
     Reading four moments of each installation would take longer than all the rest, so `times` has those of the
     installations that something may be wrong with.
@@ -158,11 +161,10 @@ def proposals(*, containers: Collection[UUID] | None = None) -> list[Proposal]:
 
     `containers` limits it to these; what concerns all containers of an instance is left out then.
     """
-    facts = _facts(containers)
-    found = [each for reading in facts.readings for each in _of_container(reading, facts)]
+    found = list(_mixed()) if containers is None else []
+    facts = _facts(_asked(containers))
+    found += [each for reading in facts.readings for each in _of_container(reading, facts)]
     found += _of_installations(facts)
-    if containers is None:
-        found += _mixed(facts)
     place = {kind: number for number, kind in enumerate(Kind)}
     return sorted(
         found,
@@ -181,6 +183,12 @@ def undecided() -> list[Proposal]:
     return [each for each in proposals() if each.key not in left]
 
 
+def _asked(containers: Collection[UUID] | None) -> Collection[UUID] | None:
+    """Return those of the containers that something may be wrong with; None: all, since they are too many."""
+    found = doubtful_containers(_newest(containers), _installed(containers))
+    return None if containers is None and len(found) > MOST_NAMED else found
+
+
 def _facts(containers: Collection[UUID] | None) -> _Facts:
     facts = _Facts(list(_readings(containers)))
     for row in _entered(containers):
@@ -188,14 +196,22 @@ def _facts(containers: Collection[UUID] | None) -> _Facts:
             facts.entered.setdefault(row.place.pk, []).append(row)
         else:
             facts.retired.setdefault(row.place.pk, set()).add(row.instance)
-    rows = Instance.objects.order_by().values_list("name", "pk", _is_true(NOT_HOSTED.condition()))
-    facts.instances = {name: (pk, not is_ours) for name, pk, is_ours in rows}
+    facts.instances = _instances({name for reading in facts.readings for name in reading.found})
     facts.folded = {name.casefold(): name for name in facts.instances}
-    facts.times = _times({row.pk for row in _doubtful(facts)})
+    facts.times = _times({row.pk for row in _with_moments(facts)})
     return facts
 
 
-def _doubtful(facts: _Facts) -> Iterator[Entered]:
+def _instances(names: Collection[str]) -> dict[str, tuple[UUID, bool]]:
+    """Return the instances that are called so, in upper or lower case: the id, and whether Adobe hosts it."""
+    rows = Instance.objects.order_by()
+    if len(names) < MOST_NAMED:
+        rows = rows.alias(folded=Lower("name")).filter(folded__in={name.casefold() for name in names})
+    columns = rows.values_list("name", "pk", _is_true(NOT_HOSTED.condition()))
+    return {name: (pk, not is_ours) for name, pk, is_ours in columns}
+
+
+def _with_moments(facts: _Facts) -> Iterator[Entered]:
     """Yield the installations whose moments decide whether something is proposed, or are told by it."""
     newest = {reading.place.pk: reading for reading in facts.readings}
     for row in (row for rows in facts.entered.values() for row in rows):
@@ -222,23 +238,28 @@ def _is_true(condition: Q) -> "ExpressionWrapper[Q]":
     return ExpressionWrapper(condition, output_field=BooleanField())
 
 
+def _newest(containers: Collection[UUID] | None) -> QuerySet[Reading]:
+    """Return the newest successful reading of each container that is on."""
+    return Reading.objects.newest(containers=containers, state=Reading.State.SUCCEEDED).filter(ON)
+
+
+def _installed(containers: Collection[UUID] | None) -> QuerySet[Installation]:
+    """Return the installations on containers that are on."""
+    rows = Installation.objects.filter(ON)
+    return rows if containers is None else rows.filter(container__in=containers)
+
+
 def _readings(containers: Collection[UUID] | None) -> Iterator[Read]:
-    """Yield the newest successful reading of each container that is on."""
     succeeded = Reading.objects.filter(state=Reading.State.SUCCEEDED)
     mine = succeeded.filter(container=OuterRef("container")).order_by("-asked")
-    rows = succeeded.newest(state=Reading.State.SUCCEEDED).filter(ON).order_by("container__name")
-    if containers is not None:
-        rows = rows.filter(container__in=containers)
+    rows = _newest(containers).order_by("container__name")
     columns = ("pk", "container", "container__name", "started", "finished", "build", "found", "further")
     for pk, container, name, *others in rows.values_list(*columns, Subquery(mine.values("build")[1:2])):
         yield Read(pk, Place(container, name), *others)
 
 
 def _entered(containers: Collection[UUID] | None) -> Iterator[Entered]:
-    rows = Installation.objects.filter(ON)
-    if containers is not None:
-        rows = rows.filter(container__in=containers)
-    told = rows.annotate(
+    told = _installed(containers).annotate(
         sight=_open_one(),
         is_ours=_is_true(NOT_HOSTED.of("instance").condition()),
         in_use=_is_true(all_met(NONE_RETIRED)),
@@ -338,14 +359,8 @@ def _of_installations(facts: _Facts) -> Iterator[Proposal]:
             yield Proposal(Kind.JWT, row.instance, row.place, "", row.instance_id, at=at)
 
 
-def _mixed(facts: _Facts) -> Iterator[Proposal]:
-    builds: dict[UUID, dict[int, str]] = {}
-    for row in (row for rows in facts.entered.values() for row in rows):
-        if row.build:
-            builds.setdefault(row.instance_id, {})[row.build] = row.instance
-    for pk, found in builds.items():
-        if len(found) > 1:
-            numbers = tuple(sorted(found))
-            name = found[numbers[0]]
-            seen = " ".join(map(str, numbers))
-            yield Proposal(Kind.MIXED, name, seen=seen, instance_id=pk, builds=numbers)
+def _mixed() -> Iterator[Proposal]:
+    """Yield the instances whose containers run several builds."""
+    for pk, (name, builds) in mixed_builds(_installed(None)).items():
+        seen = " ".join(map(str, builds))
+        yield Proposal(Kind.MIXED, name, seen=seen, instance_id=pk, builds=builds)

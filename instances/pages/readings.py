@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from instances.discovery import schedule
+from instances.discovery.doubts import with_strays
 from instances.discovery.models import Reading
 from instances.discovery.services import ask
 from instances.failures import Code, Explanation, explain
@@ -151,8 +152,8 @@ def newest_of_each() -> QuerySet[Reading]:
 
 def _strays(newest: QuerySet[Reading]) -> list[tuple[Container, list[str]]]:
     """Return containers on which instances were found that are not in the inventory, with their names."""
-    read = newest.filter(state=Reading.State.SUCCEEDED).exclude(found={})
-    entered = entered_on(Installation.objects.filter(container__in=read.order_by().values("container")))
+    read = list(with_strays(newest.filter(state=Reading.State.SUCCEEDED)))
+    entered = entered_on(Installation.objects.filter(container__in=[row.container_id for row in read]))
     found = [(row.container, strays_of(row, entered)) for row in read]
     return [(container, strays) for container, strays in found if strays]
 

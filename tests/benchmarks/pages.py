@@ -37,6 +37,8 @@ SEEN_PAGES = {
     "jwt_and_builds", "proposals", "readings", "container", "instance", "account",
 }  # fmt: skip
 EMPTY_LIMIT, ADMIN_LIMIT = 2.0, 3.0
+MOST_ROWS = 1_000
+"""Rows that a page may fetch, however much there is: the longest list shows 250, and what belongs to them."""
 PEOPLE = "from tests.benchmarks.fleet import seed_people; seed_people()"
 
 
@@ -87,6 +89,8 @@ class Row:
     compared_with: str
     queries: tuple[int, int] = (0, 0)
     """In the small and in the large portal."""
+    fetched: tuple[int, int] = (0, 0)
+    """Rows that came from the database, likewise."""
     full: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
     admin: list[float] = field(default_factory=list)
@@ -105,7 +109,8 @@ class Row:
             percentile(seconds, share) * 1000
             for seconds, share in ((self.full, 0.5), (self.full, 0.95), (self.bare, 0.95), (self.admin, 0.95))
         ]
-        shown: list[Cell] = [self.title, self.kind, " / ".join(str(number) for number in self.queries)]
+        shown: list[Cell] = [self.title, self.kind]
+        shown += [" / ".join(f"{number:,}" for number in pair) for pair in (self.queries, self.fetched)]
         shown += [*milliseconds[:3], self.compared_with, self.against_bare]
         return [*shown, self.table, milliseconds[3], self.against_admin]
 
@@ -133,8 +138,17 @@ def seen(report: Report, scale: Scale) -> None:
         rows = measure_pages(portals, only=SEEN_PAGES)
     report.table(
         f"What containers hold, and held: {scale}",
-        ["page", "kind", "statements small / large", "p50 ms", "p95 ms", "bare p95 ms", "bare"],
-        [row.cells[:7] for row in rows],
+        [
+            "page",
+            "kind",
+            "statements small / large",
+            "rows small / large",
+            "p50 ms",
+            "p95 ms",
+            "bare p95 ms",
+            "bare",
+        ],
+        [row.cells[:8] for row in rows],
         f"{REQUESTS}, in turn with the others. Small: {SEEN_SMALL}. "
         "Bare: the same page in an empty portal, or in the smallest that has it.",
     )
@@ -193,7 +207,9 @@ def _row(title: str, kind: str, table: str, openers: dict[str, Opener]) -> Row:
         row.full += large["seconds"]
         row.bare += openers[compared_with].open(title, times)["seconds"]
         row.admin += openers["admin"].open(table, times)["seconds"]
-    row.queries = (openers["small"].open(title, times=1)["queries"], large["queries"])
+    small = openers["small"].open(title, times=1)
+    row.queries = (small["queries"], large["queries"])
+    row.fetched = (small["rows"], large["rows"])
     return row
 
 
@@ -202,8 +218,8 @@ def show_pages(report: Report, rows: Sequence[Row], scale: Scale) -> None:
     report.table(
         f"Every page with {scale}",
         [
-            "page", "kind", "queries small / large", "p50 ms", "p95 ms", "bare p95 ms", "bare", "times bare",
-            "admin's list", "its p95 ms", "times faster",
+            "page", "kind", "queries small / large", "rows small / large", "p50 ms", "p95 ms", "bare p95 ms",
+            "bare", "times bare", "admin's list", "its p95 ms", "times faster",
         ],
         [row.cells for row in rows],
         f"{REQUESTS}, in turn with the others. "
@@ -212,6 +228,9 @@ def show_pages(report: Report, rows: Sequence[Row], scale: Scale) -> None:
     )  # fmt: skip
     grown = [row for row in rows if row.queries[1] > row.queries[0]]
     report.goal(Goal(f"pages, of {len(rows)}, with more queries{_named(grown)}", len(grown), "at most", 0))
+    many = [row for row in rows if row.fetched[1] > MOST_ROWS]
+    what = f"pages, of {len(rows)}, that fetch more than {MOST_ROWS:,} rows{_named(many)}"
+    report.goal(Goal(what, len(many), "at most", 0))
     judged = [row for row in rows if row.kind != "task"]
     slowed = [row for row in judged if row.against_bare > EMPTY_LIMIT]
     slow = [row for row in judged if row.against_admin < ADMIN_LIMIT]

@@ -175,13 +175,14 @@ def test_goals_of_speed_are_about_lists_and_details() -> None:
     report = Report("make bench")
     fast, slow = [0.01] * 20, [0.5] * 20
     rows = [
-        pages.Row("a list", "list", "app.model", "empty", (5, 5), slow, fast, fast),
-        pages.Row("a detail", "detail", "app.model", "one", (5, 5), fast, fast, slow),
-        pages.Row("a form", "task", "app.model", "empty", (5, 6), slow, fast, fast),
+        pages.Row("a list", "list", "app.model", "empty", (5, 5), (9, 9), slow, fast, fast),
+        pages.Row("a detail", "detail", "app.model", "one", (5, 5), (9, 1_000), fast, fast, slow),
+        pages.Row("a form", "task", "app.model", "empty", (5, 6), (9, 1_001), slow, fast, fast),
     ]
     pages.show_pages(report, rows, scale.ONE)
-    queries, bare, admin = (goal.what for goal in report.goals)
+    queries, fetched, bare, admin = (goal.what for goal in report.goals)
     assert queries == "pages, of 3, with more queries (a form)"
+    assert fetched == "pages, of 3, that fetch more than 1,000 rows (a form)"
     assert bare == "lists and details, of 2, more than 2 times as slow as bare (a list)"
     assert admin == "lists and details, of 2, less than 3 times as fast as the admin's list (a list)"
     assert len(report.tables[0].rows) == 3

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from instances.discovery import proposals as module
 from instances.discovery.dismissals import Outdated, forget_outdated, leave, take_up
 from instances.discovery.models import Dismissal, Observation, Reading
 from instances.discovery.observing import Sight, observe
@@ -60,6 +61,15 @@ def container() -> Container:
 def every_proposal_has_words() -> Iterator[None]:
     yield
     assert all(what(each) and advice(each) and "%" not in what(each) for each in proposals())
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_missed_by_asking_the_database_where_to_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield
+    found = proposals()
+    every = set(Container.objects.values_list("pk", flat=True))
+    monkeypatch.setattr(module, "doubtful_containers", lambda *_asked: every)
+    assert found == proposals()
 
 
 # What is proposed
@@ -281,6 +291,18 @@ def test_what_is_left_can_be_taken_up_again(container: Container, actor: Actor) 
 # Large fleets, and the command
 
 
+def test_a_push_that_saw_an_older_build_than_the_reading_is_told(container: Container) -> None:
+    row = make_installation(instance="prod1", container="mkt-1")
+    read(container, ago=10, found={"prod1": ""}, build=9394)
+    observe(
+        installation_id=row.pk,
+        sight=Sight(client_id="c", account_id="a", organization_id="o", digest="d", is_jwt=False, build=9352),
+        source="push",
+        source_id="x",
+    )
+    assert (only().kind, only().builds) == (Kind.OLD, (9352,))
+
+
 def test_many_containers_take_as_many_statements_as_few() -> None:
     counts = []
     for number in (2, 9):
@@ -291,7 +313,7 @@ def test_many_containers_take_as_many_statements_as_few() -> None:
         with CaptureQueriesContext(connection) as queries:
             proposals()
         counts.append(len(queries))
-    assert counts == [4, 4]
+    assert counts == [7, 7]
 
 
 def discover(*arguments: str) -> tuple[str, int]:

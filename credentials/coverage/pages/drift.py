@@ -1,10 +1,12 @@
 """Drift: the list of files that differ, and what a person does about one of them."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -78,15 +80,13 @@ def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | N
 
     `at` names the installation whose page of the list is wanted.
     """
-    found = list(drifting().values_list("pk", flat=True))  # what differs is asked of one page only
-    wanted = str(chosen or request.GET.get("at", ""))
-    there = next((place for place, pk in enumerate(found) if str(pk) == wanted), None)
-    number = request.GET.get("page") if there is None else there // PAGE + 1
-    page = Paginator(found, PAGE).get_page(number)
-    if form and chosen is not None and chosen not in found:
+    if form and chosen is not None and not drifting().filter(pk=chosen).exists():
         for problem in form.non_field_errors():
             messages.error(request, str(problem))
         return redirect("drift")
+    place = _place_of(chosen or request.GET.get("at", ""))
+    number = request.GET.get("page") if place is None else place // PAGE + 1
+    page = Paginator(drifting().values_list("pk", flat=True), PAGE).get_page(number)
     shown = drifted(Q(pk__in=list(page)))
     said = said_of(repaired([each.installation for each in shown]))
     rows = [
@@ -99,6 +99,16 @@ def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | N
     ]
     context = {"page_obj": page, "rows": rows}
     return render(request, "coverage/drift.html", context)
+
+
+def _place_of(installation: UUID | str) -> int | None:
+    """Return how many stand before an installation in the list; None if it is not there."""
+    with suppress(ValidationError):
+        if row := drifting().filter(pk=installation or None).select_related("instance", "container").first():
+            name, container = row.instance.name, row.container.name
+            same = Q(instance__name=name, container__name__lt=container)
+            return drifting().filter(Q(instance__name__lt=name) | same).count()
+    return None
 
 
 def _form(observation: int) -> AcceptForm:

@@ -1,8 +1,8 @@
-"""A database function for JSON columns that Django has only for keys known beforehand."""
+"""Database functions for JSON columns that Django has only for keys known beforehand, or not at all."""
 
 from typing import Any
 
-from django.db.models import CharField, Func, Value
+from django.db.models import CharField, Func, IntegerField, Value
 from django.db.models.functions import Concat
 
 
@@ -25,3 +25,20 @@ class JSONText(Func):
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         """Compile for PostgreSQL, which has an operator."""
         return self.as_sql(compiler, connection, template="(%(expressions)s)", arg_joiner=" ->> ", **context)
+
+
+class JSONSize(Func):
+    """How many keys a JSON object has."""
+
+    output_field = IntegerField()
+    arity = 1
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Compile for SQLite."""
+        template = "(SELECT COUNT(*) FROM JSON_EACH(%(expressions)s))"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Compile for PostgreSQL."""
+        template = "(SELECT COUNT(*) FROM JSONB_OBJECT_KEYS(%(expressions)s))"
+        return self.as_sql(compiler, connection, template=template, **context)
