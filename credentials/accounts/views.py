@@ -21,7 +21,9 @@ from portal.audit.trail import Actor
 from portal.web.lists import Orders, page_of
 
 PAGE = 25
-ORDERS = Orders({"name": ["name"], "state": ["state", "name"]}, usual="name")
+ORDERS = Orders(
+    {"name": ["name"], "state": ["state", "name"], "secret": ["goal__entered", "name"]}, usual="name"
+)
 USING_SHOWN = 20  # instances that stand in the way of a retirement
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -83,9 +83,13 @@ def container_list(request: HttpRequest) -> HttpResponse:
 
 
 def counted(rows: QuerySet[Container]) -> QuerySet[Container]:
-    """Return containers as lists show them: number of instances, when seen last, jump host, host keys."""
+    """Return containers as lists show them: instances, those on JWT, when seen last, jump host, host keys."""
     return (
-        rows.annotate(instances=Count("installations", filter=_INSTALLED), last_seen=last_seen())
+        rows.annotate(
+            instances=Count("installations", filter=_INSTALLED),
+            on_jwt=Count("installations", filter=_INSTALLED & Q(installations__observed_jwt=True)),
+            last_seen=last_seen(),
+        )
         .select_related("jump_host")
         .prefetch_related(Prefetch("host_keys", HostKey.objects.defer("base64").order_by()))
     )

@@ -21,7 +21,7 @@ INSTANCE = ("environment", "deployment", "role", "uses_triggers")
 INSTANCE_COLUMNS = ("instance", *INSTANCE, "containers", "on_old_build", "on_jwt", *RETIRED)
 REACHED = ("address", "port", "jump_host", "login", "become", "install_root", "by_hand")
 CONTACT = ("who", "reach", "hours")
-CONTAINER_COLUMNS = ("container", *REACHED, "on", "host_key", "instances", "last_seen", *RETIRED)
+CONTAINER_COLUMNS = ("container", *REACHED, "on", "host_key", "instances", "on_jwt", "last_seen", *RETIRED)
 
 
 def _instance_rows(keys: Sequence[UUID]) -> Iterator[Row]:
@@ -61,6 +61,7 @@ def _container_rows(keys: Sequence[UUID]) -> Iterator[Row]:
             "on": row.is_enabled,
             "host_key": state_of(row.host_keys.all()) or "not_scanned",
             "instances": row.instances,
+            "on_jwt": row.on_jwt,
             "last_seen": row.last_seen,
             **values(row, RETIRED),
         }

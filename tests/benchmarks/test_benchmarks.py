@@ -133,9 +133,9 @@ def test_contenders_take_turns_and_the_median_counts() -> None:
 
 def test_the_processor_time_of_ended_children_counts() -> None:
     before = cpu_seconds(os.getpid())
-    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
     subprocess.run([sys.executable, "-c", busy], check=True)
-    assert cpu_seconds(os.getpid()) - before >= 0.29
+    assert cpu_seconds(os.getpid()) - before >= 0.4  # in hundredths, rounded down
 
 
 def test_a_peak_is_seen_after_it_has_passed() -> None:

@@ -80,7 +80,7 @@ EXPORTS: dict[str, Listed] = {
     "contacts": Listed("instances.view_container", "environment who reach hours"),
     "containers": Listed(
         "instances.view_container",
-        f"container {REACHED} on host_key instances last_seen {RETIRED}",
+        f"container {REACHED} on host_key instances on_jwt last_seen {RETIRED}",
         *("host_key=offered", "container", "new"),
         order=by("container"),
     ),

@@ -33,6 +33,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from instances.failures import Code
 from instances.models import Instance
+from instances.needs import in_need
 from instances.pages.moments import AsOf
 
 PAGE = 50  # instances
@@ -169,12 +170,18 @@ def coverage_map(request: HttpRequest) -> HttpResponse:
         "counts": counts(shown.tallies),
         "reported": reported(shown.tallies),
         "versions": version_counts(shown.tallies),
+        "without_account": _without_account() if not (moment or form.has_changed()) else 0,
         "total": sum(each.count for each in shown.tallies),
         "is_narrowed": form.has_changed(),
         "state_url": _without(request, "state", "page"),
         "certainties": shown.certainties,
     }
     return render(request, "coverage/map.html", context)
+
+
+def _without_account() -> int:
+    """Return how many instances are not on the map, since nobody gave them an account."""
+    return in_need(Instance.objects.all(), "account").count()
 
 
 def _certainties(cells: Iterable[Cell]) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ def presets(chosen: Chosen) -> list[Preset]:
     today = timezone.localdate()
     offered: list[tuple[Promise, Chosen]] = [
         *((GROUPS[group], {"action": group}) for group in PRESETS if group in GROUPS),
+        (_("Today"), days(today, today)),
         (_("Last 7 days"), days(today - timedelta(days=6), today)),
         *quarters(today),
     ]

@@ -1,6 +1,7 @@
 """Pages of technical accounts: list, detail with coverage, history, another version, rollout, retirement."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -156,6 +157,16 @@ def test_the_list_is_narrowed(as_admin: Client, account: TechnicalAccount, query
     text = as_admin.get(f"{reverse('accounts')}?{query}").content.decode()
     assert "Triggers" in text
     assert "Another one" not in text
+
+
+def test_the_account_with_the_oldest_secret_comes_first_by_its_age(as_auditor: Client, actor: Actor) -> None:
+    for name, days in (("Zeta", 200), ("Alpha", 3), ("Mid", 90)):
+        version = make_account(actor, [], name=name).secrets.get()
+        ClientSecret.objects.filter(pk=version.pk).update(entered=timezone.now() - timedelta(days=days))
+        make_goal(version=version, actor=actor)
+    shown = as_auditor.get("/accounts/?sort=secret")
+    assert [str(row["account"]) for row in shown.context["rows"]] == ["Zeta", "Mid", "Alpha"]
+    assert "3 d ago" in shown.content.decode()
 
 
 @pytest.mark.parametrize(

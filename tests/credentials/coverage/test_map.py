@@ -245,3 +245,12 @@ def test_pages_of_instances_and_containers_show_their_cells(as_helpdesk: Client)
     finish(push, state="failed", code="timed_out")
     for url in (f"/instances/{push.installation.instance_id}/", f"/containers/{push.container_id}/"):
         assert "the last push failed" in as_helpdesk.get(url).content.decode()
+
+
+def test_the_map_says_how_many_instances_are_not_on_it(as_admin: Client) -> None:
+    finish_all(make_rollout(), state="succeeded")
+    assert "is not shown here" not in page(as_admin)
+    make_installation(instance="prod2", container="web9")
+    assert "1 instance is not shown here, because it uses no technical account" in page(as_admin)
+    assert 'href="/instances/?need=account"' in page(as_admin)
+    assert "is not shown here" not in page(as_admin, "?environment=production")

@@ -38,6 +38,7 @@ def test_the_last_quarter_of_january_is_that_of_the_year_before() -> None:
     with time_machine.travel("2026-01-15T12:00Z"):
         assert named("Last quarter", {}).url == "?since=2025-10-01&until=2025-12-31"
         assert named("This quarter", {}).url == "?since=2026-01-01&until=2026-03-31"
+        assert named("Today", {}).url == "?since=2026-01-15&until=2026-01-15"
         assert named("Last 7 days", {}).url == "?since=2026-01-09&until=2026-01-15"
 
 
