@@ -116,6 +116,7 @@ word_states(
         "offered": _("Not approved"),
         "approved": _("Approved"),
         "changed": _("Changed"),
+        "unexpected": _("Not the expected key"),
         "on": _("On"),
         "off": _("Off"),
         "by_hand": _("By hand"),

@@ -59,6 +59,7 @@ def needs(counted: Counted) -> list[Need]:
         _ambiguous(),
         _unproven(),
         _changed_keys(),
+        _unexpected_keys(),
         _no_approved_key(),
         _drifted(found),
         _behind(found),
@@ -72,7 +73,7 @@ def needs(counted: Counted) -> list[Need]:
 
 def needs_of_deliveries() -> list[Need]:
     """Return what keeps pushes from arriving beyond those that failed."""
-    return [_overdue(), _rotations(), _changed_keys(), _no_approved_key()]
+    return [_overdue(), _rotations(), _changed_keys(), _unexpected_keys(), _no_approved_key()]
 
 
 def _overdue() -> Need:
@@ -157,6 +158,17 @@ def _changed_keys() -> Need:
     )
 
 
+def _unexpected_keys() -> Need:
+    return _containers(
+        "unexpected",
+        lambda count: ngettext(
+            "container shows another host key than the one given in advance; nothing is pushed to it.",
+            "containers show other host keys than the ones given in advance; nothing is pushed to them.",
+            count,
+        ),
+    )
+
+
 def _no_approved_key() -> Need:
     return _containers(
         "needed",
@@ -174,7 +186,7 @@ def _containers(state: str, sentence: Callable[[int], str]) -> Need:
     count = rows.count()
     links = [NeedLink(name, page_url("container", pk)) for pk, name in rows.values_list("pk", "name")[:SHOWN]]
     url = f"{page_url('containers')}?host_key={state}&switch=on"
-    icon, tone = ("changed", "danger") if state == "changed" else ("offered", "warning")
+    icon, tone = ("offered", "warning") if state == "needed" else ("changed", "danger")
     return Need(icon, tone, count, sentence(count), url, links, count - len(links))
 
 

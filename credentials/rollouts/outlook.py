@@ -141,19 +141,17 @@ class _Keys:
     def trouble(self, container: uuid.UUID) -> Trouble | None:
         """Return what the keys have to say: none that is trusted, or another one shown in its place."""
         keys = self.known.get(container, [])
-        state = host_keys.state_of(keys)
+        expected = self.expected.get(container, "")
+        state = host_keys.state_of(keys, expected)
         if state == "approved":
             return None
         shown = [key for key in keys if key.state == HostKey.State.OFFERED]
         if state == "changed":
             return Trouble(Code.HOST_KEY_CHANGED, max(key.seen for key in shown))
-        expected = self.expected.get(container)
-        by_print = {key.fingerprint: key.state for key in keys}
-        if expected is None or by_print.get(expected) == HostKey.State.REVOKED:
-            return Trouble(NO_HOST_KEY)
-        if shown and expected not in by_print:
+        if state == "unexpected":
             return Trouble(HOST_KEY_UNEXPECTED, max(key.seen for key in shown))
-        return None
+        is_revoked = any(key.fingerprint == expected and key.state == HostKey.State.REVOKED for key in keys)
+        return Trouble(NO_HOST_KEY) if is_revoked or not expected else None
 
 
 def _readings(containers: QuerySet[Container]) -> dict[uuid.UUID, Reading]:

@@ -62,7 +62,17 @@ def container_list(request: HttpRequest) -> HttpResponse:
     ids = filters.qs.order_by(*order.fields).values_list("pk", flat=True)
     page = page_of(ids, request.GET, PAGE)
     shown = counted(Container.objects.filter(pk__in=list(page))).only(
-        *("name", "address", "port", "login", "become", "is_enabled", "is_by_hand", "jump_host__name"),
+        *(
+            "name",
+            "address",
+            "port",
+            "login",
+            "become",
+            "is_enabled",
+            "is_by_hand",
+            "jump_host__name",
+            "expected_host_key__fingerprint",
+        ),
         *("retired", "retired_by", "retired_reason"),
     )
     context = {
@@ -71,7 +81,7 @@ def container_list(request: HttpRequest) -> HttpResponse:
         "page_obj": page,
         "order": order,
         "rows": [
-            (container, host_keys.state_of(container.host_keys.all()))
+            (container, host_keys.state_of(container.host_keys.all(), host_keys.expected_of(container)))
             for container in in_order(shown, list(page))
         ],
         "is_empty": not page.object_list and not Container.objects.exists(),
@@ -90,7 +100,7 @@ def counted(rows: QuerySet[Container]) -> QuerySet[Container]:
             on_jwt=Count("installations", filter=_INSTALLED & Q(installations__observed_jwt=True)),
             last_seen=last_seen(),
         )
-        .select_related("jump_host")
+        .select_related("jump_host", "expected_host_key")
         .prefetch_related(Prefetch("host_keys", HostKey.objects.defer("base64").order_by()))
     )
 
@@ -137,7 +147,7 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {
         **contents,
         "host_keys": [(key, host_keys.DOUBTS.get(doubts[key.pk], "")) for key in keys],
-        "host_key_state": host_keys.state_of(keys),
+        "host_key_state": host_keys.state_of(keys, host_keys.expected_of(container)),
         "expected": expected,
         "is_busy": is_busy,
         "others": others,

@@ -12,7 +12,7 @@ from instances.inventory.csv_format import COLUMNS
 from instances.models import Container, Installation, Instance, JumpHost
 from instances.pages import containers, instances, jump_hosts
 from instances.pages.filters import ContainerFilters, InstanceFilters
-from instances.reaching.host_keys import state_of
+from instances.reaching.host_keys import expected_of, state_of
 from instances.reaching.jump_hosts import keys_of
 from portal.web.exports import Export, Row, in_order, register, values
 
@@ -59,7 +59,7 @@ def _container_rows(keys: Sequence[UUID]) -> Iterator[Row]:
             "container": row.name,
             **_reached(row),
             "on": row.is_enabled,
-            "host_key": state_of(row.host_keys.all()) or "not_scanned",
+            "host_key": state_of(row.host_keys.all(), expected_of(row)) or "not_scanned",
             "instances": row.instances,
             "on_jwt": row.on_jwt,
             "last_seen": row.last_seen,
@@ -83,14 +83,14 @@ def _inventory_rows(keys: Sequence[UUID]) -> Iterator[Row]:
         known = {"instance": instance.name, **values(instance, INSTANCE)}
         for installation in instance.in_use:
             container = installation.container
-            yield {**known, "container": container.name, **_reached(container), "host_key": _given(container)}
+            yield {
+                **known,
+                "container": container.name,
+                **_reached(container),
+                "host_key": expected_of(container),
+            }
         if not instance.in_use and not instance.is_pushable:
             yield {**dict.fromkeys(COLUMNS), **known}
-
-
-def _given(container: Container) -> str:
-    expected = getattr(container, "expected_host_key", None)
-    return expected.fingerprint if expected else ""
 
 
 def _jump_host_rows(keys: Sequence[UUID]) -> Iterator[Row]:

@@ -68,6 +68,7 @@ class ContainerFilters(InventoryFilters):
         choices=[
             ("approved", _("Approved")),
             ("changed", _("Changed")),
+            ("unexpected", _("Not the expected one")),
             ("needed", _("No usable host key")),
             ("offered", _("Shown, not approved")),
             ("none", _("Not scanned")),

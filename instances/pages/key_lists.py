@@ -52,7 +52,7 @@ class ContainerLine:
 
 def offered() -> QuerySet[Container]:
     """Return the containers in use that have shown a key, and have no approved one."""
-    return host_keys.in_host_key_state(Container.objects.in_use(), "offered")
+    return host_keys.in_host_key_state(Container.objects.in_use(), "shown")
 
 
 def lines_of(containers: Collection[UUID]) -> list[ContainerLine]:

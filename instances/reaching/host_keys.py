@@ -266,10 +266,17 @@ def note_offered(*, container: Container, type: str, base64: str, fingerprint: s
     return key
 
 
-def state_of(keys: Iterable[HostKey]) -> str:
-    """Say how all keys of one container stand: approved, changed, offered, or an empty string.
+def expected_of(container: Container) -> str:
+    """Return the fingerprint that was given in advance for a container; empty without one."""
+    expected = getattr(container, "expected_host_key", None)
+    return expected.fingerprint if expected else ""
+
+
+def state_of(keys: Collection[HostKey], expected: str = "") -> str:
+    """Say how all keys of one container stand: approved, changed, unexpected, offered, or an empty string.
 
     Changed: the server showed another key in the place of an approved one, and nobody has decided on it yet.
+    Unexpected: it has never shown the one whose fingerprint was given in advance, but others.
     """
     approved, offered = [], []
     for key in keys:
@@ -278,7 +285,8 @@ def state_of(keys: Iterable[HostKey]) -> str:
         elif key.state == HostKey.State.OFFERED:
             offered.append(key)
     if not approved:
-        return "offered" if offered else ""
+        is_other = expected and all(key.fingerprint != expected for key in keys)
+        return ("unexpected" if is_other else "offered") if offered else ""
     types, seen = {key.type for key in approved}, max(key.seen for key in approved)
     return "changed" if any(key.type in types or key.seen > seen for key in offered) else "approved"
 
@@ -287,17 +295,28 @@ def in_host_key_state(containers: QuerySet[Container], state: str) -> QuerySet[C
     """Return those whose keys stand so, as `state_of` has it, by conditions that a database can join on.
 
     `needed` are those without an approved key for which a person has to do something: not those whose key
-    was given in advance and that nobody has asked yet.
+    was given in advance, which nobody has asked yet or which show another one. `shown` are all that wait for
+    an approval.
     """
     is_approved, is_offered, is_changed = _host_key_conditions()
+    is_unexpected = _is_unexpected()
     conditions = {
         "changed": (is_approved, is_changed),
         "approved": (is_approved, ~is_changed),
-        "offered": (is_offered, ~is_approved),
+        "shown": (is_offered, ~is_approved),
+        "unexpected": (is_offered, ~is_approved, is_unexpected),
+        "offered": (is_offered, ~is_approved, ~is_unexpected),
         "": (~is_approved, ~is_offered),
-        "needed": (~is_approved, Q(is_offered) | Q(expected_host_key=None)),
+        "needed": (~is_approved, Q(is_offered) | Q(expected_host_key=None), ~is_unexpected),
     }
     return containers.filter(*conditions[state])
+
+
+def _is_unexpected() -> Q:
+    """Return whether a key was given in advance that the container has never shown."""
+    shown = HostKey.objects.filter(container=OuterRef("pk"))
+    expected = shown.filter(fingerprint=OuterRef("expected_host_key__fingerprint"))
+    return Q(expected_host_key__isnull=False) & ~Q(Exists(expected))
 
 
 def without_approved(containers: QuerySet[Container]) -> QuerySet[Container]:

@@ -34,8 +34,9 @@ def states(container: Container) -> dict[str, str]:
 
 def page_state(container: Container) -> str:
     """What the container's page says; the list's filter has to find it under the same state alone."""
-    state = host_keys.state_of(container.host_keys.all())
-    every = ("approved", "changed", "offered", "")
+    container.refresh_from_db()
+    state = host_keys.state_of(container.host_keys.all(), host_keys.expected_of(container))
+    every = ("approved", "changed", "unexpected", "offered", "")
     found = [each for each in every if host_keys.in_host_key_state(Container.objects.all(), each).exists()]
     assert found == [state]
     return state
@@ -80,6 +81,8 @@ def test_another_key_than_the_expected_one_is_not_approved(start_openssh: StartO
     scan = host_keys.scan_container(container=container, actor=actor)
     assert scan.is_expected_missing
     assert host_keys.approved_lines(container) == ()
+    assert page_state(container) == "unexpected"
+    assert not host_keys.in_host_key_state(Container.objects.all(), "needed").exists()
 
 
 def test_a_revoked_key_is_not_approved_again_because_it_is_expected(
