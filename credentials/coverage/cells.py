@@ -58,9 +58,9 @@ def own_version(standing: Standing) -> int | None:
 class Cell:
     """One installation: what it holds and desires, and what that makes of it.
 
-    `certainty` is `now`, or as of a moment `known`, `likely` (between two sights that are equal, but the file
-    was or may have been written in between), `between` (two sights, which differ), `since` (nobody has looked
-    since the sight) or `not_known`.
+    `certainty` is `now` for what was ever seen or written, or as of a moment `known`, `likely` (between two
+    sights that are equal, but the file was or may have been written in between), `between` (two sights, which
+    differ) or `since` (nobody has looked since the sight). Otherwise it is `not_known`.
     """
 
     installation: uuid.UUID
@@ -212,6 +212,7 @@ def _cell(row: dict[str, Any], known: Mapping[uuid.UUID, Version]) -> Cell:  # A
         push=row["desired__push"],
         since=row["seen__at"],
         seen=row["seen__last_seen"],
+        certainty="now" if held or row["seen__last_seen"] else "not_known",
         is_by_hand=row["container__is_by_hand"],
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db.models import Case, Count, F, Model, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, Model, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -67,18 +67,26 @@ class _Past:
 
 
 def cells_as_of(wanted: Wanted, moment: datetime) -> list[Cell]:
-    """Return the wanted cells as they were, for the installations and assignments of today.
+    """Return the wanted cells as they were, for the assignments of today.
 
+    What was entered in the inventory later was not there, and what was removed since is not either.
     A constant number of statements. `InTheFuture` for a moment that has not come yet.
     """
     if moment > timezone.now():
         raise InTheFuture
-    facts = list(
-        covered().filter(wanted.condition()).order_by("instance__name", "container__name").values(*NAMES)
-    )
+    entered = covered().filter(wanted.condition()).filter(_was_known(moment))
+    facts = list(entered.order_by("instance__name", "container__name").values(*NAMES))
     past = _past({row["pk"] for row in facts}, moment)
     cells = (_cell(row, past, moment) for row in facts)
     return [cell for cell in cells if wanted.accepts(cell)]
+
+
+def _was_known(moment: datetime) -> Q:
+    """Whether an installation had been entered, or seen, or pushed to until a moment."""
+    here = OuterRef("pk")
+    seen = Observation.objects.filter(installation=here, at__lte=moment)
+    pushed = Push.objects.filter(installation=here, requested__lte=moment)
+    return Q(created__lte=moment) | Q(Exists(seen)) | Q(Exists(pushed))
 
 
 def _past(installations: Collection[uuid.UUID], moment: datetime) -> _Past:

@@ -257,17 +257,22 @@ def _proposals(proposals: Iterable[Proposal]) -> Need:
     """Count what was seen and does not fit the inventory, without what has a line of its own here."""
     found = [each for each in proposals if each.kind not in SAID_ELSEWHERE]
     sentence = ngettext(
-        "thing that was seen on a container does not match the inventory.",
-        "things that were seen on containers do not match the inventory.",
+        "thing that was seen does not match the inventory.",
+        "things that were seen do not match the inventory.",
         len(found),
     )
-    names = Counter((each.container.pk, each.container.name) for each in found if each.container)
+    places = Counter(
+        ("container", each.container.pk, each.container.name)
+        if each.container
+        else ("instance", each.instance_id, each.instance)
+        for each in found
+    )
     links = [
-        NeedLink(labelled(name, count), page_url("container", pk))
-        for (pk, name), count in names.most_common(SHOWN)
+        NeedLink(labelled(name, count), page_url(kind, pk))
+        for (kind, pk, name), count in places.most_common(SHOWN)
     ]
     url = f"{page_url('proposals')}?kind={NOT_SAID_ELSEWHERE}"
-    return Need("archive", "info", len(found), sentence, url, links, len(names) - len(links))
+    return Need("archive", "info", len(found), sentence, url, links, len(places) - len(links))
 
 
 def _instances(

@@ -18,7 +18,16 @@ from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts import rules
 from credentials.rollouts.how_long import Estimate, estimate
 from credentials.rollouts.models import ProvenWrite, Push, Rollout
-from credentials.rollouts.outlook import NO_HOST_KEY, Trouble, Within, outlook_of
+from credentials.rollouts.outlook import (
+    NO_HOST_KEY,
+    SAYS_NOTHING,
+    THERE,
+    WAY,
+    Trouble,
+    Within,
+    outlook_of,
+)
+from instances.failures import Code
 from instances.models import Installation, place_label
 from instances.requirements import Requirement, obstacle
 
@@ -48,6 +57,8 @@ class Also(StrEnum):
     """An open push there ends as superseded."""
     REPLACES = "replaces_account"
     """Its instance uses another account, which this one replaces."""
+    FAILED = "failed_last"
+    """The last push there failed, nobody has mended that, and nothing that was seen explains it."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,8 @@ class Row:
     """The account that its instance uses now, if this one replaces it."""
     rollout: int | None = None
     """The number of the rollout whose open push it supersedes."""
+    failed: str = ""
+    """The code of the push that failed there last."""
 
     @property
     def place(self) -> str:
@@ -221,7 +234,13 @@ def _judge(
     leaves_out: Sequence[Requirement] = (),
 ) -> list[Row]:
     starting = [each for each in rules.STARTING if each.code not in given]
-    facts = _Facts(outlook_of(rows, within), frozenset(_held(within)), dict(_open(within)), _names(rows))
+    facts = _Facts(
+        outlook=outlook_of(rows, within),
+        held=frozenset(_held(within)),
+        opened=dict(_open(within)),
+        accounts=_names(rows),
+        failed=dict(_failed(within)),
+    )
     # One push of each version, moved from row to row: making ten thousand takes longer than asking the rules.
     pushes = {version: Push(rollout=Rollout(secret=version)) for version in set(versions.values())}
     judged = []
@@ -252,21 +271,26 @@ class _Facts:
     opened: Mapping[uuid.UUID, int]
     accounts: Mapping[uuid.UUID, str]
     """The names of those that are used there."""
+    failed: Mapping[uuid.UUID, str]
+    """The codes of the pushes that failed there last."""
 
     def row(self, each: Installation, version: ClientSecret) -> Row:
-        account = self._replaced(each, version)
+        account, trouble = self._replaced(each, version), self.outlook.get(each.pk)
+        failed = "" if trouble else self.failed.get(each.pk, "")
         flags = {
             Also.HOLDS: (each.pk, version.pk) in self.held,
             Also.SUPERSEDES: each.pk in self.opened,
             Also.REPLACES: bool(account),
+            Also.FAILED: bool(failed),
         }
         row = replace(
             _row(each),
             also=tuple(name for name, is_so in flags.items() if is_so),
             account=account,
             rollout=self.opened.get(each.pk),
+            failed=failed,
         )
-        return _with(row, self.outlook.get(each.pk))
+        return _with(row, trouble)
 
     def _replaced(self, each: Installation, version: ClientSecret) -> str:
         used = _account_of(each)
@@ -324,6 +348,16 @@ def _open(within: Within) -> Iterable[tuple[uuid.UUID, int]]:
     """Return which installations have an open push, with the number of its rollout."""
     pushes = Push.objects.open().filter(installation__in=within)
     return pushes.order_by("rollout__number").values_list("installation_id", "rollout__number")
+
+
+def _failed(within: Within) -> Iterable[tuple[uuid.UUID, str]]:
+    """Return at which installations the last push failed and was not mended, with its code.
+
+    Left out is what the outlook judges, which knows what people changed since, and what says nothing.
+    """
+    pushes = Push.objects.needing_attention().filter(installation__in=within, state=Push.State.FAILED)
+    pushes = pushes.exclude(code__in=WAY | THERE | SAYS_NOTHING | {Code.BUILD_TOO_OLD, Code.OTHER_PORTAL})
+    return pushes.order_by("rollout__number").values_list("installation_id", "code")
 
 
 def _how_long(rows: Sequence[Installation], judged: Sequence[Row]) -> Estimate | None:

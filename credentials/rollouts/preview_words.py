@@ -61,6 +61,11 @@ _ALSO = {
         "%(count)s use another account now, which this one replaces.",
         "count",
     ),
+    Also.FAILED: ngettext_lazy(
+        "The last push to %(count)s of them failed: if nobody has fixed the cause, this one fails as well.",
+        "The last push to %(count)s of them failed: if nobody has fixed the cause, these fail as well.",
+        "count",
+    ),
 }
 _KEYS = {
     NO_HOST_KEY: gettext_lazy("no approved host key"),
@@ -130,6 +135,8 @@ def further(row: Row) -> Iterator[str]:
         yield _("already holds this version")
     if row.rollout:
         yield _("supersedes the open push of rollout %s") % row.rollout
+    if row.failed:
+        yield labelled(_("the last push there failed"), Code(row.failed).label)
     if row.account:
         yield _("replaces the account %s") % row.account
 

@@ -91,7 +91,7 @@ def _unless_idle(rotation: Rotation) -> Outcome:
     waits = deleting.readings_of(rotation.old, timezone.now() - since, pause=pause) if is_used else None
     if waits:
         return waits
-    hours = round(needed.total_seconds() / 3600, 1)
+    hours = round(needed.total_seconds() / 3600, 4)
     params = {"hours": f"{hours:g}", "until": iso(since + needed), "used": iso(since) if is_used else None}
     wait = Wait.STILL_USED if is_used else Wait.IDLE
     return Waits(wait, params, min(REASKED, until_asked(rotation, pause)))

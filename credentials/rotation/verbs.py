@@ -14,6 +14,8 @@ from credentials.rotation.models import PassedGate, Rotation
 from credentials.rotation.waits import Wait
 
 Gate = PassedGate.Gate
+DETOURS = ("enter-secret", "use-spare", "choose-canary", "go-by-hand")
+"""What the portal does by itself, unless a person does it instead."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from django.db import models
 from django.utils.dateparse import parse_datetime
-from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext_lazy
@@ -15,6 +14,7 @@ from credentials.adobe.console import Problem
 from credentials.adobe.ims import TokenVerdict
 from credentials.rollouts.states import State
 from instances.models import Instance, label_of
+from portal.web.times import duration
 
 
 class Wait(models.TextChoices):
@@ -115,7 +115,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     Wait.IDLE: Explanation(
         _(
             "Every installation is verified. The old secret is deleted once nobody has used it for "
-            "%(hours)s h: at %(until)s at the earliest."
+            "%(hours)s: at %(until)s at the earliest."
         ),
         _ITSELF,
         by_itself=True,
@@ -127,7 +127,7 @@ EXPLANATIONS: dict[str, Explanation] = {
             "the inventory, or by a Campaign process that was not restarted."
         ),
         _(
-            "Find out who still uses it. The old secret is deleted once nobody has used it for %(hours)s h: "
+            "Find out who still uses it. The old secret is deleted once nobody has used it for %(hours)s: "
             "at %(until)s at the earliest."
         ),
         by_itself=True,
@@ -401,7 +401,7 @@ def _shown(key: str, value: object, params: dict[str, object]) -> object:
         more = [] if params.get("count") == len(value) else ["…"]
         return ", ".join([*map(label_of, value), *more])
     if key == "hours":
-        return number_format(str(value))
+        return duration(float(str(value)) * 3600)
     codes: dict[str, dict[object, object]] = {
         "problem": dict(TokenVerdict.choices if params.get("asks") == "ims" else Problem.choices),
         "answer": dict(TokenVerdict.choices),

@@ -25,9 +25,10 @@ FIRST_YEAR = 1971
 def parse_moment(text: str, *, now: datetime | None = None) -> datetime:
     """Return the moment that somebody typed; `ValidationError` says what is wrong with it.
 
-    A day alone is its end, and today alone is now; a time alone is today's. Without an offset it is local
-    time. One that the clock skipped, or that came twice, is refused: the person adds the offset. So is one
-    that has not come yet.
+    A day alone is its end, and today alone is now; a time alone is today's. A second is its end as well:
+    pages say moments in whole seconds, and what happened in one is asked for by it. Without an offset it is
+    local time. One that the clock skipped, or that came twice, is refused: the person adds the offset. So is
+    one that has not come yet.
     """
     now = now or timezone.now()
     text = _as_iso(text.strip(), timezone.localdate(now))
@@ -43,7 +44,7 @@ def parse_moment(text: str, *, now: datetime | None = None) -> datetime:
     moment = found if found.tzinfo else _in_local_time(found)
     if moment > now:
         raise ValidationError(_("This moment is in the future."))
-    return moment
+    return moment if moment.microsecond else min(moment.replace(microsecond=999_999), now)
 
 
 def _as_iso(text: str, today: date) -> str:
@@ -103,7 +104,10 @@ class AsOf(Form):
         if moment is None or day is None:
             return ""
         text = _("A day without a time means its end: {moment} ({zone}).")
-        if day == timezone.localdate(moment) and timezone.localtime(moment).time() != LAST_SECOND:
+        if (
+            day == timezone.localdate(moment)
+            and timezone.localtime(moment).time().replace(microsecond=0) != LAST_SECOND
+        ):
             text = _("Today without a time means now: {moment} ({zone}).")
         return format_html(text, moment=shown(moment), zone=timezone.get_current_timezone_name())
 

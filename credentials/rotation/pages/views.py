@@ -4,6 +4,7 @@ import time
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
@@ -30,6 +31,7 @@ from credentials.services import AccountError
 from instances.models import Installation
 from portal.audit.trail import Actor
 from portal.presets import preset, quarters
+from portal.web.times import duration
 
 PAGE = 25
 LIVE_SECONDS = 3
@@ -87,6 +89,7 @@ def rotation_start(request: HttpRequest, pk: UUID) -> HttpResponse:
         "form": form,
         "problem": may_start(account),
         "open": already,
+        "idle": duration(settings.ROTATION_IDLE),
         "total": total.count(),
         "pushable": total.filter(pk__in=Installation.objects.pushable().values("pk")).count(),
         "failed": Push.objects.needing_attention().filter(installation__in=total.order_by()).count(),
@@ -117,7 +120,7 @@ def rotation_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "cause": waits.cause(rotation.wait, rotation.params),
         "next_step": waits.next_step(rotation.wait, rotation.params),
         "needs_person": rotation.needs_person,
-        "verbs": _buttons(request, rotation),
+        **_buttons(request, rotation),
         "waves": reading.wave_lines(rotation),
         "at_adobe": reading.at_adobe(rotation),
         "passed": rotation.passed.all(),
@@ -145,11 +148,20 @@ def _environments(rotation: Rotation) -> Any:  # Any: a query set of values
     return found.values_list("instance__environment", flat=True).distinct()
 
 
-def _buttons(request: HttpRequest, rotation: Rotation) -> list[tuple[Verb, bool]]:
-    """Return the verbs for this person, and which of them is the likely one."""
+def _buttons(request: HttpRequest, rotation: Rotation) -> dict[str, list[tuple[Verb, bool]]]:
+    """Return the verbs for this person, and which of them is the likely one.
+
+    While the rotation goes on by itself, those by which a person would do its work are kept apart.
+    """
     if not request.user.has_perm("rotation.manage_rotation"):
-        return []
-    return [(verb, verbs.is_answer(verb, rotation)) for verb in verbs.offered(rotation)]
+        return {"verbs": [], "detours": []}
+    found = [(verb, verbs.is_answer(verb, rotation)) for verb in verbs.offered(rotation)]
+    if rotation.needs_person:
+        return {"verbs": found, "detours": []}
+    return {
+        "verbs": [each for each in found if each[0].name not in verbs.DETOURS],
+        "detours": [each for each in found if each[0].name in verbs.DETOURS],
+    }
 
 
 def _rotation(pk: UUID) -> Rotation:

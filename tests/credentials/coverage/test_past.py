@@ -82,6 +82,14 @@ def page(client: Client, address: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", answer.content.decode())).split())
 
 
+def test_what_was_entered_later_was_not_on_the_map(rollout: Rollout) -> None:
+    later = make_installation(instance="prod1", container="web9")
+    assert later.pk not in {each.installation for each in cells_as_of(Wanted(), ago(30))}
+    assert later.pk in {each.installation for each in cells_as_of(Wanted(), timezone.now())}
+    see(rollout, "web9", 40, 35)  # an inventory that was restored was entered later than it was seen
+    assert later.pk in {each.installation for each in cells_as_of(Wanted(), ago(30))}
+
+
 # --- how it was known ---------------------------------------------------------------------------------
 
 

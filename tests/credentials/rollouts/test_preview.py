@@ -347,6 +347,18 @@ def test_what_is_held_already_superseded_and_replaced_is_counted(version: Client
     assert FILE_DIGEST != "e" * 64
 
 
+def test_a_last_push_that_failed_is_told_where_nothing_else_explains_it(version: ClientSecret) -> None:
+    fail("reload_failed")
+    row = only_row(version)
+    assert (row.fate, row.also, row.failed) == ("pushed", ("failed_last",), "reload_failed")
+    assert preview_words.also(preview_of(version))[0].startswith("The last push to 1 of them failed")
+    assert "the last push there failed" in preview_words.in_words(row)
+    Push.objects.update(code="worker_lost")  # it tells nothing about the container
+    assert only_row(version).also == ()
+    Push.objects.update(code="connection_refused")  # what people changed since is known of this one
+    assert only_row(version).failed == ""
+
+
 def test_a_room_above_says_what_waits(version: ClientSecret) -> None:
     make_installation(container="web2")
     HostKey.objects.filter(container__name="web2").delete()

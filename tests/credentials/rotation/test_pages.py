@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from credentials.models import TechnicalAccount
 from credentials.rotation import services
 from credentials.rotation.models import Rotation
-from credentials.rotation.verbs import VERBS
+from credentials.rotation.verbs import DETOURS, VERBS
 from credentials.rotation.waits import EXPLANATIONS, Wait
 from tests.credentials.rotation.conftest import MakeHouse, other_secret
 from tests.factories import make_account, make_rotation
@@ -88,6 +88,20 @@ def test_each_wait_has_a_page_for_each_role(
     assert "rotation-verbs" not in page(as_auditor, "rotation", rotation.pk)
     needs = page(as_admin, "home")
     assert ("rotation is waiting for someone" in needs) == (not EXPLANATIONS[wait].by_itself)
+
+
+def test_what_the_portal_does_by_itself_is_offered_apart(as_admin: Client) -> None:
+    rotation = make_rotation()
+    first = as_admin.get(reverse("rotation", args=[rotation.pk]))
+    apart = {verb.name for verb, _is_answer in first.context["detours"]}
+    assert apart
+    assert apart <= set(DETOURS)
+    assert apart.isdisjoint(verb.name for verb, _is_answer in first.context["verbs"])
+    assert "Do by hand what the portal does by itself" in first.content.decode()
+    Rotation.objects.update(wait=Wait.SECRET_NEEDED)
+    then = as_admin.get(reverse("rotation", args=[rotation.pk]))
+    assert then.context["detours"] == []
+    assert apart <= {verb.name for verb, _is_answer in then.context["verbs"]}
 
 
 def test_a_verb_that_fits_no_more_leads_back(as_admin: Client) -> None:

@@ -20,6 +20,8 @@ from tests.factories import make_installation
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
+REST = timedelta(microseconds=999_999)
+"""A second that is asked for is asked for to its end."""
 
 
 # Moments
@@ -38,14 +40,21 @@ BERLIN = ZoneInfo("Europe/Berlin")
 )
 def test_a_moment_is_local_unless_it_has_an_offset(typed: str, moment: datetime) -> None:
     with timezone.override(BERLIN):
-        assert parse_moment(typed) == moment
+        assert parse_moment(typed) == moment + REST
+
+
+def test_what_happened_within_a_second_is_asked_for_by_that_second() -> None:
+    now = datetime(2026, 3, 14, 15, 30, 10, 201_000, tzinfo=UTC)
+    assert parse_moment("2026-03-14 15:30:09Z", now=now) == now.replace(second=9, microsecond=999_999)
+    assert parse_moment("2026-03-14 15:30:10Z", now=now) == now
+    assert parse_moment("2026-03-14 15:30:10.200Z", now=now) == now.replace(microsecond=200_000)
 
 
 def test_a_time_alone_is_todays() -> None:
     now = datetime(2026, 3, 14, 23, 30, tzinfo=UTC)  # the day after in Berlin
     with timezone.override(BERLIN):
-        assert parse_moment("0:15", now=now) == datetime(2026, 3, 14, 23, 15, tzinfo=UTC)
-        assert parse_moment("00:15:30", now=now) == datetime(2026, 3, 14, 23, 15, 30, tzinfo=UTC)
+        assert parse_moment("0:15", now=now) == datetime(2026, 3, 14, 23, 15, tzinfo=UTC) + REST
+        assert parse_moment("00:15:30", now=now) == datetime(2026, 3, 14, 23, 15, 30, tzinfo=UTC) + REST
 
 
 @pytest.mark.parametrize(
@@ -58,7 +67,7 @@ def test_a_time_alone_is_todays() -> None:
 )
 def test_in_french_a_day_may_be_written_as_the_french_do(typed: str, moment: datetime) -> None:
     with timezone.override(BERLIN), override("fr"):
-        assert parse_moment(typed) == moment
+        assert parse_moment(typed) == moment + REST
 
 
 def test_today_alone_is_now() -> None:
