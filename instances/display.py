@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from instances.discovery.models import Dismissal
-from instances.models import Container, Installation, Instance, label_of
+from instances.models import Contact, Container, Installation, Instance, label_of
 from portal.audit import labels
 from portal.audit.labels import Meaning, tells
 from portal.audit.models import AuditEvent
@@ -18,7 +18,7 @@ labels.page_of("container", "container", Container.objects)
 labels.page_of("installation", "installation", Installation.objects)
 
 labels.name_in_words("installation", label_of)
-labels.name_values("environment", Instance.Environment.choices)
+labels.name_values("environment", [*Instance.Environment.choices, *Contact.Team.choices])
 labels.name_values("deployment", Instance.Deployment.choices)
 labels.register(
     details={

@@ -573,11 +573,20 @@ class PendingUpload(ShortLived):
 
 
 class Contact(WithChoices):
-    """Who is called about the servers of an environment: what an admin entered, as text."""
+    """Who is called about the servers of an environment, about Campaign or the network: entered, as text."""
+
+    class Team(models.TextChoices):
+        """Teams that work for all environments, called as `instances.menders.Mender` calls them."""
+
+        CAMPAIGN = "campaign", _("Campaign team")
+        NETWORK = "network", _("Network team")
 
     audit_name = "contact"
 
-    environment = models.CharField(_("environment"), max_length=12, choices=Instance.Environment, unique=True)
+    # An environment stands for those who run its servers.
+    environment = models.CharField(
+        _("for"), max_length=12, choices=[*Instance.Environment.choices, *Team.choices], unique=True
+    )
     who = models.CharField(_("who"), max_length=120)
     reach = models.CharField(_("how to reach them"), max_length=200)
     hours = models.CharField(_("when"), max_length=120, blank=True)
@@ -585,6 +594,18 @@ class Contact(WithChoices):
     class Meta:
         ordering = ["environment"]
         default_permissions = ()
+
+    @classmethod
+    def label_of(cls, name: str) -> str:
+        """Return how the team is called that a contact is for, by the name that is stored."""
+        if name in cls.Team.values:
+            return str(cls.Team(name).label)
+        return gettext("Server team of %s") % Instance.Environment(name).label
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Return for whom there may be a contact, as it is stored: environments, then teams."""
+        return [*Instance.Environment.values, *cls.Team.values]
 
     def __str__(self) -> str:
         return self.get_environment_display()

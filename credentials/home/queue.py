@@ -19,7 +19,7 @@ from credentials.rollouts.pages.tickets import ServerTeam, Ticket, label_of, ser
 from credentials.rollouts.progress import with_names
 from credentials.rollouts.services import obstacles
 from instances.failures import Explanation
-from instances.inventory.contacts import contacts_by_environment
+from instances.inventory.contacts import contacts_by_team
 from instances.menders import Mender, in_words, menders
 from instances.models import Instance
 
@@ -180,7 +180,7 @@ def _named() -> list[Push]:
 
 def _tell(found: Collection[Cause]) -> None:
     """Give each cause a contact and its ticket."""
-    contacts = contacts_by_environment()
+    contacts = contacts_by_team()
     for cause in found:
         cause.teams = server_teams(cause.code, cause.environments, contacts)
         cause.ticket = Ticket(

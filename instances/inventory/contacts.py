@@ -1,4 +1,4 @@
-"""Contacts for the servers of an environment: stored, changed and removed by admins."""
+"""Contacts for the servers of an environment, and for other teams: stored, changed and removed by admins."""
 
 from django.db import transaction
 
@@ -11,7 +11,7 @@ FIELDS = ("environment", "who", "reach", "hours")
 
 @transaction.atomic
 def save_contact(row: Contact, *, actor: Actor) -> None:
-    """Store the contact for an environment."""
+    """Store the contact for an environment or a team."""
     former = Contact.objects.select_for_update().filter(environment=row.environment).first()
     row.pk = former.pk if former else None
     row.save()
@@ -23,13 +23,13 @@ def save_contact(row: Contact, *, actor: Actor) -> None:
 
 @transaction.atomic
 def remove_contact(environment: str, *, actor: Actor) -> None:
-    """Forget the contact for an environment; nothing happens where there is none."""
+    """Forget a contact; nothing happens where there is none."""
     found = Contact.objects.select_for_update().filter(environment=environment).first()
     if found:
         record("contact.removed", actor=actor, target=found, details=values(found, FIELDS))
         found.delete()
 
 
-def contacts_by_environment() -> dict[str, Contact]:
-    """Return the contact of each environment that has one."""
+def contacts_by_team() -> dict[str, Contact]:
+    """Return the contacts, by the environment whose servers they run or the name of their team."""
     return {row.environment: row for row in Contact.objects.all()}

@@ -7,9 +7,9 @@ from uuid import UUID
 from django.db.models import Prefetch
 from django.utils.translation import gettext_lazy
 
-from instances.inventory.contacts import contacts_by_environment
+from instances.inventory.contacts import contacts_by_team
 from instances.inventory.csv_format import COLUMNS
-from instances.models import Container, Installation, Instance, JumpHost
+from instances.models import Contact, Container, Installation, Instance, JumpHost
 from instances.pages import containers, instances, jump_hosts
 from instances.pages.filters import ContainerFilters, InstanceFilters
 from instances.reaching.host_keys import expected_of, state_of
@@ -104,12 +104,12 @@ def _jump_host_rows(keys: Sequence[UUID]) -> Iterator[Row]:
         }
 
 
-def _contact_rows(environments: Sequence[str]) -> Iterator[Row]:
-    known = contacts_by_environment()
-    for environment in environments:
-        row = known.get(environment)
+def _contact_rows(names: Sequence[str]) -> Iterator[Row]:
+    known = contacts_by_team()
+    for name in names:
+        row = known.get(name)
         found = values(row, CONTACT) if row else dict.fromkeys(CONTACT, "")
-        yield {"environment": environment, **found}
+        yield {"environment": name, **found}
 
 
 register(
@@ -161,7 +161,7 @@ register(
         title=gettext_lazy("Contacts"),
         permission="instances.view_container",
         columns=("environment", *CONTACT),
-        select=lambda _form: Instance.Environment.values,
+        select=lambda _form: Contact.names(),
         rows=_contact_rows,
     )
 )

@@ -100,7 +100,7 @@ class ContainerForm(ModelForm):
 
 
 class ContactForm(ModelForm):
-    """The contact for an environment."""
+    """The contact of a team."""
 
     class Meta:
         model = Contact

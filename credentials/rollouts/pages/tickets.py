@@ -20,7 +20,7 @@ from credentials.rollouts.models import Attempt, Push, explained
 from credentials.rollouts.notes import in_words
 from credentials.rollouts.pages.failing import Failing
 from instances.failures import Code
-from instances.inventory.contacts import contacts_by_environment
+from instances.inventory.contacts import contacts_by_team
 from instances.menders import in_words as menders_in_words
 from instances.menders import is_for_servers
 from instances.models import Contact, ExpectedHostKey, HostKey, Instance
@@ -161,7 +161,7 @@ def tell(tickets: Iterable[Ticket], contacts: Mapping[str, Contact] | None = Non
     asked = list(tickets)
     if not asked:
         return
-    known = contacts_by_environment() if contacts is None else contacts
+    known = contacts_by_team() if contacts is None else contacts
     first = [push for ticket in asked for push in ticket.pushes[:DETAILED]]
     told = _told(first)
     for ticket in asked:

@@ -56,7 +56,7 @@ from credentials.rollouts.services import (
 from credentials.rollouts.starting import RolloutError, push_again, pushed_again
 from credentials.services import AccountError
 from instances.failures import Code
-from instances.inventory.contacts import contacts_by_environment
+from instances.inventory.contacts import contacts_by_team
 from instances.menders import in_words
 from instances.models import Contact
 from portal.audit.models import AuditEvent
@@ -286,7 +286,7 @@ def _push(pk: UUID) -> Push:
 
 def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpResponse:
     page = Paginator(push.attempts.order_by("-number"), ATTEMPTS_PAGE).get_page(request.GET.get("page"))
-    contacts = contacts_by_environment()
+    contacts = contacts_by_team()
     failing = failing_of([push.pk]).get(push.pk, Failing())
     waits = push.state in (Push.State.FAILED, Push.State.UNKNOWN)
     tickets = tickets_of([(push, failing)]) if waits else []
@@ -338,7 +338,7 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
     order = FAILED_ORDERS.of(request.GET)
     shown = filters.qs.order_by(*order.fields)
     page = Paginator(shown.values_list("pk", flat=True), FAILED_PAGE).get_page(request.GET.get("page"))
-    contacts = contacts_by_environment()
+    contacts = contacts_by_team()
     rows = _failed_rows(list(page), filters, contacts)
     tickets = tickets_of([(row.push, row.failing) for row in rows if row.is_waiting], filters.query)
     tell(tickets, contacts)

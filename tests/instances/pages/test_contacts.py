@@ -1,4 +1,4 @@
-"""Contacts for the servers of an environment."""
+"""Contacts for the servers of an environment, and for other teams."""
 
 import pytest
 from django.test import Client
@@ -22,6 +22,15 @@ def test_an_admin_enters_changes_and_removes_a_contact(as_admin: Client, as_help
     events = AuditEvent.objects.filter(action__startswith="contact.").order_by("seq")
     assert [each.action for each in events] == ["contact.created", "contact.changed", "contact.removed"]
     assert events[1].details == {"changes": {"reach": ["+49 30 1234", "+49 30 9999"]}}
+
+
+def test_the_campaign_and_the_network_team_have_contacts_as_well(as_admin: Client) -> None:
+    assert as_admin.post("/contacts/campaign/", ENTERED)["Location"] == "/contacts/"
+    shown = as_admin.get("/contacts/").content.decode()
+    for label in ("Server team of Production", "Campaign team", "Network team"):
+        assert label in shown
+    assert "Contact: Campaign team" in as_admin.get("/contacts/campaign/").content.decode()
+    assert str(Contact.objects.get()) == "Campaign team"
 
 
 def test_what_is_missing_is_said_and_nothing_typed_is_lost(as_admin: Client) -> None:
