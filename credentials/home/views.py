@@ -20,7 +20,7 @@ from credentials.rollouts.progress import progress_of, retries_of, with_open_pus
 from credentials.rotation.due import upcoming
 from credentials.rotation.models import Rotation
 from portal.audit.chain import kept_head
-from portal.audit.verified import last_verified, missing_heads
+from portal.audit.verified import last_verified, noted_heads
 from portal.people.proxy import proxy_signs
 
 SHOWN = 5
@@ -85,7 +85,7 @@ def _audit() -> Context:
         "ages": oldest_secrets(now),
         **_needs(counted),
         "verification": last_verified(),
-        "missing_heads": missing_heads(),
+        "noted_heads": noted_heads(),
         "exports": last_exports(),
     }
 

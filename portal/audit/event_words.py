@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.audit.chain.findings import in_words, shown
 from portal.audit.labels import Meaning, tells
 from portal.audit.models import AuditEvent
-from portal.audit.verified import VERIFIED, Verified
+from portal.audit.verified import VERIFIED, Result, Verified
 from portal.punctuation import labelled, with_semicolons
 
 
@@ -21,16 +22,23 @@ def events_without_object(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]
 
 def _meaning(event: AuditEvent) -> Meaning:
     label = _alarm(event)
-    return Meaning(label, {**_findings(event), **_found(event)}, is_alarm=bool(label))
+    return Meaning(label, {**_intact(event), **_findings(event), **_found(event)}, is_alarm=bool(label))
 
 
 def _alarm(event: AuditEvent) -> Promise | str:
     """Return what a verification is called that found something."""
     if event.action != VERIFIED or event.details.get("intact"):
         return ""
-    if Verified(event).fits_together:
-        return _("History verified: a noted head is not in it")
+    if Verified(event).result == Result.HEAD_MISSING:
+        return _("History verified: one noted head is missing")
     return _("History verified: it is not intact")
+
+
+def _intact(event: AuditEvent) -> dict[str, str]:
+    """Say why a verification is not called intact whose entries fit together."""
+    if event.action != VERIFIED or Verified(event).result != Result.HEAD_MISSING:
+        return {}
+    return {"intact": gettext("no: one noted head is missing")}
 
 
 def _findings(event: AuditEvent) -> dict[str, str]:

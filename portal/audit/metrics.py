@@ -25,7 +25,7 @@ def figures() -> Iterator[Metric]:
     yield gauge("audit_verified_timestamp_seconds", "When the audit trail was last verified.", at)
     yield gauge(
         "audit_intact",
-        "1 if the last verification found the audit trail intact, and no noted head is missing.",
+        "1 if the last verification found the audit trail intact, and no noted head is missing unexplained.",
         intact,
     )
     saved = AuditEvent.objects.filter(action="portal.backed_up").order_by("-seq").first()

@@ -1,15 +1,18 @@
-"""What recorded verifications found: whether the entries fit together, and noted heads that are not there.
+"""What recorded verifications found, as one result, and the noted heads that were not in the history.
 
-A noted head that is not in the history may be all that is left of what was removed. So it is told until a
-verification finds the head with this number, or somebody explains it. Neither a verification without a head
-nor one with a higher head ends that: the higher one may have been noted after the history was changed.
+A noted head that is not in the history may be all that is left of what was removed. So it is told until
+somebody explains it, and shown as explained from then on. No verification ends that: one without a head says
+nothing of it, a higher head may have been noted after the history was changed, and a head with this number
+that the portal itself shows always fits a history that was set back.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
 
 from portal.audit.chain.findings import NOTED_HEAD_MISSING, shown
 from portal.audit.chain.kept_head import Head
@@ -20,17 +23,43 @@ VERIFIED = "history.verified"
 EXPLAINED = "history.head_explained"
 
 
+class Result(TextChoices):
+    """What a verification showed. A missing head is told apart: the entries that are there fit together."""
+
+    INTACT = "intact", _("Intact")
+    SEALED = "sealed", _("Intact, except for sealed breaks")
+    HEAD_MISSING = "head_missing", _("One noted head is missing")
+    BROKEN = "broken", _("Not intact")
+
+    @property
+    def state(self) -> str:
+        """The sign of it, as `status` knows them."""
+        return {"intact": "verified", "sealed": "partial"}.get(self.value, "invalid")
+
+
 class NothingToExplain(Exception):
-    """No verification lacked this head, or it was explained or found since."""
+    """No verification lacked this head, or it was explained since."""
 
 
 @dataclass(frozen=True)
 class MissingHead:
-    """A noted head that a verification did not find, and nobody has found or explained since."""
+    """A noted head that a verification did not find."""
 
     head: Head
     event: AuditEvent
     """The last verification that did not find it."""
+    found: AuditEvent | None = None
+    """A later verification that found just this head, as after the whole database was restored."""
+    explained: AuditEvent | None = None
+    """Who said why it is missing, after that verification."""
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest entry when it was compared."""
+        try:
+            return Head.parse(str(self.event.details.get("head"))).seq
+        except ValueError:  # there was no head then
+            return self.event.seq - 1
 
 
 @dataclass(frozen=True)
@@ -55,6 +84,15 @@ class Verified:
         return shown([each for each in _stored(self.event.details) if each.get("code") != NOTED_HEAD_MISSING])
 
     @property
+    def result(self) -> Result:
+        """The one result of it, which every page calls by the same word."""
+        if not self.fits_together:
+            return Result.BROKEN
+        if self.lacks_head:
+            return Result.HEAD_MISSING
+        return Result.SEALED if self.event.details.get("sealed_breaks") else Result.INTACT
+
+    @property
     def lacks_head(self) -> bool:
         """Whether it was given a noted head, and that was not found."""
         details = self.event.details
@@ -72,9 +110,9 @@ def last_verified() -> Verified | None:
     return Verified(event) if event else None
 
 
-def missing_heads() -> list[MissingHead]:
-    """Return the noted heads that are missing, by their numbers."""
-    missing: dict[int, MissingHead] = {}
+def noted_heads() -> list[MissingHead]:
+    """Return the noted heads that a verification ever lacked, explained or not, by their numbers."""
+    missing: dict[Head, MissingHead] = {}
     told = AuditEvent.objects.filter(action__in=(VERIFIED, EXPLAINED), details__has_key="expected_head")
     for event in told.order_by("seq"):
         try:
@@ -82,10 +120,16 @@ def missing_heads() -> list[MissingHead]:
         except ValueError:  # changed by hand
             continue
         if event.action == VERIFIED and Verified(event).lacks_head:
-            missing[head.seq] = MissingHead(head, event)
-        else:
-            missing.pop(head.seq, None)
-    return [missing[seq] for seq in sorted(missing)]
+            missing[head] = MissingHead(head, event)
+        elif known := missing.get(head):
+            is_found = event.action == VERIFIED
+            missing[head] = replace(known, found=event) if is_found else replace(known, explained=event)
+    return sorted(missing.values(), key=lambda each: (each.head.seq, each.event.seq))
+
+
+def missing_heads() -> list[MissingHead]:
+    """Return the noted heads that are missing and that nobody has explained, by their numbers."""
+    return [each for each in noted_heads() if not each.explained]
 
 
 @transaction.atomic

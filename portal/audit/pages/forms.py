@@ -128,11 +128,19 @@ class EarlierHeadForm(Form):
     def clean_head(self) -> str:
         """Return the head in the form in which a verification compares it."""
         try:
-            return str(Head.parse(self.cleaned_data["head"])) if self.cleaned_data["head"] else ""
+            return str(_noted(self.cleaned_data["head"])) if self.cleaned_data["head"] else ""
         except ValueError as error:
             raise forms.ValidationError(
                 _("This is not a head: paste the number, the colon and all 64 digits.")
             ) from error
+
+
+def _noted(typed: str) -> Head:
+    """Return a head that somebody may have noted; `ValueError` for what no portal ever showed."""
+    head = Head.parse(typed)
+    if head.seq == 0 and not head.is_in_chain:  # entries begin with 1
+        raise ValueError
+    return head
 
 
 class ExplanationForm(Form):

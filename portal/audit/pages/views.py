@@ -30,7 +30,7 @@ from portal.audit.pages.presets import presets
 from portal.audit.services import record_export, record_reading, record_verification
 from portal.audit.signing.signing_key import known_fingerprint
 from portal.audit.trail import Actor
-from portal.audit.verified import NothingToExplain, explain, last_verified, missing_heads
+from portal.audit.verified import NothingToExplain, explain, last_verified, noted_heads
 
 VERIFYING_SECONDS = 5.0  # of one request
 WALK = "history_walk"
@@ -118,7 +118,7 @@ def _verify_on(request: HttpRequest, walk: Walk) -> HttpResponse:
 
 
 def _explain(request: HttpRequest) -> HttpResponse:
-    """Record why a noted head is not in the history; it is told no longer then."""
+    """Record why a noted head is not in the history; it is shown as explained then."""
     bound = ExplanationForm(request.POST)
     if not bound.is_valid():
         left = request.session.get(WALK)
@@ -134,10 +134,12 @@ def _state(
     bound: ExplanationForm | None = None,
 ) -> dict[str, object]:
     """Return what the page of the verification shows."""
+    noted = noted_heads()
     return {
         "form": form,
         "last": last_verified(),
-        "missing": [(each, _explaining(each.head, bound)) for each in missing_heads()],
+        "missing": [(each, _explaining(each.head, bound)) for each in noted if not each.explained],
+        "explained": [each for each in noted if each.explained],
         "signing_key": known_fingerprint(),
         "head": AuditHead.objects.filter(pk=1).first(),
         "kept": kept_head.compare(),

@@ -437,7 +437,9 @@ def test_the_page_says_that_an_earlier_head_is_missing(as_auditor: Client) -> No
     assert "mistyped or belongs to another portal" in page
     assert "changed the database directly" not in page  # the entries fit together
     assert "Not intact" not in page
-    assert "newest entry of the history has the number 4" in compared(as_auditor, f"98:{'a' * 64}")
+    assert "newest entry of the history had the number 3 then" in compared(as_auditor, f"98:{'a' * 64}")
+    add()
+    assert "had the number 3 then" in as_auditor.get("/history/verify/").text
     [finding] = last_verification().details["findings"]
     assert (finding["event"], finding["code"]) == (98, "noted_head_missing")
 
@@ -460,20 +462,43 @@ def test_both_results_are_told_where_neither_is_good(as_auditor: Client) -> None
     assert "The noted head 98 is not in the history" in page
 
 
-def test_a_noted_head_that_is_missing_is_told_until_it_is_found(as_auditor: Client) -> None:
+def test_a_noted_head_that_is_missing_is_told_whatever_is_found_later(as_auditor: Client) -> None:
     head = Head(1, AuditEvent.objects.get(seq=1).hash)
     wrong = f"{head}"[:-1] + ("0" if head.hash[-1] != "0" else "1")
     compared(as_auditor, wrong)
     newest = str(AuditHead.objects.get())
-    for noted in ("", newest):  # neither says anything about the one that is missing
+    for noted in ("", newest, str(head)):  # the last one fits a history that was set back as well
         assert "The noted head 1 is not in the history" in compared(as_auditor, noted)
         assert last_verification().details["intact"] is True
-        assert "a noted head is not in the history" in as_auditor.get("/").text
-        assert "The last verification found nothing wrong" not in as_auditor.get("/").text
+        assert "One noted head is missing, and nobody has explained it." in as_auditor.get("/").text
         assert ("portal_audit_intact", 0.0) in figures()
-    assert "is not in the history" not in compared(as_auditor, str(head))
-    assert "The last verification found nothing wrong" in as_auditor.get("/").text
-    assert ("portal_audit_intact", 1.0) in figures()
+
+
+def test_a_head_that_is_found_again_says_so_and_still_waits_for_a_person(as_auditor: Client) -> None:
+    newest = Head(2, "a" * 64)
+    record("history.verified", actor=Actor("oliver"), details={"expected_head": str(newest)})
+    found = {"intact": True, "expected_head": str(newest), "expected_head_found": True}
+    event = record("history.verified", actor=Actor("oliver"), details=found)
+    page = as_auditor.get("/history/verify/").text
+    assert "The noted head 2 is not in the history" in page
+    assert "A later verification found this head in the history:" in page
+    assert f"Entry {event.seq}" in page
+
+
+def test_a_verification_has_one_word_on_every_page(as_auditor: Client) -> None:
+    wrong = f"98:{'a' * 64}"
+    compared(as_auditor, wrong)
+    event = last_verification()
+    entry = as_auditor.get(f"/history/{event.seq}/").text
+    assert "History verified: one noted head is missing" in entry
+    assert "no: one noted head is missing" in " ".join(entry.split())
+    as_auditor.post("/history/verify/", {"action": "explain", "head": wrong, "reason": "mistyped: 89"})
+    explained = AuditEvent.objects.get(action="history.head_explained")
+    for address in ("/", "/history/verify/"):
+        page = as_auditor.get(address).text
+        assert "</svg> One noted head is missing</span>" in page
+        assert "Intact" not in page
+        assert f"One noted head is missing; explained by astrid (entry {explained.seq})" in page
 
 
 def figures() -> list[tuple[str, float]]:
@@ -491,9 +516,10 @@ def test_a_noted_head_that_is_missing_can_be_explained(as_auditor: Client) -> No
     for _ in range(2):  # sent twice, it is one explanation
         page = as_auditor.post("/history/verify/", told, follow=True)
         assert "The noted head 98" not in page.text
+        assert "mistyped: 89" in page.text
     event = AuditEvent.objects.get(action="history.head_explained")
     assert event.details == {"expected_head": wrong, "reason": "mistyped: 89"}
-    assert "The last verification found nothing wrong" in as_auditor.get("/").text
+    assert "nobody has explained it" not in as_auditor.get("/").text
     assert "The noted head 98 is not in the history" in compared(as_auditor, wrong)
 
 
@@ -513,7 +539,7 @@ def test_a_verification_that_found_something_says_so_in_its_title(as_auditor: Cl
     lines = lines_of(list(AuditEvent.objects.filter(action="history.verified").order_by("seq")))
     assert [(str(line.label), line.is_alarm) for line in lines] == [
         ("History verified", False),
-        ("History verified: a noted head is not in it", True),
+        ("History verified: one noted head is missing", True),
         ("History verified: it is not intact", True),
     ]
     marked = drawn("danger")
@@ -531,12 +557,17 @@ def test_the_page_shows_the_key_that_signs(as_auditor: Client) -> None:
     assert "--key" in page
 
 
-@pytest.mark.parametrize("head", ["x", "1:", f"1:{'a' * 63}", *NASTY])
+@pytest.mark.parametrize("head", ["x", "1:", f"1:{'a' * 63}", f"0:{'a' * 64}", *NASTY])
 def test_what_is_no_head_is_an_error_at_its_field(as_auditor: Client, head: str) -> None:
     response = as_auditor.post("/history/verify/", {"head": head})
     assert response.status_code == 200
     assert response.context["form"].errors["head"]
     assert not AuditEvent.objects.filter(action="history.verified").exists()
+
+
+def test_what_is_no_head_is_not_answered_by_the_verification_before(as_auditor: Client) -> None:
+    assert "In the history" in compared(as_auditor, str(AuditHead.objects.get()))
+    assert "In the history" not in as_auditor.post("/history/verify/", {"head": "x"}).text
 
 
 @pytest.mark.usefixtures("long_chain")
