@@ -603,3 +603,13 @@ def test_the_page_shows_sealed_breaks_for_ever(as_auditor: Client) -> None:
 def test_the_page_works_without_a_head(as_auditor: Client) -> None:
     AuditHead.objects.all().delete()
     assert as_auditor.get("/history/verify/").status_code == 200
+
+
+def test_the_page_says_what_it_holds_and_where_the_rest_is(as_auditor: Client) -> None:
+    page = as_auditor.get("/history/").text
+    assert "the first reading of the history within an hour is an entry" in page
+    assert AuditEvent.objects.filter(action="history.read").count() == 1
+    as_auditor.get("/history/?who=nobody")
+    assert AuditEvent.objects.filter(action="history.read").count() == 1
+    assert "its attempts are on its own page" in page
+    assert "Verify finds it if someone with access to the database does" in page
