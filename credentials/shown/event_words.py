@@ -19,6 +19,8 @@ HELD = {
     "push.superseded": _("Push superseded: the file held its secret"),
 }
 """Ends that say less than what the attempt proved."""
+_SHOWN_BY_ATTEMPT = _("the attempt showed that the file held this secret")
+"""Why an entry is called otherwise than its action."""
 
 
 @tells("push")
@@ -46,6 +48,8 @@ def _push(event: AuditEvent, accounts: Mapping[str, str], held: Iterable[tuple[s
     if "account" not in event.details:
         facts["account"] = accounts.get(event.target_id, "")
     is_held = (event.target_id, event.details.get("attempt")) in held
+    if is_held and event.action in HELD:
+        facts["proof"] = str(_SHOWN_BY_ATTEMPT)
     return Meaning(HELD.get(event.action, "") if is_held else "", facts)
 
 

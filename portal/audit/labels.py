@@ -96,6 +96,9 @@ class HistoryLine:
     event: AuditEvent
     label: Promise | str
     facts: list[tuple[str, str]]
+    """What was recorded, and so is sealed."""
+    added: list[tuple[str, str]] = field(default_factory=list)
+    """What the portal adds from elsewhere, and no seal covers."""
     is_alarm: bool = False
 
 
@@ -103,7 +106,8 @@ class HistoryLine:
 class Meaning:
     """What an app knows about an event beyond what was recorded.
 
-    `label` replaces the usual one. `facts` replace recorded ones of the same name; others come first.
+    `label` replaces the usual one. `facts` replace recorded ones of the same name, as other words for what
+    they say; others are shown as added, since they are no part of the sealed entry.
     """
 
     label: Promise | str = ""
@@ -187,10 +191,14 @@ def line_of(event: AuditEvent) -> HistoryLine:
 
 def _line(event: AuditEvent, meaning: Meaning) -> HistoryLine:
     recorded = {key: value_in_words(key, value) for key, value in _flat(event.details) if value not in EMPTY}
-    added = {key: text for key, text in meaning.facts.items() if text and key not in recorded}
-    changed = {key: meaning.facts.get(key, text) for key, text in recorded.items()}
-    facts = [(word_for(key), text) for key, text in (added | changed).items()]
-    return HistoryLine(event, meaning.label or label(event.action), facts, meaning.is_alarm)
+    added = [(key, text) for key, text in meaning.facts.items() if text and key not in recorded]
+    return HistoryLine(
+        event,
+        meaning.label or label(event.action),
+        facts=[(word_for(key), meaning.facts.get(key, text)) for key, text in recorded.items()],
+        added=[(word_for(key), text) for key, text in added],
+        is_alarm=meaning.is_alarm,
+    )
 
 
 def _flat(details: dict[str, object]) -> Iterator[tuple[str, object]]:

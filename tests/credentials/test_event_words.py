@@ -58,14 +58,27 @@ def test_a_row_names_the_account_and_says_its_code_in_words(as_auditor: Client) 
     event = ended(push, state="failed", code="reload_failed", proof="changed")
     recorded = event.digest()
     page = as_auditor.get("/history/").content.decode()
-    assert '<span class="muted">account</span> Triggers' in page
+    assert (
+        "<small>added: account Triggers · proof the attempt showed that the file held this secret</small>"
+        in page
+    )
     assert "Written, but the reload failed (reload_failed)" in page
     page = as_auditor.get(f"/history/{event.seq}/").content.decode()
     assert INCOMPLETE in page
+    assert "It is not part of the sealed entry." in page
+    assert "Triggers" not in event.text_or_nothing
     assert AuditEvent.objects.get(seq=event.seq).digest() == event.hash == recorded
     row = as_auditor.post("/history/export/?action=push").getvalue().decode()
     assert INCOMPLETE not in row
     assert "Written" not in row
+
+
+def test_what_is_added_is_not_searched_for_and_the_page_says_so(as_auditor: Client) -> None:
+    push = make_rollout(account="Triggers").pushes.get()
+    ended(push, state="failed", code="reload_failed", proof="")
+    page = as_auditor.get("/history/?action=push&text=Triggers").text
+    assert "Nothing in the history matches these filters." in page
+    assert "It is not searched for in what a row marks as added." in page
 
 
 def test_an_account_that_was_recorded_is_not_named_twice(as_auditor: Client) -> None:
@@ -85,6 +98,7 @@ def test_an_answer_of_adobe_is_said_in_words() -> None:
 def test_an_event_about_a_push_that_is_gone_is_still_readable() -> None:
     push = make_rollout().pushes.get()
     event = record("push.failed", actor=PORTAL, target=push, details={"code": "a_code_of_old", "attempt": 7})
+    assert line_of(event).added
     for former in (str(uuid4()), "no id", ""):
         event.target_id = former
         assert line_of(event).facts == [("code", "a_code_of_old"), ("attempt", "7")]

@@ -347,6 +347,17 @@ def test_the_summary_of_a_rotation_says_its_outcome_and_who_started_it() -> None
     assert "<dt>Outcome</dt> <dd> Taken back </dd>" in said()
 
 
+def test_the_summary_marks_what_the_portal_added() -> None:
+    push = make_rollout().pushes.get()
+    record("push.failed", actor=PORTAL, target=push, details={"rollout": push.rollout.number})
+    files = pack_of(account_pack(account_of("Triggers")))
+    html = files["summary.html"].decode()
+    assert '<span class="muted">added:</span> <span class="muted">account</span> Triggers' in html
+    assert "It is not part of the sealed entry." in html
+    [failed] = [each for each in rows(files, "events.jsonl") if each["action"] == "push.failed"]
+    assert "account" not in failed["details"]
+
+
 def test_a_portal_without_an_address_is_left_out(settings: Settings) -> None:
     make_account()
     settings.PORTAL_URL = ""
