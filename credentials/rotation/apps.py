@@ -9,5 +9,6 @@ class RotationConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the job, the kinds of notices and what pages below show."""
-        from credentials.rotation import notices, panels, policies  # noqa: F401  # only now are there models
+        # only now are there models
+        from credentials.rotation import event_words, notices, panels, policies  # noqa: F401
         from credentials.rotation.pages import exports  # noqa: F401

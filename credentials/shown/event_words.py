@@ -6,6 +6,7 @@ Nothing of it is part of an event, so old events are told in the same way, and n
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from credentials.adobe.ims import TokenVerdict
@@ -26,7 +27,7 @@ _SHOWN_BY_ATTEMPT = _("the attempt showed that the file held this secret")
 @tells("push")
 def pushes(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
     """Name the account of each push, its outcome code in words, and a proof despite a bad end."""
-    ids = {pk for event in events if (pk := _uuid(event.target_id))}
+    ids = {pk for event in events if (pk := uuid_of(event.target_id))}
     accounts = {
         str(pk): name
         for pk, name in Push.objects.filter(pk__in=ids).values_list("pk", "rollout__secret__account__name")
@@ -36,7 +37,8 @@ def pushes(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
     return {event.seq: _push(event, accounts, held) for event in events}
 
 
-def _uuid(text: str) -> UUID | None:
+def uuid_of(text: str) -> UUID | None:
+    """Return the id that an event keeps; None for what is no id."""
     try:
         return UUID(text)
     except ValueError:  # a changed row of the history must not break its page
@@ -50,7 +52,10 @@ def _push(event: AuditEvent, accounts: Mapping[str, str], held: Iterable[tuple[s
     is_held = (event.target_id, event.details.get("attempt")) in held
     if is_held and event.action in HELD:
         facts["proof"] = str(_SHOWN_BY_ATTEMPT)
-    return Meaning(HELD.get(event.action, "") if is_held else "", facts)
+    label = HELD.get(event.action, "") if is_held else ""
+    # a retry has no end of its own: the page of the push has it
+    url = reverse("push", args=[event.target_id]) if event.target_id in accounts else ""
+    return Meaning(label, facts, url=url)
 
 
 @tells("technicalaccount")

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.audit.detail_words import WORDS, word_for
 from portal.audit.models import AuditEvent
+from portal.audit.operator import in_words
 from portal.punctuation import labelled, with_semicolons
 
 GROUPS: dict[str, Promise] = {
@@ -100,6 +101,10 @@ class HistoryLine:
     added: list[tuple[str, str]] = field(default_factory=list)
     """What the portal adds from elsewhere, and no seal covers."""
     is_alarm: bool = False
+    who: str = ""
+    """Who did it, as people read it: a person, or the portal in the name of one."""
+    url: str = ""
+    """The page of what it is about, where a row leads there."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,10 @@ class Meaning:
     facts: Mapping[str, str] = field(default_factory=dict)
     is_alarm: bool = False
     """Whether it gets a mark: something is wrong that somebody must look at."""
+    who: str = ""
+    """Who did it, where the portal acted in a person's name and it is known what for."""
+    url: str = ""
+    """Where the row leads besides its entry: to what the entry does not say, such as how a retry ended."""
 
 
 Pages = Callable[[str, User | AnonymousUser], str]
@@ -198,7 +207,22 @@ def _line(event: AuditEvent, meaning: Meaning) -> HistoryLine:
         facts=[(word_for(key), meaning.facts.get(key, text)) for key, text in recorded.items()],
         added=[(word_for(key), text) for key, text in added],
         is_alarm=meaning.is_alarm,
+        who=meaning.who or _who(event),
+        url=meaning.url,
     )
+
+
+def is_in_the_name_of_somebody(event: AuditEvent) -> bool:
+    """Whether the portal did it for a person who did not ask for it just then.
+
+    What people ask for has an address and a request; what runs on their behalf later has neither.
+    """
+    return event.actor_id is not None and not event.ip and not event.request_id
+
+
+def _who(event: AuditEvent) -> str:
+    name = in_words(event.actor_name)
+    return gettext("%(name)s (by the portal)") % {"name": name} if is_in_the_name_of_somebody(event) else name
 
 
 def _flat(details: dict[str, object]) -> Iterator[tuple[str, object]]:

@@ -3,13 +3,15 @@
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from credentials.rollouts.models import Push
+from credentials.rotation.models import Wave
 from portal.audit.labels import line_of
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor, record
-from tests.factories import finish, make_account, make_rollout
+from tests.factories import finish, make_account, make_rollout, make_rotation
 
 pytestmark = pytest.mark.django_db
 
@@ -114,3 +116,27 @@ def test_the_history_of_an_account_does_not_call_it_failed_either(as_auditor: Cl
         f"/accounts/{rollout.secret.account_id}/?show=history&rollout=1",
     ):
         assert as_auditor.get(address).content.decode().count("Incomplete: the file holds the secret") == 1
+
+
+def test_a_retry_in_the_history_leads_to_the_push_that_says_how_it_ended(as_auditor: Client) -> None:
+    push = make_rollout().pushes.get()
+    event = record("push.retried", actor=PORTAL, target=push)
+    assert line_of(event).url == f"/rollouts/pushes/{push.pk}/"
+    assert f'href="/rollouts/pushes/{push.pk}/"' in as_auditor.get("/history/?action=push").text
+    event.target_id = str(uuid4())
+    assert line_of(event).url == ""
+
+
+def test_what_a_rotation_does_for_somebody_is_not_called_theirs(as_auditor: Client) -> None:
+    person = User.objects.create_user("pia")
+    rotation = make_rotation()
+    rollout = make_rollout(account="Other", instance="prod2")
+    event = record("rollout.requested", actor=Actor.kept("pia", person), target=rollout)
+    assert line_of(event).who == "pia (by the portal)"
+    Wave.objects.create(rotation=rotation, rollout=rollout, kind="wave", position=1, label="")
+    assert line_of(event).who == f"pia (by the portal, for rotation {rotation.number})"
+    for address in ("/history/?action=rollout", f"/history/{event.seq}/"):
+        assert f"pia (by the portal, for rotation {rotation.number})" in as_auditor.get(address).text
+    asked = Actor("pia", person, ip="192.0.2.7", request_id="1")
+    assert line_of(record("rollout.cancelled", actor=asked, target=rollout)).who == "pia"
+    assert AuditEvent.objects.get(seq=event.seq).actor_name == "pia"
