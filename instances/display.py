@@ -17,6 +17,8 @@ labels.page_of("instance", "instance", Instance.objects)
 labels.page_of("container", "container", Container.objects)
 labels.page_of("installation", "installation", Installation.objects)
 
+labels.name_rows("instance", Instance.objects)
+labels.name_rows("container", Container.objects)
 labels.name_in_words("installation", label_of)
 labels.name_values("environment", [*Instance.Environment.choices, *Contact.Team.choices])
 labels.name_values("deployment", Instance.Deployment.choices)

@@ -11,6 +11,7 @@ class EvidenceConfig(AppConfig):
     def ready(self) -> None:
         from credentials.evidence import panels  # noqa: F401  # they register themselves
         from credentials.evidence.scopes import MADE
-        from portal.audit.labels import register
+        from portal.audit.labels import EXPORTS, register
 
         register(groups={"evidence": _("Evidence packs")}, labels={MADE: _("Evidence pack made")})
+        EXPORTS.append(MADE)

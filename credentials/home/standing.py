@@ -13,14 +13,13 @@ from django.utils.translation import gettext as _
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from credentials.rotation.models import Policy, Rotation
-from portal.audit.labels import label, value_in_words
+from portal.audit.labels import EXPORTS, label, value_in_words
 from portal.audit.models import AuditEvent
 from portal.punctuation import labelled
 
 WEEKS = 13
 """A quarter."""
 SHOWN = 8
-EXPORTS = ("history.exported", "evidence.made", "list.exported")
 SHARES = (Push.State.SUCCEEDED, Push.State.FAILED, Push.State.UNKNOWN)
 """What a bar shows, from the bottom; the rest was called off or is under way."""
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 720, 220, 44, 26, 34

@@ -19,6 +19,12 @@ class Destination:
     title: Promise
     words: Promise
     permission: str
+    query: str = ""
+    """What narrows the page to this, where it is a page that shows more."""
+
+    @property
+    def url(self) -> str:
+        return reverse(self.name) + self.query
 
 
 _INVENTORY, _ACCOUNTS = "instances.change_inventory", "credentials.view_technicalaccount"
@@ -60,6 +66,13 @@ DESTINATIONS = (
         "history", _("History"), _("audit, evidence pack, events, log, proof"), "audit.view_auditevent"
     ),
     Destination(
+        "history",
+        _("Exports"),
+        _("downloads, evidence packs made, files, lists, who exported"),
+        "audit.view_auditevent",
+        "?action=exports",
+    ),
+    Destination(
         "history_verify", _("Verify the history"), _("chain, head, intact, tampering"), "audit.export_events"
     ),
     Destination(
@@ -83,4 +96,4 @@ def pages(typed: Typed) -> Iterator[Hit]:
 
     fitting = [each for each in DESTINATIONS if begins.search(f"{each.title}\n{each.words}")]
     for each in sorted(fitting, key=rank):
-        yield Hit(str(each.title), reverse(each.name), str(each.words), permission=each.permission)
+        yield Hit(str(each.title), each.url, str(each.words), permission=each.permission)

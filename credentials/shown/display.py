@@ -19,6 +19,7 @@ labels.page_of(
     permission="credentials.view_technicalaccount",
 )
 labels.page_of("push", "push", Push.objects, permission="rollouts.view_rollout")
+labels.name_rows("account", TechnicalAccount.objects)
 labels.name_values("was", Push.State.choices)
 labels.name_values("reason", Rollout.Reason.choices)
 labels.name_values("state", TechnicalAccount.State.choices)

@@ -7,7 +7,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.audit.chain.findings import in_words, shown
-from portal.audit.labels import Meaning, tells
+from portal.audit.detail_words import word_for
+from portal.audit.labels import Meaning, named, tells
 from portal.audit.models import AuditEvent
 from portal.audit.verified import VERIFIED, Result, Verified
 from portal.punctuation import labelled, with_semicolons
@@ -15,9 +16,10 @@ from portal.punctuation import labelled, with_semicolons
 
 @tells("")
 def events_without_object(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
-    """Say in words what a verification found, and why a kept head was given up."""
+    """Say in words what a verification found, why a kept head was given up, and what was exported."""
     about = [event for event in events if event.action.startswith("history.")]
-    return {event.seq: _meaning(event) for event in about}
+    exports = [event for event in events if event.action == "list.exported"]
+    return {event.seq: _meaning(event) for event in about} | _exports(exports)
 
 
 def _meaning(event: AuditEvent) -> Meaning:
@@ -53,3 +55,22 @@ def _found(event: AuditEvent) -> dict[str, str]:
         if isinstance(found, dict)
         else {}
     )
+
+
+def _exports(events: Sequence[AuditEvent]) -> dict[int, Meaning]:
+    """Say by which rows lists were narrowed, by their names; a statement for each kind of row."""
+    filters = {event.seq: event.details.get("filters") for event in events}
+    ids: dict[str, set[str]] = {}
+    for found in filters.values():
+        for key, value in found.items() if isinstance(found, dict) else ():
+            ids.setdefault(key, set()).add(str(value))
+    names = {key: named(key, values) for key, values in ids.items()}
+    return {
+        seq: Meaning(facts={"filters": _narrowed(found, names)})
+        for seq, found in filters.items()
+        if isinstance(found, dict) and found
+    }
+
+
+def _narrowed(found: Mapping[str, object], names: Mapping[str, Mapping[str, str]]) -> str:
+    return ", ".join(labelled(word_for(key), names[key].get(str(each), each)) for key, each in found.items())

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ValidationError
@@ -77,6 +79,11 @@ def register(
     LABELS.update(labels)
     WORDS.update(details or {})
 
+
+EXPORTS: list[str] = ["history.exported", "list.exported"]
+"""Actions by which something left the portal; a room adds its own."""
+EXPORTED = "exports"
+"""What narrows the history to them, as a group does."""
 
 PRESETS: list[str] = []
 """Groups that the page of the history offers as links, in this order."""
@@ -157,6 +164,24 @@ _names: dict[str, Callable[[str], str]] = {}
 def name_values(detail: str, choices: Iterable[tuple[str, Promise | str]]) -> None:
     """Let the codes that a detail may have be read as words; any other text stays as it is."""
     _values.setdefault(detail, {}).update(choices)
+
+
+_rows: dict[str, "Manager[Any]"] = {}
+
+
+def name_rows(detail: str, rows: "Manager[Any]") -> None:
+    """Let the ids that a filter of an export keeps be read as the names of these rows."""
+    _rows[detail] = rows
+
+
+def named(detail: str, ids: Iterable[str]) -> dict[str, str]:
+    """Return the names of the rows with these ids, as far as there are any; one statement."""
+    asked = []
+    for each in ids:
+        with suppress(ValueError):  # a number, a word, or what somebody changed by hand
+            asked.append(UUID(each))
+    rows = _rows.get(detail)
+    return {str(pk): str(row) for pk, row in rows.in_bulk(asked).items()} if rows and asked else {}
 
 
 def name_in_words(target_type: str, words: Callable[[str], str]) -> None:

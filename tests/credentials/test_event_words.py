@@ -140,3 +140,14 @@ def test_what_a_rotation_does_for_somebody_is_not_called_theirs(as_auditor: Clie
     asked = Actor("pia", person, ip="192.0.2.7", request_id="1")
     assert line_of(record("rollout.cancelled", actor=asked, target=rollout)).who == "pia"
     assert AuditEvent.objects.get(seq=event.seq).actor_name == "pia"
+
+
+def test_an_export_names_the_account_that_it_was_narrowed_to(as_auditor: Client) -> None:
+    account = make_account(name="Triggers").account
+    gone = str(uuid4())
+    for filters in ({"account": str(account.pk), "q": "x"}, {"account": gone}, {"account": "7"}):
+        event = record("list.exported", actor=PORTAL, details={"list": "coverage", "filters": filters})
+        page = as_auditor.get(f"/history/{event.seq}/").text
+        assert str(account.pk) not in page
+        assert ("account: Triggers" in page) == ("q" in filters)
+        assert (gone in page) == (filters["account"] == gone)

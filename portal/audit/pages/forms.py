@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal.audit.chain.kept_head import Head
-from portal.audit.labels import GROUPS
+from portal.audit.labels import EXPORTED, EXPORTS, GROUPS
 from portal.audit.models import GROUP, AuditEvent
 from portal.day_input import DayInput
 from portal.names import STAR, has_name
@@ -31,7 +31,9 @@ class HistoryForm(Form):
     until = forms.DateField(label=_("Until"), required=False, widget=DayInput)
     who = forms.CharField(label=_("Who"), required=False, max_length=150, widget=_names())
     action = forms.ChoiceField(
-        label=_("About"), required=False, choices=lambda: [("", _("Everything")), *GROUPS.items()]
+        label=_("About"),
+        required=False,
+        choices=lambda: [("", _("Everything")), (EXPORTED, _("Exports")), *GROUPS.items()],
     )
     object = forms.CharField(label=_("Object"), required=False, max_length=250, widget=_names())
     text = forms.CharField(label=_("Text"), required=False, max_length=100)
@@ -70,7 +72,9 @@ class HistoryForm(Form):
             events = events.filter(at__lte=until)
         if data.get("who"):
             events = events.filter(has_name("actor_name", data["who"]))
-        if data.get("action"):
+        if data.get("action") == EXPORTED:
+            events = events.filter(action__in=EXPORTS)
+        elif data.get("action"):
             events = events.alias(group=GROUP).filter(group=f"{data['action']}.")
         if data.get("object"):
             events = events.filter(_about(data["object"]))

@@ -613,3 +613,13 @@ def test_the_page_says_what_it_holds_and_where_the_rest_is(as_auditor: Client) -
     assert AuditEvent.objects.filter(action="history.read").count() == 1
     assert "its attempts are on its own page" in page
     assert "Verify finds it if someone with access to the database does" in page
+
+
+def test_everything_that_was_exported_is_one_group(as_auditor: Client) -> None:
+    for action in ("history.exported", "list.exported", "evidence.made", "history.verified", "list.changed"):
+        add(action)
+    assert shown(as_auditor, "?action=exports") == ["evidence.made", "list.exported", "history.exported"]
+    assert 'href="/history/?action=exports">All exports</a>' in as_auditor.get("/").text
+    file = as_auditor.post("/history/export/?action=exports").getvalue().decode()
+    assert "evidence.made" in file
+    assert "history.verified" not in file
