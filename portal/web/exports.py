@@ -23,6 +23,7 @@ from django.views.decorators.http import require_POST
 
 from portal.audit.export import BYTE_ORDER_MARK, Echo, safe
 from portal.audit.labels import name_values
+from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor, record
 from portal.no_secrets import Form
 from portal.web.lists import Orders
@@ -89,13 +90,15 @@ def list_export(request: HttpRequest, name: str) -> HttpResponseBase:
         return HttpResponse(filters.errors.as_text(), status=400, content_type="text/plain; charset=utf-8")
     keys = _keys(export, filters, request.GET)
     as_json = request.POST.get("format") == "json"
-    _remember(export, filters, len(keys), as_json=as_json, actor=Actor.of(request))
+    event = _remember(export, filters, len(keys), as_json=as_json, actor=Actor.of(request))
     kind = "json" if as_json else "csv"
     response = StreamingHttpResponse(
-        _as_json(export, keys) if as_json else _as_csv(export, keys),
+        _as_json(export, keys, event) if as_json else _as_csv(export, keys),
         content_type="application/json" if as_json else "text/csv; charset=utf-8",
     )
-    file_name = f"{name.replace('_', '-')}-{timezone.localtime():%Y%m%d-%H%M}.{kind}"
+    as_of = filters.cleaned_data.get("at")
+    past = f"-as-of-{timezone.localtime(as_of):%Y%m%d-%H%M%S}" if isinstance(as_of, datetime) else ""
+    file_name = f"{name.replace('_', '-')}{past}-{timezone.localtime():%Y%m%d-%H%M}.{kind}"
     response["Content-Disposition"] = f'attachment; filename="{file_name}"'
     return response
 
@@ -110,7 +113,7 @@ def _keys(export: Export, filters: Any, query: QueryDict) -> list[Any]:  # Any: 
 
 
 @transaction.atomic
-def _remember(export: Export, filters: Any, count: int, *, as_json: bool, actor: Actor) -> None:
+def _remember(export: Export, filters: Any, count: int, *, as_json: bool, actor: Actor) -> AuditEvent:
     chosen = filters.cleaned_data.items()
     narrowed = {name: _recorded(value) for name, value in chosen if value not in (None, "", False)}
     details = {
@@ -119,7 +122,7 @@ def _remember(export: Export, filters: Any, count: int, *, as_json: bool, actor:
         "objects": count,
         "format": "json" if as_json else "csv",
     }
-    record("list.exported", actor=actor, details=details)
+    return record("list.exported", actor=actor, details=details)
 
 
 def _recorded(value: object) -> str:
@@ -140,9 +143,10 @@ def _as_csv(export: Export, keys: Sequence[object]) -> Iterator[str]:
         yield "".join(str(writer.writerow(line)) for line in lines)
 
 
-def _as_json(export: Export, keys: Sequence[object]) -> Iterator[str]:
-    """Yield one document, with a line for each row."""
-    yield json.dumps({"list": export.name})[:-1] + ', "rows": [\n'
+def _as_json(export: Export, keys: Sequence[object], event: AuditEvent) -> Iterator[str]:
+    """Yield one document, with a line for each row; it says of itself what the history recorded."""
+    about = {"list": export.name, "made": _plain(event.at), "filters": event.details["filters"]}
+    yield json.dumps(about, ensure_ascii=False)[:-1] + ', "rows": [\n'
     start = ""
     for rows in _batches(export, keys):
         for row in rows:
@@ -157,7 +161,9 @@ def _plain(value: object) -> object:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    if isinstance(value, float):  # a difference of two moments has more digits than anybody measured
+        return round(value, 3)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _text(value: object) -> str:

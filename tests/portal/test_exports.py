@@ -1,8 +1,11 @@
 """Lists as files: the rows and filters of the page, safe to open, recorded, at a constant cost."""
 
 import html
+import json
 import re
+from datetime import UTC, timedelta
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -86,6 +89,28 @@ def test_it_is_recorded_before_anything_is_handed_out(as_auditor: Client) -> Non
         "objects": 1,
         "format": "json",
     }
+
+
+def test_a_file_says_of_which_moment_and_filters_it_is(as_auditor: Client) -> None:
+    make_instance(name="brand1")
+    found = json.loads(body(as_auditor.post("/exports/instances/?q=brand", {"format": "json"})))
+    event = AuditEvent.objects.get(action="list.exported")
+    assert list(found) == ["list", "made", "filters", "rows"]
+    assert (found["filters"], found["made"]) == ({"q": "brand"}, event.at.astimezone(UTC).isoformat())
+    past = (timezone.localtime() - timedelta(days=1)).replace(microsecond=0)
+    for kind in ("csv", "json"):
+        query = urlencode({"at": f"{past:%Y-%m-%d %H:%M:%S}"})
+        answer = as_auditor.post(f"/exports/coverage/?{query}", {"format": kind})
+        assert re.search(
+            rf'"coverage-as-of-{past:%Y%m%d-%H%M%S}-[0-9]{{8}}-[0-9]{{4}}\.{kind}"',
+            answer["Content-Disposition"],
+        )
+    assert "as-of" not in as_auditor.post("/exports/coverage/")["Content-Disposition"]
+
+
+def test_seconds_have_no_more_digits_than_were_measured() -> None:
+    assert exports._plain(0.029999999999999995) == 0.03
+    assert exports._text(0.029999999999999995) == "0.03"
 
 
 @pytest.mark.parametrize(
