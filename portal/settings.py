@@ -148,6 +148,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "portal.web.middleware.refusals",
+    "portal.web.middleware.wrong_methods",
 ]
 
 TEMPLATES = [

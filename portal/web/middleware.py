@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from portal.audit.trail import Actor, record
 from portal.processes.logs import bound
 from portal.processes.serving import serving
+from portal.web.error_pages import wrong_method
 
 access = logging.getLogger("portal.access")
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -135,5 +136,19 @@ def refusals(get_response: GetResponse) -> GetResponse:
                     details={"method": request.method or "", "path": request.path[:200]},
                 )
         return response
+
+    return middleware
+
+
+def wrong_methods(get_response: GetResponse) -> GetResponse:
+    """Show a page where a browser asks for an address that takes only what a button sends."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.status_code != 405 or request.headers.get("HX-Request") == "true":
+            return response
+        # whoever asks for JSON, or for anything, is a program: it reads the status
+        is_browser = "text/html" in request.headers.get("Accept", "")
+        return wrong_method(request, response.get("Allow", "")) if is_browser else response
 
     return middleware

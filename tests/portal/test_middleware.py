@@ -1,8 +1,10 @@
-"""What a request costs the interpreter."""
+"""What a request costs the interpreter, and what it gets where it is of the wrong kind."""
 
 import resource
 
+import pytest
 from django.http import HttpRequest, HttpResponse
+from django.test import Client
 
 from portal.web.middleware import room_for_calls
 
@@ -36,3 +38,15 @@ def test_at_no_depth_do_calls_take_and_return_memory() -> None:
 
     room_for_calls(view)(HttpRequest())
     assert worst[0] < CALLS / 2
+
+
+@pytest.mark.django_db
+def test_an_address_for_buttons_says_so_to_a_browser_and_is_short_for_programs(as_auditor: Client) -> None:
+    as_browser = {"Accept": "text/html,*/*;q=0.8"}
+    answer = as_auditor.get("/history/export/", headers=as_browser)
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+    assert "This address takes only what a button of a page sends." in answer.text
+    assert 'href="/">Back to the home page</a>' in answer.text
+    for headers in ({}, {"Accept": "application/json"}, {**as_browser, "HX-Request": "true"}):
+        answer = as_auditor.get("/history/export/", headers=headers)
+        assert (answer.status_code, answer["Allow"], answer.content) == (405, "POST", b"")
