@@ -12,8 +12,12 @@ from typing import Self
 
 from django.db.models import Count, Max, QuerySet
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from portal.audit.models import AuditEvent
+from portal.audit.operator import AT_COMMAND_LINE, in_words
 
 CREATED = "user.created"
 ROLE = (CREATED, "user.role_changed")
@@ -22,6 +26,9 @@ ACCESS = (CREATED, DEACTIVATED, "user.reactivated")
 COLUMNS = ("seq", "at", "actor_name", "action", "target_id", "target_name", "details")
 AT_ONCE = 500  # numbers in one statement
 LOCKED = ("sign_in.locked", "user.password_change_locked")
+ITSELF = ("portal", "the portal")
+STRANGER = "anonymous"
+"""Names under which no user acted; nobody else is recorded under them without a user."""
 MOST_LOCKS = 1000
 """Entries about locks that are counted; `sign_in.failures_counted` sums up the rest of an attack."""
 
@@ -64,6 +71,22 @@ class Person:
     locks: int = 0
 
     @property
+    def kind(self) -> Promise:
+        """Which kind of actor it is that is no user, as far as the history says."""
+        if self.name in ITSELF:
+            return _("the portal itself")
+        if self.name == STRANGER:
+            return _("somebody who had not signed in")
+        if self.name.endswith(AT_COMMAND_LINE):
+            return _("a command on the portal's machine")
+        return _("the history does not say which of them")
+
+    @property
+    def with_kind(self) -> str:
+        """Its name as people read it, with its kind."""
+        return gettext("%(name)s (%(kind)s)") % {"name": in_words(self.name), "kind": self.kind}
+
+    @property
     def could_act(self) -> bool:
         """Whether the person could sign in for a part of the day, as far as the history knows."""
         return any(each.can_sign_in is not False for each in self.standings)
@@ -100,7 +123,8 @@ class Day:
 def on_a_day(day: date) -> Day:
     """Return who could act on a day of the current time zone, and who did."""
     start, end = (_midnight(each) for each in (day, day + timedelta(days=1)))
-    people = {state.number: state.person(start, end) for state in _states(start, end)}
+    known = max(start, min(end, timezone.now()))  # nobody knows what the rest of today brings
+    people = {state.number: state.person(start, known) for state in _states(start, end)}
     others = []
     counts = _within(start, end).values("actor", "actor_name").annotate(count=Count("seq"))
     for row in counts.order_by("actor_name"):
@@ -108,7 +132,7 @@ def on_a_day(day: date) -> Day:
             others.append(Person("", row["actor_name"], events=row["count"]))
             continue
         number = str(row["actor"])
-        person = people.setdefault(number, _unrecorded(number, row["actor_name"], start, end))
+        person = people.setdefault(number, _unrecorded(number, row["actor_name"], start, known))
         person.events += row["count"]
     locks = _locks(start, end)
     for person in people.values():

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from portal.audit.models import AuditEvent
-from portal.audit.trail import Actor, record
+from portal.audit.trail import PORTAL, Actor, record
 from portal.people.erasing import erase_name
 from portal.people.models import Preferences
 from portal.people.on_a_day import Day, Person, on_a_day
@@ -187,7 +187,29 @@ def test_a_first_entry_tells_what_was_before_it() -> None:
 def test_commands_and_the_portal_itself_are_listed_apart(as_auditor: Client) -> None:
     make("anna", when="2026-03-14T08:00")
     assert [(each.name, each.events) for each in seen().others] == [("boss", 1)]
-    assert "boss:" in as_auditor.get("/history/people/?on=2026-03-14").text
+    with at("2026-03-14T09:00"), transaction.atomic():
+        for actor in (Actor("root (command line)"), PORTAL, Actor("anonymous", is_person=False)):
+            record("push.retried", actor=actor)
+    page = as_auditor.get("/history/people/?on=2026-03-14").text
+    for words in (
+        "anonymous (somebody who had not signed in):",
+        "boss (the history does not say which of them):",
+        "portal (the portal itself):",
+        "root (command line) (a command on the portal&#x27;s machine):",
+    ):
+        assert words in page
+
+
+def test_a_day_that_is_not_over_is_known_until_now(as_auditor: Client) -> None:
+    anna = make("anna", when="2026-03-14T00:00")
+    with at("2026-03-14T09:00"):
+        change_role(user=anna, role="Admin", actor=BOSS)
+    with at("2026-03-14T10:00"):
+        assert parts(one("anna"))[-1] == ("14 09:00", "14 10:00", "Admin", True)
+        as_auditor.force_login(User.objects.get(username="astrid"))
+        page = as_auditor.get("/history/people/?on=2026-03-14").text
+    assert "\u2013 now<" in page
+    assert "24:00:00" not in page
 
 
 def test_locks_after_wrong_passwords_are_counted() -> None:
