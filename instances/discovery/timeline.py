@@ -203,12 +203,20 @@ def sights(scope: Scope, wanted: Wanted) -> list[Line]:
     found = list(rows.annotate(former=Subquery(mine.order_by("-pk").values("pk")[:1]))[: wanted.most])
     formers = Observation.objects.in_bulk([pk for row in found if (pk := row.former)])
     links = evidence_of(found)
+    abouts = scope.installations
     return [
-        _sight(row, formers.get(row.former), scope.installations[row.installation_id], links) for row in found
+        _sight(row, formers.get(row.former), abouts[row.installation_id], links, wanted.until)
+        for row in found
     ]
 
 
-def _sight(row: Observation, former: Observation | None, about: str, links: Mapping[str, Link]) -> Line:
+def _sight(
+    row: Observation,
+    former: Observation | None,
+    about: str,
+    links: Mapping[str, Link],
+    until: datetime | None,
+) -> Line:
     differing = changes(former, row) if former else _first(row)
     was_written = bool(former and row.stamp and former.stamp and row.stamp != former.stamp)
     if former is None:
@@ -226,7 +234,9 @@ def _sight(row: Observation, former: Observation | None, about: str, links: Mapp
         icon=icon,
         tone=tone,
         changes=differing,
-        notes=[note for note in (_how(row, former, bool(differing), was_written), _again(row)) if note],
+        notes=[
+            note for note in (_how(row, former, bool(differing), was_written), _again(row, until)) if note
+        ],
         links=[links[key] for key in dict.fromkeys((row.source_id, row.last_source_id)) if key in links],
     )
 
@@ -253,9 +263,13 @@ def _how(row: Observation, former: Observation | None, differs: bool, was_writte
     return format_html(text, before=moment(former.last_seen), after=moment(row.at), by=by)
 
 
-def _again(row: Observation) -> SafeString | str:
+def _again(row: Observation, until: datetime | None) -> SafeString | str:
+    """Say how often it was seen since; of a moment before the last time, nobody kept how often until then."""
     if row.sights < 2:
         return ""
+    if until and row.last_seen > until:
+        text = gettext("Unchanged at this moment: it was seen again after it, at {last}.")
+        return format_html(text, last=moment(row.last_seen))
     text = ngettext(
         "Seen once more since then, unchanged: {last}.",
         "Seen {count} more times since then, unchanged; the last time {last}.",
