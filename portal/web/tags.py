@@ -146,7 +146,9 @@ def filters_in_words(context: template.RequestContext) -> str:
 
 
 def _in_words(field: forms.Field, value: object) -> str:
-    """Return a cleaned value as the page shows it: a choice by its word, a row by its name."""
+    """Return a cleaned value as the page shows it: a choice by its word, a row by its name, a tick by yes."""
+    if value is True:
+        return str(_("yes"))
     if isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
         words: Iterable[tuple[object, object]] = flatten_choices(field.choices)  # type: ignore[arg-type]  # a list
         value = dict(words).get(value, value)

@@ -28,6 +28,10 @@ def test_a_row_that_a_list_is_narrowed_to_is_named(as_admin: Client, path: str) 
     assert "Account = Triggers" in printed(as_admin, f"{path}?account={account.pk}")
 
 
+def test_a_tick_is_said_as_yes(as_auditor: Client) -> None:
+    assert "Show who read the history = yes" in printed(as_auditor, "/history/?readings=on")
+
+
 def test_a_list_that_is_not_narrowed_names_no_filters(as_admin: Client) -> None:
     make_installation()
     assert "Filters" not in printed(as_admin, "/instances/")
