@@ -49,7 +49,9 @@ def rotation_pack(rotation: Rotation) -> Wanted:
 def period_pack(since: datetime, until: datetime) -> Wanted:
     """Ask for everything that happened in a period."""
     zone = timezone.get_current_timezone()
-    first, last = (each.astimezone(zone).date().isoformat() for each in (since, until))
+    # as the pack says it: a period that is not over ends with the record of the pack
+    ends = max(since, min(until, timezone.now()))
+    first, last = (each.astimezone(zone).date().isoformat() for each in (since, ends))
     details: Details = {"pack": "period", "from": since.isoformat(), "until": until.isoformat()}
     return Wanted(f"evidence-{first}-to-{last}", lambda end: of_period(since, until, end=end), details)
 

@@ -145,6 +145,8 @@ def test_a_period_that_has_not_ended_ends_with_the_record_of_the_pack(tmp_path: 
     note(2)
     hour = timedelta(hours=1)
     files = pack_of(period_pack(timezone.now() - hour, timezone.now() + hour))
+    today = timezone.localdate().isoformat()
+    assert period_pack(timezone.now(), timezone.now() + 999 * hour).name == f"evidence-{today}-to-{today}"
     status, said = verify(files, tmp_path, "--key", key())
     assert status == 0, said
     made = rows(files, "events.jsonl")[-1]
