@@ -1,4 +1,4 @@
-"""What the history says of rollouts that a rotation started: by whom, and in whose name."""
+"""What the history says of rollouts that a rotation started: that the portal did it, and in whose name."""
 
 from collections.abc import Mapping, Sequence
 

@@ -147,7 +147,7 @@ def wrong_methods(get_response: GetResponse) -> GetResponse:
         response = get_response(request)
         if response.status_code != 405 or request.headers.get("HX-Request") == "true":
             return response
-        # whoever asks for JSON, or for anything, is a program: it reads the status
+        # what asks for JSON, or for anything, is a program: it reads the status
         is_browser = "text/html" in request.headers.get("Accept", "")
         return wrong_method(request, response.get("Allow", "")) if is_browser else response
 
