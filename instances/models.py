@@ -604,7 +604,7 @@ class Contact(WithChoices):
 
     @classmethod
     def names(cls) -> list[str]:
-        """Return for whom there may be a contact, as it is stored: environments, then teams."""
+        """Return everything that a contact may be for, as it is stored: environments, then teams."""
         return [*Instance.Environment.values, *cls.Team.values]
 
     def __str__(self) -> str:

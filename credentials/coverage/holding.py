@@ -95,7 +95,7 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
 def with_facts(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: installations with annotations
     """Annotate installations as `with_holding` does, and with `facts`: what their state follows from.
 
-    The number of a `states.Fact`. Each fact stands in it once: a state in SQL would repeat them in its cases.
+    The number of a `states.Fact`, which has each fact once: a state in SQL would repeat them in its cases.
     """
     bits = starmap(_bit, _conditions().items())
     found: QuerySet[Any] = with_holding(rows).annotate(facts=reduce(add, bits))
@@ -110,7 +110,7 @@ def _conditions() -> dict[Fact, Q | Exists]:
         Fact.FAILED: Q(has_failed=True),
         Fact.DRIFTED: Q(is_drifted=True),
         Fact.ACCEPTED: Q(is_accepted=True),
-        Fact.USABLE: Q(is_usable=True),
+        Fact.WORKING: Q(is_usable=True),
         Fact.DECIDED: decided,
         Fact.GONE: _is_gone(),
         Fact.ROTATING: Q(**{f"{ACCOUNT}__is_rotating": True}),

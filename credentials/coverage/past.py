@@ -31,7 +31,7 @@ from instances.models import Installation
 
 Row = TypeVar("Row", bound=Model)
 
-AS_IF = Fact.ON | Fact.USABLE
+AS_IF = Fact.ON | Fact.WORKING
 """What is not known of the past: nobody kept when a container was off, or a version was deleted."""
 
 

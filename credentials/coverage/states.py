@@ -60,7 +60,7 @@ class Fact(IntFlag):
     """The file differs from what it is compared with."""
     ACCEPTED = auto()
     """A person accepted what is there."""
-    USABLE = auto()
+    WORKING = auto()
     """The version that it holds can still be used."""
     DECIDED = auto()
     """What is desired was decided after the goal became what it is."""
@@ -118,7 +118,7 @@ def judge(found: Fact) -> tuple[Cover, Need | str]:
             return Cover.NEEDS_YOU, need
     if Fact.HOLDS_GOAL in found and (Fact.DESIRES not in found or Fact.DESIRES_GOAL in found):
         return Cover.DONE, ""
-    is_as_desired = Fact.HOLDS_DESIRED in found and Fact.USABLE in found
+    is_as_desired = Fact.HOLDS_DESIRED in found and Fact.WORKING in found
     if Fact.DECIDED in found and (Fact.ACCEPTED in found or is_as_desired):
         return Cover.KEPT, ""
     need = _why(found)
@@ -138,7 +138,7 @@ def _on_its_way(need: Need, found: Fact) -> tuple[Cover, Need]:
 def _why(found: Fact) -> Need:
     if Fact.HOLDS not in found:
         return Need.UNKNOWN if Fact.DESIRES in found else Need.NEVER_PUSHED
-    return Need.BEHIND if Fact.USABLE in found else Need.DEAD
+    return Need.BEHIND if Fact.WORKING in found else Need.DEAD
 
 
 def how_known(found: Fact) -> How:
