@@ -146,6 +146,7 @@ MIDDLEWARE = [
     "portal.web.request_bounds.BoundedForms",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "portal.web.middleware.clean_addresses",
     "django_htmx.middleware.HtmxMiddleware",
     "portal.web.middleware.refusals",
     "portal.web.middleware.wrong_methods",

@@ -276,11 +276,35 @@ def test_a_search_for_a_secret_is_kept_nowhere(
         path,
         dict.fromkeys(names, f"for {SECRET}"),
         headers={"User-Agent": SECRET, "Referer": f"https://portal/?q={SECRET}", "X-Request-ID": SECRET},
+        follow=True,
     )
-    assert response.status_code == 200
+    assert response.redirect_chain == [(path, 302)]
+    page = whole(response)
+    assert "taken out of the address" in page
+    assert BODY not in page
     sessions = json.dumps(dict(as_auditor.session))
     for place in (everything_stored(), sessions, caplog.text, str([vars(each) for each in caplog.records])):
         assert BODY not in place
+
+
+@pytest.mark.parametrize("writing", list(WRITINGS))
+def test_only_the_secret_is_taken_out_of_an_address(as_auditor: Client, writing: str) -> None:
+    query = {"q": ["of", WRITINGS[writing]], WRITINGS[writing]: "x", "show": "retired", "empty": ""}
+    response = as_auditor.get("/accounts/", query)
+    assert response.status_code == 302
+    assert response.headers["Location"] == "/accounts/?q=of&show=retired&empty="
+    assert BODY.lower() not in str([each.OutputString() for each in response.cookies.values()]).lower()
+
+
+def test_a_stranger_does_not_take_a_secret_to_the_sign_in(client: Client) -> None:
+    response = client.get(f"/search/?q={SECRET}", follow=True)
+    assert response.redirect_chain == [("/search/", 302), ("/login/?next=/search/", 302)]
+    assert "taken out of the address" in whole(response)
+
+
+def test_an_address_without_its_secret_leads_to_no_other_server(as_auditor: Client) -> None:
+    response = as_auditor.get("/", {"q": SECRET}, PATH_INFO="//example.com/")
+    assert response.headers["Location"] == "/%2Fexample.com/"
 
 
 def test_a_secret_in_a_path_is_recorded_without_it(
