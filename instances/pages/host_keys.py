@@ -47,6 +47,7 @@ def _context(form: ManyKeysForm, page: Page[Container], lines: list[ContainerLin
         "form": form,
         "page_obj": page,
         "lines": lines,
+        "is_choosable": any(line.is_choosable for line in lines),
         "mismatched": [line for line in lines if line.mismatches],
         "matched": sum(any(each.is_matched for each in line.keys) for line in lines),
         "changed": keys.in_host_key_state(enabled, "changed").count(),

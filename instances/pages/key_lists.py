@@ -21,6 +21,8 @@ class KeyLine:
 
     key: HostKey
     code: str
+    expected: str = ""
+    """The fingerprint that was given in advance, where another one was shown."""
     is_matched: bool = False
     is_chosen: bool = False
 
@@ -37,6 +39,11 @@ class ContainerLine:
     keys: list[KeyLine]
     mismatches: list[PastedKey] = field(default_factory=list)
     """Pasted lines that name this container, with another key than it showed."""
+
+    @property
+    def is_choosable(self) -> bool:
+        """Whether one of its keys can be approved together with those of others."""
+        return not self.mismatches and any(not each.code for each in self.keys)
 
     @property
     def instances(self) -> list[str]:
@@ -70,11 +77,14 @@ def _keys(container: Container) -> list[KeyLine]:
     keys = list(container.host_keys.all())
     expected = getattr(container, "expected_host_key", None)
     wanted = expected.fingerprint if expected else ""
-    return [
+    lines = [
         KeyLine(key, host_keys.doubt_about(key, keys, wanted))
         for key in keys
         if key.state == HostKey.State.OFFERED
     ]
+    for line in lines:
+        line.expected = wanted if line.code == "unexpected" else ""
+    return lines
 
 
 def compare(lines: Sequence[ContainerLine], pasted: Iterable[PastedKey]) -> list[PastedKey]:

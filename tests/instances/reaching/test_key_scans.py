@@ -302,6 +302,26 @@ def test_keys_that_changed_are_left_out_of_the_page_and_cannot_be_slipped_in(as_
     ]
 
 
+def test_where_no_key_can_be_chosen_nothing_asks_for_a_choice(as_admin: Client) -> None:
+    unexpected = container("unexpected", "C")
+    ExpectedHostKey.objects.create(container=unexpected, fingerprint=fingerprint("D"), given_by="alice")
+    controls = ("data-check-all", 'name="compared"', 'value="approve"')
+    page = as_admin.get(PAGE).content.decode()
+    assert not [each for each in controls if each in page]
+    assert page.index(fingerprint("C")) < page.index("Another key is expected") < page.index(fingerprint("D"))
+    assert "approve each one by its fingerprint" in page
+    container("app-1", "A")
+    page = as_admin.get(PAGE).content.decode()
+    assert all(each in page for each in controls)
+    assert "approve each one by its fingerprint" not in page
+
+
+def test_what_is_missing_is_said_at_the_button(as_admin: Client) -> None:
+    container("app-1", "A")
+    page = as_admin.post(PAGE, {"do": "approve"}).content.decode()
+    assert page.index("</table>") < page.index("Choose at least one key.") < page.index('value="approve"')
+
+
 def test_what_the_server_shows_after_the_page_was_made_is_not_approved(as_admin: Client) -> None:
     first, second = container("app-1", "A"), container("app-2", "B")
     shown = [key_of("app-1").pk, key_of("app-2").pk]
