@@ -144,8 +144,18 @@ class ValuesForm(Form):
         self.errors.clear()
         for name, problem in self.judged.problems.items():
             self.add_error(name, str(problem))
+        if self.stored and not keeps and not raw[CLIENT_SECRET].strip() and CLIENT_ID not in self.errors:
+            self.add_error(CLIENT_ID, self._another(self.stored))
         self.data = {name: "" if name in self.judged.hidden else text for name, text in raw.items()}
         return {}
+
+    def _another(self, stored: ClientSecret) -> str:
+        """Say at the Client ID why the client secret is missed, which may be empty otherwise."""
+        text = _(
+            "The stored client secret belongs to another Client ID (%(former)s): put that one back, or enter "
+            "the client secret of this one."
+        )
+        return str(text) % {"former": stored.client_id}
 
 
 class ValuesFileForm(ConsoleFileForm):

@@ -89,12 +89,12 @@ class Page:
         return redirect("wizard", self.draft.account_id, self.draft.step)
 
     def show(self, template: str, **context: Any) -> HttpResponse:
-        """Render the step."""
+        """Render the step; `prose` is the step's own unless another one is given."""
+        context = {"prose": self.step.prose} | context
         context |= {
             "draft": self.draft,
             "account": self.draft.account,
             "step": self.step,
-            "prose": self.step.prose,
             "steps": self._steps(),
             "back_url": self.back_url,
             "is_stale": self.is_stale,

@@ -1,5 +1,6 @@
 """What the wizard says at each step of the Developer Console: data, no logic, in the console's order."""
 
+from dataclasses import replace
 from typing import Final
 
 from django.utils.translation import gettext_lazy as _
@@ -105,6 +106,11 @@ VALUES: Final = Prose(
     ),
     links=(CONSOLE_LINK,),
     drawings=(Drawing("8-copy-values", _("The page of the credential with its four values")),),
+)
+VALUES_STORED: Final = replace(
+    VALUES,
+    heading=_("Compare the four values"),
+    paragraphs=(_("Compare the values with those in the console. If they are the same, continue."),),
 )
 VERSION: Final = Prose(
     heading=_("Check the Campaign version first"),

@@ -25,6 +25,7 @@ from credentials.wizard import services
 from credentials.wizard.forms import ValuesFileForm, ValuesForm
 from credentials.wizard.models import Draft
 from credentials.wizard.pages import Page
+from credentials.wizard.prose import VALUES_STORED
 from portal.audit.trail import Actor
 
 
@@ -133,6 +134,7 @@ def _show(
     waiting = page.draft.cautions
     return page.show(
         "values",
+        prose=VALUES_STORED if stored else page.step.prose,
         form=form or ValuesForm(account=account, stored=stored),
         file_form=file_form or ValuesFileForm(account=account),
         stored=stored,

@@ -158,7 +158,9 @@ def test_another_client_id_wants_the_secret_again(as_admin: Client) -> None:
     response = post(
         as_admin, account, "values", typed(action="typed", client_secret="", client_id=OTHER_CLIENT)
     )
-    assert "Enter the Client secret" in response.content.decode()
+    text = response.content.decode()
+    assert "Enter the Client secret" in text
+    assert f"belongs to another Client ID ({CLIENT})" in text.partition('id="id_client_id_error"')[2]
     account.refresh_from_db()
     assert account.client_id == CLIENT
 
@@ -186,6 +188,29 @@ def test_a_file_of_another_credential_says_so_and_changes_nothing(as_admin: Clie
     assert post(as_admin, account, "values", meant).status_code == 302
     account.refresh_from_db()
     assert (account.client_id, stored(account)) == (OTHER_CLIENT, OTHER_SECRET)
+
+
+def test_a_stored_secret_is_not_called_optional(as_admin: Client) -> None:
+    account = reach_values(as_admin)
+    post(as_admin, account, "values", typed(action="typed"))
+    field = page(as_admin, account).split('for="id_client_secret"')[1].split("</label>")[0]
+    assert "optional" not in field
+
+
+def test_once_the_values_are_stored_the_way_is_to_compare_and_to_go_on(as_admin: Client) -> None:
+    account = reach_values(as_admin)
+    before = page(as_admin, account)
+    assert "Copy the four values" in before
+    assert before.index('value="file"') < before.index('value="typed"')
+    post(as_admin, account, "values", typed(action="typed"))
+    after = page(as_admin, account)
+    assert "Copy the four values" not in after
+    assert "Compare the four values" in after
+    assert "Read another JSON file" in after
+    button = after.partition('value="typed"')[0].rpartition("<button")[2]
+    assert "primary" in button
+    assert after.count('class="primary"') == 1
+    assert after.index('value="typed"') < after.index('value="file"')
 
 
 def test_another_secret_asks_adobe_again(as_admin: Client) -> None:
