@@ -50,9 +50,36 @@ function closeMenus(event) {
   }
 }
 
+/** Choose installations: the containers of an instance follow its box, an instance follows its containers, and
+ *  the line counts what is ticked: <p data-choice data-choice-elsewhere="3" data-choice-none="…" …-one …-many>. */
+function wireChoice(line) {
+  const form = line.closest("form");
+  const rows = [...form.querySelectorAll("tr")].filter((row) => row.querySelector('input[name="instance"]'));
+  const containersOf = (row) => [...row.querySelectorAll('input[name="installation"]:not(:disabled)')];
+  const follow = (row, changed) => {
+    const instance = row.querySelector('input[name="instance"]');
+    const containers = containersOf(row);
+    const ticked = containers.filter((box) => box.checked).length;
+    if (changed && changed.name === "installation" && row.contains(changed)) instance.checked = ticked > 0;
+    else if (!instance.checked) containers.forEach((box) => (box.checked = false));
+    else if (!ticked) containers.forEach((box) => (box.checked = true));
+    return instance.checked && !instance.disabled ? containers.filter((box) => box.checked).length : 0;
+  };
+  const reflect = (event) => {
+    const here = rows.map((row) => follow(row, event?.target)).reduce((sum, count) => sum + count, 0);
+    const count = here + Number(line.dataset.choiceElsewhere);
+    const text = count > 1 ? line.dataset.choiceMany : count ? line.dataset.choiceOne : line.dataset.choiceNone;
+    line.textContent = text.replace("%s", count);
+  };
+  form.addEventListener("change", reflect);
+  reflect();
+}
+
 /** Bring the keyboard to what the page wants read first: not every browser does so for what is no field. */
 document.querySelector("[autofocus]")?.focus();
 
+// before the boxes that tick all: these reflect what the choice made of a tick
+document.querySelectorAll("[data-choice]").forEach(wireChoice);
 document.querySelectorAll("[data-check-all]").forEach(wireCheckAll);
 document.querySelectorAll("[data-count]").forEach(wireCount);
 document.querySelectorAll("[data-copy]").forEach(wireCopy);

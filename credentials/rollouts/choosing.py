@@ -68,6 +68,10 @@ class Selection:
     choices: tuple[Choice, ...]
     page: Page[Instance]
     total: int
+    elsewhere: int
+    """How much of it is of instances that this page does not show."""
+    choosable: int
+    """How many of the instances found, on all pages, have an installation that can be chosen."""
 
     @property
     def chosen_choices(self) -> list[Choice]:
@@ -91,7 +95,15 @@ def select(
     here = chosen.filter(instance__in=list(shown)).values_list("pk", flat=True)
     ids = set(here) if ticked is None else ticked
     choices = tuple(_choice(instance, account, ids) for instance in found)
-    return Selection(choices, shown, chosen.filter(PUSHABLE).count())
+    possible = chosen.filter(PUSHABLE)
+    installed = Installation.objects.filter(PUSHABLE)
+    return Selection(
+        choices,
+        shown,
+        total=possible.count(),
+        elsewhere=possible.exclude(instance__in=list(shown)).count(),
+        choosable=instances.filter(pk__in=installed.order_by().values("instance")).count(),
+    )
 
 
 def left_out(chosen: QuerySet[Installation]) -> int:

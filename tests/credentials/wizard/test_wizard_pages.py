@@ -198,6 +198,24 @@ def test_hosted_and_switched_off_ones_cannot_be_chosen(as_admin: Client, setting
     assert list(Draft.objects.get().installations.all()) == [good]
 
 
+def test_the_choice_says_what_is_saved_and_offers_what_can_be_chosen(
+    as_admin: Client, settings: Settings
+) -> None:
+    rows = [make_installation(name, f"web{number}") for number, name in enumerate(("one", "two", "three"))]
+    account = reach_instances(as_admin, settings)
+    text = visit(as_admin, account, "instances")
+    assert "0 installations are saved as chosen" in text
+    assert "Choose all 3 instances found" in text
+    Container.objects.filter(pk=rows[0].container_id).update(is_enabled=False)
+    post(as_admin, account, "instances", choose([rows[1]]))
+    text = visit(as_admin, account, "instances")
+    assert "1 installation is saved as chosen" in text
+    assert "Choose the 2 instances found that can be chosen" in text
+    assert 'data-choice-elsewhere="0"' in text
+    text = as_admin.get(reverse("wizard", args=[account.pk, "instances"]), {"q": "three"}).content.decode()
+    assert 'data-choice-elsewhere="1"' in text
+
+
 def test_containers_are_ticked_before_their_instance_is(as_admin: Client, settings: Settings) -> None:
     installation = make_installation()
     account = reach_instances(as_admin, settings)
