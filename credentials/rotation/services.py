@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_variables
 
 from credentials.desired import set_goal
@@ -27,6 +27,7 @@ from portal.plaintext import Secret
 
 State = Rotation.State
 USUAL_WAVES, USUAL_STOP = "environment", "0"
+NUMBERS_NEEDED = gettext_lazy("Adobe's API needs the organization number and the credential number.")
 
 
 class RotationError(Exception):
@@ -89,7 +90,7 @@ def start(
             _set_numbers(account, *numbers, actor)
         way = way or usual_way(account)
         if way == Rotation.Way.API and not adobe.has_api(account):
-            raise RotationError(_("Adobe's API needs the organization number and the credential number."))
+            raise RotationError(str(NUMBERS_NEEDED))
         by_hand = moving.by_hand(account).count()
         if way == Rotation.Way.API and by_hand and not is_leak:
             raise RotationError(secret_for_hands(by_hand))
@@ -581,14 +582,26 @@ def set_numbers(*, account: TechnicalAccount, organization: str, credential: str
         _set_numbers(row, organization, credential, actor)
 
 
+def number_problems(organization: str, credential: str, *, is_for_api: bool = False) -> dict[str, str]:
+    """Return what is wrong with these numbers, by the account's fields; the API needs both."""
+    numbers = {"numeric_organization_id": organization.strip(), "credential_id": credential.strip()}
+    digits = _("Enter digits only: the numbers are in the address of the console's page.")
+    problems = {
+        name: digits
+        for name, text in numbers.items()
+        if text and not (text.isascii() and text.isdecimal() and len(text) <= 32)
+    }
+    if is_for_api or any(numbers.values()):
+        missed = NUMBERS_NEEDED if is_for_api else _("Enter both numbers, or neither.")
+        problems |= {name: str(missed) for name, text in numbers.items() if not text}
+    return problems
+
+
 def _set_numbers(account: TechnicalAccount, organization: str, credential: str, actor: Actor) -> None:
     """Store them in a locked account."""
+    if problems := number_problems(organization, credential):
+        raise RotationError(next(iter(problems.values())))
     numbers = {"numeric_organization_id": organization.strip(), "credential_id": credential.strip()}
-    for value in numbers.values():
-        if value and not (value.isascii() and value.isdecimal() and len(value) <= 32):
-            raise RotationError(_("Enter digits only: the numbers are in the address of the console's page."))
-    if bool(numbers["numeric_organization_id"]) != bool(numbers["credential_id"]):
-        raise RotationError(_("Enter both numbers, or neither."))
     before = {name: getattr(account, name) for name in numbers}
     if before == numbers:
         return

@@ -11,11 +11,20 @@ from credentials.rollouts.pages.forms import TextLine
 from credentials.rotation import moving
 from credentials.rotation.models import Rotation
 from credentials.rotation.plans import RuleError, StopRule, WaveRule
-from credentials.rotation.services import USUAL_STOP, USUAL_WAVES, gate_of, spares, usual_way
+from credentials.rotation.services import (
+    USUAL_STOP,
+    USUAL_WAVES,
+    gate_of,
+    number_problems,
+    spares,
+    usual_way,
+)
 from credentials.rotation.verbs import Verb
 from credentials.secret_form import NewSecretForm
 from instances.models import Installation
 from portal.no_secrets import Form
+
+NUMBERS = ("numeric_organization_id", "credential_id")
 
 
 class InstallationField(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic when it runs
@@ -126,9 +135,18 @@ class StartForm(Form):
             del self.fields["version"]
         if account.way != TechnicalAccount.Way.MIGRATION:
             del self.fields["is_migration_closed"]
-        numbers = ("numeric_organization_id", "credential_id")
-        self.initial = {name: getattr(account, name) for name in numbers} | dict(self.initial)
+        self.initial = {name: getattr(account, name) for name in NUMBERS} | dict(self.initial)
         self.initial.setdefault("way", usual_way(account))
+
+    def clean(self) -> dict[str, Any]:  # Any: Django's own
+        """Say at their fields which numbers are missing or wrong."""
+        typed = super().clean() or {}
+        numbers = [typed.get(name, "") for name in NUMBERS]
+        is_for_api = typed.get("way") == Rotation.Way.API
+        for name, problem in number_problems(*numbers, is_for_api=is_for_api).items():
+            if name not in self.errors:
+                self.add_error(name, problem)
+        return typed
 
     @property
     def has_spare(self) -> bool:

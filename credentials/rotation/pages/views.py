@@ -22,7 +22,7 @@ from credentials.rotation import deleting, gates, moving, reading, verbs, waits
 from credentials.rotation.due import upcoming
 from credentials.rotation.models import Rotation
 from credentials.rotation.pages.filters import RotationFilters
-from credentials.rotation.pages.forms import StartForm, VerbForm, secret_form
+from credentials.rotation.pages.forms import NUMBERS, StartForm, VerbForm, secret_form
 from credentials.rotation.plans import RuleError
 from credentials.rotation.services import RotationError, gate_of, may_start, start
 from credentials.rotation.verbs import VERBS, Verb
@@ -35,7 +35,6 @@ from portal.web.times import duration
 
 PAGE = 25
 LIVE_SECONDS = 3
-NUMBERS = ("numeric_organization_id", "credential_id")
 
 
 @require_GET

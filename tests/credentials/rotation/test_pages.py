@@ -137,6 +137,19 @@ def test_a_form_that_cannot_be_followed_says_where(as_admin: Client, data: dict[
     assert Rotation.objects.count() == 1
 
 
+def test_numbers_that_are_missing_are_named_at_their_fields_with_all_other_errors(as_admin: Client) -> None:
+    rotation = make_rotation()
+    Rotation.objects.update(state="taken_back", ended="2026-01-01T00:00:00Z")
+    TechnicalAccount.objects.update(is_rotating=False)
+    address = reverse("rotation_start", args=[rotation.account_id])
+    label = as_admin.get(address).content.decode().split('for="id_credential_id"')[1].split("</label>")[0]
+    assert "optional" not in label
+    answer = as_admin.post(address, START | {"way": "api", "wave_rule": "0", "credential_id": "7"})
+    assert sorted(answer.context["form"].errors) == ["numeric_organization_id", "wave_rule"]
+    answer = as_admin.post(address, START | {"way": "by_hand", "credential_id": "x"})
+    assert answer.context["form"].errors.as_data().keys() == {"numeric_organization_id", "credential_id"}
+
+
 def test_an_account_without_a_goal_says_why_it_is_not_rotated(as_admin: Client) -> None:
     version = make_account()
     said = page(as_admin, "rotation_start", version.account_id)
