@@ -22,19 +22,23 @@ from portal.no_secrets import Form
 PAGE = 25
 STAGES: Mapping[Stage, Promise] = {
     Stage.JWT: _("Still on JWT"),
-    Stage.OLD: _("Build below 7.4.1"),
+    Stage.OLD: _("Old build, no JWT"),
     Stage.UNKNOWN: _("Not seen yet"),
-    Stage.DONE: _("Done"),
+    Stage.DONE: _("No JWT, build ready"),
 }
 MEANINGS: Mapping[Stage, Promise] = {
     Stage.JWT: _("The file on at least one container still holds a JWT credential."),
     Stage.OLD: _(
-        "No JWT was seen, but at least one container runs a build that does not support OAuth accounts."
+        "No JWT was seen, but at least one container runs a build below 7.4.1, which does not support OAuth "
+        "accounts. An instance that still holds a JWT is counted there only, whatever its builds."
     ),
     Stage.UNKNOWN: _(
         "At least one container was never read or pushed to, and no problem was seen elsewhere."
     ),
-    Stage.DONE: _("Every container was seen: no JWT, and a build that supports OAuth accounts."),
+    Stage.DONE: _(
+        "Every container was seen: no JWT, and a build that supports OAuth accounts. It may have no account "
+        "at all."
+    ),
 }
 SIGNS: Mapping[Stage, str] = {
     Stage.JWT: "failed",

@@ -62,6 +62,18 @@ def test_the_table_the_chart_and_the_dates(as_helpdesk: Client) -> None:
     assert "No instance matches these filters." in text(as_helpdesk, "?q=nothing")
 
 
+def test_each_figure_is_true_when_it_is_read_alone(as_helpdesk: Client) -> None:
+    """An instance with a JWT and an old build is counted once; one without any account is not "done"."""
+    seen("late", jwt=True, build=9352)
+    seen("fine", jwt=False, build=9394)
+    figures = text(as_helpdesk).partition("By instance")[0]
+    assert "Build below 7.4.1" not in figures
+    assert "Old build, no JWT" in figures
+    assert "is counted there only, whatever its builds" in figures
+    assert "No JWT, build ready" in figures
+    assert "Done" not in figures
+
+
 def test_it_can_be_taken_away_as_csv_and_json(as_auditor: Client) -> None:
     seen("late", jwt=True, build=9352)
     seen("late", jwt=False, build=9394, container="web2")
