@@ -6,7 +6,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from instances.discovery.proposals import Kind, Proposal
-from instances.failures import Code, explain
 
 WHAT: Mapping[str, Promise] = {
     Kind.CREATE: _("config-%(instance)s.xml is on %(container)s, but the inventory has no such instance."),
@@ -30,11 +29,19 @@ ADVICE: Mapping[str, Promise] = {
         "If it was moved or uninstalled, end the installation on the container's page. If not, the container "
         "has lost its configuration."
     ),
-    Kind.ORGANIZATION: explain(Code.ORGANIZATION_EMPTY).next_step,
+    Kind.ORGANIZATION: _(
+        "Ask the Campaign team to remove the empty IMSOrgId from this file or to fill it in; then push the "
+        "account here, or retry the push that failed."
+    ),
     Kind.MIXED: _("All servers of one instance should run the same build: finish the upgrade."),
     Kind.BUILD: _("If your company upgraded it, there is nothing more to do."),
     Kind.OLD: _("It does not support OAuth accounts. Upgrade it to 7.4.1 (build 9383) or later."),
-    Kind.JWT: _("Adobe has ended JWT. Migrate the credential in the console, then push the account here."),
+    Kind.JWT: _(
+        "Adobe has ended JWT. If the account was not pushed here yet, migrate the credential in the console, "
+        "then push the account. If it was, only the JWT remains: delete that credential in the console once "
+        "nothing uses it, and ask the Campaign team to take it out of the file. Whether a push does so is "
+        "not known."
+    ),
 }
 OF_ADOBE = _(
     "The inventory says that Adobe hosts it, but Adobe installs nothing on your containers. If the instance "

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from instances.discovery import proposals as module
 from instances.discovery.dismissals import Outdated, forget_outdated, leave, take_up
-from instances.discovery.models import Dismissal, Observation, Reading
+from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, Observation, Reading
 from instances.discovery.observing import Sight, observe
 from instances.discovery.proposal_words import advice, what
 from instances.discovery.proposals import Kind, Proposal, find, proposals, undecided
@@ -153,8 +153,14 @@ def test_a_jwt_that_is_still_there_unless_adobe_hosts_the_instance(container: Co
     row = make_installation(instance="prod1", container="mkt-1")
     see(row, is_jwt=True)
     assert kinds() == ["jwt_present"]
+    assert "If it was, only the JWT remains" in advice(only())  # the account may be there already
     Instance.objects.update(deployment="hosted")
     assert kinds() == []
+
+
+def test_an_empty_organization_is_no_failed_push(container: Container) -> None:
+    see(make_installation(instance="prod1", container="mkt-1"), organization_id=EMPTY_ORGANIZATION)
+    assert "then push the account here, or retry" in advice(only())
 
 
 # Containers that lie
