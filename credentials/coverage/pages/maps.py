@@ -171,7 +171,8 @@ def coverage_map(request: HttpRequest) -> HttpResponse:
         "reported": reported(shown.tallies),
         "versions": version_counts(shown.tallies),
         "without_account": _without_account() if not (moment or form.has_changed()) else 0,
-        "total": sum(each.count for each in shown.tallies),
+        # today's map would be taken for the answer to a moment that makes no sense
+        "total": 0 if "at" in form.errors else sum(each.count for each in shown.tallies),
         "is_narrowed": form.has_changed(),
         "state_url": _without(request, "state", "page"),
         "certainties": shown.certainties,

@@ -80,6 +80,16 @@ def test_filters_narrow_the_map_and_its_exports(as_auditor: Client, query: str, 
     assert {cell["container"] for cell in cells} == found
 
 
+@pytest.mark.parametrize("at", ["nonsense", "2999-01-01"])
+def test_a_moment_that_makes_no_sense_is_not_answered_with_today(as_auditor: Client, at: str) -> None:
+    finish_all(make_rollout(containers=["web1"]), state="succeeded")
+    page = as_auditor.get("/coverage/", {"at": at}).content.decode()
+    assert "No map is shown" in page
+    assert "errorlist" in page
+    assert "web1" not in page
+    assert "/exports/coverage/" not in page
+
+
 def test_an_export_gives_no_spreadsheet_a_formula(as_auditor: Client) -> None:
     finish_all(make_rollout(account="=1+1"), state="succeeded")
     assert "'=1+1" in body(as_auditor.post("/exports/coverage/"))
