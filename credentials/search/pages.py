@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from credentials.help.finding import folded
 from credentials.search.kinds import Hit, Typed
 
 
@@ -39,14 +40,14 @@ DESTINATIONS = (
     ),
     Destination("coverage", _("Coverage"), _("behind, map, held version, as of a day"), _ACCOUNTS),
     Destination("drift", _("Drift"), _("file changed by hand, changed files"), _ACCOUNTS),
-    Destination("instances", _("Instances"), _("fleet, inventory, servers"), _INSTANCES),
+    Destination("instances", _("Instances"), _("fleet, inventory, pipelined, servers"), _INSTANCES),
     Destination(
         "jwt_and_builds", _("JWT and builds"), _("migration, Campaign version, old builds"), _INSTANCES
     ),
     Destination("containers", _("Containers"), _("addresses, hosts, not seen for a week"), _CONTAINERS),
     Destination("readings", _("Readings"), _("looked at, not read, read by the portal"), _CONTAINERS),
     Destination("proposals", _("Proposals"), _("findings, inventory does not match, leftovers"), _CONTAINERS),
-    Destination("contacts", _("Contacts"), _("call, on call, phone, who to ask"), _CONTAINERS),
+    Destination("contacts", _("Contacts"), _("call, on call, phone, who to ask, who to call"), _CONTAINERS),
     Destination("ssh_key", _("Portal's SSH key"), _("authorized_keys, public key"), _CONTAINERS),
     Destination("host_keys", _("Host keys"), _("approve, known_hosts, scan"), "instances.approve_host_key"),
     Destination("jump_hosts", _("Jump hosts"), _("bastion, proxy"), _INVENTORY),
@@ -63,7 +64,10 @@ DESTINATIONS = (
         "rotation_windows", _("Maintenance windows"), _("calendar, night, weekend"), "rotation.view_rotation"
     ),
     Destination(
-        "history", _("History"), _("audit, evidence pack, events, log, proof"), "audit.view_auditevent"
+        "history",
+        _("History"),
+        _("audit, evidence pack, events, exports, log, proof"),
+        "audit.view_auditevent",
     ),
     Destination(
         "history",
@@ -87,13 +91,18 @@ DESTINATIONS = (
 
 
 def pages(typed: Typed) -> Iterator[Hit]:
-    """Find pages: a title that begins so comes first, then other titles, then other words."""
-    begins = re.compile(rf"(?<!\w){re.escape(typed.text)}", re.IGNORECASE)
+    """Find pages with all these words: a title that begins so comes first, then other titles, then others."""
+    words = folded(typed.text).split()
+
+    def has_all(text: str) -> bool:
+        return bool(words) and all(re.search(rf"(?<!\w){re.escape(word)}", text) for word in words)
 
     def rank(page: Destination) -> int:
-        found = begins.search(str(page.title))
-        return 2 if found is None else min(found.start(), 1)
+        title = folded(str(page.title))
+        if title.startswith(" ".join(words)):
+            return 0
+        return 1 if has_all(title) else 2
 
-    fitting = [each for each in DESTINATIONS if begins.search(f"{each.title}\n{each.words}")]
+    fitting = [each for each in DESTINATIONS if has_all(folded(f"{each.title} {each.words}"))]
     for each in sorted(fitting, key=rank):
         yield Hit(str(each.title), each.url, str(each.words), permission=each.permission)

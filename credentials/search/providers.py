@@ -16,9 +16,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import Case, Max, Model, Q, QuerySet, Value, When
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, override
 
+from credentials.help.finding import folded
 from credentials.help.finding import found as found_in_help
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push, Rollout
@@ -132,6 +134,18 @@ def fingerprints(typed: Typed) -> Iterator[Hit]:
         )
 
 
+def _by_name(typed: Typed, title: Promise) -> Typed:
+    """Return `Rollout 1`, in any language of the portal, as the number that it names."""
+    found = re.fullmatch(r"(.*?\S)\s*#?\s*([0-9]{1,9})", typed.text)
+    names = set()
+    for language, _name in settings.LANGUAGES:
+        with override(language):
+            names.add(folded(str(title) % ""))
+    if found and folded(found[1].rstrip("# ")) in names:
+        return replace(typed, number=int(found[2]))
+    return typed
+
+
 def _numbered(rows: QuerySet[M], typed: Typed) -> QuerySet[M]:
     """Return the row of this number or id, or the newest ones with the text in their message."""
     if typed.id:
@@ -152,6 +166,7 @@ def _is_named(typed: Typed) -> bool:
 
 def rollouts(typed: Typed) -> Iterator[Hit]:
     """Find a rollout by its number, or by its message, which often is a ticket."""
+    typed = _by_name(typed, gettext_lazy("Rollout %s"))
     for row in _numbered(
         Rollout.objects.select_related("secret__account").defer("secret__ciphertext"), typed
     ):
@@ -161,6 +176,7 @@ def rollouts(typed: Typed) -> Iterator[Hit]:
 
 def rotations(typed: Typed) -> Iterator[Hit]:
     """Find a rotation by its number, or by its message."""
+    typed = _by_name(typed, gettext_lazy("Rotation %s"))
     for row in _numbered(Rotation.objects.select_related("account"), typed):
         detail = " · ".join(filter(None, [row.get_state_display(), row.message]))
         yield Hit(

@@ -196,6 +196,10 @@ MENUS = {
         ("maintenance", "/rotations/windows/"),
         ("JWT", "/instances/jwt-and-builds/"),
         ("not read", "/containers/readings/"),
+        ("who to call", "/contacts/"),
+        ("pipelined", "/instances/"),
+        ("exports", "/history/"),
+        ("windows maintenance", "/rotations/windows/"),
     ],
 )
 def test_pages_are_found_by_title_and_by_words_for_what_they_show(typed: str, first: str) -> None:
@@ -206,6 +210,34 @@ def test_pages_are_found_in_the_language_of_the_reader() -> None:
     with override("fr"):
         assert of_kind("fenêtres", "menu").hits[0].url == "/rotations/windows/"
         assert of_kind("astreinte", "menu").hits[0].url == "/contacts/"
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "part"),
+    [
+        ("fenetre", "menu", "/rotations/windows/"),
+        ("FENÊTRES", "menu", "/rotations/windows/"),
+        ("cle d'hote", "menu", "/containers/host-keys/"),
+        ("clés d\u2019hôte", "menu", "/containers/host-keys/"),
+        ("connexion refusee", "info", "/help/codes/#"),
+        ("build trop ancien", "info", "/help/codes/#"),
+    ],
+)
+def test_neither_case_nor_accents_nor_the_kind_of_apostrophe_matter(typed: str, kind: str, part: str) -> None:
+    with override("fr"):
+        assert part in " ".join(hit.url for hit in of_kind(typed, kind).hits)
+
+
+def test_a_rollout_is_found_by_what_it_is_called_in_any_language() -> None:
+    rotation = begin_rotation()
+    rollout = make_rollout(account="Other", instance="prod2", containers=["web2"])
+    for typed in ("rollout %s", "Rollout #%s", "déploiement %s", "DEPLOIEMENT #%s"):
+        assert exact(typed % rollout.number) == [reverse("rollout", args=[rollout.pk])]
+    assert exact(f"rotation {rotation.number}") == [reverse("rotation", args=[rotation.pk])]
+
+
+def test_accents_alone_find_nothing() -> None:
+    assert titles(search(KINDS, "\u0301")) == []
 
 
 def test_a_page_is_found_by_those_who_may_open_it(as_helpdesk: Client, as_admin: Client) -> None:
