@@ -17,7 +17,7 @@ from credentials.home.queue import causes
 from credentials.home.standing import chart_of, last_exports, oldest_secrets, weeks
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.progress import progress_of, retries_of, with_open_pushes
-from credentials.rotation.due import upcoming
+from credentials.rotation.due import is_unplanned, upcoming
 from credentials.rotation.models import Rotation
 from portal.audit.chain import kept_head
 from portal.audit.verified import last_verified, noted_heads
@@ -60,6 +60,7 @@ def _fleet() -> Context:
         "rotations": rotations[:SHOWN],
         "rotation_count": Rotation.objects.open().count(),
         "upcoming": upcoming()[:SHOWN],
+        "is_unplanned": is_unplanned(),
         **_under_way(),
         **_recent(),
     }

@@ -59,6 +59,12 @@ def upcoming() -> list[Upcoming]:
     return sorted(coming, key=lambda each: (each.standing.due, each.policy.account.name))
 
 
+def is_unplanned() -> bool:
+    """Whether accounts are in use, and none has a policy that would replace its secret one day."""
+    in_use = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE)
+    return not Policy.objects.exists() and in_use.exists()
+
+
 def since(policy: Policy) -> datetime:
     """Return from when the interval counts: the secret was entered, or its rotation ended after that."""
     done = Rotation.objects.filter(new=policy.account.goal_id, state=Rotation.State.DONE)

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from credentials.rotation import deleting, gates, moving, reading, verbs, waits
-from credentials.rotation.due import upcoming
+from credentials.rotation.due import is_unplanned, upcoming
 from credentials.rotation.models import Rotation
 from credentials.rotation.pages.filters import RotationFilters
 from credentials.rotation.pages.forms import NUMBERS, StartForm, VerbForm, secret_form
@@ -55,6 +55,7 @@ def rotation_list(request: HttpRequest) -> HttpResponse:
         "presets": [preset(*each, chosen) for each in quarters(timezone.localdate())],
         "is_narrowed": bool(chosen),
         "upcoming": [] if chosen else upcoming(),
+        "is_unplanned": not chosen and is_unplanned(),
     }
     return render(request, "rotation/list.html", context)
 
