@@ -52,7 +52,7 @@ labels.register(
         "retired_because": pgettext_lazy("history detail", "retired because"),
         "revoked": pgettext_lazy("history detail", "revoked"),
         "unchanged": pgettext_lazy("history detail", "unchanged"),
-        "uses_triggers": pgettext_lazy("history detail", "uses Triggers"),
+        "uses_triggers": pgettext_lazy("history detail", "uses Adobe Triggers"),
     },
     groups={
         "instance": _("Instances"),

@@ -86,7 +86,7 @@ def _steps(installation: Installation, version: ClientSecret) -> Iterator[Step]:
     if instance.uses_triggers:
         yield Step(
             _("Restart pipelined"),
-            _("This instance uses Triggers: pipelined reads the account only when it starts."),
+            _("This instance uses Adobe Triggers: pipelined reads the account only when it starts."),
             (f'"$base/bin/nlserver" restart {quote(f"pipelined@{instance.name}")}',),
         )
     yield Step(

@@ -30,12 +30,16 @@ class InstanceForm(ModelForm):
     class Meta:
         model = Instance
         fields = ["name", "environment", "deployment", "role", "uses_triggers"]
+        labels = {"uses_triggers": _("Uses Adobe Triggers")}
         help_texts = {
             "name": _("The name in config-<name>.xml, exactly as nlserver knows it."),
             "deployment": _(
                 "On-premise, hybrid: you reach the servers. Hosted: Adobe sets the account itself."
             ),
-            "uses_triggers": _("After a push, the portal also restarts pipelined of this instance."),
+            "uses_triggers": _(
+                "Campaign receives events of Adobe Experience Cloud Triggers: after a push, the portal also "
+                "restarts pipelined of this instance."
+            ),
         }
 
     def clean_name(self) -> str:

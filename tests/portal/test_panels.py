@@ -76,7 +76,9 @@ def test_an_instance_names_its_account_to_people_who_may_see_accounts(as_auditor
     Assignment.objects.create(instance=instance, account=account)
     text = as_auditor.get(page).content.decode()
     assert f'<dd><a href="/accounts/{account.pk}/">&lt;Triggers&gt;</a></dd>' in text
-    assert text.index("Uses Triggers") < text.index("<dt>Technical account") < text.index("Installed on")
+    assert (
+        text.index("Uses Adobe Triggers") < text.index("<dt>Technical account") < text.index("Installed on")
+    )
 
     person = User.objects.create_user("bob")
     person.user_permissions.add(Permission.objects.get(codename="view_instance"))

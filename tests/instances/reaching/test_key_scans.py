@@ -316,6 +316,18 @@ def test_where_no_key_can_be_chosen_nothing_asks_for_a_choice(as_admin: Client) 
     assert "approve each one by its fingerprint" not in page
 
 
+def test_who_gave_a_fingerprint_is_named_in_the_language_of_the_reader(as_admin: Client) -> None:
+    unexpected = container("unexpected", "C")
+    given_by = "root (command line)"
+    ExpectedHostKey.objects.create(container=unexpected, fingerprint=fingerprint("D"), given_by=given_by)
+    pages = (f"/containers/{unexpected.pk}/", f"/containers/host-keys/{key_of('unexpected').pk}/approve/")
+    for page in pages:
+        text = as_admin.get(page, headers={"Accept-Language": "fr"}).content.decode()
+        assert fingerprint("D") in text
+        assert "root (" in text
+        assert given_by not in text
+
+
 def test_what_is_missing_is_said_at_the_button(as_admin: Client) -> None:
     container("app-1", "A")
     page = as_admin.post(PAGE, {"do": "approve"}).content.decode()
