@@ -30,6 +30,11 @@ from portal.plaintext import SHORTEST, cut_out, has_secret, may_hold_secret
 from portal.punctuation import labelled
 
 REFUSED = _("This contains what looks like a client secret, and everyone can read this: it was not stored.")
+SECRET_IN_ADDRESS = _(
+    "What looks like a client secret was taken out of the address. It was not stored here, but this browser,"
+    " or a proxy on the way, may still remember the address: count the secret as seen by others, and replace"
+    " it if it is real."
+)
 UNREADABLE = {"django_session"}
 """Tables whose text is encoded before it gets here; `SessionSerializer` looks at it earlier."""
 _WRITE = re.compile(r'\s*(?:(?:INSERT|REPLACE)(?:\s+OR\s+\w+)?\s+INTO|UPDATE)\s+"?(\w+)', re.IGNORECASE)
@@ -102,6 +107,16 @@ def without_secret(text: str) -> str:
         return text
     rest = cut_out(text)
     return "" if rest.strip() == "***" or may_hold_secret(rest) else rest
+
+
+def without_secrets(query: QueryDict) -> QueryDict:
+    """Return a query without its values that hold a secret; what else is in it stays."""
+    rest = QueryDict(mutable=True)
+    for name, values in query.lists():
+        fit = [] if may_hold_secret(name) else [each for each in values if not may_hold_secret(each)]
+        if fit:
+            rest.setlist(name, fit)
+    return rest
 
 
 class Form(RefusesSecrets, forms.Form):

@@ -1,6 +1,6 @@
 """What every request passes: room, an identity, a log line, the session's limit, no caching, refusals.
 
-Of an address with a client secret in it only the rest gets to a page.
+Of an address with a secret in it only the rest gets to a page.
 """
 
 import logging
@@ -14,12 +14,11 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import escape_leading_slashes
-from django.utils.translation import gettext_lazy as _
 
 from portal.audit.trail import Actor, record
-from portal.plaintext import may_hold_secret
+from portal.no_secrets import SECRET_IN_ADDRESS, without_secrets
 from portal.processes.logs import bound
 from portal.processes.serving import serving
 from portal.web.error_pages import wrong_method
@@ -28,11 +27,6 @@ access = logging.getLogger("portal.access")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 ROOM = 40_000
 """Places on the interpreter's stack: Python takes 512 kB for them; 200 kB of that are for further calls."""
-SECRET_IN_ADDRESS = _(
-    "What looks like a client secret was taken out of the address. It was not stored here, but this browser,"
-    " or a proxy on the way, may still remember the address: count the secret as seen by others, and replace"
-    " it if it is real."
-)
 
 
 def room_for_calls(get_response: GetResponse) -> GetResponse:
@@ -136,30 +130,20 @@ def no_store(get_response: GetResponse) -> GetResponse:
 
 
 def clean_addresses(get_response: GetResponse) -> GetResponse:
-    """Lead from an address with a client secret in its query to the same one without it, and say so.
+    """Lead from an address with a secret in its query to the same one without it, and say so.
 
     Filters and the search take what is typed through the address. A refusal at their field would leave the
     secret there, on the screen and in whatever is copied or printed.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if request.method not in ("GET", "HEAD") or (rest := _without_secrets(request.GET)) == request.GET:
+        if request.method not in ("GET", "HEAD") or (rest := without_secrets(request.GET)) == request.GET:
             return get_response(request)
         request.META |= {"portal.refusal": "secret", "QUERY_STRING": rest.urlencode()}
         messages.warning(request, str(SECRET_IN_ADDRESS))
         return HttpResponseRedirect(escape_leading_slashes(request.get_full_path()))
 
     return middleware
-
-
-def _without_secrets(query: QueryDict) -> QueryDict:
-    """Return a query without its values that hold a secret; what else is in it stays."""
-    rest = QueryDict(mutable=True)
-    for name, values in query.lists():
-        fit = [] if may_hold_secret(name) else [each for each in values if not may_hold_secret(each)]
-        if fit:
-            rest.setlist(name, fit)
-    return rest
 
 
 def refusals(get_response: GetResponse) -> GetResponse:
