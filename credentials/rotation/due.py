@@ -61,8 +61,7 @@ def upcoming() -> list[Upcoming]:
 
 def is_unplanned() -> bool:
     """Whether accounts are in use, and none has a policy that would replace its secret one day."""
-    in_use = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE)
-    return not Policy.objects.exists() and in_use.exists()
+    return not Policy.objects.exists() and services.is_any_in_use()
 
 
 def since(policy: Policy) -> datetime:

@@ -39,6 +39,10 @@ def is_in_use(account: TechnicalAccount) -> bool:
     return account.state == TechnicalAccount.State.ACTIVE
 
 
+def is_any_in_use() -> bool:
+    return TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE).exists()
+
+
 def may_start(account: TechnicalAccount) -> str:
     """Return why no rotation of an account can be started, for a person, or an empty text."""
     if not is_in_use(account):
