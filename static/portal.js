@@ -16,15 +16,18 @@ function wireCheckAll(all) {
 }
 
 /** Say on a button how many check boxes are ticked: <button data-count="name-of-the-boxes" data-count-none="…"
- *  data-count-one="…" data-count-many="… %s …">…<span>…</span></button>. Without any it is off. */
-function wireCount(button) {
+ *  data-count-one="…" data-count-many="… %s …">…<span>…</span></button>. Without any it is off. Elsewhere than on a
+ *  button it only says so; with data-count-marked="restarts" it counts the boxes that have data-restarts. */
+function wireCount(shown) {
+  const form = shown.closest("form");
+  const mark = shown.dataset.countMarked ? `[data-${CSS.escape(shown.dataset.countMarked)}]` : "";
   const reflect = () => {
-    const count = button.form.querySelectorAll(`input[name="${CSS.escape(button.dataset.count)}"]:checked`).length;
-    const text = count > 1 ? button.dataset.countMany : count ? button.dataset.countOne : button.dataset.countNone;
-    button.querySelector("span").textContent = text.replace("%s", count);
-    button.disabled = !count;
+    const count = form.querySelectorAll(`input[name="${CSS.escape(shown.dataset.count)}"]${mark}:checked`).length;
+    const text = count > 1 ? shown.dataset.countMany : count ? shown.dataset.countOne : shown.dataset.countNone;
+    shown.querySelector("span").textContent = text.replace("%s", count);
+    if (shown.localName === "button") shown.disabled = !count;
   };
-  button.form.addEventListener("change", reflect);
+  form.addEventListener("change", reflect);
   document.addEventListener("htmx:afterSettle", reflect);
   reflect();
 }

@@ -55,6 +55,8 @@ class Cause:
     """Who runs their servers, where they can mend it."""
     named: list[Push] = field(default_factory=list)
     """The first ones."""
+    restarts: int = 0
+    """On how many of these a push restarts pipelined as well."""
     prevented: int = 0
     """How many of these cannot be retried."""
     ticket: Ticket | None = None
@@ -167,8 +169,10 @@ def causes() -> list[Cause]:
     prevented = obstacles(pushes)
     for push in pushes:
         if (push.state, push.code) in found:
-            found[push.state, push.code].named.append(push)
-            found[push.state, push.code].prevented += push.pk in prevented
+            cause = found[push.state, push.code]
+            cause.named.append(push)
+            cause.prevented += push.pk in prevented
+            cause.restarts += push.installation.instance.uses_triggers
     _tell(found.values())
     return sorted(found.values(), key=lambda each: (each.state != Push.State.FAILED, -each.count, each.code))
 

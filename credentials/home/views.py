@@ -17,6 +17,7 @@ from credentials.home.queue import causes
 from credentials.home.standing import chart_of, last_exports, oldest_secrets, weeks
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.progress import progress_of, retries_of, with_open_pushes
+from credentials.rollouts.services import tries_by_itself
 from credentials.rotation.due import is_unplanned, upcoming
 from credentials.rotation.models import Rotation
 from portal.audit.chain import kept_head
@@ -71,6 +72,7 @@ def _queue() -> Context:
     return {
         "causes": found,
         "waiting": sum(cause.count for cause in found),
+        "tries_by_itself": tries_by_itself(),
         "retries": retries_of(Push.objects.retried_lately()),
         "needs": [need for need in needs_of_deliveries() if need.count],
         **_under_way(),

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import prefetch_related_objects
 from django.db.models.functions import Now
@@ -24,6 +25,11 @@ from instances.visits.bells import ring_on_commit
 from portal.audit.trail import Actor, Entry, record, record_all
 
 logger = logging.getLogger(__name__)
+
+
+def tries_by_itself() -> int:
+    """Return how often the portal tries a push again by itself, at most, after the first time."""
+    return len(settings.PUSH_RETRY_DELAYS)
 
 
 @dataclass

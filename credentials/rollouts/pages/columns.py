@@ -15,10 +15,11 @@ JUDGED = (
 """What decides whether a push can be retried."""
 REACHED = (
     "installation__instance__environment",
+    "installation__instance__uses_triggers",
     "container__address",
     "container__port",
     "container__jump_host__name",
 )
-"""Where a container is, for those who look for it on the network."""
+"""Where a container is, for those who look for it on the network, and what a push does there besides."""
 FAILED = (*PLACE, "installation__container__name", *REACHED, *ROLLOUT, *JUDGED)
 """Everything that a failed push is shown, judged and told of with."""

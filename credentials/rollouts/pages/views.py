@@ -52,6 +52,7 @@ from credentials.rollouts.services import (
     look_again,
     obstacles,
     retry_pushes,
+    tries_by_itself,
 )
 from credentials.rollouts.starting import RolloutError, push_again, pushed_again
 from credentials.services import AccountError
@@ -106,6 +107,10 @@ class FailedRow:
     @property
     def can_be_chosen(self) -> bool:
         return self.obstacle is None and self.push.retry_phase != "retrying"
+
+    @property
+    def restarts_pipelined(self) -> bool:
+        return self.push.installation.instance.uses_triggers
 
     @property
     def is_waiting(self) -> bool:
@@ -306,6 +311,7 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "menders": in_words(push.code),
         "teams": server_teams(push.code, [push.installation.instance.environment], contacts),
         "tickets": tickets,
+        "tries_by_itself": tries_by_itself(),
     }
     part = _is_live_part(request)
     return render(request, f"rollouts/{'_push_live' if part else 'push_detail'}.html", context)
@@ -352,6 +358,8 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
         "page_obj": page,
         "rows": rows,
         "can_any_be_retried": any(row.can_be_chosen for row in rows),
+        "restarts": sum(row.can_be_chosen and row.restarts_pipelined for row in rows),
+        "tries_by_itself": tries_by_itself(),
         "presets": _presets(request, filters),
         "retries": retries,
         "tickets": tickets,

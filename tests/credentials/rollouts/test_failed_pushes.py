@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from credentials.models import Assignment, ClientSecret
 from credentials.rollouts.models import Attempt, Push
@@ -18,7 +19,7 @@ from credentials.rollouts.services import cancel_rollout
 from credentials.rollouts.starting import start_rollout
 from instances.failures import EXPLANATIONS, Code
 from instances.inventory.contacts import save_contact
-from instances.models import Contact, Container, ExpectedHostKey, HostKey, Installation
+from instances.models import Contact, Container, ExpectedHostKey, HostKey, Installation, Instance
 from portal.audit.append_only import without_triggers
 from portal.audit.models import AuditEvent
 from tests.factories import SOMEBODY, finish, finish_all, make_host_key, make_rollout
@@ -599,3 +600,42 @@ def test_what_only_a_retry_keeps_in_sight_is_marked(as_helpdesk: Client, three: 
         found = rows(as_helpdesk.get(f"/rollouts/failed/{query}").content.decode())
         marks = {name: "Does not match the filters" in row for name, row in found.items()}
         assert marks == are_marked, query
+
+
+def read(client: Client, address: str) -> str:
+    """Return the words of a page, without its marks."""
+    page = client.get(address).content.decode().partition("<main")[2]
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def test_every_place_says_what_a_retry_does_on_campaign(
+    as_helpdesk: Client, three: list[Push], settings: Settings
+) -> None:
+    settings.PUSH_RETRY_DELAYS = [1, 2, 3]
+    Push.objects.exclude(pk=three[1].pk).update(replaced=True)
+    for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{three[1].pk}/"):
+        said = read(as_helpdesk, address)
+        assert "Campaign reloads its configuration" in said or "has Campaign reload its configuration" in said
+        assert "by itself, at most 3 times" in said, address
+        assert "pipelined" not in said, address
+    Instance.objects.update(uses_triggers=True)
+    for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{three[1].pk}/"):
+        assert "pipelined" in read(as_helpdesk, address), address
+    said = read(as_helpdesk, f"/rollouts/pushes/{three[1].pk}/")
+    assert "Sends version 1 of the secret to this installation again (environment: Production)" in said
+
+
+def test_of_several_pushes_those_that_restart_pipelined_are_counted(as_helpdesk: Client) -> None:
+    finish_all(make_rollout(containers=["web1", "web2"]), state="failed", code="timed_out")
+    finish_all(
+        make_rollout(account="B", instance="i2", containers=["web3"]), state="failed", code="timed_out"
+    )
+    Instance.objects.filter(name="prod1").update(uses_triggers=True)
+    assert "restarts pipelined on 2 of them" in read(as_helpdesk, "/")
+    page = as_helpdesk.get("/rollouts/failed/").content.decode()
+    assert "On 2 of those on this page, pipelined is restarted as well." in page
+    assert {name: "data-restarts" in row for name, row in rows(page).items()} == {
+        "web1": True,
+        "web2": True,
+        "web3": False,
+    }
