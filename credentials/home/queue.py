@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 
 from credentials.rollouts.models import Push, explained
 from credentials.rollouts.pages.columns import FAILED
-from credentials.rollouts.pages.failing import with_failing
+from credentials.rollouts.pages.failing import may_pass, with_failing
 from credentials.rollouts.pages.tickets import ServerTeam, Ticket, label_of, server_teams, tell
 from credentials.rollouts.progress import with_names
-from credentials.rollouts.services import obstacles
+from credentials.rollouts.services import Obstacle, obstacles
 from instances.failures import Explanation
 from instances.inventory.contacts import contacts_by_team
 from instances.menders import Mender, in_words, menders
@@ -56,19 +56,14 @@ class Cause:
     named: list[Push] = field(default_factory=list)
     """The first ones."""
     restarts: int = 0
-    """On how many of these a push restarts pipelined as well."""
-    prevented: int = 0
-    """How many of these cannot be retried."""
+    """On how many of those that can be retried a push restarts pipelined as well."""
+    prevented: dict[uuid.UUID, Obstacle] = field(default_factory=dict)
+    """Why some of these cannot be retried."""
     ticket: Ticket | None = None
 
     @property
     def label(self) -> str | Promise:
         return label_of(self.state, self.code)
-
-    @property
-    def pushes(self) -> list[tuple[uuid.UUID, str]]:
-        """Ids and names of the first ones."""
-        return [(push.pk, push.place) for push in self.named]
 
     @property
     def explanation(self) -> Explanation | None:
@@ -110,15 +105,33 @@ class Cause:
         return self.alike == self.count
 
     @property
+    def retryable(self) -> list[uuid.UUID]:
+        """Ids of the named ones that can be retried."""
+        return [push.pk for push in self.named if push.pk not in self.prevented]
+
+    @property
     def can_a_retry_help(self) -> bool:
         """Whether a retry alone may mend it: somebody else has to mend most of what fails first."""
-        known = self.explanation
-        may_pass = self.is_for_helpdesk or (known is not None and known.retries)
-        return may_pass and not self.are_all_alike and self.prevented < max(len(self.named), 1)
+        return bool(self.retryable) and may_pass(self.code, is_alike=self.are_all_alike)
 
     @property
     def can_be_retried_here(self) -> bool:
-        return self.can_a_retry_help and self.are_all_named and self.count <= MOST_AT_ONCE
+        """Whether a button retries them: also where somebody else mends them first, since it is needed then.
+
+        The portal itself looks after what is unknown.
+        """
+        is_offered = self.can_a_retry_help or self.state == Push.State.FAILED
+        is_small = self.are_all_named and self.count <= MOST_AT_ONCE
+        return is_offered and is_small and bool(self.retryable)
+
+    @property
+    def why_not(self) -> list[tuple[Obstacle, Push, int]]:
+        """Each reason why some cannot be retried, one of them, and how many they are."""
+        found: dict[Obstacle, list[Push]] = {}
+        for push in self.named:
+            if push.pk in self.prevented:
+                found.setdefault(self.prevented[push.pk], []).append(push)
+        return [(reason, pushes[0], len(pushes)) for reason, pushes in found.items()]
 
     @property
     def where(self) -> list[tuple[str | Promise, int]]:
@@ -171,8 +184,10 @@ def causes() -> list[Cause]:
         if (push.state, push.code) in found:
             cause = found[push.state, push.code]
             cause.named.append(push)
-            cause.prevented += push.pk in prevented
-            cause.restarts += push.installation.instance.uses_triggers
+            if push.pk in prevented:
+                cause.prevented[push.pk] = prevented[push.pk]
+            else:
+                cause.restarts += push.installation.instance.uses_triggers
     _tell(found.values())
     return sorted(found.values(), key=lambda each: (each.state != Push.State.FAILED, -each.count, each.code))
 

@@ -233,6 +233,8 @@ class Push(WithChoices):
 
     has_key: bool
     """Whether a host key of the container is known; noted by `services.obstacles`, and no column."""
+    is_key_decided: bool
+    """Whether somebody decided about another key that was shown; noted there as well."""
 
     objects = PushQuerySet.as_manager()
 

@@ -5,11 +5,13 @@ be stored: a push that is about to be started can be asked about as well.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
-from django.db.models import Exists, Model, OuterRef, Q
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.states import State
+from instances.failures import Code
 from instances.models import (
     CONTAINER_ON,
     NONE_RETIRED,
@@ -20,6 +22,8 @@ from instances.models import (
     HostKey,
 )
 from instances.requirements import Is, OneOf, Requirement, Same
+
+M = TypeVar("M", bound=Model)
 
 NOT_REPLACED = Is("replaced", "replaced", False)
 VERSION_USABLE = Is("version_not_usable", "rollout__secret__state", ClientSecret.State.USABLE)
@@ -56,6 +60,40 @@ def with_key() -> ContainerQuerySet:
 
 HAS_KEY = _HasKey("no_host_key", "container_id")
 
+
+@dataclass(frozen=True)
+class _KeyDecided(Requirement):
+    """Where another host key was shown than expected, an admin decides about it before anything is retried.
+
+    The decision shows by a key that was approved since the failure, or by an approved one that a scan has
+    seen since. Until then a retry would fail in the same way, and somebody may be impersonating the server.
+    """
+
+    def is_met_by(self, row: Model) -> bool:
+        """Read `is_key_decided`, which the caller noted on the push, as with `has_key`."""
+        is_other_failure = (getattr(row, "state"), getattr(row, self.path)) != _OTHER_KEY  # noqa: B009
+        return bool(is_other_failure or getattr(row, "is_key_decided"))  # noqa: B009
+
+    def condition(self) -> Q:
+        state, code = _OTHER_KEY
+        return ~Q(**{"state": state, self.path: code}) | Q(Exists(_decided_since("finished")))
+
+
+def _decided_since(moment: str) -> "QuerySet[HostKey]":
+    """Return the keys that are approved, and were approved or seen after this column of an outer push."""
+    since = Q(approved__gt=OuterRef(moment)) | Q(seen__gt=OuterRef(moment))
+    return HostKey.objects.filter(since, container=OuterRef("container_id"), state=HostKey.State.APPROVED)
+
+
+_OTHER_KEY = (State.FAILED, Code.HOST_KEY_CHANGED)
+KEY_DECIDED = _KeyDecided("host_key_undecided", "code")
+
+
+def with_key_decided(pushes: "QuerySet[M]") -> "QuerySet[M]":
+    """Return those of these pushes for which `KEY_DECIDED` is met."""
+    return pushes.filter(KEY_DECIDED.condition())
+
+
 SENDING = (
     NOT_REPLACED,
     VERSION_USABLE,
@@ -91,5 +129,6 @@ RETRYING = (
     PUSH_NOT_BY_HAND,
     PUSH_CONTAINER_ON,
     HAS_KEY,
+    KEY_DECIDED,
 )
 """None depends on what was seen on a container before, such as its build: a retry sees it anew."""

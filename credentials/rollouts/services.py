@@ -125,7 +125,7 @@ class Obstacle:
 
     text: Promise
     page: str = ""
-    """`account_rollout`, `container` or `instance`; empty where nothing has to be done."""
+    """`account_rollout`, `container`, `host_keys` or `instance`; empty where nothing has to be done."""
 
 
 def refusal(push: Push) -> str:
@@ -135,7 +135,7 @@ def refusal(push: Push) -> str:
 
 
 def obstacles(pushes: Iterable[Push]) -> dict[uuid.UUID, Obstacle]:
-    """Return what prevents a retry, for those of the pushes that cannot be retried; one query for all.
+    """Return what prevents a retry, for those of the pushes that cannot be retried; two queries for all.
 
     None depends on what was seen on a container some time ago, such as its build: a retry sees it anew.
     """
@@ -144,9 +144,11 @@ def obstacles(pushes: Iterable[Push]) -> dict[uuid.UUID, Obstacle]:
     with_key = set(
         rules.with_key().filter(pk__in={each.container_id for each in asked}).values_list("pk", flat=True)
     )
+    ids = Push.objects.filter(pk__in={each.pk for each in asked})
+    decided = set(rules.with_key_decided(ids).order_by().values_list("pk", flat=True))
     found = {}
     for push in asked:
-        push.has_key = push.container_id in with_key
+        push.has_key, push.is_key_decided = push.container_id in with_key, push.pk in decided
         if code := obstacle(push, rules.RETRYING):
             found[push.pk] = _OBSTACLES[code]
     return found
@@ -177,7 +179,14 @@ _OBSTACLES = {
     "container_off": Obstacle(gettext_lazy("The container is switched off in the inventory."), "container"),
     "no_host_key": Obstacle(
         gettext_lazy("No host key of the container is approved: an admin must approve one first."),
-        "container",
+        "host_keys",
+    ),
+    "host_key_undecided": Obstacle(
+        gettext_lazy(
+            "The server showed another host key than expected. An admin must decide about that key first; "
+            "once it is approved, the push can be retried."
+        ),
+        "host_keys",
     ),
 }
 

@@ -164,6 +164,7 @@ NOTICES: Mapping[str, tuple[Who, ...]] = {
 PAGES = {
     "account_rollout": ("the page of the account, Roll out", "la page du compte, déploiement"),
     "container": ("the page of the container", "la page du conteneur"),
+    "host_keys": ("the page of the container, Host keys", "la page du conteneur, clés d'hôte"),
     "instance": ("the page of the instance", "la page de l'instance"),
     "": ("", ""),
 }

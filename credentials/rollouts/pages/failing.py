@@ -18,6 +18,8 @@ from django.db.models import (
 )
 
 from credentials.rollouts.models import Attempt, Push
+from instances.failures import explain
+from instances.menders import Mender, menders
 
 _ALIKE = Q(state=Push.State.FAILED, code=F("code_before"), retried__isnull=False)
 
@@ -33,6 +35,15 @@ class Failing:
     tries: int = 0
     is_alike: bool = False
     """Whether the last retry by a person failed for the same reason as what it retried."""
+
+
+def may_pass(code: str, *, is_alike: bool) -> bool:
+    """Whether a retry alone may mend what a push failed for: else somebody else has to mend it before.
+
+    `is_alike`: a retry has already failed for the same reason.
+    """
+    known = explain(code) if code else None
+    return not is_alike and (Mender.HELPDESK in menders(code) or bool(known and known.retries))
 
 
 def with_failing(pushes: QuerySet[Push]) -> QuerySet[Push]:

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 from credentials.keys.keyring import UnreadableSecret
 from credentials.rollouts.models import HOLDING, Attempt, Push, Rollout
 from credentials.rollouts.pages.columns import FAILED, PLACE
-from credentials.rollouts.pages.failing import Failing, failing_of
+from credentials.rollouts.pages.failing import Failing, failing_of, may_pass
 from credentials.rollouts.pages.filters import FailedPushFilters, PushFilters, RolloutFilters
 from credentials.rollouts.pages.forms import RetryForm, SelectionForm, UnprovenForm
 from credentials.rollouts.pages.orders import FAILED_ORDERS, ROLLOUT_ORDERS
@@ -312,6 +312,8 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "teams": server_teams(push.code, [push.installation.instance.environment], contacts),
         "tickets": tickets,
         "tries_by_itself": tries_by_itself(),
+        "can_a_retry_help": push.state == Push.State.UNKNOWN
+        or may_pass(push.code, is_alike=failing.is_alike),
     }
     part = _is_live_part(request)
     return render(request, f"rollouts/{'_push_live' if part else 'push_detail'}.html", context)

@@ -369,7 +369,7 @@ def test_a_cause_is_retried_in_place(as_helpdesk: Client) -> None:
     finish(second, state="failed", code="timed_out")
     finish(third, state="failed", code="login_refused")
     cause = as_helpdesk.get("/").context["causes"][0]
-    answer = as_helpdesk.post(cause.retry_url, {"push": [str(pk) for pk, _name in cause.pushes]}, follow=True)
+    answer = as_helpdesk.post(cause.retry_url, {"push": [str(pk) for pk in cause.retryable]}, follow=True)
     assert "2 retries have no outcome yet" in answer.content.decode()
     states = rollout.pushes.order_by("container__name").values_list("state", flat=True)
     assert list(states) == ["queued", "queued", "failed"]
@@ -456,7 +456,7 @@ def test_what_the_person_can_mend_comes_first(as_helpdesk: Client, as_admin: Cli
 
 @pytest.mark.parametrize(
     ("code", "is_offered"),
-    [("timed_out", True), ("busy", True), ("build_too_old", False), ("host_key_changed", False)],
+    [("timed_out", True), ("busy", True), ("build_too_old", True), ("host_key_changed", False)],
 )
 def test_a_retry_is_offered_only_where_it_can_help(as_helpdesk: Client, code: str, is_offered: bool) -> None:
     push = make_rollout().pushes.get()
@@ -469,7 +469,7 @@ def test_a_retry_is_offered_only_where_it_can_help(as_helpdesk: Client, code: st
     assert "Retry this push" not in text(as_helpdesk)
 
 
-def test_a_retry_in_vain_is_not_offered_again(as_helpdesk: Client) -> None:
+def test_after_a_retry_in_vain_another_is_not_the_first_thing_to_do(as_helpdesk: Client) -> None:
     first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
     finish(first, state="failed", code="reload_failed")
     finish(second, state="failed", code="reload_failed")
@@ -483,7 +483,8 @@ def test_a_retry_in_vain_is_not_offered_again(as_helpdesk: Client) -> None:
     finish(second, state="failed", code="reload_failed", cause="retry")
     page = " ".join(text(as_helpdesk).split())
     assert "What to do:</strong> The retry failed for the same reason. Ask the Campaign team" in page
-    assert "Retry these 2 pushes" not in page
+    assert "A retry alone is not likely to help: press it once the cause is mended." in page
+    assert re.search(r'<button type="submit" class="plain">.{0,600}Retry these 2 pushes', page)
     assert "Look at each push" in page
 
 

@@ -20,6 +20,7 @@ from credentials.rollouts.starting import start_rollout
 from instances.failures import EXPLANATIONS, Code
 from instances.inventory.contacts import save_contact
 from instances.models import Contact, Container, ExpectedHostKey, HostKey, Installation, Instance
+from instances.reaching.host_keys import approve_host_key
 from portal.audit.append_only import without_triggers
 from portal.audit.models import AuditEvent
 from tests.factories import SOMEBODY, finish, finish_all, make_host_key, make_rollout
@@ -34,7 +35,7 @@ NASTY = ["\0", "a" * 5000, "' OR 1=1 --", "%00", "<script>", "-1", "9" * 400, NO
 def three() -> list[Push]:
     """A failed push on web1, another on web2, and an unknown one on web3."""
     pushes = list(make_rollout(containers=["web1", "web2", "web3"]).pushes.all())
-    finish(pushes[0], state="failed", code="host_key_changed")
+    finish(pushes[0], state="failed", code="become_refused")
     finish(pushes[1], state="failed", code="timed_out")
     finish(pushes[2], state="unknown", code="no_report")
     return pushes
@@ -67,10 +68,8 @@ def test_failed_and_unknown_pushes_of_all_rollouts_are_listed(as_helpdesk: Clien
 
 def test_cause_and_next_step_are_shown(as_helpdesk: Client, three: list[Push]) -> None:
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
-    assert (
-        "The SSH server did not show the host key that was approved or expected, but a different one." in page
-    )
-    assert "Ask the server team whether the container was reinstalled." in page
+    assert "The login user may not act as neolane through sudo or su" in page
+    assert "Ask the server team to set up the sudo rule" in page
 
 
 def test_one_entry_of_the_navigation_is_the_current_one(as_helpdesk: Client, three: list[Push]) -> None:
@@ -169,7 +168,7 @@ def test_a_retry_is_recorded_with_person_and_reason(as_helpdesk: Client, three: 
     assert event.details == {
         "rollout": 1,
         "was": "failed",
-        "code": "host_key_changed",
+        "code": "become_refused",
         "message": "Ticket 4711",
     }
 
@@ -177,7 +176,7 @@ def test_a_retry_is_recorded_with_person_and_reason(as_helpdesk: Client, three: 
 def test_earlier_retries_are_shown_with_who_when_and_why(as_helpdesk: Client, three: list[Push]) -> None:
     retry(as_helpdesk, [three[0]], "Ticket 4711")
     three[0].refresh_from_db()
-    finish(three[0], state="failed", code="host_key_changed", cause="retry")
+    finish(three[0], state="failed", code="become_refused", cause="retry")
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
     assert "Last retried by henry" in page
     assert "Ticket 4711" in page
@@ -187,7 +186,7 @@ def test_of_several_retries_the_last_is_shown(as_helpdesk: Client, three: list[P
     for ticket in ("Ticket 1", "Ticket 2"):
         retry(as_helpdesk, [three[0]], ticket)
         three[0].refresh_from_db()
-        finish(three[0], state="failed", code="host_key_changed", cause="retry")
+        finish(three[0], state="failed", code="become_refused", cause="retry")
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
     assert "Ticket 2" in page
     assert "Ticket 1" not in page
@@ -248,7 +247,7 @@ def test_the_filters_survive_a_retry(as_helpdesk: Client, three: list[Push]) -> 
 
 def test_an_auditor_sees_the_list_without_anything_to_click(as_auditor: Client, three: list[Push]) -> None:
     page = as_auditor.get("/rollouts/failed/").content.decode()
-    assert "Host key changed" in page
+    assert "Not allowed to become neolane" in page
     assert 'type="checkbox"' not in page
     assert "Retry the chosen" not in page
     assert as_auditor.post("/rollouts/failed/retry/", {"push": [str(three[0].pk)]}).status_code == 403
@@ -359,7 +358,7 @@ def test_an_outcome_of_a_retry_is_shown_for_two_hours(as_helpdesk: Client, three
 
 
 def test_no_filter_takes_a_retry_out_of_sight(as_helpdesk: Client, three: list[Push]) -> None:
-    page = retry(as_helpdesk, [three[0]], query="?state=failed&code=host_key_changed")
+    page = retry(as_helpdesk, [three[0]], query="?state=failed&code=become_refused")
     assert "Retrying" in rows(page)["web1"]
     finish(three[0], state="failed", code="login_refused")
     assert "Failed again" in rows(news(as_helpdesk, page))["web1"]
@@ -639,3 +638,46 @@ def test_of_several_pushes_those_that_restart_pipelined_are_counted(as_helpdesk:
         "web2": True,
         "web3": False,
     }
+
+
+def addresses(push: Push) -> tuple[str, str, str]:
+    """Every page on which a push can be retried."""
+    return "/?for=queue", "/rollouts/failed/", f"/rollouts/pushes/{push.pk}/"
+
+
+def can_retry(client: Client, push: Push) -> list[bool]:
+    """Return for each page whether it offers to retry this push."""
+    found = [client.get(address).content.decode() for address in addresses(push)]
+    boxes = re.findall(r"<input[^>]*>", found[1])
+    ticked = any(f'value="{push.pk}"' in box and "disabled" not in box for box in boxes)
+    return ["Retry this push" in found[0], ticked, "Retry now" in found[2]]
+
+
+def test_another_host_key_is_decided_on_before_anything_is_retried(as_helpdesk: Client, one: Push) -> None:
+    finish(one, state="failed", code="host_key_changed")
+    assert can_retry(as_helpdesk, one) == [False] * 3
+    for address in addresses(one):
+        page = as_helpdesk.get(address).content.decode()
+        assert "An admin must decide about that key first" in page, address
+        assert f"/containers/{one.container_id}/#host-keys" in page, address
+    assert "An admin must decide" in retry(as_helpdesk, [one])
+    offered = make_host_key(container=one.container, state="offered")
+    assert can_retry(as_helpdesk, one) == [False] * 3
+    approve_host_key(key=offered, actor=SOMEBODY, fingerprint=offered.fingerprint)
+    assert can_retry(as_helpdesk, one) == [True] * 3
+    retry(as_helpdesk, [one])
+    assert states() == {"web1": "queued"}
+
+
+def test_a_retry_is_offered_on_every_page_or_on_none(as_helpdesk: Client, one: Push) -> None:
+    for code in Code:
+        finish(one, state="failed", code=code)
+        assert len(set(can_retry(as_helpdesk, one))) == 1, code
+
+
+def test_a_cause_that_others_mend_has_a_button_of_the_second_rank(as_helpdesk: Client, one: Push) -> None:
+    for code, is_first in (("busy", True), ("build_too_old", False)):
+        finish(one, state="failed", code=code)
+        for address in (addresses(one)[0], addresses(one)[2]):
+            said = read(as_helpdesk, address)
+            assert ("A retry alone is not likely to help" in said) != is_first, (code, address)

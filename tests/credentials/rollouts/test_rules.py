@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from django.db import transaction
@@ -39,6 +40,9 @@ class Facts:
     retired: str = "no"
     """What is: the installation, its instance or its container."""
     by_hand: bool = False
+    code: str = "timed_out"
+    is_key_newer: bool = False
+    """Whether the key was seen after the push had failed."""
 
 
 facts = st.builds(
@@ -54,6 +58,8 @@ facts = st.builds(
     key=st.sampled_from(KEYS),
     retired=st.sampled_from(["no", "no", "installation", "instance", "container"]),
     by_hand=st.booleans(),
+    code=st.sampled_from(["timed_out", "host_key_changed"]),
+    is_key_newer=st.booleans(),
 )
 allowed = Facts("on-premise", True, "usable", "active", "own", False, "this", "failed", "approved")
 fleets = st.lists(st.one_of(facts, st.just(allowed)), min_size=1, max_size=8)
@@ -96,7 +102,9 @@ def make_push(each: Facts) -> Push:
         installation=installation,
         container=container,
         state=each.state,
+        code=each.code,
         replaced=each.replaced,
+        finished=timezone.now() + timedelta(days=-1 if each.is_key_newer else 1),
     )
     if each.desired != "no":
         desired = push.pk if each.desired == "this" else uuid.uuid4()
@@ -157,6 +165,8 @@ def test_what_is_allowed_in_every_way_meets_every_rule() -> None:
         ({"state": "cancelled"}, "called_off"),
         ({"state": "succeeded"}, "not_failed"),
         ({"key": "offered"}, "no_host_key"),
+        ({"code": "host_key_changed"}, "host_key_undecided"),
+        ({"code": "host_key_changed", "is_key_newer": True}, ""),
     ],
 )
 def test_each_rule_has_a_code(change: dict[str, object], code: str) -> None:
