@@ -72,6 +72,8 @@ ATTEMPTS_PAGE = 20
 RETRIES_SHOWN = 20
 SECONDS_UNDER_WAY, SECONDS_LATELY, SECONDS_CALM = 2, 10, 30
 """How often the list of failed pushes asks what is new: while retries run, after them, and else."""
+RETRIED_LAST = "retried_last"
+"""In the session: the ids of the pushes of the last retry, whose outcome is shown first."""
 FRESH = 10
 """For this number of seconds, distances such as "5 s ago" may stand still while nothing else is new."""
 
@@ -350,7 +352,8 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
     rows = _failed_rows(list(page), filters, contacts)
     tickets = tickets_of([(row.push, row.failing) for row in rows if row.is_waiting], filters.query)
     tell(tickets, contacts)
-    retries = retries_of(_retried(filters))
+    mine = retries_of(_retried_last(request))
+    others = retries_of(_retried(filters).exclude(pk__in=_last_ids(request)))
     context = {
         "form": filters.form,
         "is_narrowed": filters.is_narrowed,
@@ -363,20 +366,22 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
         "restarts": sum(row.can_be_chosen and row.restarts_pipelined for row in rows),
         "tries_by_itself": tries_by_itself(),
         "presets": _presets(request, filters),
-        "retries": retries,
+        "retries": mine,
+        "others": others,
+        "is_any_under_way": bool(mine.under_way or others.under_way),
         "tickets": tickets,
         "is_part": _is_live_part(request),
-        "told": f"{_news_of(filters)}.{int(time.time())}",
-        "live_seconds": _pause(retries),
+        "told": f"{_news_of(request, filters)}.{int(time.time())}",
+        "live_seconds": _pause(mine, others),
     }
     part = context["is_part"]
     return render(request, f"rollouts/{'_failed_live' if part else 'failed_pushes'}.html", context)
 
 
-def _pause(retries: Retries) -> int:
-    if retries.under_way:
+def _pause(*retries: Retries) -> int:
+    if any(each.under_way for each in retries):
         return SECONDS_UNDER_WAY
-    return SECONDS_LATELY if retries.total else SECONDS_CALM
+    return SECONDS_LATELY if any(each.total for each in retries) else SECONDS_CALM
 
 
 def _presets(request: HttpRequest, filters: FailedPushFilters) -> list[Preset]:
@@ -390,17 +395,31 @@ def _retried(filters: FailedPushFilters) -> QuerySet[Push]:
     return filters.filter_queryset(Push.objects.retried_lately())
 
 
-def _news_of(filters: FailedPushFilters) -> str:
+def _last_ids(request: HttpRequest) -> list[str]:
+    """Return the ids of the pushes that this person retried with the last press of a button."""
+    ids: list[str] = request.session.get(RETRIED_LAST, [])
+    return ids
+
+
+def _retried_last(request: HttpRequest) -> QuerySet[Push]:
+    return Push.objects.retried_lately().filter(pk__in=_last_ids(request))
+
+
+def _news_of(request: HttpRequest, filters: FailedPushFilters) -> str:
     """Return a short sign of what became of retries: another one where anything is new."""
-    rows = _retried(filters).order_by("pk").values_list("pk", "state", "cause", "retried")
-    return hashlib.sha256(repr(list(rows)).encode()).hexdigest()[:16]
+    fields = ("pk", "state", "cause", "retried")
+    rows = [
+        list(found.order_by("pk").values_list(*fields))
+        for found in (_retried(filters), _retried_last(request))
+    ]
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
 def _is_told(request: HttpRequest) -> bool:
     """Whether a page that shows retries knows all that is new, and its distances are fresh."""
     told, _point, at = request.headers.get("X-Told", "").partition(".")
     is_fresh = at.isascii() and at.isdigit() and abs(time.time() - int(at[:12])) < FRESH
-    return is_fresh and told == _news_of(FailedPushFilters(request.GET))
+    return is_fresh and told == _news_of(request, FailedPushFilters(request.GET))
 
 
 def _failed_rows(
@@ -431,6 +450,7 @@ def _last_retries(pushes: Sequence[Push]) -> Mapping[UUID, Attempt]:
 def _tell(request: HttpRequest, result: Retried) -> None:
     count = len(result.pushes)
     if count:
+        request.session[RETRIED_LAST] = [str(push.pk) for push in result.pushes]
         text = ngettext(
             "The retry of %(count)s push has begun.", "The retry of %(count)s pushes has begun.", count
         )

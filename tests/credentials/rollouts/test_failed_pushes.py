@@ -308,7 +308,7 @@ def test_what_is_retried_stays_in_its_row_until_there_is_an_outcome(
     finish(three[1], state="succeeded", cause="retry")
     last = news(as_helpdesk, told)
     assert "The retry succeeded" in rows(last)["web2"]
-    assert "All retries have ended" in last
+    assert "Your 2 retries have ended" in last
     assert 'hx-trigger="every 10s"' in last  # for the distances, and what others do
 
 
@@ -322,7 +322,7 @@ def test_banner_button_and_distances_change_together(
     assert re.search(r'id="retry-bar"\s+hidden', page)  # its button is wired when the page is loaded
     finish(three[0], state="failed", code="timed_out", cause="retry")
     told = news(as_helpdesk, page)
-    assert "All retries have ended" in told
+    assert "Your retry has ended" in told
     assert "has begun." not in told
     assert "None of these pushes can be retried now" not in told
     assert "Retry the chosen pushes" in told
@@ -681,3 +681,35 @@ def test_a_cause_that_others_mend_has_a_button_of_the_second_rank(as_helpdesk: C
         for address in (addresses(one)[0], addresses(one)[2]):
             said = read(as_helpdesk, address)
             assert ("A retry alone is not likely to help" in said) != is_first, (code, address)
+
+
+def test_the_outcome_of_the_last_press_comes_first_and_by_itself(
+    as_helpdesk: Client, as_admin: Client, three: list[Push]
+) -> None:
+    retry(as_admin, [three[0]])
+    finish(three[0], state="failed", code="become_refused", cause="retry")
+    page = retry(as_helpdesk, [three[1]])
+    banner, _mark, others = page.partition('id="other-retries"')
+    assert "1 retry has no outcome yet" in banner
+    assert "failed again" not in banner
+    assert "1 failed again" in others
+    finish(three[1], state="succeeded", cause="retry")
+    banner, _mark, others = news(as_helpdesk, page).partition('id="other-retries"')
+    assert ("Your retry has ended" in banner, "1 succeeded" in banner) == (True, True)
+    assert "callout-success" in banner
+    assert "1 failed again" in others
+    retry(as_helpdesk, [three[2]])
+    page = as_helpdesk.get("/rollouts/failed/").content.decode()
+    banner, _mark, others = page.partition('id="other-retries"')
+    assert "1 retry has no outcome yet" in banner
+    assert ("1 succeeded" in others, "1 failed again" in others) == (True, True)
+
+
+def test_a_person_who_pressed_nothing_sees_no_banner(
+    as_helpdesk: Client, as_admin: Client, three: list[Push]
+) -> None:
+    retry(as_admin, [three[0]])
+    finish(three[0], state="failed", code="become_refused", cause="retry")
+    page = as_helpdesk.get("/rollouts/failed/").content.decode()
+    assert "callout-danger" not in page
+    assert "Retries of the last two hours, by everyone:" in page
