@@ -162,7 +162,7 @@ def push_lines(pushes: Iterable[Push]) -> list[PushLine]:
 
 
 def _line(push: Push, sums: dict[str, object]) -> PushLine:
-    moments = (push.requested, push.finished, sums.get("started"), sums.get("finished"))
+    moments = (push.requested, push.retried, push.finished, sums.get("started"), sums.get("finished"))
     changed = max(moment for moment in moments if isinstance(moment, datetime))
     seconds, count = sums.get("sum"), sums.get("count")
     return PushLine(

@@ -221,7 +221,7 @@ def choose_and_retry(helpdesk: Person, container: str, message: str) -> Locator:
     expect(button).to_have_text("Retry 1 push")
     helpdesk.page.locator("input[name=message]").fill(message)
     button.click()
-    expect(helpdesk.page.get_by_text("The retry of 1 push has begun.")).to_be_visible()
+    expect(helpdesk.page.get_by_text("The retry of 1 push was requested.")).to_be_visible()
     return row
 
 

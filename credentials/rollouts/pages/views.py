@@ -9,11 +9,12 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
@@ -74,6 +75,8 @@ SECONDS_UNDER_WAY, SECONDS_LATELY, SECONDS_CALM = 2, 10, 30
 """How often the list of failed pushes asks what is new: while retries run, after them, and else."""
 RETRIED_LAST = "retried_last"
 """In the session: the ids of the pushes of the last retry, whose outcome is shown first."""
+READ_AGAIN = 3
+"""How often a push and its attempts are read at most until nothing was written in between."""
 FRESH = 10
 """For this number of seconds, distances such as "5 s ago" may stand still while nothing else is new."""
 
@@ -292,7 +295,7 @@ def _push(pk: UUID) -> Push:
 
 
 def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpResponse:
-    page = Paginator(push.attempts.order_by("-number"), ATTEMPTS_PAGE).get_page(request.GET.get("page"))
+    push, page = _read_together(push, request.GET.get("page"))
     contacts = contacts_by_team()
     failing = failing_of([push.pk]).get(push.pk, Failing())
     waits = push.state in (Push.State.FAILED, Push.State.UNKNOWN)
@@ -307,6 +310,8 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "obstacle": obstacles([push]).get(push.pk),
         "can_look_again": can_look_again(push),
         "is_open": push.state in Push.OPEN,
+        "is_part": _is_live_part(request),
+        "retry_news": _retry_news(push),
         "holds_all_the_same": push.state == Push.State.FAILED and _holds(push),
         "failing": failing,
         "since": since_of(push, failing),
@@ -317,8 +322,28 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "can_a_retry_help": push.state == Push.State.UNKNOWN
         or may_pass(push.code, is_alike=failing.is_alike),
     }
-    part = _is_live_part(request)
+    part = context["is_part"]
     return render(request, f"rollouts/{'_push_live' if part else 'push_detail'}.html", context)
+
+
+def _read_together(push: Push, number: str | None) -> tuple[Push, Page[Attempt]]:
+    """Return a push and a page of its attempts as they were at one moment.
+
+    A worker writes both while they are read: a queued push next to its running attempt contradicts itself.
+    """
+    for _try in range(READ_AGAIN):
+        page = Paginator(push.attempts.order_by("-number"), ATTEMPTS_PAGE).get_page(number)
+        page.object_list = list(page.object_list)
+        former, push = push, _push(push.pk)
+        if (push.state, push.tries) == (former.state, former.tries):
+            break
+    return push, page
+
+
+def _retry_news(push: Push) -> str:
+    """Return what became of the last retry by a person, as `retry_phase` says it; empty after two hours."""
+    is_old = push.finished and timezone.now() - push.finished > Push.RETRIES_SHOWN
+    return "" if is_old else push.retry_phase
 
 
 def _holds(push: Push) -> bool:
@@ -452,7 +477,9 @@ def _tell(request: HttpRequest, result: Retried) -> None:
     if count:
         request.session[RETRIED_LAST] = [str(push.pk) for push in result.pushes]
         text = ngettext(
-            "The retry of %(count)s push has begun.", "The retry of %(count)s pushes has begun.", count
+            "The retry of %(count)s push was requested.",
+            "The retry of %(count)s pushes was requested.",
+            count,
         )
         messages.success(request, text % {"count": count})
     for push, reason in result.refused:

@@ -140,7 +140,7 @@ def test_fifty_are_on_a_page(as_helpdesk: Client) -> None:
 
 def test_a_retry_takes_exactly_the_selection(as_helpdesk: Client, three: list[Push]) -> None:
     page = retry(as_helpdesk, [three[0], three[2]])
-    assert "The retry of 2 pushes has begun." in page
+    assert "The retry of 2 pushes was requested." in page
     assert states() == {"web1": "queued", "web2": "failed", "web3": "unknown"}
     three[2].refresh_from_db()
     assert three[2].cause == "retry"
@@ -196,7 +196,7 @@ def test_what_cannot_be_retried_is_named_with_the_reason(as_helpdesk: Client, th
     Container.objects.filter(name="web1").update(is_enabled=False)
     finish(three[1], state="succeeded")
     page = retry(as_helpdesk, three)
-    assert "The retry of 1 push has begun." in page
+    assert "The retry of 1 push was requested." in page
     assert "Not retried: prod1 on web1. The container is switched off in the inventory." in page
     assert "Not retried: prod1 on web2. It has not failed, and its outcome is known." in page
     assert states() == {"web1": "failed", "web2": "succeeded", "web3": "unknown"}
@@ -317,13 +317,13 @@ def test_banner_button_and_distances_change_together(
 ) -> None:
     Push.objects.exclude(pk=three[0].pk).update(replaced=True)
     page = retry(as_helpdesk, [three[0]])
-    assert "The retry of 1 push has begun." in page
+    assert "The retry of 1 push was requested." in page
     assert "None of these pushes can be retried now" in page
     assert re.search(r'id="retry-bar"\s+hidden', page)  # its button is wired when the page is loaded
     finish(three[0], state="failed", code="timed_out", cause="retry")
     told = news(as_helpdesk, page)
     assert "Your retry has ended" in told
-    assert "has begun." not in told
+    assert "was requested." not in told
     assert "None of these pushes can be retried now" not in told
     assert "Retry the chosen pushes" in told
     assert not re.search(r'id="retry-bar"\s+hidden', told)
@@ -336,7 +336,7 @@ def test_a_warning_is_not_taken_away_by_news(as_helpdesk: Client, three: list[Pu
     Container.objects.filter(name="web2").update(is_enabled=False)
     page = retry(as_helpdesk, three[:2])
     live = page.index('id="failed-live"')
-    assert page.index("Not retried: prod1 on web2.") < live < page.index("The retry of 1 push has begun.")
+    assert page.index("Not retried: prod1 on web2.") < live < page.index("The retry of 1 push was requested.")
 
 
 def test_a_page_with_errors_is_not_refreshed(as_helpdesk: Client, three: list[Push]) -> None:

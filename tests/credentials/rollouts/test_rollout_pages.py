@@ -1,6 +1,7 @@
 """Pages of rollouts and of one push."""
 
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,8 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.pages import views
 from credentials.rollouts.progress import Progress
 from credentials.rollouts.services import retry_pushes
+from portal.audit.append_only import without_triggers
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
 from portal.health.models import Worker
@@ -229,7 +232,7 @@ def test_the_news_of_a_rollout_is_one_short_sentence(as_auditor: Client) -> None
 def test_helpdesk_retries_one_push_with_a_reason(as_helpdesk: Client) -> None:
     push = only_push(state="failed", code="timed_out")
     page = as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/", {"message": "Ticket 4711"}, follow=True)
-    assert "The retry of 1 push has begun." in page.content.decode()
+    assert "The retry of 1 push was requested." in page.content.decode()
     push.refresh_from_db()
     assert (push.state, push.cause, push.cause_by, push.cause_message) == (
         "queued",
@@ -422,3 +425,56 @@ def test_a_rollout_that_can_only_wait_says_until_when(as_auditor: Client) -> Non
     page = text(as_auditor, f"/rollouts/{first.rollout_id}/")
     assert 'id="timing-next"' not in page
     assert page.count("in 9 min") == 1, "in its row"
+
+
+def test_the_outcome_of_a_retry_takes_the_place_of_its_request(as_helpdesk: Client) -> None:
+    push = only_push(state="failed", code="login_refused")
+    address = f"/rollouts/pushes/{push.pk}/"
+    page = as_helpdesk.post(f"{address}retry/", follow=True).content.decode()
+    assert page.count("The retry of 1 push was requested.") == 1
+    assert "nothing for now: the retry by henry is under way" in page
+    assert "by itself" not in page.partition('id="explanation"')[2].partition("</section>")[0]
+    part = {"HX-Request": "true"}
+    assert "The retry is under way." in as_helpdesk.get(address, headers=part).content.decode()
+    finish(push, state="failed", code="login_refused", cause="retry")
+    for page in (as_helpdesk.get(address, headers=part).content.decode(), text(as_helpdesk, address)):
+        assert "The retry has ended: it failed again (SSH login refused)." in page
+        assert "was requested" not in page
+    Push.objects.update(finished=timezone.now() - timedelta(hours=3))
+    assert "The retry has ended" not in text(as_helpdesk, address)
+
+
+def test_the_state_of_a_push_and_its_attempts_are_of_one_moment(
+    as_helpdesk: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker begins the attempt after the push was read, and before its attempts are."""
+    push = only_push(state="failed", code="login_refused")
+    as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/")
+    read = views._push  # what a worker writes in between
+
+    def read_and_begin(pk: UUID) -> Push:
+        found = read(pk)
+        if found.state == "queued":
+            Push.objects.update(state="running", tries=1)
+            begun = Attempt(push=found, number=found.attempts.count() + 1, cause="retry", worker="w")
+            begun.secret_version, begun.secret_fingerprint, begun.lease_token = 1, "f", uuid4()
+            begun.save()
+        return found
+
+    monkeypatch.setattr(views, "_push", read_and_begin)
+    context = as_helpdesk.get(f"/rollouts/pushes/{push.pk}/").context
+    assert context["push"].state == "running"
+    assert next(each.finished for each in context["page_obj"]) is None
+    assert context["page_obj"].paginator.count == len(context["page_obj"].object_list)
+
+
+def test_a_retry_is_the_last_change_of_its_push(as_helpdesk: Client) -> None:
+    push = only_push(state="failed", code="login_refused")
+    with without_triggers(connection, "rollouts_attempt"):
+        Attempt.objects.update(
+            started=timezone.now() - timedelta(hours=1), finished=timezone.now() - timedelta(hours=1)
+        )
+    Push.objects.update(requested=timezone.now() - timedelta(hours=1))
+    as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/")
+    line = as_helpdesk.get(f"/rollouts/pushes/{push.pk}/").context["line"]
+    assert timezone.now() - line.changed < timedelta(minutes=1)
