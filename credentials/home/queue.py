@@ -29,6 +29,8 @@ NAMED = 500
 """Pushes whose names are read, over all causes."""
 NAMED_ON_CARD = 3
 """The most installations that a card names; of more it counts the environments."""
+RETRIES_NAMED = 20
+"""The most retries under way that the page names."""
 SINCE = Case(
     When(state=Push.State.UNKNOWN, then=Coalesce("unknown_since", "failing_since", "requested")),
     default=Coalesce("failing_since", "finished", "requested"),
@@ -190,6 +192,12 @@ def causes() -> list[Cause]:
                 cause.restarts += push.installation.instance.uses_triggers
     _tell(found.values())
     return sorted(found.values(), key=lambda each: (each.state != Push.State.FAILED, -each.count, each.code))
+
+
+def being_retried() -> list[Push]:
+    """Return the first pushes whose retry is under way: no cause holds them until there is an outcome."""
+    pushes = with_names(Push.objects.being_retried(), *FAILED)
+    return list(pushes.order_by("retried", "pk")[:RETRIES_NAMED])
 
 
 def _named() -> list[Push]:

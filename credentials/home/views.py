@@ -13,7 +13,7 @@ from credentials.home.first_steps import first_steps
 from credentials.home.fleet import fleet_lines
 from credentials.home.needs import needs, needs_of_deliveries
 from credentials.home.perspectives import Perspective, perspectives_of
-from credentials.home.queue import causes
+from credentials.home.queue import being_retried, causes
 from credentials.home.standing import chart_of, last_exports, oldest_secrets, weeks
 from credentials.rollouts.models import Push, Rollout
 from credentials.rollouts.progress import progress_of, retries_of, with_open_pushes
@@ -28,6 +28,8 @@ SHOWN = 5
 MOST_UNDER_WAY = 100  # rollouts; beyond them the page says "at least"
 LIVE_SECONDS = 30
 """How often the page asks what is new."""
+SECONDS_UNDER_WAY = 3
+"""The same while a retry has no outcome."""
 Context = dict[str, object]
 
 
@@ -68,12 +70,14 @@ def _fleet() -> Context:
 
 
 def _queue() -> Context:
-    found = causes()
+    found, retries = causes(), retries_of(Push.objects.retried_lately())
     return {
+        "live_seconds": SECONDS_UNDER_WAY if retries.under_way else LIVE_SECONDS,
+        "being_retried": being_retried(),
         "causes": found,
         "waiting": sum(cause.count for cause in found),
         "tries_by_itself": tries_by_itself(),
-        "retries": retries_of(Push.objects.retried_lately()),
+        "retries": retries,
         "needs": [need for need in needs_of_deliveries() if need.count],
         **_under_way(),
     }

@@ -538,3 +538,22 @@ def test_an_auditor_sees_which_list_was_exported(as_auditor: Client) -> None:
     page = as_auditor.get(f"/history/{event.seq}/", headers={"Accept-Language": "fr"}).content.decode()
     assert "Conteneurs" in page.partition("<main")[2]
     assert event.details["list"] == "containers"
+
+
+def test_a_retry_under_way_keeps_its_push_on_the_page(as_helpdesk: Client) -> None:
+    first, second = make_rollout(containers=["web1", "web2"]).pushes.all()
+    finish(first, state="failed", code="timed_out")
+    finish(second, state="failed", code="login_refused")
+    assert 'hx-trigger="every 30s"' in text(as_helpdesk)
+    retry_pushes(push_ids=[first.pk], actor=SOMEBODY)
+    page = text(as_helpdesk)
+    card = page.partition('id="being-retried"')[2].partition("</section>")[0]
+    assert "1 retry has no outcome yet" in card
+    assert f"/rollouts/pushes/{first.pk}/" in card
+    assert "No answer in time" in card
+    assert f"/rollouts/pushes/{second.pk}/" not in card
+    assert 'hx-trigger="every 3s"' in page
+    finish(first, state="failed", code="timed_out", cause="retry")
+    page = text(as_helpdesk)
+    assert "being-retried" not in page
+    assert 'hx-trigger="every 30s"' in page
