@@ -96,18 +96,33 @@ MENDERS: Mapping[str, tuple[Mender, ...]] = {
 }
 
 
+AFTER_RETRY: Mapping[str, tuple[Mender, ...]] = {
+    Code.BUSY: (C,),
+    Code.TOO_LATE: (O,),
+    Code.NOT_COMPARABLE: (C,),
+    Code.RELOAD_NOT_CONFIRMED: (C,),
+    Code.WORKER_LOST: (O,),
+}
+"""Who is asked once a retry has failed for the same reason, where helpdesk alone could mend it before."""
+
 ALL_NEEDED = frozenset({Code.HOST_KEY_CHANGED, Code.JUMP_HOST_KEY_CHANGED})
 """What nobody mends alone: one knows whether the key is right, another one approves it."""
 
 
-def menders(code: str) -> tuple[Mender, ...]:
-    """Return who can mend what a push failed for; nobody that is known without a code."""
-    return MENDERS.get(code, ())
+def menders(code: str, *, is_alike: bool = False) -> tuple[Mender, ...]:
+    """Return who can mend what a push failed for; nobody that is known without a code.
+
+    `is_alike`: a retry has failed for the same reason, so another one by helpdesk mends nothing.
+    """
+    known = MENDERS.get(code, ())
+    if not is_alike or Mender.HELPDESK not in known:
+        return known
+    return AFTER_RETRY.get(code) or tuple(each for each in known if each != Mender.HELPDESK)
 
 
-def in_words(code: str) -> str:
+def in_words(code: str, *, is_alike: bool = False) -> str:
     """Return who can mend it, as a sentence has it: `helpdesk (by a retry) or the Campaign team`."""
-    first, *others = [str(each.label) for each in menders(code)] or [""]
+    first, *others = [str(each.label) for each in menders(code, is_alike=is_alike)] or [""]
     for other in others:
         words = (
             gettext("%(first)s and %(second)s") if code in ALL_NEEDED else gettext("%(first)s or %(second)s")
@@ -121,6 +136,6 @@ def is_for_servers(code: str) -> bool:
     return Mender.SERVER in menders(code)
 
 
-def mended_by(mender: str) -> list[str]:
-    """Return the codes that somebody can mend, alone or with others."""
-    return [str(code) for code, who in MENDERS.items() if mender in who]
+def mended_by(mender: str, *, is_alike: bool = False) -> list[str]:
+    """Return the codes that somebody can mend, alone or with others; see `menders`."""
+    return [str(code) for code in MENDERS if mender in menders(code, is_alike=is_alike)]

@@ -46,6 +46,8 @@ class Cause:
     count: int = 0
     oldest: datetime | None = None
     """Since when the first of them waits: no retry begins that anew."""
+    failed_again: datetime | None = None
+    """When the last retry of one of them by a person failed."""
     last: datetime | None = None
     """When the last of their tries began."""
     tries: int = 0
@@ -75,15 +77,15 @@ class Cause:
     @property
     def menders(self) -> str:
         """Who can mend it, in words."""
-        return in_words(self.code)
+        return in_words(self.code, is_alike=self.are_all_alike)
 
     @property
     def is_for_admins(self) -> bool:
-        return Mender.ADMIN in menders(self.code)
+        return Mender.ADMIN in menders(self.code, is_alike=self.are_all_alike)
 
     @property
     def is_for_helpdesk(self) -> bool:
-        return Mender.HELPDESK in menders(self.code)
+        return Mender.HELPDESK in menders(self.code, is_alike=self.are_all_alike)
 
     @property
     def url(self) -> str:
@@ -166,6 +168,7 @@ def causes() -> list[Cause]:
     sums = {
         "count": Count("pk"),
         "oldest": Min(SINCE),
+        "failed_again": Max("finished", filter=Q(retried__isnull=False, state=Push.State.FAILED)),
         "last": Max("last_try"),
         "tries": Sum("try_count"),
         "alike": Count("pk", filter=Q(is_alike=True)),
@@ -177,6 +180,8 @@ def causes() -> list[Cause]:
         cause.tries += row["tries"] or 0
         cause.environments[row[environment]] = row["count"]
         cause.oldest = min(filter(None, (cause.oldest, row["oldest"])), default=None)
+        again = (cause.failed_again, row["failed_again"])
+        cause.failed_again = max(filter(None, again), default=None)
         cause.last = max(filter(None, (cause.last, row["last"])), default=None)
     if not found:
         return []
@@ -218,5 +223,6 @@ def _tell(found: Collection[Cause]) -> None:
             last=cause.last,
             tries=cause.tries,
             pushes=cause.named,
+            is_alike=cause.are_all_alike,
         )
     tell([cause.ticket for cause in found if cause.ticket], contacts)

@@ -10,6 +10,7 @@ from django_filters import CharFilter, ChoiceFilter
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push, Rollout, is_retried_lately
+from credentials.rollouts.pages.failing import with_failing
 from instances.failures import Code
 from instances.menders import Mender, mended_by
 from portal.names import has_name
@@ -17,6 +18,17 @@ from portal.presets import Preset, preset
 from portal.web.filters import Filters
 
 ALL = _("All")
+RETRIED_FIT = ("mender", "code", "state")
+"""What a push that was retried lately need not match: who can mend it, what happened, its state."""
+
+
+def _is(name: str, value: str) -> Q:
+    """Return the condition of one of `RETRIED_FIT`. After a retry in vain others can mend it than before."""
+    if name != "mender":
+        return Q(**{name: value})
+    retried = Push.objects.filter(state=Push.State.FAILED, replaced=False, retried__isnull=False)
+    alike = Q(pk__in=with_failing(retried.order_by()).filter(Q(is_alike=True)).values("pk"))
+    return (Q(code__in=mended_by(value)) & ~alike) | (Q(code__in=mended_by(value, is_alike=True)) & alike)
 
 
 class OfAccount(Filters):
@@ -86,21 +98,23 @@ class FailedPushFilters(OfAccount):
     def called(self, pushes: QuerySet[Push], column: str, name: str) -> QuerySet[Push]:
         return pushes.filter(has_name(column, name))
 
-    def mended_by(self, pushes: QuerySet[Push], _name: str, mender: str) -> QuerySet[Push]:
-        return pushes.filter(Q(code__in=mended_by(mender)) | is_retried_lately())
+    def mended_by(self, pushes: QuerySet[Push], name: str, mender: str) -> QuerySet[Push]:
+        return pushes.filter(_is(name, mender) | is_retried_lately())
 
     def ended(self, pushes: QuerySet[Push], name: str, value: str) -> QuerySet[Push]:
-        return pushes.filter(Q(**{name: value}) | is_retried_lately())
+        return pushes.filter(_is(name, value) | is_retried_lately())
 
-    def is_met_by(self, push: Push) -> bool:
-        """Whether a push matches what a retry alone need not: who can mend it, what happened, its state."""
-        chosen = self.chosen
-        mender = chosen.get("mender")
-        return (
-            (not mender or push.code in mended_by(mender))
-            and chosen.get("code", push.code) == push.code
-            and chosen.get("state", push.state) == push.state
-        )
+    @property
+    def keeps_retried(self) -> bool:
+        """Whether pushes may be shown that match only because they were retried lately."""
+        return any(self.chosen.get(name) for name in RETRIED_FIT)
+
+    def met(self, pushes: QuerySet[Push]) -> QuerySet[Push]:
+        """Return those that match all that was chosen, whether or not they were retried."""
+        for name in RETRIED_FIT:
+            if value := self.chosen.get(name):
+                pushes = pushes.filter(_is(name, value))
+        return self.filter_queryset(pushes)
 
     @property
     def query(self) -> str:

@@ -34,6 +34,10 @@ KEYS = frozenset({Code.HOST_KEY_UNKNOWN, Code.HOST_KEY_CHANGED})
 """Failures about which somebody compares fingerprints."""
 
 
+WRITTEN = frozenset({Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED})
+"""Failures of a step after the write: the file holds the account."""
+
+
 @dataclass(frozen=True)
 class ServerTeam:
     """Who runs the servers of an environment; without a contact somebody has to enter one."""
@@ -68,6 +72,8 @@ class Ticket:
     pushes: Sequence[Push] = ()
     filters: str = ""
     """What narrows the list of failed pushes, in addition to state and code."""
+    is_alike: bool = False
+    """Whether a retry of each of them has failed for the same reason."""
     teams: Sequence[ServerTeam] = ()
     told: Mapping[uuid.UUID, Told] = field(default_factory=dict)
 
@@ -93,13 +99,15 @@ class Ticket:
         known = explained(self.state, self.code)
         if known:
             yield str(known.cause)
+            advice = known.after_retry if self.is_alike else known.next_step
+            yield labelled(_("What the portal advises its helpdesk to do"), advice)
         yield ""
         is_unknown = self.state == Push.State.UNKNOWN
         yield labelled(_("Unknown since") if is_unknown else _("Failing since"), _exact(self.since))
         if self.last and self.since and self.last > self.since:
             yield labelled(_("Last try"), _exact(self.last))
         yield labelled(_("Number of tries"), self.tries)
-        if who := menders_in_words(self.code):
+        if who := menders_in_words(self.code, is_alike=self.is_alike):
             yield labelled(_("Who can mend it"), who)
         for team in self.teams:
             if team.contact:
@@ -117,6 +125,14 @@ class Ticket:
                 "%(count)s installation",
                 "%(what)s: the portal of Campaign credentials does not know whether a secret has reached "
                 "%(count)s installations",
+                self.count,
+            )
+        elif self.code in WRITTEN:
+            text = ngettext(
+                "%(what)s: the portal of Campaign credentials wrote a secret on %(count)s installation, and "
+                "a step after that failed",
+                "%(what)s: the portal of Campaign credentials wrote a secret on %(count)s installations, and "
+                "a step after that failed",
                 self.count,
             )
         else:
@@ -148,7 +164,7 @@ class Ticket:
         yield from (INDENT + labelled(_("Note"), each) for each in told.notes)
         if told.output:
             yield (INDENT + labelled(_("What the container printed"), "")).rstrip()
-            yield from (2 * INDENT + line for line in told.output.splitlines())
+            yield from ((2 * INDENT + line).rstrip() for line in told.output.splitlines())
 
 
 def label_of(state: str, code: str) -> str | Promise:
@@ -191,6 +207,7 @@ def tickets_of(failing: Iterable[tuple[Push, Failing]], filters: str = "") -> li
             last=max(filter(None, (fails.last for _push, fails in rows)), default=None),
             tries=sum(fails.tries for _push, fails in rows),
             pushes=[push for push, _fails in rows],
+            is_alike=all(fails.is_alike for _push, fails in rows),
             filters=filters,
         )
         for (state, code), rows in found.items()

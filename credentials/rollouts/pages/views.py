@@ -129,7 +129,7 @@ class FailedRow:
     @property
     def menders(self) -> str:
         """Who can mend it, in words."""
-        return in_words(self.push.code)
+        return in_words(self.push.code, is_alike=self.failing.is_alike)
 
 
 @require_GET
@@ -315,7 +315,7 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "holds_all_the_same": push.state == Push.State.FAILED and _holds(push),
         "failing": failing,
         "since": since_of(push, failing),
-        "menders": in_words(push.code),
+        "menders": in_words(push.code, is_alike=failing.is_alike),
         "teams": server_teams(push.code, [push.installation.instance.environment], contacts),
         "tickets": tickets,
         "tries_by_itself": tries_by_itself(),
@@ -386,6 +386,7 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
         "selection": selection,
         "chosen": set(request.POST.getlist("push")),
         "page_obj": page,
+        "met": filters.met(Push.objects.waiting_or_retried()).count() if filters.keeps_retried else None,
         "rows": rows,
         "can_any_be_retried": any(row.can_be_chosen for row in rows),
         "restarts": sum(row.can_be_chosen and row.restarts_pipelined for row in rows),
@@ -453,6 +454,7 @@ def _failed_rows(
     """Return these rows in their order; one whose push is gone meanwhile is left out."""
     shown = in_order(with_names(Push.objects.filter(pk__in=pks), *FAILED), pks)
     retries, prevented, failing = _last_retries(shown), obstacles(shown), failing_of(pks)
+    met = set(filters.met(Push.objects.filter(pk__in=pks)).order_by().values_list("pk", flat=True))
     return [
         FailedRow(
             line,
@@ -460,7 +462,7 @@ def _failed_rows(
             prevented.get(line.push.pk),
             failing.get(line.push.pk, Failing()),
             server_teams(line.push.code, [line.push.installation.instance.environment], contacts),
-            not filters.is_met_by(line.push),
+            line.push.pk not in met,
         )
         for line in push_lines(shown)
     ]

@@ -19,6 +19,7 @@ from credentials.rollouts.services import cancel_rollout
 from credentials.rollouts.starting import start_rollout
 from instances.failures import EXPLANATIONS, Code
 from instances.inventory.contacts import save_contact
+from instances.menders import MENDERS, Mender, menders
 from instances.models import Contact, Container, ExpectedHostKey, HostKey, Installation, Instance
 from instances.reaching.host_keys import approve_host_key
 from portal.audit.append_only import without_triggers
@@ -539,7 +540,7 @@ def tickets(client: Client, address: str) -> list[str]:
 
 def test_a_ticket_says_everything_to_people_without_a_portal(as_helpdesk: Client, one: Push) -> None:
     save_contact(Contact(environment="production", who="Operations", reach="+33 1 55"), actor=SOMEBODY)
-    finish(one, state="failed", code="become_refused", output="sudo: a password is required\nfor neolane")
+    finish(one, state="failed", code="become_refused", output="sudo: a password is required\n\nfor neolane")
     for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{one.pk}/"):
         [text] = tickets(as_helpdesk, address)
         for told in (
@@ -553,12 +554,13 @@ def test_a_ticket_says_everything_to_people_without_a_portal(as_helpdesk: Client
             "Environment: Production\n",
             "Account: Triggers\n",
             "Address of the container: web1.example.com:22\n",
-            "What the container printed:\n    sudo: a password is required\n    for neolane\n",
+            "What the container printed:\n    sudo: a password is required\n\n    for neolane\n",
         ):
             assert told in text, (address, told)
-        assert text.endswith(f"\nhttp://testserver/rollouts/pushes/{one.pk}/")
-        assert "retry" not in text.lower()
-        assert "Ask the server team" not in text
+        address = f"http://testserver/rollouts/pushes/{one.pk}/"
+        assert text.endswith(f"\n\nIn the portal, for those who have access: {address}")
+        assert "advises its helpdesk to do: Ask the server team to set up the sudo rule" in text
+        assert not any(line and not line.strip() for line in text.splitlines())
 
 
 def test_a_ticket_about_a_host_key_has_the_fingerprints(as_helpdesk: Client, one: Push) -> None:
@@ -576,7 +578,7 @@ def test_a_ticket_about_many_leads_to_the_list_of_them(as_helpdesk: Client) -> N
     finish_all(make_rollout(containers=["web1", "web2"]), state="failed", code="timed_out")
     [text] = tickets(as_helpdesk, "/rollouts/failed/?container=web*")
     assert "could not deliver a secret to 2 installations\n" in text
-    assert text.endswith("\nhttp://testserver/rollouts/failed/?state=failed&code=timed_out&container=web%2A")
+    assert text.endswith(": http://testserver/rollouts/failed/?state=failed&code=timed_out&container=web%2A")
     assert len(listed(as_helpdesk, f"?{text.rpartition('?')[2]}")) == 2
 
 
@@ -713,3 +715,29 @@ def test_a_person_who_pressed_nothing_sees_no_banner(
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
     assert "callout-danger" not in page
     assert "Retries of the last two hours, by everyone:" in page
+
+
+def test_after_a_retry_in_vain_others_mend_it(as_helpdesk: Client, one: Push) -> None:
+    fail_again(as_helpdesk, one, before="reload_failed", after="reload_failed")
+    for address in addresses(one):
+        said = read(as_helpdesk, address)
+        assert "Who can mend it: the Campaign team" in said, address
+        assert "helpdesk (by a retry)" not in said.partition("Failing since")[0].partition("What to do")[2]
+        [ticket] = tickets(as_helpdesk, address)
+        assert "wrote a secret on 1 installation, and a step after that failed\n" in ticket
+        assert "Who can mend it: the Campaign team\n" in ticket
+        assert "advises its helpdesk to do: Ask the Campaign team to restart Campaign" in ticket
+    assert re.search(r"failed again\s+(just now|\d+ s ago)", read(as_helpdesk, "/?for=queue"))
+    response = as_helpdesk.get("/rollouts/failed/?mender=helpdesk")
+    assert [row.is_beyond_filters for row in response.context["rows"]] == [True]
+    assert "0 pushes match the filters." in response.content.decode()
+    assert " of 1 " not in read(as_helpdesk, "/rollouts/failed/?mender=helpdesk")
+    response = as_helpdesk.get("/rollouts/failed/?mender=campaign")
+    assert [row.is_beyond_filters for row in response.context["rows"]] == [False]
+
+
+@pytest.mark.parametrize("code", [code for code in Code if Mender.HELPDESK in MENDERS[code]])
+def test_whoever_mends_it_after_a_retry_is_who_is_asked(code: str) -> None:
+    [first, *_others] = menders(code, is_alike=True)
+    named = str(first.label).removeprefix("an ").removeprefix("the ").partition(" (")[0]
+    assert named in str(EXPLANATIONS[Code(code)].after_retry) or code == Code.CHANGED_BY_OTHERS
