@@ -25,7 +25,7 @@ class Who(Enum):
 
     ADMIN = ("an admin", "un administrateur")
     HELPDESK = ("helpdesk (by a retry)", "le support (par un nouvel essai)")
-    SERVER = ("the server team", "l'équipe des serveurs")
+    SERVER = ("the server team", "l'équipe serveurs")
     NETWORK = ("the network team", "l'équipe réseau")
     CAMPAIGN = ("the Campaign team", "l'équipe Campaign")
     OPERATORS = ("the people who run the portal", "les exploitants du portail")

@@ -9,6 +9,7 @@ from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
+from django.utils.translation import gettext
 
 from credentials.help import rendering, topics
 from credentials.help.finding import found
@@ -214,3 +215,27 @@ def test_the_search_page_finds_a_code(auditor: User) -> None:
 @pytest.mark.django_db
 def test_strangers_are_asked_to_sign_in(client: Client) -> None:
     assert client.get("/help/codes/").status_code == 302
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_no_help_names_a_button_by_words_that_a_script_replaces(language: str) -> None:
+    """Such a button says how many are chosen: its words without a script are seen by nobody."""
+    templates = "".join(path.read_text() for path in Path("templates").rglob("*.html"))
+    buttons = re.findall(r"<button[^<>]*data-count=(?:(?!</button>).)*</button>", templates, re.DOTALL)
+    with translation.override(language):
+        labels = [
+            gettext(label) for each in buttons for label in re.findall(r'<span>{% translate "([^"]+)', each)
+        ]
+    assert labels
+    texts = "".join(path.read_text() for path in Path("docs/help", language).glob("*.md"))
+    assert [label for label in labels if f"**{label}**" in texts] == []
+
+
+@pytest.mark.parametrize(("language", "row"), [("en", "| failed | "), ("fr", "| échoué | ")])
+def test_the_glossary_says_that_a_push_may_fail_after_the_write(language: str, row: str) -> None:
+    [meaning] = [
+        line for line in Path("docs/help", language, "glossary.md").read_text().splitlines() if row in line
+    ]
+    assert {"en": "a step after the write failed", "fr": "une étape après l\u2019écriture"}[
+        language
+    ] in meaning
