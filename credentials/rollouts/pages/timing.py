@@ -19,6 +19,8 @@ class Timing:
     seconds: float
     """Since it was requested; where nothing is under way, until the last outcome."""
     is_under_way: bool
+    has_retries: bool
+    """Whether that includes what people retried later."""
     expected: str
     """How long the pushes still take that are under way; empty where nothing is, or nothing is known."""
     basis: str
@@ -30,13 +32,18 @@ def timing_of(rollout: Rollout, progress: Progress) -> Timing:
     """Return the times of a rollout, with a constant number of queries."""
     is_under_way = progress.state == Push.State.RUNNING
     now = timezone.now()
-    found = rollout.pushes.aggregate(last=Max("finished"), due=Min("due", filter=Q(state__in=Push.WAITING)))
+    found = rollout.pushes.aggregate(
+        last=Max("finished"),
+        due=Min("due", filter=Q(state__in=Push.WAITING)),
+        retried=Max("retried"),
+    )
     end = now if is_under_way else found["last"] or now
     left = remaining(rollout) if is_under_way else None
     is_at_it = progress.counts.get(Push.State.RUNNING) or not found["due"] or found["due"] <= now
     return Timing(
         seconds=(end - rollout.requested).total_seconds(),
         is_under_way=is_under_way,
+        has_retries=found["retried"] is not None,
         expected=preview_words.duration(left) if left else "",
         basis=(preview_words.basis(left) if left.workers else str(preview_words.NO_WORKER)) if left else "",
         next_try=None if is_at_it else found["due"],

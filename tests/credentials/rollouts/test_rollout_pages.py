@@ -1,5 +1,6 @@
 """Pages of rollouts and of one push."""
 
+import re
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -478,3 +479,21 @@ def test_a_retry_is_the_last_change_of_its_push(as_helpdesk: Client) -> None:
     as_helpdesk.post(f"/rollouts/pushes/{push.pk}/retry/")
     line = as_helpdesk.get(f"/rollouts/pushes/{push.pk}/").context["line"]
     assert timezone.now() - line.changed < timedelta(minutes=1)
+
+
+def test_the_time_of_a_rollout_says_whether_retries_are_in_it(as_helpdesk: Client) -> None:
+    push = only_push(state="failed", code="login_refused")
+    address, words = f"/rollouts/{push.rollout_id}/", "From the request to the last outcome"
+    assert f"{words}, retries" not in text(as_helpdesk, address)
+    retry_pushes(push_ids=[push.pk], actor=Actor("henry"))
+    finish(push, state="failed", code="login_refused", cause="retry")
+    assert f"{words}, retries by people included" in text(as_helpdesk, address)
+
+
+def test_a_push_shows_its_code_and_no_step_that_contradicts_its_outcome(as_helpdesk: Client) -> None:
+    push = only_push(state="failed", code="not_applied")
+    page = text(as_helpdesk, f"/rollouts/pushes/{push.pk}/")
+    assert re.search(r"<h2>Reported as done, but not in the file <code[^>]*>not_applied</code></h2>", page)
+    stage = page.partition("Stage reached</dt>")[2].partition("</dd>")[0]
+    assert "All steps ran" in stage
+    assert "Done" not in stage
