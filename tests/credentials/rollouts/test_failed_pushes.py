@@ -741,3 +741,12 @@ def test_whoever_mends_it_after_a_retry_is_who_is_asked(code: str) -> None:
     [first, *_others] = menders(code, is_alike=True)
     named = str(first.label).removeprefix("an ").removeprefix("the ").partition(" (")[0]
     assert named in str(EXPLANATIONS[Code(code)].after_retry) or code == Code.CHANGED_BY_OTHERS
+
+
+def test_after_a_press_the_keyboard_is_at_its_outcome(as_helpdesk: Client, three: list[Push]) -> None:
+    before = as_helpdesk.get("/rollouts/failed/").content.decode()
+    assert not re.search(r'id="failed-status"[^>]*autofocus', before)
+    assert re.search(r'id="failed-status"[^>]*tabindex="-1"[^>]*autofocus', retry(as_helpdesk, [three[0]]))
+    address = f"/rollouts/pushes/{three[1].pk}/retry/"
+    page = as_helpdesk.post(address, follow=True).content.decode()
+    assert re.search(r'id="retry-news"[^>]*tabindex="-1"[^>]*autofocus', page)
