@@ -26,7 +26,7 @@ def _is(name: str, value: str) -> Q:
     """Return the condition of one of `RETRIED_FIT`. After a retry in vain others can mend it than before."""
     if name != "mender":
         return Q(**{name: value})
-    retried = Push.objects.filter(state=Push.State.FAILED, replaced=False, retried__isnull=False)
+    retried = Push.objects.needing_attention().filter(state=Push.State.FAILED, retried__isnull=False)
     alike = Q(pk__in=with_failing(retried.order_by()).filter(Q(is_alike=True)).values("pk"))
     return (Q(code__in=mended_by(value)) & ~alike) | (Q(code__in=mended_by(value, is_alike=True)) & alike)
 
