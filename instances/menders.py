@@ -131,11 +131,6 @@ def in_words(code: str, *, is_alike: bool = False) -> str:
     return first
 
 
-def is_for_servers(code: str) -> bool:
-    """Whether those who run the servers of the container's environment can mend it: contacts are theirs."""
-    return Mender.SERVER in menders(code)
-
-
 def mended_by(mender: str, *, is_alike: bool = False) -> list[str]:
     """Return the codes that somebody can mend, alone or with others; see `menders`."""
     return [str(code) for code in MENDERS if mender in menders(code, is_alike=is_alike)]

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from credentials.rollouts.models import Push, explained
 from credentials.rollouts.pages.columns import FAILED
 from credentials.rollouts.pages.failing import may_pass, with_failing
-from credentials.rollouts.pages.tickets import ServerTeam, Ticket, label_of, server_teams, tell
+from credentials.rollouts.pages.tickets import Team, Ticket, label_of, teams_for, tell
 from credentials.rollouts.progress import with_names
 from credentials.rollouts.services import Obstacle, obstacles
 from instances.failures import Explanation
@@ -55,7 +55,7 @@ class Cause:
     """How many of them a person retried, and they failed for the same reason again."""
     environments: dict[str, int] = field(default_factory=dict)
     """How many there are in each environment."""
-    teams: list[ServerTeam] = field(default_factory=list)
+    teams: list[Team] = field(default_factory=list)
     """Who runs their servers, where they can mend it."""
     named: list[Push] = field(default_factory=list)
     """The first ones."""
@@ -214,7 +214,9 @@ def _tell(found: Collection[Cause]) -> None:
     """Give each cause a contact and its ticket."""
     contacts = contacts_by_team()
     for cause in found:
-        cause.teams = server_teams(cause.code, cause.environments, contacts)
+        cause.teams = teams_for(
+            menders(cause.code, is_alike=cause.are_all_alike), cause.environments, contacts
+        )
         cause.ticket = Ticket(
             cause.state,
             cause.code,

@@ -4,7 +4,7 @@ It holds what was seen and never a secret: output and notes were cleaned before 
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,8 +21,8 @@ from credentials.rollouts.notes import in_words
 from credentials.rollouts.pages.failing import Failing
 from instances.failures import Code
 from instances.inventory.contacts import contacts_by_team
+from instances.menders import Mender, menders
 from instances.menders import in_words as menders_in_words
-from instances.menders import is_for_servers
 from instances.models import Contact, ExpectedHostKey, HostKey, Instance
 from portal.punctuation import labelled
 
@@ -39,15 +39,18 @@ WRITTEN = frozenset({Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED})
 
 
 @dataclass(frozen=True)
-class ServerTeam:
-    """Who runs the servers of an environment; without a contact somebody has to enter one."""
+class Team:
+    """Who can be called: named by the environment whose servers they run, or as `Contact.Team` has it.
 
-    environment: str
+    Without a contact somebody has to enter one.
+    """
+
+    name: str
     contact: Contact | None
 
     @property
-    def label(self) -> str | Promise:
-        return Instance.Environment(self.environment).label
+    def label(self) -> str:
+        return Contact.label_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Ticket:
     """What narrows the list of failed pushes, in addition to state and code."""
     is_alike: bool = False
     """Whether a retry of each of them has failed for the same reason."""
-    teams: Sequence[ServerTeam] = ()
+    teams: Sequence[Team] = ()
     told: Mapping[uuid.UUID, Told] = field(default_factory=dict)
 
     @property
@@ -111,7 +114,7 @@ class Ticket:
             yield labelled(_("Who can mend it"), who)
         for team in self.teams:
             if team.contact:
-                yield labelled(_("Server team of %s") % team.label, _reached(team.contact))
+                yield labelled(team.label, _reached(team.contact))
         yield ""
         for push in self.pushes:
             yield from self._push(push)
@@ -182,15 +185,17 @@ def tell(tickets: Iterable[Ticket], contacts: Mapping[str, Contact] | None = Non
     told = _told(first)
     for ticket in asked:
         environments = [push.installation.instance.environment for push in ticket.pushes]
-        ticket.teams = server_teams(ticket.code, environments, known)
+        ticket.teams = teams_for(menders(ticket.code, is_alike=ticket.is_alike), environments, known)
         ticket.told = {push.pk: told[push.pk] for push in ticket.pushes[:DETAILED]}
 
 
-def server_teams(code: str, environments: Iterable[str], contacts: Mapping[str, Contact]) -> list[ServerTeam]:
-    """Return who runs the servers of these environments, where they can mend what failed; else nobody."""
-    if not is_for_servers(code):
-        return []
-    return [ServerTeam(each, contacts.get(each)) for each in dict.fromkeys(environments)]
+def teams_for(
+    who: Collection[Mender], environments: Iterable[str], contacts: Mapping[str, Contact]
+) -> list[Team]:
+    """Return the teams that can be called, of those who can mend a failure in these environments."""
+    names = dict.fromkeys(environments) if Mender.SERVER in who else {}
+    others = [each for each in Contact.Team.values if each in who]
+    return [Team(name, contacts.get(name)) for name in (*names, *others)]
 
 
 def tickets_of(failing: Iterable[tuple[Push, Failing]], filters: str = "") -> list[Ticket]:

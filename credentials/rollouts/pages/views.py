@@ -28,9 +28,9 @@ from credentials.rollouts.pages.forms import RetryForm, SelectionForm, UnprovenF
 from credentials.rollouts.pages.orders import FAILED_ORDERS, ROLLOUT_ORDERS
 from credentials.rollouts.pages.previews import said_of
 from credentials.rollouts.pages.tickets import (
-    ServerTeam,
-    server_teams,
+    Team,
     since_of,
+    teams_for,
     tell,
     tickets_of,
 )
@@ -59,7 +59,7 @@ from credentials.rollouts.starting import RolloutError, push_again, pushed_again
 from credentials.services import AccountError
 from instances.failures import Code
 from instances.inventory.contacts import contacts_by_team
-from instances.menders import in_words
+from instances.menders import in_words, menders
 from instances.models import Contact
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
@@ -101,7 +101,7 @@ class FailedRow:
     last_retry: Attempt | None
     obstacle: Obstacle | None
     failing: Failing
-    teams: Sequence[ServerTeam]
+    teams: Sequence[Team]
     is_beyond_filters: bool
     """Whether it is shown only because it was retried lately."""
 
@@ -294,6 +294,11 @@ def _push(pk: UUID) -> Push:
     return get_object_or_404(named(Push.objects.all()), pk=pk)
 
 
+def _teams(push: Push, failing: Failing, contacts: Mapping[str, Contact]) -> list[Team]:
+    who = menders(push.code, is_alike=failing.is_alike)
+    return teams_for(who, [push.installation.instance.environment], contacts)
+
+
 def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpResponse:
     push, page = _read_together(push, request.GET.get("page"))
     contacts = contacts_by_team()
@@ -316,7 +321,7 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "failing": failing,
         "since": since_of(push, failing),
         "menders": in_words(push.code, is_alike=failing.is_alike),
-        "teams": server_teams(push.code, [push.installation.instance.environment], contacts),
+        "teams": _teams(push, failing, contacts),
         "tickets": tickets,
         "tries_by_itself": tries_by_itself(),
         "can_a_retry_help": push.state == Push.State.UNKNOWN
@@ -461,7 +466,7 @@ def _failed_rows(
             retries.get(line.push.pk),
             prevented.get(line.push.pk),
             failing.get(line.push.pk, Failing()),
-            server_teams(line.push.code, [line.push.installation.instance.environment], contacts),
+            _teams(line.push, failing.get(line.push.pk, Failing()), contacts),
             line.push.pk not in met,
         )
         for line in push_lines(shown)

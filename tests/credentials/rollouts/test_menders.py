@@ -89,7 +89,7 @@ def test_a_failed_push_says_who_to_call_or_that_nobody_was_entered(as_helpdesk: 
     places = ("/", "/rollouts/failed/", f"/rollouts/pushes/{push.pk}/")
     for address in places:
         text = as_helpdesk.get(address).content.decode()
-        assert "No contact has been entered for the server team of Production." in text
+        assert "No contact has been entered: Server team of Production." in text
         assert "Ask an admin to enter one." in text
     row = Contact(environment="production", who="Operations", reach="+33 1 55 55 01 99")
     save_contact(row, actor=SOMEBODY)
@@ -109,7 +109,11 @@ def test_nobody_is_sent_to_a_server_team_that_cannot_mend_it(as_helpdesk: Client
         text = as_helpdesk.get(address).content.decode()
         assert "Who can mend it: the Campaign team" in text
         assert "Operations" not in text
-        assert "No contact has been entered" not in text
+        assert "No contact has been entered: Campaign team." in text
+    save_contact(Contact(environment="campaign", who="Marketing tools", reach="2222"), actor=SOMEBODY)
+    for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{push.pk}/"):
+        text = as_helpdesk.get(address).content.decode()
+        assert "Campaign team: <strong>Marketing tools</strong>, 2222" in text
 
 
 def test_an_admin_is_led_to_where_a_contact_is_entered(as_admin: Client) -> None:
