@@ -58,6 +58,8 @@ def test_every_page_that_can_be_opened_is_measured() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("roles")
 def test_no_page_takes_more_queries_for_more_rows() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("counted on PostgreSQL")
     few, many = costs(FEW), costs(MANY)
     assert few == many
 

@@ -12,7 +12,7 @@ from credentials.coverage.cells import Cell, Version, Wanted, cells_in, versions
 from credentials.coverage.holding import ACCOUNT, covered, with_facts
 from credentials.coverage.states import Cover, Fact, How, how_known, judge
 from credentials.models import ClientSecret
-from instances.models import Instance
+from instances.models import Installation
 
 KEYS = ("instance__environment", ACCOUNT, f"{ACCOUNT}__name", "held_version", "facts")
 
@@ -49,22 +49,24 @@ def _tally(row: tuple[Any, ...], known: dict[uuid.UUID, Version]) -> Tally:  # A
     )
 
 
-def instances_of(wanted: Wanted, found: Collection[Tally]) -> "QuerySet[Instance, uuid.UUID]":
+def instances_of(wanted: Wanted, found: Collection[Tally]) -> "QuerySet[Installation, uuid.UUID]":
     """Return the ids of the instances with an installation that is wanted, by name.
 
     `found` are the tallies of the same: what a state means in facts is taken from them.
     """
-    rows = _narrowed(wanted, found).order_by("instance__name")
-    return rows.values_list("instance", flat=True).distinct()
+    rows = covered().filter(wanted.condition())
+    if wanted.state or wanted.version is not None:  # Django takes its time to put facts into words
+        rows = _narrowed(with_facts(rows), wanted, found)
+    return rows.order_by("instance__name").values_list("instance", flat=True).distinct()
 
 
 def cells_on(instances: Collection[uuid.UUID], wanted: Wanted, found: Collection[Tally]) -> list[Cell]:
     """Return the wanted cells of these instances, by instance and container; two statements."""
-    return cells_in(_narrowed(wanted, found).filter(instance__in=list(instances)))
+    rows = covered().filter(wanted.condition(), instance__in=list(instances))
+    return cells_in(_narrowed(with_facts(rows), wanted, found))
 
 
-def _narrowed(wanted: Wanted, found: Iterable[Tally]) -> "QuerySet[Any]":
-    rows = with_facts(covered().filter(wanted.condition()))
+def _narrowed(rows: "QuerySet[Any]", wanted: Wanted, found: Iterable[Tally]) -> "QuerySet[Any]":
     if wanted.state:
         rows = rows.filter(facts__in={each.facts.value for each in found})
     if wanted.version is not None:

@@ -117,6 +117,7 @@ _OTHER_WORDS = {
     "sudoversneolane": "sudo",
     "suversneolane(connexionenroot)": "su",
     "suversneolane(connexionentantqueroot)": "su",
+    "suversneolane(depuisroot)": "su",
 }
 _OTHER_COLUMNS = {
     "instance_name": "instance",

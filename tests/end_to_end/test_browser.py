@@ -237,7 +237,7 @@ def retry_in_vain(helpdesk: Person) -> None:
     expect(row).to_contain_text("Failed again", timeout=INLINE_LIMIT)
     expect(row).to_contain_text("What to do:")
     expect(row.get_by_role("checkbox")).to_be_enabled()
-    expect(page.get_by_role("status").filter(has_text="All retries have ended")).to_contain_text(
+    expect(page.get_by_role("status").filter(has_text="Your retry has ended")).to_contain_text(
         "1 failed again"
     )
     assert page.evaluate("window.same")

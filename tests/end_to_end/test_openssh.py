@@ -21,9 +21,12 @@ WAYS = {"as-neolane": ("neolane", "none"), "with-sudo": ("campaign", "sudo"), "w
 
 @pytest.fixture(
     params=[
-        pytest.param("sqlite and files", marks=pytest.mark.slow),  # the walks in the browser have this pair
-        pytest.param("sqlite and redis", marks=pytest.mark.slow),
-        "postgresql and redis",
+        *(
+            pytest.param(
+                pair, marks=pytest.mark.slow
+            )  # people in a browser have the first, pushes the others
+            for pair in ("sqlite and files", "sqlite and redis", "postgresql and redis")
+        )
     ]
 )
 def portal(request: pytest.FixtureRequest, tmp_path: Path) -> Portal:

@@ -135,6 +135,7 @@ def test_a_key_that_is_lost_for_good_is_replaced_while_restoring(on_sqlite: Orig
     assert json.loads(portal.manage("verify_audit", "--json"))["intact"]
 
 
+@pytest.mark.slow
 def test_keys_that_are_not_the_portals_are_not_backed_up(on_sqlite: Original, tmp_path: Path) -> None:
     portal = on_sqlite.copy("false_backup", tmp_path, WRONG)
     portal.manage("backup", str(tmp_path / "copies"), "--with-keys", str(tmp_path / "safe"), fails=True)

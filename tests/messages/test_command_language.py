@@ -183,6 +183,7 @@ def test_help_speaks_the_language_of_the_shell(portal: Portal) -> None:
             assert said in text.replace("options possibles:", "options possibles :"), call
 
 
+@pytest.mark.slow
 def test_what_a_command_prints_is_french_and_its_json_and_services_are_not(portal: Portal) -> None:
     portal.prepare()
     assert "Admin: " in portal.manage("sync_roles")

@@ -146,6 +146,7 @@ def test_prometheus_takes_the_rules(promtool: Path, alerts: Path) -> None:
     assert run(promtool, "check", "rules", "--lint-fatal", alerts) == ""
 
 
+@pytest.mark.slow
 def test_in_each_case_its_alerts_ring_and_no_others(promtool: Path, alerts: Path, tmp_path: Path) -> None:
     """All cases in one run, which names those that are wrong."""
     file = tmp_path / "cases.yml"

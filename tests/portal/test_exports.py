@@ -207,6 +207,7 @@ CHOICES = {"account_rollout", "wizard", "inventory_preview"}
 OFFERED = re.compile(r'action="(/exports/(\w+)/[^"]*)"')
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("roles")
 @pytest.mark.timeout(300)
 @pytest.mark.one_engine

@@ -170,6 +170,7 @@ def test_the_former_tables_go_with_the_upgrade() -> None:
     assert TYPED not in everything_stored()
 
 
+@pytest.mark.slow
 def test_nothing_of_them_is_left_in_the_unused_pages_of_the_file(tmp_path: Path) -> None:
     portal = Portal(tmp_path, {"BROKER_URL": "filesystem://localhost"})
     portal.manage("migrate", "people", "0001", "--verbosity", "0")

@@ -156,7 +156,6 @@ def past(transactional_db: None) -> Rollout:
 @pytest.mark.parametrize(
     ("days", "certainty", "held", "cover"),
     [
-        (-1, "not_known", None, "needs_you"),
         (0.02, "not_known", None, "under_way"),
         (1, "known", 1, "done"),
         (5, "known", 1, "done"),

@@ -294,6 +294,7 @@ def test_pushes_are_in_the_order_of_their_ends(rollout: Rollout) -> None:
 
 def test_the_page_says_which_moment_a_day_alone_is(rollout: Rollout, as_auditor: Client) -> None:
     row = Installation.objects.get(container__name="web1")
+    see(rollout, "web1", 3 * 24 * 60, 10)
     for address in ("/coverage/", f"/installations/{row.pk}/"):
         text = page(as_auditor, f"{address}?at={timezone.localdate()}")
         assert "Today without a time means now:" in text

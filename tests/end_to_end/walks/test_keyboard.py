@@ -87,7 +87,7 @@ def test_the_helpdesk_retries_what_was_mended(
     scene.mend()
     scene.deliver()
     expect(page.locator("#facts")).to_contain_text("Succeeded")
-    expect(page.locator("#push-live > [role=status]")).to_have_text("Succeeded")
+    expect(page.locator("#push-live > p[role=status]")).to_have_text("Succeeded")
     walker.leaves()
 
 

@@ -413,6 +413,7 @@ def test_errors_are_listed_in_the_order_of_the_rows() -> None:
     assert [number for number, _column in places(parsed)] == [3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_reading_takes_time_as_there_are_rows_and_too_many_are_refused() -> None:
     line = (
         "inst{},app-{},h{}.example.com,2222,bastion-1,campaign,sudo,/usr/local/neolane,production,on-premise,MKT,no,"
