@@ -19,16 +19,11 @@ from tests.services.portal import Portal
 WAYS = {"as-neolane": ("neolane", "none"), "with-sudo": ("campaign", "sudo"), "with-su": ("root", "su")}
 
 
-@pytest.fixture(
-    params=[
-        *(
-            pytest.param(
-                pair, marks=pytest.mark.slow
-            )  # people in a browser have the first, pushes the others
-            for pair in ("sqlite and files", "sqlite and redis", "postgresql and redis")
-        )
-    ]
-)
+PAIRS = ("sqlite and files", "sqlite and redis", "postgresql and redis")
+
+
+# People in a browser have the first pair, deliveries the others.
+@pytest.fixture(params=[pytest.param(pair, marks=pytest.mark.slow) for pair in PAIRS])
 def portal(request: pytest.FixtureRequest, tmp_path: Path) -> Portal:
     """A prepared portal on each pair of database and broker."""
     environment = {}
