@@ -198,7 +198,6 @@ MENUS = {
         ("not read", "/containers/readings/"),
         ("who to call", "/contacts/"),
         ("pipelined", "/instances/"),
-        ("exports", "/history/"),
         ("windows maintenance", "/rotations/windows/"),
     ],
 )
