@@ -11,7 +11,6 @@ from django.db.models import (
     CharField,
     Exists,
     F,
-    FilteredRelation,
     IntegerField,
     OuterRef,
     Q,
@@ -27,7 +26,7 @@ from credentials.coverage.states import Fact
 from credentials.models import ClientSecret, GoalChange, TechnicalAccount
 from credentials.rollouts.models import Attempt, ProvenDigest, Push, is_as_seen
 from credentials.rollouts.settlement import SENT
-from instances.discovery.models import EMPTY_ORGANIZATION, Observation, Reading
+from instances.discovery.models import EMPTY_ORGANIZATION, Observation, Reading, open_sight
 from instances.models import CONTAINER_ON, NOT_BY_HAND, NOT_HOSTED, Installation
 from portal.json_columns import JSONText
 
@@ -60,7 +59,7 @@ def with_holding(rows: QuerySet[Installation]) -> "QuerySet[Any]":  # Any: insta
     used. `goal_since` says when the goal became what it is. `with_facts` makes one number of all that.
     """
     return (
-        rows.annotate(seen=FilteredRelation("observations", condition=Q(observations__ended=None)))
+        rows.annotate(seen=open_sight())
         .annotate(
             seen_id=F("seen__pk"),
             goal_version=F(f"{ACCOUNT}__goal"),

@@ -56,7 +56,7 @@ class Cause:
     environments: dict[str, int] = field(default_factory=dict)
     """How many there are in each environment."""
     teams: list[Team] = field(default_factory=list)
-    """Who runs their servers, where they can mend it."""
+    """Who can be called about it."""
     named: list[Push] = field(default_factory=list)
     """The first ones."""
     restarts: int = 0

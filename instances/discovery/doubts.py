@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from instances.discovery.models import EMPTY_ORGANIZATION, Reading
+from instances.discovery.models import EMPTY_ORGANIZATION, Reading, open_sight
 from instances.models import NONE_RETIRED, NOT_HOSTED, Installation
 from instances.nlserver import MIN_BUILD
 from instances.requirements import all_met
@@ -34,12 +34,7 @@ def doubtful_containers(readings: QuerySet[Reading], installations: QuerySet[Ins
     here = in_use.filter(container=OuterRef("container"))
     gone = Exists(_installed().filter(all_met(NONE_RETIRED), word=None))
     old = Exists(here.filter(observed_build__lt=MIN_BUILD))
-    former = (
-        Reading.objects.filter(container=OuterRef("container"), state=Reading.State.SUCCEEDED)
-        .order_by("-asked")
-        .values("build")[1:2]
-    )
-    annotated = readings.annotate(former=Subquery(former))
+    annotated = readings.annotate(former=former_build())
     strange = annotated.filter(
         Q(pk__in=with_strays(readings).values("pk"))
         | Q(gone, further=0)
@@ -47,11 +42,16 @@ def doubtful_containers(readings: QuerySet[Reading], installations: QuerySet[Ins
         | Q(old)
         | Q(build__isnull=False, former__isnull=False) & ~Q(build=F("former"))
     )
-    sight = FilteredRelation("observations", condition=Q(observations__ended=None))
-    seen = in_use.filter(NOT_HOSTED.of("instance").condition()).annotate(sight=sight)
+    seen = in_use.filter(NOT_HOSTED.of("instance").condition()).annotate(sight=open_sight())
     wrong = seen.filter(Q(observed_jwt=True) | Q(sight__organization_id=EMPTY_ORGANIZATION))
     rows = strange.order_by().values_list("container", flat=True)
     return set(rows) | set(wrong.order_by().values_list("container", flat=True))
+
+
+def former_build() -> Subquery:
+    """Return what annotates a reading with the build that the successful one before the newest saw."""
+    succeeded = Reading.objects.filter(container=OuterRef("container"), state=Reading.State.SUCCEEDED)
+    return Subquery(succeeded.order_by("-asked").values("build")[1:2])
 
 
 def _installed() -> "QuerySet[Any]":  # Any: installations with an annotation

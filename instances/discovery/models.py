@@ -7,7 +7,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import FilteredRelation, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -206,6 +206,11 @@ append_only.register(
         named=("ended", "is_only_read"),
     ),
 )
+
+
+def open_sight() -> FilteredRelation:
+    """Return the relation from installations to their open observations; a query keeps what it is given."""
+    return FilteredRelation("observations", condition=Q(observations__ended=None))
 
 
 class Dismissal(WithChoices):

@@ -14,16 +14,13 @@ from uuid import UUID
 from django.db.models import (
     BooleanField,
     ExpressionWrapper,
-    FilteredRelation,
-    OuterRef,
     Q,
     QuerySet,
-    Subquery,
 )
 from django.db.models.functions import Lower
 
-from instances.discovery.doubts import doubtful_containers, mixed_builds
-from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, Reading
+from instances.discovery.doubts import doubtful_containers, former_build, mixed_builds
+from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, Reading, open_sight
 from instances.models import (
     CONTAINER_ON,
     NONE_RETIRED,
@@ -222,16 +219,11 @@ def _with_moments(facts: _Facts) -> Iterator[Entered]:
 
 
 def _times(pks: Collection[UUID]) -> dict[UUID, Times]:
-    rows = Installation.objects.order_by().annotate(sight=_open_one())
+    rows = Installation.objects.order_by().annotate(sight=open_sight())
     if len(pks) < MOST_NAMED:
         rows = rows.filter(pk__in=pks)
     columns = rows.values_list("pk", "created", "observed", "sight__last_seen")
     return {pk: Times(*moments) for pk, *moments in columns}
-
-
-def _open_one() -> FilteredRelation:
-    """Return the relation from installations to their open observations; a query keeps what it is given."""
-    return FilteredRelation("observations", condition=Q(observations__ended=None))
 
 
 def _is_true(condition: Q) -> "ExpressionWrapper[Q]":
@@ -250,17 +242,15 @@ def _installed(containers: Collection[UUID] | None) -> QuerySet[Installation]:
 
 
 def _readings(containers: Collection[UUID] | None) -> Iterator[Read]:
-    succeeded = Reading.objects.filter(state=Reading.State.SUCCEEDED)
-    mine = succeeded.filter(container=OuterRef("container")).order_by("-asked")
     rows = _newest(containers).order_by("container__name")
     columns = ("pk", "container", "container__name", "started", "finished", "build", "found", "further")
-    for pk, container, name, *others in rows.values_list(*columns, Subquery(mine.values("build")[1:2])):
+    for pk, container, name, *others in rows.values_list(*columns, former_build()):
         yield Read(pk, Place(container, name), *others)
 
 
 def _entered(containers: Collection[UUID] | None) -> Iterator[Entered]:
     told = _installed(containers).annotate(
-        sight=_open_one(),
+        sight=open_sight(),
         is_ours=_is_true(NOT_HOSTED.of("instance").condition()),
         in_use=_is_true(all_met(NONE_RETIRED)),
     )

@@ -80,11 +80,11 @@ def _list(request: HttpRequest, chosen: UUID | None = None, form: AcceptForm | N
 
     `at` names the installation whose page of the list is wanted.
     """
-    if form and chosen is not None and not drifting().filter(pk=chosen).exists():
+    place = _place_of(chosen or request.GET.get("at", ""))
+    if form and place is None:
         for problem in form.non_field_errors():
             messages.error(request, str(problem))
         return redirect("drift")
-    place = _place_of(chosen or request.GET.get("at", ""))
     number = request.GET.get("page") if place is None else place // PAGE + 1
     page = Paginator(drifting().values_list("pk", flat=True), PAGE).get_page(number)
     shown = drifted(Q(pk__in=list(page)))
