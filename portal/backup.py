@@ -151,7 +151,7 @@ def _load_sqlite(source: Path) -> None:
             copy.backup(connection.connection)
     except sqlite3.DatabaseError as error:
         raise BackupError(
-            _("%(source)s is no whole SQLite database: %(error)s.") % {"source": source, "error": error}
+            _("%(source)s is not a complete SQLite database: %(error)s.") % {"source": source, "error": error}
         ) from error
 
 

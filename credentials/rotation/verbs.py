@@ -69,9 +69,9 @@ def _take_back(rotation: Rotation) -> str:
             "stays as it is."
         )
     text = ngettext(
-        "%(count)s installation was begun: it gets the old secret again, and version %(old)s becomes the "
+        "%(count)s installation was started: it gets the old secret again, and version %(old)s becomes the "
         "goal. The new secret is kept here and at Adobe.",
-        "%(count)s installations were begun: they get the old secret again, and version %(old)s becomes the "
+        "%(count)s installations were started: they get the old secret again, and version %(old)s becomes the "
         "goal. The new secret is kept here and at Adobe.",
         count,
     )

@@ -74,7 +74,8 @@ JWT_DATES: Final = (
         date(2026, 3, 1),
         _("End of JWT"),
         _(
-            "Adobe converts the remaining credentials, or earlier if their certificate expires first. "
+            "Adobe converts the remaining credentials on that day, or earlier if their certificate "
+            "expires first. "
             "Whatever still relies on JWT stops working."
         ),
         _("Migrate every instance that still holds a JWT before that day."),

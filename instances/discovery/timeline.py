@@ -268,7 +268,7 @@ def _again(row: Observation, until: datetime | None) -> SafeString | str:
     if row.sights < 2:
         return ""
     if until and row.last_seen > until:
-        text = gettext("Unchanged at this moment: it was seen again after it, at {last}.")
+        text = gettext("Unchanged at this moment: it was seen again later, still the same, at {last}.")
         return format_html(text, last=moment(row.last_seen))
     text = ngettext(
         "Seen once more since then, unchanged: {last}.",

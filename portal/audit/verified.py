@@ -28,7 +28,7 @@ class Result(TextChoices):
 
     INTACT = "intact", _("Intact")
     SEALED = "sealed", _("Intact, except for sealed breaks")
-    HEAD_MISSING = "head_missing", _("One noted head is missing")
+    HEAD_MISSING = "head_missing", _("A noted head is missing")
     BROKEN = "broken", _("Not intact")
 
     @property

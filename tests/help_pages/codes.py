@@ -247,8 +247,8 @@ FRENCH = Words(
     title="Codes d'échec",
     summary="Tous les codes que le portail affiche quand quelque chose a échoué ou attend : leur sens, la "
     "cause, la marche à suivre et qui peut intervenir.",
-    how_to_read="Cherchez le code tel que l'affiche la page, un export ou une commande : la recherche de "
-    "votre navigateur le trouve ici. Les codes restent les mêmes dans toutes les langues et dans les "
+    how_to_read="Cherchez le code tel que l'affiche la page, une exportation ou une commande : la recherche "
+    "de votre navigateur le trouve ici. Les codes restent les mêmes dans toutes les langues et dans les "
     "versions suivantes du portail. Ce qu'une explication complète au cas par cas, un nom ou un nombre "
     "par exemple, est noté ici « … ».",
     pushes="Les relevés de conteneurs et les analyses de clés d'hôte emploient les mêmes codes que les "

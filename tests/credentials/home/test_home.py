@@ -483,7 +483,7 @@ def test_after_a_retry_in_vain_another_is_not_the_first_thing_to_do(as_helpdesk:
     finish(second, state="failed", code="reload_failed", cause="retry")
     page = " ".join(text(as_helpdesk).split())
     assert "What to do:</strong> The retry failed for the same reason. Ask the Campaign team" in page
-    assert "A retry alone is not likely to help: press it once the cause is mended." in page
+    assert "A retry alone is not likely to help: press it once the cause is fixed." in page
     assert not re.search(r'class="primary">.{0,600}Retry these 2 pushes', page)
     assert "Retry these 2 pushes" in page
     assert "Look at each push" in page

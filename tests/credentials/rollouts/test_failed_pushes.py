@@ -634,7 +634,7 @@ def test_of_several_pushes_those_that_restart_pipelined_are_counted(as_helpdesk:
     Instance.objects.filter(name="prod1").update(uses_triggers=True)
     assert "restarts pipelined on 2 of them" in read(as_helpdesk, "/")
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
-    assert "On 2 of those on this page, pipelined is restarted as well." in page
+    assert "For 2 of the pushes on this page, pipelined is restarted as well." in page
     assert {name: "data-restarts" in row for name, row in rows(page).items()} == {
         "web1": True,
         "web2": True,

@@ -470,7 +470,7 @@ def test_a_noted_head_that_is_missing_is_told_whatever_is_found_later(as_auditor
     for noted in ("", newest, str(head)):  # the last one fits a history that was set back as well
         assert "The noted head 1 is not in the history" in compared(as_auditor, noted)
         assert last_verification().details["intact"] is True
-        assert "One noted head is missing, and nobody has explained it." in as_auditor.get("/").text
+        assert "A noted head is missing, and nobody has explained it." in as_auditor.get("/").text
         assert ("portal_audit_intact", 0.0) in figures()
 
 
@@ -496,9 +496,9 @@ def test_a_verification_has_one_word_on_every_page(as_auditor: Client) -> None:
     explained = AuditEvent.objects.get(action="history.head_explained")
     for address in ("/", "/history/verify/"):
         page = as_auditor.get(address).text
-        assert "</svg> One noted head is missing</span>" in page
+        assert "</svg> A noted head is missing</span>" in page
         assert "Intact" not in page
-        assert f"One noted head is missing; explained by astrid (entry {explained.seq})" in page
+        assert f"A noted head is missing; explained by astrid (entry {explained.seq})" in page
 
 
 def figures() -> list[tuple[str, float]]:
@@ -607,7 +607,7 @@ def test_the_page_works_without_a_head(as_auditor: Client) -> None:
 
 def test_the_page_says_what_it_holds_and_where_the_rest_is(as_auditor: Client) -> None:
     page = as_auditor.get("/history/").text
-    assert "the first reading of the history within an hour is an entry" in page
+    assert "reads the history for the first time within an hour" in page
     assert AuditEvent.objects.filter(action="history.read").count() == 1
     as_auditor.get("/history/?who=nobody")
     assert AuditEvent.objects.filter(action="history.read").count() == 1

@@ -170,7 +170,7 @@ def _write(target: Path, wanted: Wanted) -> Packed:
     if target.exists():
         raise wrong_call(_("%s is there already; nothing is overwritten.") % target)
     if not target.parent.is_dir():
-        raise wrong_call(_("%s is no folder.") % target.parent)
+        raise wrong_call(_("%s is not a folder.") % target.parent)
     draft = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:

@@ -36,7 +36,9 @@ class Command(SafeCommand):
         what.add_argument("--remove", metavar="ID", help=_("remove this window"))
         parser.add_argument("--days", default="", help=_("with --add: of %s") % ",".join(Weekday.values))
         parser.add_argument("--start", default="", metavar="HH:MM", help=_("with --add: when it begins"))
-        parser.add_argument("--minutes", default="", help=_("with --add: how long it is, at most 1440"))
+        parser.add_argument(
+            "--minutes", default="", help=_("with --add: how long it is, in minutes, at most 1440")
+        )
         parser.add_argument("--zone", default="", help=_("with --add: its time zone, such as Europe/Paris"))
         add_json(parser)
 
