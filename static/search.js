@@ -13,7 +13,10 @@ function goToSearch(event) {
   if (!place) return;
   event.preventDefault();
   if (place.matches("a")) place.click();
-  else place.select();
+  else {
+    place.focus(); // brings it into view, which selecting alone does not
+    place.select();
+  }
 }
 
 document.addEventListener("keydown", goToSearch);

@@ -13,7 +13,9 @@ from django.urls import reverse
 from django.utils.functional import Promise
 
 SHOWN = 6
-"""Hits of one kind on the page."""
+"""Hits on the page of a kind whose list shows the others."""
+SHOWN_WITHOUT_LIST = 20
+"""Hits of a kind that has no such list: what is beyond them needs another word."""
 LOOKED = 101
 """Rows of one kind that a search reads at most; what is beyond them is counted as *more than 100*."""
 _NUMBER = re.compile(r"#?\s*([0-9]{1,9})")
@@ -123,4 +125,5 @@ def search(kinds: Iterable[Kind], text: str, may: Callable[[str], bool] = lambda
 
 def _found(kind: Kind, hits: list[Hit], *, is_counted: bool, query: Mapping[str, str]) -> Found:
     url = f"{reverse(kind.list_page)}?{urlencode(query)}" if kind.list_page else ""
-    return Found(kind, hits[:SHOWN], max(0, len(hits) - SHOWN), is_counted, url)
+    most = SHOWN if kind.list_page else SHOWN_WITHOUT_LIST
+    return Found(kind, hits[:most], max(0, len(hits) - most), is_counted, url)

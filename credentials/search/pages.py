@@ -53,11 +53,13 @@ DESTINATIONS = (
     Destination("jump_hosts", _("Jump hosts"), _("bastion, proxy"), _INVENTORY),
     Destination("inventory_import", _("Import the inventory"), _("CSV, upload"), _INVENTORY),
     Destination("rollouts", _("Rollouts"), _("deliveries, pushes"), _ROLLOUTS),
-    Destination("failed_pushes", _("Failed pushes"), _("errors, failures, retries, tickets"), _ROLLOUTS),
+    Destination(
+        "failed_pushes", _("Failed pushes"), _("errors, failures, retries, retry, tickets"), _ROLLOUTS
+    ),
     Destination(
         "rotations",
         _("Rotations"),
-        _("due, next rotation, renewal, replace a secret"),
+        _("due, expiry, next rotation, renewal, replace a secret"),
         "rotation.view_rotation",
     ),
     Destination(
@@ -84,7 +86,9 @@ DESTINATIONS = (
     ),
     Destination("users", _("Users"), _("people, permissions, roles"), "auth.change_user"),
     Destination("locks", _("Locked sign-ins"), _("failed sign-ins, locked out"), "auth.change_user"),
-    Destination("notices", _("Notices"), _("chat, mail, reminders, webhook"), "notices.manage_notices"),
+    Destination(
+        "notices", _("Notices"), _("alerts, chat, mail, notify, reminders, webhook"), "notices.manage_notices"
+    ),
     Destination("preferences", _("Preferences"), _("language, time zone"), _ROLLOUTS),
 )
 """Those that people open from a menu or a button. A new one is one more entry, which a test asks for."""

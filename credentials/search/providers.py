@@ -8,7 +8,7 @@ accounts on a busy machine, and twice that on PostgreSQL for a single letter tha
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, permutations
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -97,18 +97,32 @@ def _betweens() -> frozenset[str]:
 
 
 def installations(typed: Typed) -> Iterator[Hit]:
-    """Find an installation by the name that pages or the history have: `prod1 on mkt-2`, in any language."""
-    found = re.split("|".join(map(re.escape, _betweens())), typed.text, maxsplit=1, flags=re.IGNORECASE)
-    if len(found) < 2:
-        return
-    instance, container = found
+    """Find installations by both names, as pages and the history write them or side by side, or by container.
+
+    `prod1 on mkt-2` in any language, `prod1 mkt-2` and `mkt-2 prod1` mean one; `mkt-2` all that are there.
+    """
     rows = Installation.objects.select_related("instance", "container")
-    fitting = rows.filter(
-        instance__name__iexact=instance.strip(), container__name__istartswith=container.strip()
-    )
-    for row in fitting.order_by("container__name")[:LOOKED]:
-        is_exact = row.container.name.lower() == container.strip().lower()
+    for row in rows.filter(_installed(typed.text)).order_by("container__name", "instance__name")[:LOOKED]:
+        names = (row.instance.name, row.container.name)
+        is_exact = any(pair in permutations(each.lower() for each in names) for pair in _pairs(typed.text))
         yield Hit(row.label, reverse("installation", args=[row.pk]), row.container.address, is_exact=is_exact)
+
+
+def _pairs(text: str) -> list[tuple[str, ...]]:
+    """Return which two names, in lower case, somebody may mean who typed this; empty: not two names."""
+    lowered = text.lower()
+    between = "|".join(map(re.escape, sorted(_betweens(), key=len, reverse=True)))
+    found = [tuple(each.strip() for each in re.split(between, lowered, maxsplit=1, flags=re.IGNORECASE))]
+    found.append(tuple(lowered.split()))
+    return [each for each in found if len(each) == 2]
+
+
+def _installed(text: str) -> Q:
+    fits = Q(container__name__iexact=text)
+    for first, second in _pairs(text):
+        fits |= Q(instance__name__iexact=first, container__name__istartswith=second)
+        fits |= Q(container__name__iexact=first, instance__name__istartswith=second)
+    return fits
 
 
 def accounts(typed: Typed) -> Iterator[Hit]:
@@ -235,7 +249,7 @@ KINDS = (
     Kind(
         "layers",
         gettext_lazy("Installations"),
-        gettext_lazy("installations by both names, such as “prod1 on mkt-2”"),
+        gettext_lazy("installations by both names, such as “prod1 mkt-2”, or by their container"),
         "instances.view_instance",
         installations,
     ),

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from credentials.models import TechnicalAccount
-from credentials.search.kinds import LOOKED, SHOWN, Found, Results, allowed, search
+from credentials.search.kinds import LOOKED, SHOWN, SHOWN_WITHOUT_LIST, Found, Results, allowed, search
 from credentials.search.pages import DESTINATIONS
 from credentials.search.providers import KINDS
 from instances.models import Container, Installation, Instance
@@ -115,6 +115,30 @@ def test_the_name_of_an_installation_finds_it() -> None:
     make_installation(instance="prod1", container="web10")
     assert exact("prod1 on web1") == [reverse("installation", args=[made.pk])]
     assert titles(search(KINDS, "prod1 on web1")) == ["prod1 on web1", "prod1 on web10"]
+
+
+@pytest.mark.parametrize("typed", ["prod1 web1", "WEB1 prod1", " prod1  web1 "])
+def test_the_two_names_find_an_installation_in_any_order(typed: str, as_admin: Client) -> None:
+    made = make_installation(instance="prod1", container="web1")
+    make_installation(instance="prod2", container="web1")
+    page = as_admin.get("/search/", {"q": typed}).content.decode()
+    assert "1 result" in page
+    assert reverse("installation", args=[made.pk]) in page
+
+
+def test_a_container_finds_the_installations_on_it() -> None:
+    for instance in ("prod1", "prod2"):
+        make_installation(instance=instance, container="web1")
+    make_installation(instance="prod3", container="web10")
+    assert [hit.title for hit in of_kind("WEB1", "layers").hits] == ["prod1 on web1", "prod2 on web1"]
+
+
+def test_a_kind_without_a_list_shows_more() -> None:
+    container = make_container(name="web1")
+    for number in range(SHOWN_WITHOUT_LIST + 1):
+        Installation.objects.create(container=container, instance=make_instance(name=f"prod{number:02}"))
+    found = of_kind("web1", "layers")
+    assert (len(found.hits), found.more, found.url) == (SHOWN_WITHOUT_LIST, 1, "")
 
 
 def test_what_is_retired_is_found_and_says_so() -> None:
