@@ -168,13 +168,14 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Code.HOST_KEY_CHANGED: Explanation(
         _(
-            "The SSH server did not show the host key that was approved or expected, but a different one. "
-            "The server may have been reinstalled, or someone may be impersonating it. Nothing was sent."
+            "The SSH server did not show the host key that was approved or given in advance, but a different "
+            "one. The server may have been reinstalled, the fingerprint that was given in advance may have "
+            "been noted wrongly, or someone may be impersonating the server. Nothing was sent."
         ),
         _(
-            "Ask the server team whether the container was reinstalled. If it was, ask an admin to compare "
-            "and approve the new key on the container's page, then retry. If it was not, tell your security "
-            "team."
+            "Ask the server team which fingerprint the server's host key has, and whether the server was "
+            "reinstalled. If the key is theirs, ask an admin to approve it on the container's page, then "
+            "retry. If it is not, tell your security team."
         ),
     ),
     Code.LOGIN_REFUSED: Explanation(
