@@ -28,7 +28,7 @@ class Who(Enum):
     SERVER = ("the server team", "l'équipe serveurs")
     NETWORK = ("the network team", "l'équipe réseau")
     CAMPAIGN = ("the Campaign team", "l'équipe Campaign")
-    OPERATORS = ("the people who run the portal", "les exploitants du portail")
+    OPERATORS = ("the people who run the portal", "l'équipe d'exploitation du portail")
     NOBODY = ("nobody has to", "personne n'a rien à faire")
 
     def shown(self, language: str) -> str:
@@ -278,8 +278,8 @@ FRENCH = Words(
     history="Ce que trouve une vérification de l'historique",
     history_about="Chacun de ces codes signifie que la base de données a été modifiée à la main, "
     "restaurée à un autre moment, ou qu'elle est vérifiée avec une autre clé.",
-    history_what="Prévenez les exploitants du portail et un auditeur, et laissez la base de données telle "
-    "quelle. La page de vérification de l'historique nomme les entrées concernées.",
+    history_what="Prévenez l'équipe d'exploitation du portail et un auditeur, et laissez la base de données "
+    "telle quelle. La page de vérification de l'historique nomme les entrées concernées.",
     colon=" :",
 )
 

@@ -16,7 +16,7 @@ TITLE = {"en": "Commands", "fr": "Commandes"}
 SUMMARY = {
     "en": "Every command of the portal's command line, for the people who run it: what it does, and its "
     "options.",
-    "fr": "Toutes les commandes du portail en ligne de commande, pour ses exploitants : ce que fait "
+    "fr": "Toutes les commandes du portail en ligne de commande, pour l'équipe d'exploitation : ce que fait "
     "chacune, et ses options.",
 }
 ABOUT = {

@@ -82,8 +82,8 @@ def _shown(value: object) -> str:
 TITLE = {"en": "Settings", "fr": "Paramètres"}
 SUMMARY = {
     "en": "What the people who run the portal can set: name, example, default and meaning of every setting.",
-    "fr": "Ce que les exploitants du portail peuvent régler : nom, exemple, valeur par défaut et sens de "
-    "chaque paramètre.",
+    "fr": "Ce que l'équipe d'exploitation du portail peut régler : nom, exemple, valeur par défaut et sens "
+    "de chaque paramètre.",
 }
 GUIDES = (
     "[docs/deployment.md](../../deployment.md)",
