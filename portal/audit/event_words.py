@@ -24,23 +24,34 @@ def events_without_object(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]
 
 def _meaning(event: AuditEvent) -> Meaning:
     label = _alarm(event)
-    return Meaning(label, {**_intact(event), **_findings(event), **_found(event)}, is_alarm=bool(label))
+    verified = _verified(event) if event.action == VERIFIED else {}
+    return Meaning(label, {**verified, **_findings(event), **_found(event)}, is_alarm=bool(label))
 
 
 def _alarm(event: AuditEvent) -> Promise | str:
     """Return what a verification is called that found something."""
-    if event.action != VERIFIED or event.details.get("intact"):
+    if event.action != VERIFIED:
         return ""
-    if Verified(event).result == Result.HEAD_MISSING:
-        return _("History verified: one noted head is missing")
-    return _("History verified: it is not intact")
+    if Verified(event).result == Result.BROKEN:
+        return _("History verified: it is not intact")
+    return _("History verified: intact, but one noted head is missing") if Verified(event).lacks_head else ""
 
 
-def _intact(event: AuditEvent) -> dict[str, str]:
-    """Say why a verification is not called intact whose entries fit together."""
-    if event.action != VERIFIED or Verified(event).result != Result.HEAD_MISSING:
-        return {}
-    return {"intact": gettext("no: one noted head is missing")}
+def _verified(event: AuditEvent) -> dict[str, str]:
+    """Say what a verification showed of the chain, of the noted head, and of the head that was kept."""
+    told, details = Verified(event), event.details
+    facts = {}
+    if told.fits_together and not details.get("intact"):  # of a former release
+        facts["intact"] = gettext("no: one noted head is missing, the entries fit together")
+    if "expected_head_found" in details and not details.get("expected_head"):
+        facts["expected_head_found"] = gettext("no earlier head was given")
+    if details.get("kept_head") not in ("", None, details.get("head")):
+        facts["kept_head"] = gettext(
+            "%(head)s: the newest head that was outside the database before this verification, with which "
+            "the chain was compared; it may be a few entries older than the chain"
+        ) % {"head": details["kept_head"]}
+    return facts
+
 
 
 def _findings(event: AuditEvent) -> dict[str, str]:

@@ -224,7 +224,8 @@ def line_of(event: AuditEvent) -> HistoryLine:
 
 
 def _line(event: AuditEvent, meaning: Meaning) -> HistoryLine:
-    recorded = {key: value_in_words(key, value) for key, value in _flat(event.details) if value not in EMPTY}
+    told = {key: value for key, value in _flat(event.details) if _is_told(key, value, meaning)}
+    recorded = {key: value_in_words(key, value) for key, value in told.items()}
     added = [(key, text) for key, text in meaning.facts.items() if text and key not in recorded]
     return HistoryLine(
         event,
@@ -235,6 +236,11 @@ def _line(event: AuditEvent, meaning: Meaning) -> HistoryLine:
         who=meaning.who or _who(event),
         url=meaning.url,
     )
+
+
+def _is_told(key: str, value: object, meaning: Meaning) -> bool:
+    """Whether a row says a detail: nothing was recorded as None on purpose, where there are words for it."""
+    return value not in EMPTY or (value is None and key in meaning.facts)
 
 
 def is_in_the_name_of_somebody(event: AuditEvent) -> bool:

@@ -60,15 +60,17 @@ def _recorded(filters: dict[str, str]) -> dict[str, str]:
 
 @transaction.atomic
 def record_verification(*, result: Verification, actor: Actor) -> AuditEvent:
-    """Record what a verification of the chain showed."""
+    """Record what a verification showed of the chain, and beside it of a noted head, if one was given."""
+    found = result.in_chain
     details: Details = {
-        "intact": result.is_intact,
+        "intact": not found,
         "events": result.events,
         "head": result.head,
-        "problems": len(result.findings),
-        "findings": [each.stored() for each in result.findings[:SHOWN_FINDINGS]],
+        "problems": len(found),
+        "findings": [each.stored() for each in found[:SHOWN_FINDINGS]],
         "sealed_breaks": len(result.sealed_breaks),
         "kept_head": result.kept_head,
+        "expected_head_found": None,
     }
     if result.expected_head:
         details |= {"expected_head": result.expected_head, "expected_head_found": result.has_expected_head}

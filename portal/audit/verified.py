@@ -24,11 +24,10 @@ EXPLAINED = "history.head_explained"
 
 
 class Result(TextChoices):
-    """What a verification showed. A missing head is told apart: the entries that are there fit together."""
+    """What a verification showed of the chain. A noted head that is missing is told beside it."""
 
     INTACT = "intact", _("Intact")
     SEALED = "sealed", _("Intact, except for sealed breaks")
-    HEAD_MISSING = "head_missing", _("A noted head is missing")
     BROKEN = "broken", _("Not intact")
 
     @property
@@ -64,7 +63,11 @@ class MissingHead:
 
 @dataclass(frozen=True)
 class Verified:
-    """A recorded verification, as two results: the entries among themselves, and the head that was noted."""
+    """A recorded verification, as two results: the entries among themselves, and the head that was noted.
+
+    Of former releases, `intact` was also false where nothing but a noted head was missing, and the findings
+    said so. Now `intact` and the findings are about the chain, and `expected_head_found` about the head.
+    """
 
     event: AuditEvent
 
@@ -85,11 +88,9 @@ class Verified:
 
     @property
     def result(self) -> Result:
-        """The one result of it, which every page calls by the same word."""
+        """The result of the chain, which every page calls by the same word."""
         if not self.fits_together:
             return Result.BROKEN
-        if self.lacks_head:
-            return Result.HEAD_MISSING
         return Result.SEALED if self.event.details.get("sealed_breaks") else Result.INTACT
 
     @property

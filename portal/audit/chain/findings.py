@@ -147,6 +147,11 @@ class Verification:
         return not self.findings
 
     @property
+    def in_chain(self) -> list[Finding]:
+        """The findings about the chain: all but a noted head that is missing."""
+        return [each for each in self.findings if each.code != NOTED_HEAD_MISSING]
+
+    @property
     def intact_since(self) -> int | None:
         """The event that sealed the last break."""
         return max((each.seq for each in self.sealed_breaks), default=None)

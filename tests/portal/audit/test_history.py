@@ -22,11 +22,12 @@ from portal.audit.chain.kept_head import Head
 from portal.audit.chain.sealing import examine, seal_break
 from portal.audit.chain.verification import Walk
 from portal.audit.export import stream
-from portal.audit.labels import lines_of
+from portal.audit.labels import line_of, lines_of
 from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.pages import views
 from portal.audit.signing.signing_key import signing_key
 from portal.audit.trail import Actor, record
+from portal.audit.verified import Verified
 from portal.keys.models import KnownKey
 from portal.web.icons import drawn
 from tests.portal.audit.tampering import change, set_back
@@ -440,8 +441,59 @@ def test_the_page_says_that_an_earlier_head_is_missing(as_auditor: Client) -> No
     assert "newest entry of the history had the number 3 then" in compared(as_auditor, f"98:{'a' * 64}")
     add()
     assert "had the number 3 then" in as_auditor.get("/history/verify/").text
-    [finding] = last_verification().details["findings"]
-    assert (finding["event"], finding["code"]) == (98, "noted_head_missing")
+    assert "Intact" in page
+
+
+def test_an_entry_tells_the_chain_apart_from_the_noted_head(as_auditor: Client) -> None:
+    add()
+    newest = str(AuditHead.objects.get())
+    told = []
+    for head in ("", newest, newest[:-1] + ("0" if newest[-1] != "0" else "1")):
+        compared(as_auditor, head)
+        event = last_verification()
+        facts = dict(line_of(event).facts)
+        told.append((facts["intact"], facts["problems"], facts["expected head found"]))
+        assert "findings" not in facts
+    assert told == [
+        ("yes", "0", "no earlier head was given"),
+        ("yes", "0", "yes"),
+        ("yes", "0", "no"),
+    ]
+
+
+@pytest.mark.parametrize("code", ["noted_head_missing", "changed"])
+def test_an_entry_of_a_former_release_means_what_it_meant(as_auditor: Client, code: str) -> None:
+    wrong = f"98:{'a' * 64}"
+    found = [{"event": 98, "code": code, "params": {"head": wrong}}]
+    about = {"expected_head": wrong, "expected_head_found": False}
+    details = {"intact": False, "problems": 1, "findings": found, "head": f"3:{'b' * 64}", **about}
+    event = record("history.verified", actor=Actor("oliver"), details=details)
+    is_intact = code == "noted_head_missing"
+    assert Verified(event).fits_together is is_intact
+    assert Verified(event).lacks_head
+    facts = dict(line_of(event).facts)
+    assert facts["intact"].startswith("no: one noted head is missing") is is_intact
+    assert facts["problems"] == "1"
+
+
+def test_the_last_verification_names_its_head_and_stays_after_an_error(as_auditor: Client) -> None:
+    add()
+    compared(as_auditor)
+    head = last_verification().details["head"]
+    assert head in as_auditor.get("/history/verify/").text
+    page = as_auditor.post("/history/verify/", {"head": "foo"}).text
+    assert "Last verification" in page
+    assert head in page
+    assert "What you typed was not compared. This is the verification before it." in page
+
+
+def test_an_entry_says_why_the_kept_head_is_another_one() -> None:
+    of_both = {"intact": True, "head": f"9:{'b' * 64}", "kept_head": f"8:{'a' * 64}"}
+    facts = dict(line_of(record("history.verified", actor=Actor("oliver"), details=of_both)).facts)
+    assert "outside the database before this verification" in facts["kept head"]
+    same = {**of_both, "kept_head": of_both["head"]}
+    facts = dict(line_of(record("history.verified", actor=Actor("oliver"), details=same)).facts)
+    assert facts["kept head"] == same["head"]
 
 
 def compared(client: Client, head: str = "") -> str:
@@ -490,14 +542,13 @@ def test_a_verification_has_one_word_on_every_page(as_auditor: Client) -> None:
     compared(as_auditor, wrong)
     event = last_verification()
     entry = as_auditor.get(f"/history/{event.seq}/").text
-    assert "History verified: one noted head is missing" in entry
-    assert "no: one noted head is missing" in " ".join(entry.split())
+    assert "History verified: intact, but one noted head is missing" in entry
     as_auditor.post("/history/verify/", {"action": "explain", "head": wrong, "reason": "mistyped: 89"})
     explained = AuditEvent.objects.get(action="history.head_explained")
     for address in ("/", "/history/verify/"):
         page = as_auditor.get(address).text
-        assert "</svg> A noted head is missing</span>" in page
-        assert "Intact" not in page
+        assert "</svg> Intact</span>" in page
+        assert "ot in the history</span>" in page
         assert f"A noted head is missing; explained by astrid (entry {explained.seq})" in page
 
 
@@ -539,7 +590,7 @@ def test_a_verification_that_found_something_says_so_in_its_title(as_auditor: Cl
     lines = lines_of(list(AuditEvent.objects.filter(action="history.verified").order_by("seq")))
     assert [(str(line.label), line.is_alarm) for line in lines] == [
         ("History verified", False),
-        ("History verified: one noted head is missing", True),
+        ("History verified: intact, but one noted head is missing", True),
         ("History verified: it is not intact", True),
     ]
     marked = drawn("danger")
@@ -567,7 +618,8 @@ def test_what_is_no_head_is_an_error_at_its_field(as_auditor: Client, head: str)
 
 def test_what_is_no_head_is_not_answered_by_the_verification_before(as_auditor: Client) -> None:
     assert "In the history" in compared(as_auditor, str(AuditHead.objects.get()))
-    assert "In the history" not in as_auditor.post("/history/verify/", {"head": "x"}).text
+    assert "What you typed was not compared." in as_auditor.post("/history/verify/", {"head": "x"}).text
+    assert "What you typed was not compared." not in as_auditor.get("/history/verify/").text
 
 
 @pytest.mark.usefixtures("long_chain")
