@@ -28,6 +28,7 @@ FORMAT = "campaign-portal-evidence"
 HEAD = "campaign-portal-head"
 IDENTITY = "campaign-portal"
 SEALED = "history.break_sealed"
+ENDS = ("push.succeeded", "push.failed", "push.unknown", "push.superseded", "push.cancelled")
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
 NEEDED = ("chain.jsonl", "events.jsonl", "heads.jsonl", "names.jsonl")
 BEGINNING = "0" * 64
@@ -216,6 +217,9 @@ class Chain:
         self.sealings: dict[int, Row] = {}
         self.who_sealed: dict[int, str] = {}
         self._next: int | None = None  # of the entry that has to be shown next, if none is left out
+        self.ends: dict[
+            str, tuple[str, str, int, Row]
+        ] = {}  # of each push: its last state, when, by which entry
         self._earliest = 1  # the first entry of the history that no sealed break hides
         self._anchor = manifest["begins"]["seq"]
         self.unanchored: list[tuple[int, int]] = []
@@ -288,6 +292,9 @@ class Chain:
         self.first, self.last, self._next = self.first or event, event, event["seq"] + 1
         if event.get("action") == SEALED:
             self.sealings[event["seq"]] = event
+        if event.get("action") in ENDS and event.get("target_type") == "push":
+            state = event["action"].split(".")[1]
+            self.ends[event["target_id"]] = state, event["at"], event["seq"], event["details"]
         self.shown += 1
         while self._name is not None and self._name[1]["seq"] == event["seq"]:
             row = self._name[1]
@@ -339,6 +346,33 @@ def value_at(content: Row, pointer: str) -> Row:
     return content
 
 
+# Pushes
+
+
+def check_pushes(pack: Pack, chain: Chain, kind: str) -> tuple[int, int]:
+    """Compare each push with the last entry about its end; return how many fit, and how many have none.
+
+    A push may have moved on after the entries of the pack: then its end is later than that of the entry.
+    """
+    fit = others = 0
+    left = dict(chain.ends)
+    for _, row in pack.rows("pushes.jsonl"):
+        state, at, seq, details = left.pop(row["push"], ("", "", 0, {}))
+        if not seq:
+            others += 1
+            continue
+        for name in ("rollout", "version"):
+            if details.get(name, row[name]) != row[name]:
+                raise Refused(f"pushes.jsonl: entry {seq} names another {name} of the push {row['push']}")
+        is_earlier = row["finished"] is not None and row["finished"] <= at
+        if row["state"] != state and is_earlier:
+            raise Refused(f"pushes.jsonl: entry {seq} says {state} of the push {row['push']}")
+        fit, others = fit + (row["state"] == state), others + (row["state"] != state)
+    if left and kind != "period":  # in a period there may be pushes that were retried since
+        raise Refused(f"pushes.jsonl: the push of entry {min(each[2] for each in left.values())} is left out")
+    return fit, others
+
+
 # All of it
 
 
@@ -364,6 +398,7 @@ def verify(path: Path, keys: list[str], noted: dict[int, str]) -> tuple[str, boo
     chain.walk()
     say_chain(chain, manifest)
     say_noted(chain, manifest, noted)
+    say_rows(*check_pushes(pack, chain, manifest["kind"]), manifest)
     return mark, not chain.breaks
 
 
@@ -409,6 +444,21 @@ def say_noted(chain: Chain, manifest: Row, noted: dict[int, str]) -> None:
         if any(link["seq"] <= seq <= link["last"] for link in chain.breaks):
             is_inside, said = False, "lies in the break: it says nothing here"
         say(f"  {'ok' if is_inside else '--'}  the head {seq} that you noted {said}")
+
+
+def say_rows(fit: int, others: int, manifest: Row) -> None:
+    """Say what the entries prove of the pushes, and what nothing but the signature vouches for."""
+    are = "1 push is" if fit == 1 else f"{fit} pushes are"
+    say(f"  ok  {are} in the state that the last entry about the end says")
+    if others:
+        say(f"  --  {others} of the pushes: no entry here says their state")
+    say("  --  the portal's signature alone vouches for what else pushes.jsonl says, for attempts.jsonl,")
+    say("      observations.jsonl and summary.html")
+    if manifest["kind"] != "period":
+        say(
+            f"  --  that no entry about this {manifest['kind']} is among the digests is the portal's word: to"
+        )
+        say("      check one, ask the portal for the entry of that number as JSON, and compare its digest")
 
 
 def say(text: str) -> None:

@@ -16,9 +16,9 @@ from portal.audit.models import AuditEvent
 from portal.audit.signing import sshsig
 from portal.audit.signing.heads import NAMESPACE, sign_head
 from portal.audit.signing.signing_key import signing_key
-from portal.audit.trail import record
+from portal.audit.trail import PORTAL, Details, record
 from tests.credentials.evidence.packs import Files, Forgery, key, lines_of, pack_of, rows, sign_again, verify
-from tests.factories import SOMEBODY, make_account
+from tests.factories import SOMEBODY, finish, make_account, make_rollout
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]  # what matters is the pack
 
@@ -161,6 +161,63 @@ def change_a_name(files: Files) -> None:
 
 def change_a_push(files: Files) -> None:
     files["pushes.jsonl"] += b"{}\n"
+
+
+@pytest.fixture
+def with_pushes() -> Files:
+    """A pack with a push that failed and one that succeeded, each with the entry of its end."""
+    rollout = make_rollout(containers=["web1", "web2"])
+    for push, state in zip(rollout.pushes.order_by("container__name"), ("failed", "succeeded"), strict=True):
+        details: Details = {"rollout": rollout.number, "version": rollout.secret.version}
+        finish(push, state=state, code="timed_out" if state == "failed" else "")
+        with transaction.atomic():
+            record(f"push.{state}", actor=PORTAL, target=push, details=details)
+    return pack_of(account_pack(rollout.secret.account))
+
+
+def say_of_pushes(files: Files, **said: object) -> None:
+    changed = [{**each, **said} for each in rows(files, "pushes.jsonl")]
+    files["pushes.jsonl"] = b"".join(json.dumps(each).encode() + b"\n" for each in changed)
+
+
+def test_the_state_of_a_push_is_that_of_its_entry(with_pushes: Files, tmp_path: Path) -> None:
+    status, said = verify(with_pushes, tmp_path, "--key", key())
+    assert status == 0, said
+    assert "2 pushes are in the state that the last entry about the end says" in said
+    assert "no entry here says" not in said
+
+
+@pytest.mark.parametrize("moved_on", [{"state": "queued", "finished": None}, {"state": "cancelled"}])
+def test_a_push_that_moved_on_after_its_entry_is_not_refused(
+    with_pushes: Files, tmp_path: Path, moved_on: dict[str, object]
+) -> None:
+    say_of_pushes(with_pushes, **{"finished": "2999-01-01T00:00:00.000000+00:00", **moved_on})
+    sign_again(with_pushes)
+    status, said = verify(with_pushes, tmp_path, "--key", key())
+    assert status == 0, said
+    assert "2 of the pushes: no entry here says their state" in said
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"state": "succeeded"}, "says failed of the push"),
+        ({"version": 9}, "names another version of the push"),
+        ({"rollout": 9}, "names another rollout of the push"),
+    ],
+)
+def test_who_has_the_signing_key_cannot_change_how_a_push_ended(
+    with_pushes: Files, tmp_path: Path, told: dict[str, object], reason: str
+) -> None:
+    say_of_pushes(with_pushes, **told)
+    sign_again(with_pushes)
+    refused(with_pushes, tmp_path, reason)
+
+
+def test_nor_leave_out_a_push_that_has_an_entry(with_pushes: Files, tmp_path: Path) -> None:
+    del_line(with_pushes, "pushes.jsonl", 0)
+    sign_again(with_pushes)
+    refused(with_pushes, tmp_path, "is left out")
 
 
 def damage(files: Files) -> None:
