@@ -67,13 +67,7 @@ def attempts(rows: QuerySet[Push]) -> Iterator[Row]:
 
 def observations(rows: QuerySet[Observation]) -> Iterator[Row]:
     """Yield what was seen of installations; of one that was removed the names are not known any more."""
-    there = Installation.objects.filter(
-        pk=OuterRef("installation")
-    )  # a join would leave out what was removed
-    found = rows.order_by("pk").annotate(
-        instance=Subquery(there.values("instance__name")), container=Subquery(there.values("container__name"))
-    )
-    for seen in found.iterator(chunk_size=CHUNK):
+    for seen in with_names(rows.order_by("pk")).iterator(chunk_size=CHUNK):
         yield {
             "observation": seen.pk,
             "instance": seen.instance,
@@ -90,6 +84,16 @@ def observations(rows: QuerySet[Observation]) -> Iterator[Row]:
             "digest": seen.digest,
             "is_jwt": seen.is_jwt,
         }
+
+
+def with_names(rows: QuerySet[Observation]) -> QuerySet[Observation]:
+    """Return observations with `instance` and `container`, the names of what they were seen on, or None."""
+    there = Installation.objects.filter(
+        pk=OuterRef("installation")
+    )  # a join would leave out what was removed
+    return rows.annotate(
+        instance=Subquery(there.values("instance__name")), container=Subquery(there.values("container__name"))
+    )
 
 
 def _moment(at: datetime | None) -> str | None:

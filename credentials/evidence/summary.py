@@ -7,13 +7,19 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from credentials.coverage.holding import ACCOUNT
+from credentials.coverage.past import versions_seen
+from credentials.evidence import rows
 from credentials.evidence.scopes import Scope
 from credentials.rollouts.models import Push
 from credentials.rollouts.states import counted
 from credentials.rotation.models import Rotation
+from instances.discovery.models import Observation
+from instances.models import Installation
 from portal.audit.chain.findings import SealedBreak
 from portal.audit.labels import lines_of
 from portal.audit.models import AuditEvent
+from portal.audit.operator import in_words
 
 HEADINGS: dict[str, Promise] = {
     "account": _("Account %(account)s"),
@@ -27,6 +33,7 @@ WORDS = {
 }
 MOST_ENTRIES = 1000
 MOST_PUSHES = 500
+MOST_SEEN = 500
 
 
 def render(
@@ -57,6 +64,8 @@ def render(
         "total_pushes": lines["pushes.jsonl"],
         "attempts": lines["attempts.jsonl"],
         "observations": lines["observations.jsonl"],
+        "seen": _seen(scope),
+        "reach": _reach(scope),
     }
     return render_to_string("evidence/summary.html", context)
 
@@ -68,8 +77,24 @@ def _outcome(scope: Scope) -> list[tuple[Promise, object]]:
     state = Rotation.State(str(scope.facts["state"])).label
     return [
         (_("Outcome") if scope.facts["is_over"] else _("State"), state),
-        (_("Started by"), scope.facts["started_by"]),
+        (_("Started by"), in_words(str(scope.facts["started_by"]))),
     ]
+
+
+def _seen(scope: Scope) -> list[tuple[Observation, object]]:
+    """Return the first observations of the pack, each with the version that it showed, or None."""
+    seen = list(rows.with_names(scope.observations.order_by("pk"))[:MOST_SEEN])
+    found = versions_seen([each for each in seen if each.digest], timezone.now())
+    return [(each, found.get(each.pk)) for each in seen]
+
+
+def _reach(scope: Scope) -> tuple[int, int] | None:
+    """Return how many installations the account has now, and how many of them have a push in the pack."""
+    account = scope.facts.get("account_id")
+    if not account:
+        return None
+    mine = Installation.objects.not_retired().filter(**{ACCOUNT: account})
+    return mine.count(), mine.filter(pk__in=scope.pushes.order_by().values("installation")).count()
 
 
 def _days(scope: Scope) -> dict[str, str]:

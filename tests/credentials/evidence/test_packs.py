@@ -19,6 +19,7 @@ from credentials.models import TechnicalAccount
 from credentials.rollouts.starting import start_rollout
 from credentials.rotation.models import Rotation
 from credentials.rotation.policies import set_policy
+from instances.discovery.models import Observation
 from instances.models import Installation
 from portal.audit.append_only import without_triggers
 from portal.audit.models import AuditEvent
@@ -367,3 +368,29 @@ def test_a_portal_without_an_address_is_left_out(settings: Settings) -> None:
     settings.PORTAL_URL = "https://portal.example.com"
     files = pack_of(account_pack(account_of("Triggers")))
     assert json.loads(files["manifest.json"])["portal"] == "https://portal.example.com"
+
+
+def test_the_summary_shows_what_was_seen_and_how_much_of_the_account_it_covers() -> None:
+    rollout = make_rollout(containers=["web1", "web2"])
+    push = rollout.pushes.order_by("container__name")[0]
+    finish_all(rollout, state="failed", code="timed_out")
+    seen = {"source": "read", "source_id": "1", "last_source": "read", "last_source_id": "1"}
+    Observation.objects.filter(installation=push.installation).delete()
+    Observation.objects.create(installation=push.installation, is_jwt=False, build=9362, **seen)
+    html = " ".join(pack_of(account_pack(rollout.secret.account))["summary.html"].decode().split())
+    assert "What was seen of the installations" in html
+    row = html.split("What was seen of the installations")[1].split("Entries of the history")[0]
+    for told in ("web1", "Reading", "OAuth", "9362"):
+        assert told in row
+    assert "Installations that use the account when the pack is made: 2; of these" in html
+    assert "with a push in this pack: 2." in html
+    assert "rests on the portal's signature alone" in html.replace("&#x27;", "'")
+
+
+def test_the_summary_says_that_its_own_record_lies_beyond_its_chain() -> None:
+    beyond = "That entry is later than the last signed head here, so this pack does not contain it."
+    rotation = make_rotation()
+    sign_head()
+    note()
+    assert beyond in pack_of(rotation_pack(rotation))["summary.html"].decode()
+    assert beyond not in pack_of(account_pack(rotation.account))["summary.html"].decode()

@@ -101,3 +101,15 @@ def test_a_lost_signing_key_is_said(as_auditor: Client) -> None:
         path.write_text(text)
         path.chmod(0o600)
     assert "signing key is not available" in said(response)
+
+
+def test_the_history_says_what_a_pack_of_a_period_needs_and_holds(as_auditor: Client) -> None:
+    action = 'action="/history/evidence/'
+    page = as_auditor.get("/history/").text
+    assert 'href="#id_since"' in page
+    assert action not in page
+    assert "whatever else the history is narrowed to" in page
+    page = as_auditor.get("/history/?since=2026-01-01&until=2026-01-31").text
+    assert action in page
+    assert 'href="#id_since"' not in page
+    assert "whatever else the history is narrowed to" in page
