@@ -20,6 +20,7 @@ labels.page_of("installation", "installation", Installation.objects)
 labels.name_rows("instance", Instance.objects)
 labels.name_rows("container", Container.objects)
 labels.name_in_words("installation", label_of)
+labels.say_values(label_of, "installation", "installations", "retired", "left_behind")
 labels.name_values("environment", [*Instance.Environment.choices, *Contact.Team.choices])
 labels.name_values("deployment", Instance.Deployment.choices)
 labels.register(
@@ -33,6 +34,7 @@ labels.register(
         "expected_by": pgettext_lazy("history detail", "expected by"),
         "fingerprint": pgettext_lazy("history detail", "fingerprint"),
         "host": pgettext_lazy("history detail", "host"),
+        "host_key": pgettext_lazy("history detail", "host key"),
         "host_keys": pgettext_lazy("history detail", "host keys"),
         "install_root": pgettext_lazy("history detail", "install root"),
         "installation": pgettext_lazy("history detail", "installation"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
@@ -86,7 +87,7 @@ def observations(rows: QuerySet[Observation]) -> Iterator[Row]:
         }
 
 
-def with_names(rows: QuerySet[Observation]) -> QuerySet[Observation]:
+def with_names(rows: QuerySet[Observation]) -> QuerySet[Any]:  # Any: observations with two names more
     """Return observations with `instance` and `container`, the names of what they were seen on, or None."""
     there = Installation.objects.filter(
         pk=OuterRef("installation")

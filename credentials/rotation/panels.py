@@ -5,6 +5,7 @@ from django.http import HttpRequest
 from credentials.models import TechnicalAccount
 from credentials.rotation.due import standing_of
 from credentials.rotation.models import PassedGate, Policy, PolicyKind, Rotation, Weekday
+from credentials.rotation.plans import stop_in_words, waves_in_words
 from credentials.rotation.services import is_in_use
 from portal.audit import labels
 from portal.web.panels import Panel, panel
@@ -16,6 +17,8 @@ labels.name_values("policy", PolicyKind.choices)
 labels.name_values("way", Rotation.Way.choices)
 labels.name_values("gate", PassedGate.Gate.choices)
 labels.name_values("weekdays", Weekday.choices)
+labels.say_values(waves_in_words, "waves")
+labels.say_values(stop_in_words, "stop", "rule")
 
 
 @panel("account.about", order=10)

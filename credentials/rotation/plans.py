@@ -109,3 +109,27 @@ class StopRule:
 
     def __str__(self) -> str:
         return str(self.most)
+
+
+def waves_in_words(stored: str) -> str:
+    """Return a stored rule of waves as people read it; any other text as it is."""
+    try:
+        rule = WaveRule.parse(stored)
+    except RuleError:
+        return stored
+    if rule.by:
+        return _("by environment") if rule.by == BY_ENVIRONMENT else _("by role")
+    return _("of these sizes, the last one again until nobody is left: %(sizes)s") % {"sizes": rule}
+
+
+def stop_in_words(stored: str) -> str:
+    """Return a stored rule of stopping as people read it; any other text as it is."""
+    try:
+        share = StopRule.parse(stored).most
+    except RuleError:
+        return stored
+    return (
+        _("at the first failure")
+        if not share.number
+        else _("at more failures than %(most)s") % {"most": share}
+    )

@@ -21,6 +21,9 @@ labels.page_of(
 labels.page_of("push", "push", Push.objects, permission="rollouts.view_rollout")
 labels.name_rows("account", TechnicalAccount.objects)
 labels.name_values("was", Push.State.choices)
+labels.name_values(
+    "pack", [("account", _("of an account")), ("rotation", _("of a rotation")), ("period", _("of a period"))]
+)
 labels.name_values("reason", Rollout.Reason.choices)
 labels.name_values("state", TechnicalAccount.State.choices)
 
@@ -44,6 +47,7 @@ labels.register(
         "client_id": pgettext_lazy("history detail", "client ID"),
         "confirmed": pgettext_lazy("history detail", "confirmed"),
         "differs": pgettext_lazy("history detail", "differs"),
+        "credential_id": pgettext_lazy("history detail", "ID of the credential at Adobe"),
         "digest": pgettext_lazy("history detail", "digest"),
         "doubt": pgettext_lazy("history detail", "doubt"),
         "fingerprint_entered": pgettext_lazy("history detail", "fingerprint entered"),
@@ -51,14 +55,18 @@ labels.register(
         "gate": pgettext_lazy("history detail", "gate"),
         "given_up": pgettext_lazy("history detail", "given up"),
         "interval": pgettext_lazy("history detail", "interval"),
-        "leak": pgettext_lazy("history detail", "leak"),
+        "leak": pgettext_lazy("history detail", "old secret has leaked"),
         "measured": pgettext_lazy("history detail", "measured"),
         "minutes": pgettext_lazy("history detail", "minutes"),
         "new": pgettext_lazy("history detail", "new"),
+        "numeric_organization_id": pgettext_lazy("history detail", "numeric organization ID"),
         "old": pgettext_lazy("history detail", "old"),
+        "organization_id": pgettext_lazy("history detail", "organization ID"),
         "pack": pgettext_lazy("history detail", "pack"),
         "policy": pgettext_lazy("history detail", "policy"),
+        "proof": pgettext_lazy("history detail", "proof"),
         "proven": pgettext_lazy("history detail", "proven"),
+        "push": pgettext_lazy("history detail", "push"),
         "rollout": pgettext_lazy("history detail", "rollout"),
         "rollouts": pgettext_lazy("history detail", "rollouts"),
         "rotation": pgettext_lazy("history detail", "rotation"),
@@ -66,8 +74,9 @@ labels.register(
         "secret": pgettext_lazy("history detail", "secret"),
         "starts": pgettext_lazy("history detail", "starts"),
         "state": pgettext_lazy("history detail", "state"),
-        "stop": pgettext_lazy("history detail", "stop"),
-        "superseded": pgettext_lazy("history detail", "superseded"),
+        "stop": pgettext_lazy("history detail", "stops"),
+        "superseded": pgettext_lazy("history detail", "earlier pushes superseded"),
+        "technical_account_id": pgettext_lazy("history detail", "technical account ID"),
         "unproven": pgettext_lazy("history detail", "unproven"),
         "until": pgettext_lazy("history detail", "until"),
         "used": pgettext_lazy("history detail", "used"),

@@ -7,8 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.audit.chain.findings import in_words, shown
-from portal.audit.detail_words import word_for
-from portal.audit.labels import Meaning, named, tells
+from portal.audit.labels import HISTORY, Meaning, form_of, in_words_of, named, tells
 from portal.audit.models import AuditEvent
 from portal.audit.verified import VERIFIED, Result, Verified
 from portal.punctuation import labelled, with_semicolons
@@ -25,7 +24,8 @@ def events_without_object(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]
 def _meaning(event: AuditEvent) -> Meaning:
     label = _alarm(event)
     verified = _verified(event) if event.action == VERIFIED else {}
-    return Meaning(label, {**verified, **_findings(event), **_found(event)}, is_alarm=bool(label))
+    facts = {**verified, **_findings(event), **_found(event), **_filters(event)}
+    return Meaning(label, facts, is_alarm=bool(label))
 
 
 def _alarm(event: AuditEvent) -> Promise | str:
@@ -53,7 +53,6 @@ def _verified(event: AuditEvent) -> dict[str, str]:
     return facts
 
 
-
 def _findings(event: AuditEvent) -> dict[str, str]:
     texts = [labelled(each["event"], each["problem"]) for each in shown(event.details.get("findings"))]
     return {"findings": with_semicolons(texts)} if texts else {}
@@ -68,20 +67,23 @@ def _found(event: AuditEvent) -> dict[str, str]:
     )
 
 
+def _filters(event: AuditEvent) -> dict[str, str]:
+    found = event.details.get("filters")
+    return {"filters": in_words_of(found, {}, form_of(HISTORY))} if isinstance(found, dict) and found else {}
+
+
 def _exports(events: Sequence[AuditEvent]) -> dict[int, Meaning]:
-    """Say by which rows lists were narrowed, by their names; a statement for each kind of row."""
+    """Say to what lists were narrowed, as their forms do; a statement for each kind of row."""
     filters = {event.seq: event.details.get("filters") for event in events}
     ids: dict[str, set[str]] = {}
     for found in filters.values():
         for key, value in found.items() if isinstance(found, dict) else ():
             ids.setdefault(key, set()).add(str(value))
     names = {key: named(key, values) for key, values in ids.items()}
+    of = {event.seq: str(event.details.get("list")) for event in events}
+    forms = {each: form_of(each) for each in set(of.values())}
     return {
-        seq: Meaning(facts={"filters": _narrowed(found, names)})
+        seq: Meaning(facts={"filters": in_words_of(found, names, forms[of[seq]])})
         for seq, found in filters.items()
         if isinstance(found, dict) and found
     }
-
-
-def _narrowed(found: Mapping[str, object], names: Mapping[str, Mapping[str, str]]) -> str:
-    return ", ".join(labelled(word_for(key), names[key].get(str(each), each)) for key, each in found.items())

@@ -1,16 +1,22 @@
 """Plain words for what audit events say. Each app registers those of its own actions."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ValidationError
 from django.db.models import Manager
+from django.forms import ChoiceField, Field, Form, ModelChoiceField
+from django.forms.utils import pretty_name
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.choices import flatten_choices
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -166,6 +172,53 @@ def name_values(detail: str, choices: Iterable[tuple[str, Promise | str]]) -> No
     _values.setdefault(detail, {}).update(choices)
 
 
+_sayers: dict[str, Callable[[str], str]] = {}
+
+
+def say_values(words: Callable[[str], str], *details: str) -> None:
+    """Let a function make words of the text that these details keep; it returns any other as it is."""
+    _sayers.update(dict.fromkeys(details, words))
+
+
+HISTORY = "history"
+"""The list whose filters are those of the history."""
+_forms: dict[str, Callable[[], Form]] = {}
+
+
+def name_filters(of: str, form: Callable[[], Form]) -> None:
+    """Let the filters of a list be read by the labels and choices of the form that has them."""
+    _forms[of] = form
+
+
+def form_of(of: str) -> Form | None:
+    """Return the form with the filters of a list, if it is still known."""
+    return _forms[of]() if of in _forms else None
+
+
+def in_words_of(
+    filters: Mapping[str, object], names: Mapping[str, Mapping[str, str]], form: Form | None
+) -> str:
+    """Return filters in words, given the names of rows by detail and id, and the form that has them."""
+    parts = []
+    for key, each in filters.items():
+        field = form.fields.get(key) if form else None
+        label = field.label if field else ""
+        if not label or label == pretty_name(key):  # nobody gave it one
+            label = word_for(key)
+        parts.append(labelled(label, names.get(key, {}).get(str(each)) or _of_field(field, key, each)))
+    return ", ".join(parts)
+
+
+def _of_field(field: Field | None, key: str, value: object) -> str:
+    if str(value) == "True":
+        return gettext("yes")
+    if isinstance(field, ChoiceField) and not isinstance(field, ModelChoiceField):
+        choices: Iterable[tuple[object, object]] = flatten_choices(field.choices)  # type: ignore[arg-type]  # a list
+        words = {str(code): str(word) for code, word in choices}
+        return words.get(str(value)) or value_in_words(key, value)
+    return value_in_words(key, value)
+
+
 _rows: dict[str, "Manager[Any]"] = {}
 
 
@@ -284,10 +337,26 @@ def label(action: str) -> Promise | str:
 
 def value_in_words(key: str, value: object) -> str:
     """Return the value of a detail as people read it; empty for none."""
-    words = _values.get(key, {})
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return ", ".join(str(words.get(each, each)) for each in value)
-    return str(words[value]) if isinstance(value, str) and value in words else _plain(value)
+        return ", ".join(value_in_words(key, each) for each in value)
+    if not isinstance(value, str):
+        return _plain(value)
+    words = _values.get(key, {})
+    if value in words:
+        return str(words[value])
+    return _sayers[key](value) if key in _sayers else _local(value) or in_words(value)
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+def _local(text: str) -> str:
+    """Return a kept moment in the time zone of the reader; an empty text for anything else."""
+    try:
+        at = datetime.fromisoformat(text) if _MOMENT.fullmatch(text) else None
+    except ValueError:  # changed by hand
+        return ""
+    return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S}" if at else ""
 
 
 def _plain(value: object) -> str:
@@ -295,8 +364,12 @@ def _plain(value: object) -> str:
         return gettext("yes") if value else gettext("no")
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
         return with_semicolons(map(_plain, value))
-    if isinstance(value, dict) and all(isinstance(each, str | int) for each in value.values()):
-        return ", ".join(labelled(word_for(key), each) for key, each in value.items())
+    if isinstance(value, dict):
+        parts = ((key, value_in_words(key, each)) for key, each in _flat(value) if each not in EMPTY)
+        return ", ".join(labelled(word_for(key), text) for key, text in parts)
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+name_values("method", [("GET", _("opening a page")), ("POST", _("doing something"))])

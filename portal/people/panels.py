@@ -4,7 +4,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
+from portal.audit.labels import name_values
+from portal.roles import LABELS
 from portal.web.panels import Panel, panel
+
+for detail in ("role", "former_role"):
+    name_values(detail, LABELS.items())
 
 
 @panel("history.actions", order=10)

@@ -22,7 +22,7 @@ from django.utils.functional import Promise
 from django.views.decorators.http import require_POST
 
 from portal.audit.export import BYTE_ORDER_MARK, Echo, safe
-from portal.audit.labels import name_values
+from portal.audit.labels import name_filters, name_values
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor, record
 from portal.no_secrets import Form
@@ -64,6 +64,12 @@ def register(export: Export) -> None:
     """Let `list_export` hand out one more list, and the history call it by its title."""
     _exports[export.name] = export
     name_values("list", [(export.name, export.title)])
+    name_filters(export.name, lambda: _form(export))
+
+
+def _form(export: Export) -> Any:  # Any: a form, whichever the list has
+    filters = export.filters(QueryDict())
+    return getattr(filters, "form", filters)
 
 
 def in_order(rows: "QuerySet[Any, Any]", keys: Sequence[Any]) -> list[Any]:  # Any: of whichever model

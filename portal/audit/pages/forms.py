@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal.audit.chain.kept_head import Head
-from portal.audit.labels import EXPORTED, EXPORTS, GROUPS
+from portal.audit.labels import EXPORTED, EXPORTS, GROUPS, HISTORY, name_filters
 from portal.audit.models import GROUP, AuditEvent
 from portal.day_input import DayInput
 from portal.names import STAR, has_name
@@ -79,6 +79,9 @@ class HistoryForm(Form):
         if data.get("object"):
             events = events.filter(_about(data["object"]))
         return _containing(events, data["text"]) if data.get("text") else events
+
+
+name_filters(HISTORY, HistoryForm)
 
 
 def _midnight(day: date, at: time) -> datetime:
