@@ -3,9 +3,10 @@
 import csv
 import json
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from portal.audit.chain import canonical
 from portal.audit.models import AuditEvent
@@ -29,6 +30,17 @@ COLUMNS = (
     "text",
     "seal",
 )
+
+
+def file_name(name: str, kind: str, *, is_narrowed: bool, as_of: datetime | None = None) -> str:
+    """Return the name of a list as a file: of which earlier moment, whether narrowed, and when made."""
+    past = f"-as-of-{_stamp(as_of)}" if as_of else ""
+    narrowed = "-narrowed" if is_narrowed else ""
+    return f"{name}{past}{narrowed}-{_stamp(timezone.now())}.{kind}"
+
+
+def _stamp(at: datetime) -> str:
+    return f"{timezone.localtime(at):%Y%m%d-%H%M%S%z}"
 
 
 class Echo:

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
+from django.utils import translation
 from django.utils.functional import Promise
 from django.views.decorators.http import require_POST
 
-from portal.audit.export import BYTE_ORDER_MARK, Echo, safe
+from portal.audit.export import BYTE_ORDER_MARK, Echo, file_name, safe
 from portal.audit.labels import name_filters, name_values
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor, record
@@ -29,6 +29,7 @@ from portal.no_secrets import Form
 from portal.web.lists import Orders
 
 BATCH = 500
+ENGLISH = "en"
 Row = Mapping[str, object]
 
 
@@ -103,10 +104,19 @@ def list_export(request: HttpRequest, name: str) -> HttpResponseBase:
         content_type="application/json" if as_json else "text/csv; charset=utf-8",
     )
     as_of = filters.cleaned_data.get("at")
-    past = f"-as-of-{timezone.localtime(as_of):%Y%m%d-%H%M%S}" if isinstance(as_of, datetime) else ""
-    file_name = f"{name.replace('_', '-')}{past}-{timezone.localtime():%Y%m%d-%H%M}.{kind}"
-    response["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    called = file_name(
+        name.replace("_", "-"),
+        kind,
+        is_narrowed=not _filters(event).keys() <= {"at"},
+        as_of=as_of if isinstance(as_of, datetime) else None,
+    )
+    response["Content-Disposition"] = f'attachment; filename="{called}"'
     return response
+
+
+def _filters(event: AuditEvent) -> dict[str, str]:
+    """Return the filters as they were recorded."""
+    return cast("dict[str, str]", event.details["filters"])
 
 
 def _keys(export: Export, filters: Any, query: QueryDict) -> list[Any]:  # Any: what `rows` takes
@@ -136,9 +146,18 @@ def _recorded(value: object) -> str:
 
 
 def _batches(export: Export, keys: Sequence[object]) -> Iterator[list[Row]]:
-    """Read by keys: memory stays flat, and no transaction stays open while a client is slow."""
+    """Read by keys: memory stays flat, and no transaction stays open while a client is slow.
+
+    What is said in words is English in every file: a file goes to other readers than who asked for it.
+    """
     for start in range(0, len(keys), BATCH):
-        yield list(export.rows(keys[start : start + BATCH]))
+        with translation.override(ENGLISH):
+            rows = [_english(row) for row in export.rows(keys[start : start + BATCH])]
+        yield rows
+
+
+def _english(row: Row) -> Row:
+    return {name: str(value) if isinstance(value, Promise) else value for name, value in row.items()}
 
 
 def _as_csv(export: Export, keys: Sequence[object]) -> Iterator[str]:
@@ -151,7 +170,12 @@ def _as_csv(export: Export, keys: Sequence[object]) -> Iterator[str]:
 
 def _as_json(export: Export, keys: Sequence[object], event: AuditEvent) -> Iterator[str]:
     """Yield one document, with a line for each row; it says of itself what the history recorded."""
-    about = {"list": export.name, "made": _plain(event.at), "filters": event.details["filters"]}
+    about = {
+        "list": export.name,
+        "made": _plain(event.at),
+        "by": event.actor_name,
+        "filters": _filters(event),
+    }
     yield json.dumps(about, ensure_ascii=False)[:-1] + ', "rows": [\n'
     start = ""
     for rows in _batches(export, keys):

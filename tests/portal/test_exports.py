@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from credentials.rollouts.models import Push, Rollout
 from instances.inventory import csv_format
@@ -32,6 +32,7 @@ from tests.factories import (
     make_installation,
     make_instance,
     make_jump_host,
+    make_rollout,
 )
 from tests.portal.exported import address, as_csv, as_json, body, rows_of
 from tests.portal.listed import EXPORTS, HOOK, OUTPUT, Place, fill
@@ -40,6 +41,7 @@ from tests.test_page_costs import FEW, seed
 
 pytestmark = pytest.mark.django_db
 NAMES = list(EXPORTS)
+STAMP = r"[0-9]{8}-[0-9]{6}[+-][0-9]{4}"
 
 
 def test_the_lists_that_can_be_exported_are_known() -> None:
@@ -95,17 +97,39 @@ def test_a_file_says_of_which_moment_and_filters_it_is(as_auditor: Client) -> No
     make_instance(name="brand1")
     found = json.loads(body(as_auditor.post("/exports/instances/?q=brand", {"format": "json"})))
     event = AuditEvent.objects.get(action="list.exported")
-    assert list(found) == ["list", "made", "filters", "rows"]
+    assert list(found) == ["list", "made", "by", "filters", "rows"]
+    assert found["by"] == "astrid"
     assert (found["filters"], found["made"]) == ({"q": "brand"}, event.at.astimezone(UTC).isoformat())
     past = (timezone.localtime() - timedelta(days=1)).replace(microsecond=0)
     for kind in ("csv", "json"):
         query = urlencode({"at": f"{past:%Y-%m-%d %H:%M:%S}"})
         answer = as_auditor.post(f"/exports/coverage/?{query}", {"format": kind})
         assert re.search(
-            rf'"coverage-as-of-{past:%Y%m%d-%H%M%S}-[0-9]{{8}}-[0-9]{{4}}\.{kind}"',
+            rf'"coverage-as-of-{re.escape(f"{past:%Y%m%d-%H%M%S%z}")}-{STAMP}\.{kind}"',
             answer["Content-Disposition"],
         )
     assert "as-of" not in as_auditor.post("/exports/coverage/")["Content-Disposition"]
+
+
+@pytest.mark.parametrize(
+    ("list_url", "name"), [("/exports/instances/", "instances"), ("/history/export/", "history")]
+)
+def test_the_name_of_a_file_says_when_it_was_made_and_whether_it_is_narrowed(
+    as_auditor: Client, list_url: str, name: str
+) -> None:
+    narrowing = {"instances": "?q=brand", "history": "?who=astrid"}[name]
+    for query, told in (("", ""), (narrowing, "-narrowed")):
+        answer = as_auditor.post(f"{list_url}{query}")
+        assert re.search(rf'"{name}{told}-{STAMP}\.csv"', answer["Content-Disposition"])
+
+
+def test_words_in_a_file_are_english_whatever_the_process_speaks(as_auditor: Client) -> None:
+    rollout = make_rollout()
+    finish(rollout.pushes.get(), state="failed", code="host_key_changed")
+    answer = as_auditor.post("/exports/failed_pushes/", headers={"Accept-Language": "fr"})
+    with translation.override("fr"):  # as in a process that serves a file after its request
+        text = body(answer)
+    assert "Host key" in (text if isinstance(text, str) else text.decode())
 
 
 def test_seconds_have_no_more_digits_than_were_measured() -> None:

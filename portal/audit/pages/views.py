@@ -8,14 +8,13 @@ from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from portal.audit.chain import kept_head
 from portal.audit.chain.kept_head import Head
 from portal.audit.chain.sealed_breaks import sealed_breaks
 from portal.audit.chain.verification import Walk
-from portal.audit.export import stream, stream_json
+from portal.audit.export import file_name, stream, stream_json
 from portal.audit.labels import line_of, page_url
 from portal.audit.models import AuditEvent, AuditHead
 from portal.audit.pages.forms import (
@@ -74,7 +73,7 @@ def history_export(request: HttpRequest) -> HttpResponseBase:
         stream_json(events) if as_json else stream(events),
         content_type="application/x-ndjson" if as_json else "text/csv; charset=utf-8",
     )
-    name = f"history-{timezone.localdate()}.{'jsonl' if as_json else 'csv'}"
+    name = file_name("history", "jsonl" if as_json else "csv", is_narrowed=bool(form.chosen()))
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
