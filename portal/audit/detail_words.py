@@ -66,6 +66,7 @@ WORDS: dict[str, Promise] = {
     "on": pgettext_lazy("history detail", "day"),
     "path": pgettext_lazy("history detail", "path"),
     "people": pgettext_lazy("history detail", "people"),
+    "people_on": pgettext_lazy("history detail", "who could act on"),
     "problem": pgettext_lazy("history detail", "problem"),
     "problems": pgettext_lazy("history detail", "problems"),
     "q": pgettext_lazy("history detail", "search"),

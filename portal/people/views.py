@@ -14,6 +14,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import get_language_from_request, override
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -96,8 +97,9 @@ def preferences(request: HttpRequest) -> HttpResponse:
     chosen = getattr(person, "preferences", None) or Preferences(user=person)
     form = PreferencesForm(request.POST or None, instance=chosen)
     if request.method == "POST" and form.is_valid():
-        form.save()
-        messages.success(request, _("Your preferences were saved."))
+        language = form.save().language or get_language_from_request(request)
+        with override(language):  # the one that was just chosen
+            messages.success(request, _("Your preferences were saved."))
         return redirect("preferences")
     return render(request, "people/preferences.html", {"form": form})
 
@@ -138,6 +140,7 @@ def history_people(request: HttpRequest) -> HttpResponse:
         "start": exact(found.start),
         "end": exact(found.end),
         "page_obj": Paginator(found.people, 100).get_page(request.GET.get("page")),
+        "rows": sum(len(each.standings) or 1 for each in (*found.people, *found.others)),
         "others": found.others[:MOST_OTHERS],
         "more_others": max(0, len(found.others) - MOST_OTHERS),
         "before": day - timedelta(days=1),

@@ -30,6 +30,8 @@ class Stretch:
     older: int | None
     searched: tuple[int, int] | None
     """The entries, from and to, that were looked through, where that was not all."""
+    total: int
+    """How many entries the history has: numbers have no gaps."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def stretch(form: HistoryForm, position: PositionForm, user: User | AnonymousUse
     events = form.select(visible_to(user, AuditEvent.objects.all()))
     if form.hides_readings:
         events = events.exclude(action=READING)
-    whole = _span_of_dates(form)
+    total = AuditHead.objects.get(pk=1).seq
+    whole = _span_of_dates(form, total)
     span = _span(whole, before, after, SEARCHED if form.is_search else None)
     if after is not None:
         found = list(span.cut(events).order_by("seq")[: PAGE + 1])
@@ -65,13 +68,14 @@ def stretch(form: HistoryForm, position: PositionForm, user: User | AnonymousUse
         newer=span.last if span.last < whole.last else None,
         older=span.first if span.first > whole.first else None,
         searched=(span.first, span.last) if form.is_search and span != whole else None,
+        total=total,
     )
 
 
-def _span_of_dates(form: HistoryForm) -> _Span:
+def _span_of_dates(form: HistoryForm, newest: int) -> _Span:
     """Return a span of numbers with all events of the chosen dates in it; without dates, all numbers."""
     since, until = form.times()
-    first, last = 1, AuditHead.objects.get(pk=1).seq
+    first, last = 1, newest
     if since:
         later = AuditEvent.objects.filter(at__gte=since).order_by("at")[:SLACK]
         first = later.aggregate(first=Min("seq"))["first"] or last + 1

@@ -263,7 +263,7 @@ def test_a_change_is_shown_as_former_and_new_value(as_auditor: Client) -> None:
     add(changes={"port": [22, 2222], "is_enabled": [True, False]})
     add(shown=["first", "second"], filters={"event": "39"})
     page = as_auditor.get("/history/").content.decode()
-    for shown in ("— → abc", "22 → 2222", "yes → no", "first, second", "event: 39"):
+    for shown in ("— → abc", "22 → 2222", "yes → no", "first, second", "entry: 39"):
         assert shown in page, shown
     assert "same" not in page
     assert "{" not in page.split("<tbody>")[1]
@@ -675,3 +675,20 @@ def test_everything_that_was_exported_is_one_group(as_auditor: Client) -> None:
     file = as_auditor.post("/history/export/?action=exports").getvalue().decode()
     assert "evidence.made" in file
     assert "history.verified" not in file
+
+
+def test_the_history_says_how_many_entries_it_has_and_why_numbers_are_left_out(
+    as_auditor: Client, as_helpdesk: Client
+) -> None:
+    add()
+    page = as_auditor.get("/history/").text
+    assert f"The history has {AuditHead.objects.get().seq} entries." in page
+    assert "Who read it is not listed here" in page
+    assert "Who read it is not listed here" not in as_auditor.get("/history/?readings=on").text
+    assert "The history has" not in as_helpdesk.get("/history/").text
+
+
+def test_who_is_refused_reads_which_role_they_have(as_helpdesk: Client) -> None:
+    answer = as_helpdesk.get("/history/verify/")
+    assert answer.status_code == 403
+    assert "Your role is Helpdesk." in answer.text

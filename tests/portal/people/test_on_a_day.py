@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -343,3 +344,16 @@ def test_a_long_history_takes_no_more_statements() -> None:
         with at("2026-02-01T10:00"):
             change_role(user=anna, role=("Admin", "Auditor")[number % 2], actor=BOSS)
     assert statements() == few
+
+
+def test_the_page_says_how_many_rows_its_file_has(as_admin: Client) -> None:
+    with transaction.atomic():
+        record("user.created", actor=Actor("stranger"))
+    page = " ".join(as_admin.get("/history/people/").text.split())
+    found = re.search(r"Export ([0-9]+) rows?, one for each part of the day", page)
+    assert found
+    today = timezone.localdate().isoformat()
+    text = b"".join(as_admin.post(f"/exports/people_on_a_day/?on={today}")).decode()
+    assert len(text.splitlines()) - 1 == int(found[1])
+    assert "now</time>" in page
+    assert "Where the history does not say which, that is said." in page

@@ -111,3 +111,9 @@ def test_somebody_who_is_deactivated_is_signed_out_as_before(as_auditor: Client)
     prefer("astrid", zone="Europe/Paris")
     User.objects.filter(username="astrid").update(is_active=False)
     assert as_auditor.get(PATH).status_code == 302
+
+
+def test_a_choice_of_language_is_confirmed_in_that_language(as_admin: Client) -> None:
+    for language, told in (("fr", "Vos préférences"), ("en", "Your preferences were saved.")):
+        chosen = {"zone": "", "exact_times": "False", "language": language}
+        assert told in as_admin.post(PATH, chosen, follow=True).text
