@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 from playwright.sync_api import Browser
@@ -16,6 +17,13 @@ STYLE = Path(settings.BASE_DIR, "static", "portal.css")
 CUT_OFF = """() => [...document.querySelectorAll('main, .card, .table, .table *')]
     .filter(each => each.getBoundingClientRect().right > innerWidth + 1 || each.scrollWidth > innerWidth + 1)
     .map(each => each.textContent.trim().slice(0, 60))"""
+
+SPARE = """small => {
+    const range = document.createRange(), style = getComputedStyle(small.closest('td'));
+    range.selectNodeContents(small);
+    const [least, left, right] = [style.minWidth, style.paddingLeft, style.paddingRight].map(parseFloat);
+    return least - left - right - range.getBoundingClientRect().width;
+}"""
 
 
 def test_long_heads_and_codes_are_not_cut_off_on_a4(as_auditor: Client, browser: Browser) -> None:
@@ -35,3 +43,19 @@ def test_long_heads_and_codes_are_not_cut_off_on_a4(as_auditor: Client, browser:
         assert not page.get_by_text("Closed").is_visible()
         assert not page.locator(".presets").is_visible()
     context.close()
+
+
+def test_names_and_addresses_have_room_and_each_sheet_has_its_number(
+    as_auditor: Client, helpdesk: User, browser: Browser
+) -> None:
+    with transaction.atomic():
+        record("user.role_changed", actor=Actor("helpdesk", ip="255.255.255.255"), target=helpdesk)
+    text = as_auditor.get("/history/?readings=on").text
+    context = browser.new_context(viewport={"width": A4, "height": 1000})
+    with context.new_page() as page:
+        page.set_content(text)
+        page.add_style_tag(path=STYLE)
+        page.emulate_media(media="print")
+        assert page.get_by_text("255.255.255.255").evaluate(SPARE) >= 0
+    context.close()
+    assert "counter(pages)" in STYLE.read_text()
