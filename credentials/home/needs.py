@@ -115,10 +115,18 @@ def _failed() -> list[Need]:
         "pushes have an unknown outcome; the portal keeps looking.",
         unknown,
     )
-    url = f"{reverse('failed_pushes')}?state="
+    retried = Push.objects.sent_again().count()
+    about_retried = ngettext(
+        "push is being retried and has no outcome yet.",
+        "pushes are being retried and have no outcome yet.",
+        retried,
+    )
+    page = reverse("failed_pushes")
+    url = f"{page}?state="
     return [
         Need("failed", "danger", failed, sentence, f"{url}{Push.State.FAILED.value}", []),
         Need("unknown", "unknown", unknown, about_unknown, f"{url}{Push.State.UNKNOWN.value}", []),
+        Need("running", "info", retried, about_retried, page, []),
     ]
 
 

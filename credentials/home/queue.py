@@ -200,7 +200,7 @@ def causes() -> list[Cause]:
 
 
 def being_retried() -> list[Push]:
-    """Return the first pushes whose retry is under way: no cause holds them until there is an outcome."""
+    """Return the first pushes whose retry is under way; no cause holds those that are sent again."""
     pushes = with_names(Push.objects.being_retried(), *FAILED)
     return list(pushes.order_by("retried", "pk")[:RETRIES_NAMED])
 

@@ -71,11 +71,13 @@ def _fleet() -> Context:
 
 def _queue() -> Context:
     found, retries = causes(), retries_of(Push.objects.retried_lately())
+    under_way = Push.objects.being_retried().count()
     return {
-        "live_seconds": SECONDS_UNDER_WAY if retries.under_way else LIVE_SECONDS,
+        "live_seconds": SECONDS_UNDER_WAY if under_way else LIVE_SECONDS,
         "being_retried": being_retried(),
+        "being_retried_count": under_way,
         "causes": found,
-        "waiting": sum(cause.count for cause in found),
+        "waiting": sum(cause.count for cause in found) + Push.objects.sent_again().count(),
         "tries_by_itself": tries_by_itself(),
         "retries": retries,
         "needs": [need for need in needs_of_deliveries() if need.count],

@@ -99,6 +99,18 @@ def is_retried_lately() -> Q:
     return lately & Q(retried__isnull=False)
 
 
+def _newer(installation: uuid.UUID | OuterRef, fence: int | OuterRef) -> "PushQuerySet":
+    """Return the pushes to an installation after this fence that came to something or are under way."""
+    later = Push.objects.filter(installation=installation, rollout__fence__gt=fence)
+    return later.exclude(_came_to_nothing())
+
+
+def _is_current() -> Q:
+    """Whether no newer push to the same installation came to something or is under way."""
+    newer = _newer(OuterRef("installation"), OuterRef("rollout__fence"))
+    return Q(replaced=False) | Q(~Exists(newer))
+
+
 def _is_due() -> Q:
     in_time = Q(due__lte=Now()) | Q(put_off__gt=Now())
     return in_time & Q(state__in=Push.WAITING, container__is_enabled=True, container__is_by_hand=False)
@@ -157,20 +169,39 @@ class PushQuerySet(models.QuerySet["Push"]):
         return self.filter(all_met(rules.NOT_RETIRED), pk__in=found)
 
     def being_retried(self) -> Self:
-        """Pushes that a person retried and that have no outcome yet."""
+        """Pushes that a person retried and that have no outcome yet, where no newer one replaced them."""
         sent = Q(state__in=[Push.State.QUEUED, Push.State.RUNNING])
         looked_at = Q(state=Push.State.UNKNOWN, cause=Attempt.Cause.RETRY)
-        return self.filter(sent | looked_at, retried__isnull=False, finished=None)
+        asked = Push.objects.filter(sent | looked_at, retried__isnull=False, finished=None)
+        return self._of_retries(asked)
+
+    def sent_again(self) -> Self:
+        """Those of `being_retried` that are not unknown: they alone do not need attention for that time."""
+        return self.being_retried().exclude(state=Push.State.UNKNOWN)
+
+    def mended_lately(self) -> Self:
+        """Pushes whose retry has succeeded in the last two hours, where no newer one replaced them."""
+        # "Not in" on purpose: by the wanted state SQLite would read all pushes that ever succeeded.
+        others = [each for each in Push.State if each != Push.State.SUCCEEDED]
+        return self._of_retries(Push.objects.retried_lately().exclude(state__in=others))
+
+    def _of_retries(self, retried: "PushQuerySet") -> Self:
+        # By their ids: joined with the inventory first, SQLite would read every push.
+        found = retried.filter(_is_current()).order_by().values("pk")
+        return self.filter(all_met(rules.NOT_RETIRED), pk__in=found)
 
     def retried_lately(self) -> Self:
         """Pushes that a person retried, without an outcome yet or with one of the last two hours."""
         return self.filter(is_retried_lately())
 
     def waiting_or_retried(self) -> Self:
-        """Pushes that wait for a person, and those retried lately: no retry takes its push out of sight."""
-        waiting = Push.objects.needing_attention().order_by().values("pk")
-        retried = Push.objects.retried_lately().order_by().values("pk")
-        return self.filter(pk__in=waiting.union(retried))
+        """Pushes that wait for a person, and those whose retry is under way or has succeeded lately.
+
+        No retry takes its push out of sight; and no installation has two of them.
+        """
+        kinds = (Push.objects.needing_attention(), Push.objects.sent_again(), Push.objects.mended_lately())
+        waiting, *retried = (each.order_by().values("pk") for each in kinds)
+        return self.filter(pk__in=waiting.union(*retried))
 
     def unproven(self) -> Self:
         """Successes of an earlier release without a proof, where nothing was proven since, and in use."""
@@ -290,6 +321,14 @@ class Push(WithChoices):
     def place(self) -> str:
         """The installation as people read it, of the rows that lists of pushes have."""
         return place_label(self.installation.instance, self.container)
+
+    @property
+    def newer(self) -> "Push | None":
+        """The newest push to the installation that came to something or is under way, if it is another."""
+        if not self.replaced:
+            return None
+        found = _newer(self.installation_id, self.rollout.fence).select_related("rollout__secret")
+        return found.order_by("-rollout__fence").first()
 
     @property
     def is_wanted(self) -> bool:

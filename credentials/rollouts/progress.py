@@ -108,6 +108,8 @@ class Retries:
     failed_again: int
     unknown: int
     called_off: int
+    replaced: int
+    """How many of them all a newer rollout has replaced since."""
 
     @property
     def total(self) -> int:
@@ -126,8 +128,9 @@ class Retries:
 def retries_of(pushes: QuerySet[Push]) -> Retries:
     """Return what became of the retries among these pushes, with one query."""
     counts: Counter[str] = Counter()
-    rows = pushes.retried_lately().order_by().values_list("state", "cause")  # type: ignore[attr-defined]
-    for state, cause, count in rows.annotate(count=Count("*")):
+    rows = pushes.retried_lately().order_by().values_list("state", "cause", "replaced")  # type: ignore[attr-defined]
+    for state, cause, is_replaced, count in rows.annotate(count=Count("*")):
+        counts["replaced"] += count if is_replaced else 0
         is_asked_for = state == State.UNKNOWN and cause == Attempt.Cause.RETRY
         counts["retrying" if is_asked_for or state in (State.QUEUED, State.RUNNING) else state] += count
     return Retries(
@@ -136,6 +139,7 @@ def retries_of(pushes: QuerySet[Push]) -> Retries:
         failed_again=counts[State.FAILED],
         unknown=counts[State.UNKNOWN],
         called_off=counts[State.CANCELLED] + counts[State.SUPERSEDED],
+        replaced=counts["replaced"],
     )
 
 

@@ -17,5 +17,5 @@ def attention(request: HttpRequest) -> dict[str, int]:
     if user is None or not user.is_authenticated or not user.has_perm("rollouts.view_rollout"):
         return {}
     waiting = Push.objects.needing_attention().order_by()[:MOST].count()
-    retried = Push.objects.being_retried().exclude(state=Push.State.UNKNOWN)  # counted already
-    return {"attention_count": min(waiting + retried.order_by()[:MOST].count(), MOST)}
+    retried = Push.objects.sent_again().order_by()[:MOST].count()
+    return {"attention_count": min(waiting + retried, MOST)}

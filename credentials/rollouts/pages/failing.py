@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db.models import (
     BooleanField,
+    Case,
     Count,
     Exists,
     ExpressionWrapper,
@@ -15,18 +16,29 @@ from django.db.models import (
     Q,
     QuerySet,
     Subquery,
+    When,
 )
 
 from credentials.rollouts.models import Attempt, Push
 from instances.failures import explain
 from instances.menders import Mender, menders
 
+_FENCE, _PROVEN = "rollout__fence", "installation__proven_write__fence"
+_PROVEN_AT = Case(
+    When(**{f"{_PROVEN}__lt": F(_FENCE)}, then=F(_PROVEN)),
+    When(**{f"{_PROVEN}__isnull": False}, then=F(_FENCE) - 1),
+    default=0,
+)
+"""The fence of the proven write before a push; where its own or a later one is proven, only it counts."""
 _ALIKE = Q(state=Push.State.FAILED, code=F("code_before"), retried__isnull=False)
 
 
 @dataclass(frozen=True)
 class Failing:
-    """What the attempts of a push say since it last succeeded: a retry does not begin it anew."""
+    """What the attempts at the installation of a push say since the last success there, until that push.
+
+    Neither a retry nor a newer rollout begins it anew.
+    """
 
     since: datetime | None = None
     """When the first of them failed."""
@@ -49,20 +61,47 @@ def may_pass(code: str, *, is_alike: bool) -> bool:
 def with_failing(pushes: QuerySet[Push]) -> QuerySet[Push]:
     """Return pushes with `failing_since`, `last_try`, `try_count` and `is_alike`, as `Failing` has them."""
     own = Attempt.objects.filter(push=OuterRef("pk"))
-    later = Attempt.objects.filter(push=OuterRef("push"), number__gt=OuterRef("number"))
-    in_vain = own.exclude(verdict=Push.State.SUCCEEDED).filter(
-        ~Exists(later.filter(verdict=Push.State.SUCCEEDED)), finished__isnull=False
-    )
+    in_vain = _in_vain()
     tries = in_vain.filter(kind=Attempt.Kind.PUSH)
+    in_order = ("push__rollout__fence", "number")
     retries = own.filter(cause=Attempt.Cause.RETRY, kind=Attempt.Kind.PUSH)
     earlier = own.filter(number__lt=OuterRef("last_retry"))
-    found = pushes.annotate(
-        failing_since=Subquery(in_vain.order_by("number").values("finished")[:1]),
-        last_try=Subquery(tries.order_by("-number").values("started")[:1]),
-        try_count=Subquery(tries.order_by().values("push").annotate(n=Count("pk")).values("n")),
-        last_retry=Subquery(retries.order_by("-number").values("number")[:1]),
-    ).annotate(code_before=Subquery(earlier.order_by("-number").values("code")[:1]))
+    found = (
+        pushes.annotate(proven_at=_PROVEN_AT)
+        .annotate(
+            failing_since=Subquery(in_vain.order_by(*in_order).values("finished")[:1]),
+            last_try=Subquery(tries.order_by(*in_order).reverse().values("started")[:1]),
+            try_count=Subquery(
+                tries.order_by().values("push__installation").annotate(n=Count("pk")).values("n")
+            ),
+            last_retry=Subquery(retries.order_by("-number").values("number")[:1]),
+        )
+        .annotate(code_before=Subquery(earlier.order_by("-number").values("code")[:1]))
+    )
     return found.annotate(is_alike=ExpressionWrapper(_ALIKE, output_field=BooleanField()))
+
+
+def _in_vain() -> QuerySet[Attempt]:
+    """Return the attempts at the installation of an outer push, until that push, since the last success.
+
+    A proven write counts as one, except its own: a step after it may have failed.
+    """
+    later = Attempt.objects.filter(push=OuterRef("push"), number__gt=OuterRef("number"))
+    # Without a proof, as earlier releases had them.
+    succeeded = Push.objects.filter(
+        installation=OuterRef("push__installation"),
+        state=Push.State.SUCCEEDED,
+        rollout__fence__gt=OuterRef("push__rollout__fence"),
+        rollout__fence__lt=OuterRef(OuterRef("rollout__fence")),
+    )
+    return Attempt.objects.filter(
+        ~Exists(later.filter(verdict=Push.State.SUCCEEDED)),
+        ~Exists(succeeded),
+        push__installation=OuterRef("installation"),
+        push__rollout__fence__gt=OuterRef("proven_at"),
+        push__rollout__fence__lte=OuterRef("rollout__fence"),
+        finished__isnull=False,
+    ).exclude(verdict=Push.State.SUCCEEDED)
 
 
 def failing_of(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Failing]:

@@ -109,7 +109,7 @@ class Ticket:
         yield labelled(_("Unknown since") if is_unknown else _("Failing since"), _exact(self.since))
         if self.last and self.since and self.last > self.since:
             yield labelled(_("Last try"), _exact(self.last))
-        yield labelled(_("Number of tries"), self.tries)
+        yield labelled(_("Tries without success"), self.tries)
         if who := menders_in_words(self.code, is_alike=self.is_alike):
             yield labelled(_("Who can mend it"), who)
         for team in self.teams:

@@ -119,8 +119,8 @@ class FailedRow:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it waits for a person: a retry neither runs nor has mended it."""
-        return self.push.retry_phase not in ("retrying", Push.State.SUCCEEDED)
+        """Whether it waits for a person: it is not sent again now, and no retry has mended it."""
+        return self.push.state not in (Push.State.QUEUED, Push.State.RUNNING, Push.State.SUCCEEDED)
 
     @property
     def since(self) -> datetime | None:
@@ -303,7 +303,8 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
     push, page = _read_together(push, request.GET.get("page"))
     contacts = contacts_by_team()
     failing = failing_of([push.pk]).get(push.pk, Failing())
-    waits = push.state in (Push.State.FAILED, Push.State.UNKNOWN)
+    newer = push.newer
+    waits = push.state in (Push.State.FAILED, Push.State.UNKNOWN) and not newer
     tickets = tickets_of([(push, failing)]) if waits else []
     tell(tickets, contacts)
     context = {
@@ -317,6 +318,7 @@ def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpRespons
         "is_open": push.state in Push.OPEN,
         "is_part": _is_live_part(request),
         "retry_news": _retry_news(push),
+        "newer": newer,
         "holds_all_the_same": push.state == Push.State.FAILED and _holds(push),
         "failing": failing,
         "since": since_of(push, failing),
@@ -392,6 +394,7 @@ def _failed_page(request: HttpRequest, selection: SelectionForm) -> HttpResponse
         "chosen": set(request.POST.getlist("push")),
         "page_obj": page,
         "met": filters.met(Push.objects.waiting_or_retried()).count() if filters.keeps_retried else None,
+        "mended": filters.filter_queryset(Push.objects.mended_lately()).count(),
         "rows": rows,
         "can_any_be_retried": any(row.can_be_chosen for row in rows),
         "restarts": sum(row.can_be_chosen and row.restarts_pipelined for row in rows),

@@ -495,7 +495,7 @@ def test_what_became_of_retries_is_said_without_zeros(as_helpdesk: Client) -> No
     retry_pushes(push_ids=[push.pk], actor=SOMEBODY)
     finish(push, state="failed", code="timed_out", cause="retry")
     page = text(as_helpdesk)
-    assert "Retries of the last two hours:" in page
+    assert "Pushes retried in the last two hours:" in page
     assert "1 failed again" in page
     assert "0 succeeded" not in page
     assert "0 still unknown" not in page

@@ -13,11 +13,12 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from credentials.models import Assignment, ClientSecret
-from credentials.rollouts.models import Attempt, Push
+from credentials.rollouts.models import Attempt, ProvenWrite, Push
 from credentials.rollouts.pages.failing import Failing, failing_of
-from credentials.rollouts.services import cancel_rollout
+from credentials.rollouts.services import cancel_rollout, retry_pushes
 from credentials.rollouts.starting import start_rollout
 from instances.failures import EXPLANATIONS, Code
+from instances.inventory import retiring
 from instances.inventory.contacts import save_contact
 from instances.menders import MENDERS, Mender, menders
 from instances.models import Contact, Container, ExpectedHostKey, HostKey, Installation, Instance
@@ -25,6 +26,7 @@ from instances.reaching.host_keys import approve_host_key
 from portal.audit.append_only import without_triggers
 from portal.audit.models import AuditEvent
 from tests.factories import SOMEBODY, finish, finish_all, make_host_key, make_rollout
+from tests.portal.exported import as_csv, as_json
 
 pytestmark = pytest.mark.django_db
 
@@ -520,7 +522,7 @@ def test_a_retry_does_not_hide_since_when_a_push_fails(as_helpdesk: Client, one:
         assert f"Failing since {timezone.localtime(first.finished):%Y-%m-%d %H:%M:%S}" in page, address
         assert f"last try {timezone.localtime(last.started):%Y-%m-%d %H:%M:%S}, 2 tries" in page, address
         assert f"Failing since: {timezone.localtime(first.finished):%Y-%m-%d %H:%M}" in page, address
-        assert "Number of tries: 2" in page, address
+        assert "Tries without success: 2" in page, address
 
 
 def test_a_success_ends_what_failed_before_it(one: Push) -> None:
@@ -547,7 +549,7 @@ def test_a_ticket_says_everything_to_people_without_a_portal(as_helpdesk: Client
             "Not allowed to become neolane (become_refused): the portal",
             " could not deliver a secret to 1 installation\n",
             "Failing since: ",
-            "Number of tries: 1\n",
+            "Tries without success: 1\n",
             "Who can mend it: the server team\n",
             "Server team of Production: Operations, +33 1 55\n",
             "Installation: prod1 on web1\n",
@@ -718,7 +720,7 @@ def test_a_person_who_pressed_nothing_sees_no_banner(
     finish(three[0], state="failed", code="become_refused", cause="retry")
     page = as_helpdesk.get("/rollouts/failed/").content.decode()
     assert "callout-danger" not in page
-    assert "Retries of the last two hours, by everyone:" in page
+    assert "Pushes retried in the last two hours, by everyone:" in page
 
 
 def test_after_a_retry_in_vain_others_mend_it(as_helpdesk: Client, one: Push) -> None:
@@ -754,3 +756,130 @@ def test_after_a_press_the_keyboard_is_at_its_outcome(as_helpdesk: Client, three
     address = f"/rollouts/pushes/{three[1].pk}/retry/"
     page = as_helpdesk.post(address, follow=True).content.decode()
     assert re.search(r'id="retry-news"[^>]*tabindex="-1"[^>]*autofocus', page)
+
+
+def repair(push: Push, *, state: str) -> Push:
+    """Start a newer rollout for the installation of a push, and give that push this outcome."""
+    newer = start_rollout(
+        version=push.rollout.secret, installations=[push.installation], reason="repair", actor=SOMEBODY
+    )
+    again = newer.pushes.get()
+    if state != "queued":
+        finish(again, state=state, code="timed_out" if state == "failed" else "")
+    return again
+
+
+def scene() -> dict[str, Push]:
+    """Ten failures: some retried, and some of those replaced by a newer rollout since."""
+    names = ["plain", "again", "mended", "sent", "looked", "newer", "late", "both", "queued", "off"]
+    pushes = {
+        push.container.name: push
+        for push in make_rollout(containers=names).pushes.select_related("container", "installation")
+    }
+    for name, push in pushes.items():
+        finish(push, state="unknown" if name == "looked" else "failed", code="timed_out")
+    retried = [push.pk for name, push in pushes.items() if name != "plain"]
+    assert len(retry_pushes(push_ids=retried, actor=SOMEBODY).pushes) == 9
+    for name in ("again", "newer", "both", "queued", "off"):
+        finish(pushes[name], state="failed", code="timed_out", cause="retry")
+    for name in ("mended", "late"):
+        finish(pushes[name], state="succeeded", cause="retry")
+    repair(pushes["newer"], state="failed")
+    repair(pushes["late"], state="failed")
+    repair(pushes["both"], state="succeeded")
+    repair(pushes["queued"], state="queued")
+    cancel_rollout(rollout=repair(pushes["off"], state="queued").rollout, actor=SOMEBODY)
+    return pushes
+
+
+@pytest.mark.database
+def test_badge_home_list_file_and_tickets_have_one_number(
+    as_helpdesk: Client, as_admin: Client, as_auditor: Client
+) -> None:
+    pushes = scene()
+    waiting = {"plain", "again", "looked", "newer", "late", "off"}
+    page = as_helpdesk.get("/rollouts/failed/")
+    shown = [row.push for row in page.context["rows"]]
+    assert sorted(push.container.name for push in shown) == sorted(waiting | {"sent", "mended"})
+    assert pushes["newer"].pk not in {push.pk for push in shown}  # its newer push is there instead
+    assert page.context["attention_count"] == 7
+    said = read(as_helpdesk, "/rollouts/failed/")
+    assert " of 8 " in said
+    assert "1 of the pushes in this list waits for nobody any more" in said
+    assert "Newer rollouts have since replaced 5 of them." in said
+    assert sum(ticket.count for ticket in page.context["tickets"]) == len(waiting)
+    for rows_of_file in (
+        as_csv(as_auditor, "failed_pushes"),
+        as_json(as_auditor, "failed_pushes"),
+    ):
+        assert {row["push"] for row in rows_of_file} == {str(push.pk) for push in shown}
+        assert len(rows_of_file) == 8
+    home = as_helpdesk.get("/")
+    assert "7 pushes wait for a person or for the outcome of their retry." in read(as_helpdesk, "/")
+    assert sum(cause.count for cause in home.context["causes"]) == len(waiting)
+    needs = {need.icon: need.count for need in as_admin.get("/").context["needs"]}
+    assert (needs["failed"], needs["unknown"], needs["running"]) == (5, 1, 1)
+
+
+def test_a_retired_installation_has_no_row_even_after_a_retry(as_helpdesk: Client, one: Push) -> None:
+    fail_again(as_helpdesk, one, before="timed_out", after="timed_out")
+    assert listed(as_helpdesk) == {"web1"}
+    retiring.retire(row=one.installation, reason="Gone", actor=SOMEBODY)
+    assert listed(as_helpdesk) == set()
+
+
+def long_before(push: Push, hours: int) -> None:
+    """Have all attempts of a push made so many hours earlier."""
+    with without_triggers(connection, "rollouts_attempt"):
+        for attempt in push.attempts.all():
+            earlier = {
+                name: getattr(attempt, name) - timedelta(hours=hours) for name in ("started", "finished")
+            }
+            Attempt.objects.filter(pk=attempt.pk).update(**earlier)
+
+
+@pytest.mark.database
+@pytest.mark.parametrize("between", ["", "succeeded", "written", "unproven"])
+def test_a_newer_rollout_does_not_hide_since_when_an_installation_fails(
+    as_helpdesk: Client, one: Push, between: str
+) -> None:
+    finish(one, state="failed", code="login_refused")
+    long_before(one, 3)
+    if between:
+        middle = repair(one, state="succeeded")
+        if between == "written":  # and a step after it failed
+            Push.objects.filter(pk=middle.pk).update(state="failed", code="reload_failed")
+        elif between == "unproven":
+            ProvenWrite.objects.all().delete()
+        long_before(middle, 2)
+    again = repair(one, state="failed")
+    first = (again if between else one).attempts.get()
+    found = failing_of([again.pk])[again.pk]
+    assert (found.since, found.tries) == (first.finished, 1 if between else 2)
+    assert found.last == again.attempts.get().started
+    assert first.finished
+    since = f"Failing since {timezone.localtime(first.finished):%Y-%m-%d %H:%M:%S}"
+    for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{again.pk}/"):
+        page = read(as_helpdesk, address)
+        assert since in page, address
+        assert ("2 tries without success" in page) is not bool(between), address
+
+
+def test_a_push_that_a_newer_one_replaced_leads_there_and_tells_its_past(as_admin: Client, one: Push) -> None:
+    attempt = finish(one, state="succeeded")
+    Push.objects.filter(pk=one.pk).update(state="failed", code="reload_failed")
+    page = f"/rollouts/pushes/{one.pk}/"
+    assert "Even so, the file holds this version" in read(as_admin, page)
+    cancelled = repair(one, state="queued")
+    cancel_rollout(rollout=cancelled.rollout, actor=SOMEBODY)
+    assert "Start another rollout" in read(as_admin, page)  # that one came to nothing
+    newer = repair(one, state="failed")
+    said = read(as_admin, page)
+    assert attempt.finished
+    when = f"{timezone.localtime(attempt.finished):%Y-%m-%d %H:%M}"
+    assert f"when this push ended ( {when}" in said
+    assert "the file holds this version" not in said
+    assert "Start another rollout" not in said
+    assert f"Push of rollout {newer.rollout.number} (version 1)" in said
+    assert f'href="/rollouts/pushes/{newer.pk}/"' in as_admin.get(page).content.decode()
+    assert tickets(as_admin, page) == []
