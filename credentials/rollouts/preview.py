@@ -94,6 +94,8 @@ class Row:
     """The number of the rollout whose open push it supersedes."""
     failed: str = ""
     """The code of the push that failed there last."""
+    restarts_pipelined: bool = False
+    """Whether a push restarts pipelined there as well."""
 
     @property
     def place(self) -> str:
@@ -153,10 +155,13 @@ class Preview:
         return [row for row in self.rows if row.fate not in _NOT_PUSHED]
 
     @property
-    def also(self) -> list[tuple[Also, int]]:
-        """What else would happen, counted."""
-        counts = Counter(each for row in self.pushed for each in row.also)
-        return [(each, counts[each]) for each in Also if counts[each]]
+    def also(self) -> list[tuple[Also, list[Row]]]:
+        """What else would happen, and where."""
+        found: dict[Also, list[Row]] = {}
+        for row in self.pushed:
+            for each in row.also:
+                found.setdefault(each, []).append(row)
+        return [(each, found[each]) for each in Also if each in found]
 
     @property
     def sights(self) -> tuple[datetime, datetime] | None:
@@ -219,7 +224,8 @@ def _installations(within: Within) -> list[Installation]:
 RELATED = ("instance__assignment", "container", "other_portal")
 ASKED = (
     *("retired", "observed", "observed_build"),
-    *("instance__name", "instance__retired", "instance__deployment", "instance__assignment__account_id"),
+    *("instance__name", "instance__retired", "instance__deployment", "instance__uses_triggers"),
+    *("instance__assignment__account_id",),
     *("container__name", "container__retired", "container__is_enabled"),
     *("container__is_by_hand", "container__jump_host_id"),
     *("other_portal__last", "other_portal__seen", "other_portal__taken_over"),
@@ -307,6 +313,7 @@ def _row(each: Installation) -> Row:
         fate=Fate.PUSHED,
         seen=each.observed,
         build=each.observed_build,
+        restarts_pipelined=each.instance.uses_triggers,
     )
 
 

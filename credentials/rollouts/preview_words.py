@@ -1,7 +1,7 @@
 """What a preview says, in words: of each group of installations, of each of them, and how long it takes."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -62,8 +62,10 @@ _ALSO = {
         "count",
     ),
     Also.FAILED: ngettext_lazy(
-        "The last push to %(count)s of them failed: if nobody has fixed the cause, this one fails as well.",
-        "The last push to %(count)s of them failed: if nobody has fixed the cause, these fail as well.",
+        "%(count)s of those that are pushed failed at the last push: if nobody has fixed the cause, it "
+        "fails again.",
+        "%(count)s of those that are pushed failed at the last push: if nobody has fixed the cause, they "
+        "fail again.",
         "count",
     ),
 }
@@ -115,7 +117,29 @@ def headline(group: Group, total: int) -> str:
 
 def also(preview: Preview) -> list[str]:
     """Return what else happens to those that are pushed."""
-    return [str(_ALSO[each] % {"count": count}) for each, count in preview.also]
+    return [also_of(each, rows) for each, rows in preview.also]
+
+
+def also_of(each: Also, rows: Collection[Row]) -> str:
+    """Return one thing that else happens, at these installations."""
+    return str(_ALSO[each] % {"count": len(rows)})
+
+
+def does(preview: Preview) -> str:
+    """Return what a push does on Campaign besides the file; empty where nothing is pushed."""
+    if not preview.pushed:
+        return ""
+    sentences = [_("Each push has Campaign reload its configuration there.")]
+    if count := sum(row.restarts_pipelined for row in preview.pushed):
+        restarts = ngettext(
+            "On %(count)s installation, a push also restarts pipelined, because the instance uses Adobe "
+            "Triggers.",
+            "On %(count)s installations, a push also restarts pipelined, because the instances use Adobe "
+            "Triggers.",
+            count,
+        )
+        sentences.append(restarts % {"count": count})
+    return " ".join(sentences)
 
 
 def in_words(row: Row) -> str:

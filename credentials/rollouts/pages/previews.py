@@ -1,7 +1,7 @@
 """A preview on a page: its counts, each with the page that mends it and the first by name."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
@@ -36,7 +36,7 @@ _MENDS: dict[str, tuple[str, str, Promise]] = {
     **dict.fromkeys(WAY, _READINGS),
     **dict.fromkeys(OF_JUMP_HOST, _JUMP_HOSTS),
     NO_HOST_KEY: ("containers", "host_key=needed", _("Approve host keys")),
-    HOST_KEY_UNEXPECTED: ("containers", "host_key=offered", _("Compare host keys")),
+    HOST_KEY_UNEXPECTED: ("containers", "host_key=unexpected", _("Compare host keys")),
     Code.HOST_KEY_CHANGED: ("containers", "host_key=changed", _("Compare host keys")),
     Code.SSH_KEY_UNUSABLE: ("ssh_key", "", _("Look at the portal's SSH key")),
     Code.BUILD_TOO_OLD: ("instances", "need=old", _("See what needs an upgrade")),
@@ -51,6 +51,9 @@ _MENDS: dict[str, tuple[str, str, Promise]] = {
     "version_not_usable": ("accounts", "", _("See the accounts")),
     "account_not_active": ("accounts", "", _("See the accounts")),
 }
+
+_DECIDED_THERE = (NO_HOST_KEY, HOST_KEY_UNEXPECTED, Code.HOST_KEY_CHANGED)
+"""What is decided on the page of the container, where it is only one."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,26 @@ class Line:
 
 
 @dataclass(frozen=True)
+class AlsoLine:
+    """What else happens where something is pushed, and the first of those installations by name."""
+
+    text: str
+    count: int
+    shown: list[ShownRow]
+
+    @property
+    def more(self) -> int:
+        return self.count - len(self.shown)
+
+
+@dataclass(frozen=True)
 class ShownPreview:
     """A preview as `rollouts/_preview.html` shows it."""
 
     preview: Preview
     lines: list[Line]
-    also: list[str]
+    also: list[AlsoLine]
+    does: str
     how_long: str
     judged_by: str
 
@@ -116,7 +133,11 @@ def shown(preview: Preview) -> ShownPreview:
     return ShownPreview(
         preview=preview,
         lines=[_line(group, preview.total) for group in preview.groups],
-        also=preview_words.also(preview),
+        also=[
+            AlsoLine(preview_words.also_of(each, rows), len(rows), _shown(rows))
+            for each, rows in preview.also
+        ],
+        does=preview_words.does(preview),
         how_long=preview_words.how_long(preview),
         judged_by=preview_words.judged_by(preview),
     )
@@ -145,16 +166,23 @@ def _line(group: Group, total: int) -> Line:
         tone=tone,
         url=url,
         action=action,
-        shown=[ShownRow(row, with_semicolons(preview_words.further(row))) for row in group.rows[:SHOWN]],
+        shown=_shown(group.rows),
     )
+
+
+def _shown(rows: Sequence[Row]) -> list[ShownRow]:
+    return [ShownRow(row, with_semicolons(preview_words.further(row))) for row in rows[:SHOWN]]
 
 
 def _mend(group: Group) -> tuple[str, "str | Promise"]:
     """Return the address of the page that mends it, with its filters, and what the link to it says."""
     if not group.why or group.fate == Fate.WAITS:
         return "", ""
+    containers = {row.container_id for row in group.rows}
     if group.why == Code.OTHER_PORTAL:
         return reverse("container", args=[group.rows[0].container_id]), _("Decide on the container's page")
+    if group.why in _DECIDED_THERE and len(containers) == 1:
+        return reverse("container", args=[*containers]) + "#host-keys", _MENDS[group.why][2]
     name, query, action = _MENDS.get(
         group.why, ("failed_pushes", f"code={group.why}", _("See failed pushes"))
     )

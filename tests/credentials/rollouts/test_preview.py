@@ -32,6 +32,7 @@ from instances.models import (
     ExpectedHostKey,
     HostKey,
     Installation,
+    Instance,
     OtherPortal,
 )
 from instances.requirements import obstacle
@@ -351,7 +352,9 @@ def test_a_last_push_that_failed_is_told_where_nothing_else_explains_it(version:
     fail("reload_failed")
     row = only_row(version)
     assert (row.fate, row.also, row.failed) == ("pushed", ("failed_last",), "reload_failed")
-    assert preview_words.also(preview_of(version))[0].startswith("The last push to 1 of them failed")
+    assert preview_words.also(preview_of(version))[0].startswith(
+        "1 of those that are pushed failed at the last push"
+    )
     assert "the last push there failed" in preview_words.in_words(row)
     Push.objects.update(code="worker_lost")  # it tells nothing about the container
     assert only_row(version).also == ()
@@ -438,7 +441,8 @@ def test_the_rollout_page_says_it_before_the_start_button(as_admin: Client, vers
     text = page(as_admin, "account_rollout", version.account_id)
     assert "1 of 2 will fail: no approved host key" in text
     assert "1 of 2 is pushed" in text
-    assert '<a href="/containers/?host_key=needed">Approve host keys</a>' in text
+    first = Container.objects.get(name="web1")
+    assert f'<a href="/containers/{first.pk}/#host-keys">Approve host keys</a>' in text
     assert text.index('id="preview"') < text.index('value="start"')
     assert "Nothing would start" not in text
 
@@ -538,3 +542,67 @@ def test_the_command_refuses_what_the_command_rollout_refuses(
         call_command("preview", "Triggers", instance=["prod9"])
     with pytest.raises(CommandError, match="no version 9"):
         call_command("preview", "Triggers", secret_version=9)
+
+
+def show_another_key(container: Container) -> None:
+    container.host_keys.all().delete()
+    ExpectedHostKey.objects.create(container=container, fingerprint="SHA256:expected", given_by="alice")
+    make_host_key(container=container, state=HostKey.State.OFFERED)
+
+
+def lose_key(container: Container) -> None:
+    container.host_keys.all().delete()
+
+
+def change_key(container: Container) -> None:
+    make_host_key(container=container, state=HostKey.State.OFFERED)
+
+
+@pytest.mark.parametrize("doubt", [show_another_key, lose_key, change_key])
+def test_the_link_about_keys_leads_to_where_they_are_decided_on(
+    as_admin: Client, version: ClientSecret, doubt: Callable[[Container], None]
+) -> None:
+    first = Container.objects.get()
+    doubt(first)
+    [line] = shown(preview_of(version)).lines
+    assert line.url == f"/containers/{first.pk}/#host-keys"
+    assert 'id="host-keys"' in as_admin.get(f"/containers/{first.pk}/").content.decode()
+    second = make_installation(container="web2").container
+    doubt(second)
+    make_installation(container="web3")
+    line = shown(preview_of(version)).lines[0]
+    assert line.group.count == 2
+    found = as_admin.get(line.url).content.decode()
+    assert [name in found for name in ("web1", "web2", "web3")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "query"), {(name, query) for name, query, _action in previews._MENDS.values() if query}
+)
+def test_no_link_has_a_filter_that_its_list_does_not_know(as_admin: Client, name: str, query: str) -> None:
+    answer = as_admin.get(reverse(name) + f"?{query}")
+    assert not answer.context["form"].errors
+    assert answer.context["form"].data.dict() == dict([query.split("=")])
+
+
+def test_what_a_push_does_on_campaign_is_said_once_with_counts(
+    as_admin: Client, version: ClientSecret
+) -> None:
+    make_installation(container="web2")
+    text = page(as_admin, "account_rollout", version.account_id)
+    assert text.count("Each push has Campaign reload its configuration there.") == 1
+    assert "pipelined" not in text
+    Instance.objects.update(uses_triggers=True)
+    text = page(as_admin, "account_rollout", version.account_id)
+    assert text.count("On 2 installations, a push also restarts pipelined") == 1
+
+
+def test_those_that_failed_last_are_named(as_admin: Client, version: ClientSecret) -> None:
+    fail("reload_failed")
+    make_installation(container="web2")
+    [also] = shown(preview_of(version)).also
+    assert [each.row.container for each in also.shown] == ["web1"]
+    text = page(as_admin, "account_rollout", version.account_id)
+    said = text.partition("1 of those that are pushed failed at the last push")[2].partition("</details>")[0]
+    assert "prod1 on web1" in said
+    assert "web2" not in said

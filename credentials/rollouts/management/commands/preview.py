@@ -69,6 +69,7 @@ def _text(answer: AdobeAnswer | None, said: Preview) -> str:
     further = [
         *counts,
         *preview_words.also(said),
+        preview_words.does(said),
         preview_words.how_long(said),
         preview_words.judged_by(said),
     ]
