@@ -8,7 +8,9 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Right
 
-from credentials.coverage.cells import Cell, cells_of
+from credentials.coverage.cells import Cell, Wanted, cells_of
+from credentials.coverage.states import Cover
+from credentials.coverage.tallies import tallies
 from credentials.ims_check import AdobeAnswer, answer_about
 from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, ProvenWrite, Push, Rollout, is_as_seen, is_told
@@ -56,6 +58,10 @@ class Coverage:
     total: int
     goal: int
     others: int
+    foreign: int
+    """How many files show another client id."""
+    needs_you: int
+    """How many need a person, whatever their files hold."""
     page: Page[uuid.UUID]
     rows: list[Holding]
     retired: list[Installation]
@@ -68,7 +74,7 @@ class Coverage:
 
     @property
     def unproven(self) -> int:
-        return self.total - self.goal - self.others
+        return self.total - self.goal - self.others - self.foreign
 
 
 def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
@@ -89,10 +95,21 @@ def coverage(account: TechnicalAccount, page: str | None) -> Coverage:
         total=shown.paginator.count,
         goal=goal,
         others=sum(counts.values()) - goal,
+        foreign=_with_another_client(installations, account),
+        needs_you=sum(each.count for each in tallies(Wanted(account=account.pk, state=Cover.NEEDS_YOU))),
         page=shown,
         rows=[Holding(each, held.get(each.pk), account, cells.get(each.pk)) for each in rows],
         retired=list(left_out.select_related("instance", "container")[:RETIRED_SHOWN]),
         retired_count=left_out.count(),
+    )
+
+
+def _with_another_client(installations: QuerySet[Installation], account: TechnicalAccount) -> int:
+    own = account.secrets.order_by().values("client_id")
+    return (
+        installations.exclude(observed_client_id__in=["", account.client_id])
+        .exclude(observed_client_id__in=own)
+        .count()
     )
 
 

@@ -1,25 +1,30 @@
 """The auditor's home page: pushes and rotations by week, how old secrets are, the history itself."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from uuid import UUID
 
 from django.db.models import Count
 from django.db.models.functions import TruncWeek
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from credentials.models import TechnicalAccount
+from credentials.coverage.tallies import Tally
+from credentials.models import ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Push
 from credentials.rotation.models import Policy, Rotation
-from portal.audit.labels import EXPORTS, label, value_in_words
+from portal.audit.detail_words import word_for
+from portal.audit.labels import EXPORTS, label, lines_of, value_in_words
 from portal.audit.models import AuditEvent
 from portal.punctuation import labelled
 
 WEEKS = 13
 """A quarter."""
 SHOWN = 8
+TOLD = ("filters", "format", "pack", "from", "until")
+"""What is told of an export, so that two of the same list are no equal lines."""
 SHARES = (Push.State.SUCCEEDED, Push.State.FAILED, Push.State.UNKNOWN)
 """What a bar shows, from the bottom; the rest was called off or is under way."""
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 720, 220, 44, 26, 34
@@ -125,29 +130,54 @@ def chart_of(found: Sequence[Week]) -> WeekChart:
 
 @dataclass(frozen=True)
 class SecretAge:
-    """How old the secret of an account is, and after how long its policy wants another one."""
+    """How old a version is that Adobe may still take, and after how long a policy wants another one."""
 
-    account: TechnicalAccount
+    secret: ClientSecret
     days: int
     interval: int | None
+    held: int
+    """How many installations hold it, as far as is known."""
+
+    @property
+    def is_goal(self) -> bool:
+        return self.secret.pk == self.secret.account.goal_id
 
     @property
     def is_overdue(self) -> bool:
         return self.interval is not None and self.days > self.interval
 
 
-def oldest_secrets(now: datetime) -> list[SecretAge]:
-    """Return the accounts in use whose secrets are oldest; two statements."""
-    active = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE, goal__isnull=False)
-    rows = list(active.select_related("goal").order_by("goal__entered")[:SHOWN])
-    intervals = dict(Policy.objects.filter(account__in=rows).values_list("account", "interval"))
-    return [SecretAge(row, (now - row.goal.entered).days, intervals.get(row.pk)) for row in rows if row.goal]
+def oldest_secrets(now: datetime, tallies: Iterable[Tally]) -> list[SecretAge]:
+    """Return the oldest versions of accounts in use that are not deleted at Adobe; two statements.
+
+    That is more than the goals: during a rotation the former version is there, and installations hold it.
+    """
+    held: Counter[UUID] = Counter()
+    for each in tallies:
+        if each.held:
+            held[each.held.id] += each.count
+    active = {"account__state": TechnicalAccount.State.ACTIVE, "account__goal__isnull": False}
+    there = ClientSecret.objects.filter(slot__isnull=False, **active).defer("ciphertext")
+    rows = list(there.select_related("account").order_by("entered", "version")[:SHOWN])
+    accounts = {row.account_id for row in rows}
+    intervals = dict(Policy.objects.filter(account__in=accounts).values_list("account", "interval"))
+    return [
+        SecretAge(row, (now - row.entered).days, intervals.get(row.account_id), held[row.pk]) for row in rows
+    ]
 
 
-def last_exports() -> list[tuple[AuditEvent, str]]:
-    """Return the newest events of exports, newest first: what each was, and its list."""
-    found = AuditEvent.objects.filter(action__in=EXPORTS).order_by("-seq")[:SHOWN]
-    return [(event, _exported(event)) for event in found]
+def last_exports() -> list[tuple[AuditEvent, str, list[str]]]:
+    """Return the newest events of exports, newest first: what each was, its list, and what it had of it."""
+    found = list(AuditEvent.objects.filter(action__in=EXPORTS).order_by("-seq")[:SHOWN])
+    told = {word_for(key) for key in TOLD}
+    return [
+        (
+            line.event,
+            _exported(line.event),
+            [labelled(word, text) for word, text in line.facts if word in told],
+        )
+        for line in lines_of(found)
+    ]
 
 
 def _exported(event: AuditEvent) -> str:

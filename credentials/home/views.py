@@ -91,7 +91,7 @@ def _audit() -> Context:
     return {
         "chart": chart_of(found) if any(week.total or week.rotated for week in found) else None,
         "weeks": list(reversed(found)),
-        "ages": oldest_secrets(now),
+        "ages": oldest_secrets(now, counted.tallies),
         **_needs(counted),
         "verification": last_verified(),
         "noted_heads": noted_heads(),

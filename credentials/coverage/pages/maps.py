@@ -40,6 +40,20 @@ PAGE = 50  # instances
 ANY = ("", _("Any"))
 
 
+class VersionNumber(forms.IntegerField):
+    """The number of a version, also as pages write it: `v1`."""
+
+    widget = forms.TextInput
+    default_error_messages = {"invalid": _("Enter the number of a version, such as v1 or 1.")}
+
+    def to_python(self, value: object) -> int | None:
+        text = value.strip() if isinstance(value, str) else value
+        if isinstance(text, str) and text[:1] in ("v", "V"):
+            text = text[1:]
+        number: int | None = super().to_python(text)
+        return number
+
+
 class MapForm(AsOf):
     """What the map is narrowed to, and as of when."""
 
@@ -68,7 +82,7 @@ class MapForm(AsOf):
             ),
         ],
     )
-    version = forms.IntegerField(label=_("Holds version"), required=False, min_value=1, max_value=100_000)
+    version = VersionNumber(label=_("Holds version"), required=False, min_value=1, max_value=100_000)
 
     @property
     def wanted(self) -> Wanted:

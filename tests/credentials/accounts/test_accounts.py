@@ -222,6 +222,19 @@ def test_coverage_tells_goal_other_and_unproven_apart(
     assert "version not known" in text
     assert "it is not known which version it holds" in text
     assert "Another client" in text
+    assert "1</strong><span>file shows another client ID" in text
+    assert "0</strong><span>nothing proven yet" in text
+
+
+def test_an_installation_whose_file_holds_the_goal_may_need_a_person_all_the_same(
+    as_admin: Client, account: TechnicalAccount, installation: Installation
+) -> None:
+    assert "needs a person" not in get(as_admin, account)
+    Push.objects.update(state="failed", code="reload_failed")
+    text = get(as_admin, account)
+    assert "1 / 1</strong><span>file holds the goal" in text
+    assert "1 installation needs a person, whatever its file holds." in text
+    assert f'href="/coverage/?account={account.pk}&amp;state=needs_you"' in text
 
 
 def test_the_history_shows_versions_rollouts_pushes_and_attempts(

@@ -263,3 +263,14 @@ def test_the_map_says_how_many_instances_are_not_on_it(as_admin: Client) -> None
     assert "1 instance is not shown here, because it uses no technical account" in page(as_admin)
     assert 'href="/instances/?need=account"' in page(as_admin)
     assert "is not shown here" not in page(as_admin, "?environment=production")
+
+
+@pytest.mark.parametrize("written", ["1", "v1", "V1", " v1 "])
+def test_a_version_is_found_as_pages_write_it(as_auditor: Client, written: str) -> None:
+    finish_all(make_rollout(), state="succeeded")
+    answer = as_auditor.get("/coverage/", {"version": written})
+    assert not answer.context["form"].errors
+    assert "web1" in answer.content.decode()
+    assert "web1" not in as_auditor.get("/coverage/", {"version": "v2"}).content.decode()
+    refused = as_auditor.get("/coverage/", {"version": "x1"}).content.decode()
+    assert "Enter the number of a version, such as v1 or 1." in refused

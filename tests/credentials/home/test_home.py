@@ -17,10 +17,11 @@ from credentials.home.counting import count_all
 from credentials.home.first_steps import first_steps
 from credentials.home.needs import needs
 from credentials.home.standing import WEEKS
-from credentials.models import Assignment, TechnicalAccount
+from credentials.models import Assignment, ClientSecret, TechnicalAccount
 from credentials.rollouts.models import Attempt, Push, Rollout
 from credentials.rollouts.services import cancel_rollout, held_versions, retry_pushes
 from credentials.rollouts.starting import start_rollout
+from credentials.rollouts.versions import make_goal
 from credentials.rotation.models import Rotation
 from credentials.services import add_secret
 from instances.failures import Code, explain
@@ -420,7 +421,24 @@ def test_what_an_auditor_asks_of_secrets_and_the_history(as_auditor: Client, act
     record_export(actor=actor, filters={})
     assert "History exported" in text(as_auditor)
     [age] = as_auditor.get("/").context["ages"]
-    assert (age.account, age.days, age.is_overdue) == (account, 100, False)
+    assert (age.secret.account, age.days, age.is_overdue) == (account, 100, False)
+
+
+def test_a_version_that_is_not_the_goal_any_more_stays_on_the_list_until_adobe_deleted_it(
+    as_auditor: Client, actor: Actor
+) -> None:
+    rollout = make_rollout(containers=["web1", "web2"])
+    finish_all(rollout, state="succeeded")
+    old = rollout.secret
+    new, _answer = add_secret(account=old.account, plaintext=Secret("s" * 30), actor=actor)
+    make_goal(version=new, actor=actor)
+    ages = as_auditor.get("/").context["ages"]
+    assert [(age.secret, age.is_goal, age.held) for age in ages] == [(old, False, 2), (new, True, 0)]
+    page = " ".join(text(as_auditor).split())
+    assert "not the goal, still usable" in page
+    assert "2 installations are known to hold it" in page
+    ClientSecret.objects.filter(pk=old.pk).update(state="deleted", slot=None)
+    assert [age.secret for age in as_auditor.get("/").context["ages"]] == [new]
 
 
 def test_a_home_page_asks_what_is_new_by_itself(as_helpdesk: Client) -> None:
@@ -536,6 +554,13 @@ def test_an_auditor_sees_which_list_was_exported(as_auditor: Client) -> None:
     as_auditor.post("/exports/containers/")
     assert "List exported: Containers" in as_auditor.get("/").content.decode()
     event = AuditEvent.objects.latest("seq")
+    as_auditor.post("/exports/containers/?jwt=yes", {"format": "json"})
+    told = [facts for _event, _word, facts in as_auditor.get("/").context["exports"]]
+    assert [[fact.casefold() for fact in facts if "format" in fact.casefold()] for facts in told] == [
+        ["format: json"],
+        ["format: csv"],
+    ]
+    assert any("yes" in fact for fact in told[0])  # what it was narrowed to
     page = as_auditor.get(f"/history/{event.seq}/", headers={"Accept-Language": "fr"}).content.decode()
     assert "Conteneurs" in page.partition("<main")[2]
     assert event.details["list"] == "containers"

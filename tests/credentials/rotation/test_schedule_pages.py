@@ -139,16 +139,16 @@ def test_the_home_page_shows_what_is_coming_up(
     page = text_of(as_admin, "home")
     assert "Coming up" in page
     assert "the portal reminds you" in page
-    assert "No rotation is planned" not in page
+    assert "No rotation starts by itself" not in page
 
 
 def test_where_no_account_has_a_policy_the_pages_say_so(as_admin: Client, account: TechnicalAccount) -> None:
     for name in ("home", "rotations"):
         page = text_of(as_admin, name)
-        assert "No rotation is planned: no account has a policy." in page, name
-        assert 'href="/accounts/">Accounts</a>' in page.partition("No rotation is planned")[2]
+        assert "No rotation starts by itself: no account has a policy." in page, name
+        assert 'href="/accounts/">Accounts</a>' in page.partition("No rotation starts by itself")[2]
     TechnicalAccount.objects.update(state="draft")
-    assert "No rotation is planned" not in text_of(as_admin, "rotations")
+    assert "No rotation starts by itself" not in text_of(as_admin, "rotations")
 
 
 def test_the_command_adds_shows_and_removes_windows(db: None) -> None:
