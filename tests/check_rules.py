@@ -104,6 +104,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
     "replaced": {
         "credentials/coverage/holding.py": "asks the newest push of an installation",
         "credentials/rollouts/models.py": "keeps the newest push of an installation",
+        "credentials/rollouts/progress.py": "counts the retries that a newer push replaced",
         "credentials/rollouts/retired.py": "locks the newest push of an installation",
         "credentials/rollouts/settlement.py": "ends a push that a newer one replaced",
         "credentials/rollouts/starting.py": "replaces older ones",
