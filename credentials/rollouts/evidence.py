@@ -9,7 +9,7 @@ from credentials.rollouts.models import Attempt, Push
 from credentials.rollouts.notes import Note, note
 from instances import nlserver, other_portals, ssh
 from instances.discovery.models import Observation
-from instances.discovery.observing import Sight, observe
+from instances.discovery.observing import Earlier, Sight, observe
 from instances.models import Installation
 from instances.reaching import redaction
 from portal.plaintext import Secret
@@ -21,6 +21,7 @@ class Evidence:
 
     exit_codes: dict[str, int] = field(default_factory=dict)
     output: str = ""
+    held: Sight | None = None
     sight: Sight | None = None
     after_digest: str = ""
     build: int = 0
@@ -56,13 +57,20 @@ class Evidence:
             self.see(state, secrets)
             self.after_digest = state.digest
 
+    def find(self, state: nlserver.FileState, secrets: Iterable[Secret]) -> None:
+        """Remember the file as it was just before nlserver ran, if it was read."""
+        self.held = _sight(state, secrets)
+
     def see(self, state: nlserver.FileState, secrets: Iterable[Secret] = ()) -> None:
         """Remember what a file shows, if it was read; what was seen before is forgotten."""
+        self.sight = _sight(state, secrets)
 
-        def clean(text: str) -> str:
-            return redaction.redact(text.encode(), secrets)
 
-        self.sight = Sight.of(state, clean) if state.read else None
+def _sight(state: nlserver.FileState, secrets: Iterable[Secret]) -> Sight | None:
+    def clean(text: str) -> str:
+        return redaction.redact(text.encode(), secrets)
+
+    return Sight.of(state, clean) if state.read else None
 
 
 def observe_seen(push: Push, attempt: Attempt, evidence: Evidence) -> None:
@@ -74,6 +82,8 @@ def observe_seen(push: Push, attempt: Attempt, evidence: Evidence) -> None:
             sight=replace(evidence.sight, build=evidence.build or None),
             source=Observation.Source.LOOK if is_look else Observation.Source.PUSH,
             source_id=str(attempt.pk),
+            # It began before it looked; the container was its own from then on.
+            earlier=Earlier(evidence.held, attempt.started) if evidence.held else None,
         )
         attempt.observation_id = observation.pk
     elif evidence.build:

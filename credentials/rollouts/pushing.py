@@ -145,6 +145,7 @@ def _push(push: Push, attempt: Attempt, line: Line, evidence: Evidence) -> Outco
     evidence.exit_codes = report.exit_codes
     if report.held.read:
         attempt.before_digest = report.held.digest
+    evidence.find(report.held, [secret])
     evidence.keep(report.after, [secret])
     knowledge = _know(report.after.digest, push)
     verdict = nlserver.judge(report, account, knowledge.known)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from credentials.rollouts.models import Attempt, HandReport
+from credentials.rollouts.models import HOLDING, Attempt, HandReport
 from instances.discovery.models import Observation
 from instances.discovery.timeline import Link, evidence, uuids
 
@@ -14,10 +14,10 @@ from instances.discovery.timeline import Link, evidence, uuids
 def pushes(ids: Collection[str]) -> Mapping[str, Link]:
     """Return links to the pushes whose attempts have these ids."""
     rows = Attempt.objects.filter(pk__in=uuids(ids))
-    columns = rows.order_by().values_list("pk", "push", "push__rollout__number")
+    columns = rows.order_by().values_list("pk", "push", "push__rollout__number", "proof")
     return {
-        str(pk): Link(gettext("Push of rollout #%d") % number, reverse("push", args=[push]))
-        for pk, push, number in columns
+        str(pk): Link(gettext("Push of rollout #%d") % number, reverse("push", args=[push]), proof in HOLDING)
+        for pk, push, number, proof in columns
     }
 
 

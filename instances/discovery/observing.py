@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Self
 from uuid import UUID
 
@@ -57,11 +58,22 @@ class Sight:
         )
 
 
-def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str) -> Observation:
+@dataclass(frozen=True)
+class Earlier:
+    """What a push saw of the file before it wrote, and a moment of the database's clock before it looked."""
+
+    sight: Sight
+    at: datetime
+
+
+def observe(
+    *, installation_id: UUID, sight: Sight, source: str, source_id: str, earlier: Earlier | None = None
+) -> Observation:
     """Note a sight in the caller's transaction, which holds the container, and return what it belongs to.
 
     An equal sight goes on with the open observation, another one ends it. A file that was written anew with
     the same content is another sight: nobody knows what it held in between. So is one without a stamp.
+    What was seen `earlier` only says how long the observation lasted that this sight ends.
     """
     values: dict[str, object] = {
         "observed_client_id": sight.client_id,
@@ -83,7 +95,8 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
         Observation.objects.filter(pk=known.pk).update(**changes)
         return known
     if known:
-        Observation.objects.filter(pk=known.pk).update(ended=Now())
+        lasted = _lasted(known, earlier, source, source_id)
+        Observation.objects.filter(pk=known.pk).update(ended=Now(), **lasted)
     return Observation.objects.create(
         installation_id=installation_id,
         source=source,
@@ -94,6 +107,14 @@ def observe(*, installation_id: UUID, sight: Sight, source: str, source_id: str)
         is_milestone=known is None or (known.is_jwt, known.build) != (sight.is_jwt, sight.build),
         **asdict(sight),
     )
+
+
+def _lasted(known: Observation, earlier: Earlier | None, source: str, source_id: str) -> dict[str, object]:
+    """Return what changes of an observation that ends, where the file was seen once more before its end."""
+    if earlier is None or earlier.at < known.last_seen or not _is_equal(known, earlier.sight):
+        return {}
+    changes: dict[str, object] = {"last_seen": earlier.at, "sights": F("sights") + 1, "is_only_read": False}
+    return changes | {"last_source": source, "last_source_id": source_id}
 
 
 def _is_equal(known: Observation, sight: Sight) -> bool:

@@ -57,10 +57,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Link:
-    """Where the evidence is to be seen."""
+    """Where the evidence is to be seen. `is_proof`: it also proves that it wrote what was seen."""
 
     text: str
     url: str
+    is_proof: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,11 @@ def _sight(
     was_written = bool(former and row.stamp and former.stamp and row.stamp != former.stamp)
     if former is None:
         title, icon, tone = gettext("Seen for the first time"), "search", "info"
+    elif differing and _is_own(row, former):
+        push = links.get(row.source_id)
+        by_it = push and push.is_proof
+        title = gettext("Changed by a push") if by_it else gettext("Changed during a push")
+        icon, tone = "send", ""
     elif differing:
         title, icon, tone = gettext("Something different was seen"), "edit", "warning"
     elif was_written:
@@ -241,6 +247,12 @@ def _sight(
     )
 
 
+def _is_own(row: Observation, former: Observation) -> bool:
+    """Whether one push saw the file before it wrote, as it was known to be, and again afterwards."""
+    is_push = row.source == former.last_source == Observation.Source.PUSH
+    return is_push and row.source_id == former.last_source_id
+
+
 def _first(row: Observation) -> list[Change]:
     return [Change(str(FIELDS[name]), None, text) for name, text in values(row).items() if text is not None]
 
@@ -250,7 +262,12 @@ def _how(row: Observation, former: Observation | None, differs: bool, was_writte
     by = BY.get(row.source, row.source)
     if former is None:
         return gettext("Seen by %s. What was there before is not known.") % by
-    if differs or was_written:
+    if (differs or was_written) and _is_own(row, former):
+        text = gettext(
+            "It happened between {before}, when the push began, and {after}, when it ended: the push found "
+            "the file as it had been seen last, and read it again after it had written."
+        )
+    elif differs or was_written:
         text = gettext(
             "It happened between {before}, when the earlier content was last seen, and {after}, when {by} "
             "saw it."

@@ -414,15 +414,27 @@ attributes() {
 }
 
 # report <before|held|written|after>: ids in clear, of the secret only a digest of what is encrypted in the file.
-# The last reading is what the portal remembers of the file, so its stamp comes with it.
+# The last reading is what the portal remembers of the file, so its stamp comes with it. Just before nlserver runs,
+# a stamp tells whether the file still is what was remembered: for that it is enough to take it first.
 report() {
-    if [ "$1" = after ]; then
-        read_stamped
-    else
-        stamp=
+    stamp=
+    case $1 in
+    after) read_stamped ;;
+    held)
+        found=$(
+            printf '%s\n' "$(stamp)"
+            attributes "$config"
+        )
+        unread=$?
+        stamp=${found%%"$newline"*}
+        found=${found#"$stamp"}
+        found=${found#"$newline"}
+        ;;
+    *)
         found=$(attributes "$config")
         unread=$?
-    fi
+        ;;
+    esac
     tell "$1"
 }
 

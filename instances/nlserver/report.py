@@ -133,7 +133,8 @@ def _shapes() -> dict[str, Shape]:
         shapes[f"{reading}.secret"] = shape(phase, f"{DIGEST.pattern}|empty", OCCURRENCES)
         shapes[f"{reading}.jwt"] = shape(phase, "yes|", OCCURRENCES)
         shapes[f"{reading}.read"] = shape(phase, "yes|no|torn")
-    shapes["after.stamp"] = shape(16, STAMP)
+    for phase, reading in ((11, "held"), (16, "after")):
+        shapes[f"{reading}.stamp"] = shape(phase, STAMP)
     for phase, step in zip((12, 14, 15), STEPS, strict=True):
         shapes[f"rc.{step}"] = shape(phase, "[0-9]{1,3}")
         shapes[f"errors.{step}"] = shape(phase, "[01-]")

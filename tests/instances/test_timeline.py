@@ -123,7 +123,7 @@ def test_lines_end_at_a_moment_and_at_a_number(row: Installation) -> None:
 def test_a_line_tells_no_later_moment_as_if_it_were_before_the_one_asked_for(row: Installation) -> None:
     seen(row, 0, 10)
     [line] = lines(row, until=at(5))
-    assert "Unchanged at this moment: it was seen again after it" in line.notes[-1]
+    assert "Unchanged at this moment: it was seen again later" in line.notes[-1]
     [line] = lines(row, until=at(10))
     assert "2 more times since then" in line.notes[-1]
 

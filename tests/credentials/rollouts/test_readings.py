@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,8 +16,9 @@ from instances.discovery.as_of import as_of
 from instances.discovery.errand import GROUP, ReadErrand
 from instances.discovery.management.commands import read as command
 from instances.discovery.models import Observation, Reading
-from instances.discovery.observing import Sight, observe
+from instances.discovery.observing import Earlier, Sight, observe
 from instances.discovery.services import ask
+from instances.discovery.timeline import Wanted, of_installation, timeline
 from instances.models import Container, Instance
 from instances.nlserver.conversation import HARMLESS_LINES
 from instances.visits import visit
@@ -64,11 +66,64 @@ def test_equal_sights_are_one_observation_and_the_next_different_one_ends_it(
         read(actor, site)
     [before] = Observation.objects.all()
     assert (before.sights, before.ended) == (3, None)
+    site.container.config("prod1").write_text("<serverconf/>")
     start(site)
     deliver_all(site)
     after, before = Observation.objects.all()
     assert (before.sights, before.ended is None, before.digest) == (3, False, "")
     assert (after.source, after.sights, after.ended) == ("push", 1, None)
+
+
+def test_what_was_seen_lasts_until_the_push_that_writes_looks_at_it(
+    make_site: MakeSite, actor: Actor, start: Start
+) -> None:
+    """The push saw the same file before it wrote, so it is known until then, and who changed it."""
+    site = make_site()
+    [reading] = read(actor, site)
+    [seen] = Observation.objects.all()
+    attempt = start(site).pushes.get().attempts
+    deliver_all(site)
+    begun = attempt.get().started
+    after, before = Observation.objects.all()
+    assert (before.source_id, before.last_source, before.sights) == (str(reading.pk), "push", 2)
+    assert before.last_source_id == after.source_id == str(attempt.get().pk)
+    assert seen.last_seen < before.last_seen == begun < after.at
+    assert as_of(installation_id=site.installation.pk, moment=begun).certainty == "known"
+    titles = [line.title for line in timeline(of_installation(site.installation), Wanted(9))]
+    assert "Changed by a push" in titles
+    assert not before.is_only_read
+
+
+@pytest.mark.parametrize("content", ["<serverconf/>", None])
+def test_a_file_that_somebody_wrote_before_the_push_is_not_what_was_seen(
+    content: str | None, make_site: MakeSite, actor: Actor, start: Start
+) -> None:
+    """Not even with the same content (None): nobody knows what it held in between."""
+    site = make_site()
+    [reading] = read(actor, site)
+    file = site.container.config("prod1")
+    file.write_text(content or file.read_text())
+    start(site)
+    deliver_all(site)
+    _after, before = Observation.objects.all()
+    assert (before.last_source_id, before.sights, before.at) == (str(reading.pk), 1, before.last_seen)
+
+
+def test_a_look_before_a_write_is_no_sight_of_what_the_write_left(make_site: MakeSite) -> None:
+    """Whoever asks whether a file was read since it was written asks the open observation."""
+    installation_id = make_site().installation.pk
+    for number, at in ((1, timezone.now()), (2, timezone.now() + timedelta(hours=1))):
+        new = replace(SIGHT, stamp=str(number))
+        observe(
+            installation_id=installation_id,
+            sight=new,
+            source="push",
+            source_id=str(number),
+            earlier=Earlier(SIGHT, at),
+        )
+    written, found = Observation.objects.all()
+    assert found.last_seen == at
+    assert written.last_seen < at
 
 
 def test_a_push_and_a_reading_of_its_untouched_file_are_one_observation(

@@ -37,7 +37,7 @@ from tests.services.argv_sampler import ArgvSampler
 from tests.services.programs import require, require_that
 from tests.services.waiting import wait_until
 
-MOST_PROCESSES = 36
+MOST_PROCESSES = 37
 """What an apply with a reload may start, besides what nlserver starts."""
 
 

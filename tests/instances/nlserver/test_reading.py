@@ -243,7 +243,18 @@ def test_a_push_and_a_look_tell_the_stamp_that_a_reading_sees(container: ShellCo
     stamps.append(by_name(read(container, shell))["prod1"].state.stamp)
     assert len(set(stamps)) == 1
     assert stamps[0]
-    assert all(reply.fields.file_state("held").stamp == "" for reply in replies)
+    before = [reply.fields.file_state("before").stamp for reply in replies]
+    assert before == ["", ""]
+
+
+def test_a_push_tells_the_stamp_of_the_file_just_before_it_writes(
+    container: ShellContainer, shell: str
+) -> None:
+    known = by_name(read(container, shell))["prod1"].state.stamp
+    fields = converse(argv(shell, container)).fields
+    held = fields.file_state("held")
+    assert (held.stamp, held.client_ids, held.read) == (known, ("old-client",), True)
+    assert fields.file_state("after").stamp != known
 
 
 def said(*lines: str) -> bytes:
