@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
@@ -42,6 +43,7 @@ from credentials.services import AccountError
 from instances.models import PUSHABLE, TARGET, Installation, Instance
 from portal.audit.trail import Actor
 from portal.punctuation import labelled
+from portal.web.times import duration
 
 ANOTHER = gettext_lazy(
     "Another secret has been entered since. Nothing was done: reload the page and compare."
@@ -95,7 +97,12 @@ def account_secret(request: HttpRequest, pk: UUID) -> HttpResponse:
                 text = _("This is the secret of version %(version)s, which is already stored.")
                 messages.info(request, text % {"version": version.version})
             return redirect(rollout_url(version))
-    context = {"account": account, "form": form, "newest": account.newest_version}
+    context = {
+        "account": account,
+        "form": form,
+        "newest": account.newest_version,
+        "idle": duration(settings.ROTATION_IDLE),
+    }
     return render(request, "credentials/secret.html", context)
 
 

@@ -10,7 +10,9 @@ from credentials.models import TechnicalAccount
 from credentials.rotation import adobe, services
 from credentials.rotation.authority import may_rotate, who_may_rotate
 from credentials.rotation.models import Policy, PolicyKind, Rotation
+from credentials.rotation.notices import DUE
 from credentials.rotation.standing import Standing, Why
+from portal.notices.sending import is_anybody_told
 
 
 def standing_of(policy: Policy, now: datetime | None = None) -> Standing | None:
@@ -31,6 +33,8 @@ class Upcoming:
 
     policy: Policy
     standing: Standing
+    is_anybody_told: bool
+    """Whether a message that it is due would reach anybody."""
 
     @property
     def is_started_by_person(self) -> bool:
@@ -39,7 +43,7 @@ class Upcoming:
 
 
 def upcoming() -> list[Upcoming]:
-    """Return the next rotation of each account that has a policy, the earliest first; three statements.
+    """Return the next rotation of each account that has a policy, the earliest first; four statements.
 
     An account whose secret is being replaced just now is left out, and one without a secret in use.
     """
@@ -50,12 +54,12 @@ def upcoming() -> list[Upcoming]:
     allowed = who_may_rotate({row.set_by_id for row in found if row.set_by_id})
     done = Rotation.objects.filter(new__in=[row.account.goal_id for row in found], state=Rotation.State.DONE)
     ended = dict(done.order_by().values_list("new").annotate(last=Max("ended")))
-    now = timezone.now()
+    now, is_told = timezone.now(), is_anybody_told(DUE)
     coming = []
     for row in found:
         is_allowed = row.set_by_id is None or row.set_by_id in allowed
         due = _counted_from(row, ended.get(row.account.goal_id)) + timedelta(days=row.interval)
-        coming.append(Upcoming(row, Standing(due, due <= now, _why(row, is_allowed=is_allowed))))
+        coming.append(Upcoming(row, Standing(due, due <= now, _why(row, is_allowed=is_allowed)), is_told))
     return sorted(coming, key=lambda each: (each.standing.due, each.policy.account.name))
 
 

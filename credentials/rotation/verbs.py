@@ -10,12 +10,14 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from credentials.rollouts.models import Push
 from credentials.rotation import deleting, gates, moving, services
-from credentials.rotation.models import PassedGate, Rotation
+from credentials.rotation.models import PassedGate, PolicyKind, Rotation
 from credentials.rotation.waits import Wait
 
 Gate = PassedGate.Gate
 DETOURS = ("enter-secret", "use-spare", "choose-canary", "go-by-hand")
 """What the portal does by itself, unless a person does it instead."""
+DELETING = ("pass-gate", "report-usage", "confirm-deletion")
+"""What lets the old secret be deleted, or says that it was."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Verb:
 
     name: str
     label: Promise
+    done: Promise
+    """What is said once it was done."""
     can: Callable[[Rotation], bool]
     explain: Callable[[Rotation], str]
     run: Callable[..., Rotation]
@@ -61,6 +65,18 @@ def _go_on(rotation: Rotation) -> str:
     return f"{text % {'count': left}} {stop_rule % {'count': failed}}"
 
 
+def _enter(rotation: Rotation) -> str:
+    if rotation.policy == PolicyKind.OPEN:
+        return _(
+            "The secret is stored encrypted, and a worker asks Adobe whether it is valid. Then the portal "
+            "pushes it to the canary by itself, within the maintenance windows, and waits for a person."
+        )
+    return _(
+        "The secret is stored encrypted, and a worker asks Adobe whether it is valid. Then the portal pushes "
+        "it to the canary and on in waves by itself, within the maintenance windows."
+    )
+
+
 def _take_back(rotation: Rotation) -> str:
     count = len(moving.pushes(rotation))
     if not count:
@@ -71,8 +87,8 @@ def _take_back(rotation: Rotation) -> str:
     text = ngettext(
         "%(count)s installation was started: it gets the old secret again, and version %(old)s becomes the "
         "goal. The new secret is kept here and at Adobe.",
-        "%(count)s installations were started: they get the old secret again, and version %(old)s becomes the "
-        "goal. The new secret is kept here and at Adobe.",
+        "%(count)s installations were started: they get the old secret again, and version %(old)s becomes "
+        "the goal. The new secret is kept here and at Adobe.",
         count,
     )
     return text % {"count": count, "old": rotation.old.version}
@@ -114,16 +130,16 @@ VERBS: dict[str, Verb] = {
         Verb(
             "enter-secret",
             gettext_lazy("Enter the new secret"),
+            gettext_lazy("The new secret was stored."),
             services.can_enter_secret,
-            lambda rotation: _(
-                "The secret is stored encrypted, and a worker asks Adobe whether it is valid."
-            ),
+            _enter,
             services.enter_secret,
             ("plaintext",),
         ),
         Verb(
             "use-spare",
             gettext_lazy("Use the second version"),
+            gettext_lazy("The second version is now the new secret."),
             services.can_use_spare,
             lambda rotation: _("The version that is already stored becomes the new secret of this rotation."),
             services.use_spare,
@@ -131,6 +147,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             "make-room",
             gettext_lazy("Delete it at Adobe"),
+            gettext_lazy("The secret will be deleted at Adobe."),
             services.can_make_room,
             _make_room,
             services.make_room,
@@ -140,16 +157,33 @@ VERBS: dict[str, Verb] = {
         Verb(
             "choose-canary",
             gettext_lazy("Choose the canary"),
+            gettext_lazy("The canary was chosen."),
             services.can_choose_canary,
             lambda rotation: _("This installation gets the new secret first."),
             services.choose_canary,
             ("canary",),
         ),
-        Verb("go-on", gettext_lazy("Continue"), services.can_go_on, _go_on, services.go_on, ("stop_rule",)),
-        Verb("pause", gettext_lazy("Pause"), services.can_pause, _pause, services.pause),
+        Verb(
+            "go-on",
+            gettext_lazy("Continue"),
+            gettext_lazy("The rotation continues."),
+            services.can_go_on,
+            _go_on,
+            services.go_on,
+            ("stop_rule",),
+        ),
+        Verb(
+            "pause",
+            gettext_lazy("Pause"),
+            gettext_lazy("The rotation was paused."),
+            services.can_pause,
+            _pause,
+            services.pause,
+        ),
         Verb(
             "pass-gate",
             gettext_lazy("Pass this gate early"),
+            gettext_lazy("The gate was passed."),
             lambda rotation: services.gate_of(rotation) is not None,
             _pass,
             services.pass_gate,
@@ -159,6 +193,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             "report-usage",
             gettext_lazy("Enter when it was last used"),
+            gettext_lazy("The last use was noted."),
             services.can_report_usage,
             lambda rotation: _(
                 "Look at the old secret in the Developer Console, and enter what it says about its last use."
@@ -169,6 +204,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             "confirm-deletion",
             gettext_lazy("I have deleted it in the console"),
+            gettext_lazy("The deletion was noted."),
             services.can_confirm_deletion,
             lambda rotation: _(
                 "A worker asks Adobe whether the new secret still works. If so, the portal destroys its copy "
@@ -180,6 +216,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             "ask-again",
             gettext_lazy("Look again now"),
+            gettext_lazy("The portal looks again."),
             services.can_ask_again,
             lambda rotation: _("A worker looks at once, and asks Adobe again."),
             services.ask_again,
@@ -187,6 +224,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             "go-by-hand",
             gettext_lazy("Continue by hand"),
+            gettext_lazy("The rotation continues by hand."),
             services.can_go_by_hand,
             lambda rotation: _(
                 "From now on the portal does not use Adobe's API: you add and delete secrets in the console, "
@@ -197,6 +235,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             "declare-leak",
             gettext_lazy("The old secret has leaked"),
+            gettext_lazy("The old secret is marked as leaked."),
             services.can_declare_leak,
             lambda rotation: _(
                 "All waiting is skipped from now on: the rest is pushed at once, and the old secret is "
@@ -209,6 +248,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             "turn-round",
             gettext_lazy("Continue with the new secret"),
+            gettext_lazy("The rotation continues with the new secret."),
             services.can_turn_round,
             lambda rotation: _(
                 "The rotation is no longer taken back: the new secret becomes the goal again, and is pushed "
@@ -221,6 +261,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             "take-back",
             gettext_lazy("Take it back"),
+            gettext_lazy("The rotation is being taken back."),
             services.can_take_back,
             _take_back,
             services.take_back,

@@ -21,6 +21,7 @@ from credentials.rollouts.models import Push
 from credentials.rotation import deleting, gates, moving, reading, verbs, waits
 from credentials.rotation.due import is_unplanned, upcoming
 from credentials.rotation.models import Rotation
+from credentials.rotation.pages import causes
 from credentials.rotation.pages.filters import RotationFilters
 from credentials.rotation.pages.forms import NUMBERS, StartForm, VerbForm, secret_form
 from credentials.rotation.plans import RuleError
@@ -125,7 +126,10 @@ def rotation_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "at_adobe": reading.at_adobe(rotation),
         "passed": rotation.passed.all(),
         "calls": rotation.calls.all(),
-        "ways": ways[: reading.SHOWN],
+        "ways": causes.with_causes(ways[: reading.SHOWN]),
+        "not_reloaded": causes.not_reloaded(rotation),
+        "failed": causes.failed(rotation),
+        "rule_change": causes.stop_rule_change(rotation),
         "ways_more": max(0, len(ways) - reading.SHOWN),
         "cells": cells,
         "page_obj": page,
@@ -186,7 +190,7 @@ def rotation_verb(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
         except (RotationError, RuleError, AccountError) as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, _("Done: %s.") % verb.label)
+            messages.success(request, str(verb.done))
             return redirect("rotation", rotation.pk)
     if request.method == "GET" and not verb.can(rotation):
         messages.info(request, _("That is no longer possible: the rotation has moved on."))
@@ -199,6 +203,7 @@ def rotation_verb(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
         "shown": [each.passable for each in reading.in_the_way(rotation)] if name == "pass-gate" else [],
         "gate": gate.value if (gate := gate_of(rotation)) else "",
         "takes_secret": "plaintext" in verb.fields,
+        "not_reloaded": causes.not_reloaded(rotation) if verb.name in verbs.DELETING else (),
     }
     return render(request, "rotation/verb.html", context)
 

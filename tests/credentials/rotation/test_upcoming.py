@@ -17,7 +17,7 @@ from credentials.rotation.policies import set_policy
 from credentials.rotation.waits import Wait
 from portal.audit.trail import Actor
 from portal.presets import quarter
-from tests.factories import finish_all, make_rollout, make_rotation
+from tests.factories import finish_all, make_channel, make_rollout, make_rotation
 
 pytestmark = pytest.mark.django_db
 
@@ -102,9 +102,23 @@ def test_the_list_says_when_and_for_what_and_costs_the_same_for_many(
     assert count() == few
     text = page()
     assert "After its canary: the portal starts it" in text
-    assert "the portal reminds you, and you start it" in text
+    assert "and an admin continues it" in text
+    assert "When it is due: an admin starts it." in text
+    assert "Nobody is reminded" in text
     assert "Another admin must set it again" in text
     assert text.count("overdue") == 1
+
+
+def test_the_list_says_to_its_reader_who_starts_and_whether_anybody_is_told(
+    as_admin: Client, actor: Actor
+) -> None:
+    in_use("remind", entered=10, actor=actor, kind=PolicyKind.REMIND)
+    in_use("open", entered=10, actor=actor, kind=PolicyKind.OPEN)
+    make_channel(way="webhook", address="https://chat.example.com/hook")
+    text = as_admin.get("/rotations/").content.decode()
+    assert "When it is due: you start it." in text
+    assert "and you continue it" in text
+    assert "The portal sends a reminder." in text
 
 
 def numbers(client: Client, query: str) -> list[int]:
