@@ -24,8 +24,9 @@ def last_seen() -> Greatest:
 
 
 def not_seen_for(rows: QuerySet[Container], time: timedelta) -> QuerySet[Container]:
-    """Return those containers that nobody has looked at for this time, or ever."""
-    return rows.alias(seen=last_seen()).filter(Q(seen=None) | Q(seen__lt=Now() - time))
+    """Return those containers that nobody has looked at for this time, since they were entered."""
+    since = Now() - time
+    return rows.alias(seen=last_seen()).filter(Q(seen=None, created__lt=since) | Q(seen__lt=since))
 
 
 def never_seen(rows: QuerySet[Container]) -> QuerySet[Container]:

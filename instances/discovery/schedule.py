@@ -39,6 +39,17 @@ def turn(container_id: uuid.UUID, moment: datetime, each: timedelta) -> datetime
     return datetime.fromtimestamp(int(moment.timestamp()) - since, UTC)
 
 
+def was_turn(container_id: uuid.UUID, asked: datetime) -> bool:
+    """Whether the portal asked for a reading because it was the container's turn, by today's interval."""
+    each = interval()
+    return each is not None and asked - turn(container_id, asked, each) <= latest(each)
+
+
+def latest(each: timedelta) -> timedelta:
+    """Return how much later than its turn a container is still read, by the interval."""
+    return max(each / LATEST, LEAST_LATE)
+
+
 def next_turn(container_id: uuid.UUID, moment: datetime) -> datetime | None:
     """Return the first turn of a container after a moment; None if containers are not read by themselves."""
     each = interval()
@@ -73,7 +84,7 @@ def ask_due() -> int:
     each = interval()
     if each is None:
         return 0
-    late = max(each / LATEST, LEAST_LATE)
+    late = latest(each)
     idle = scheduled().exclude(pk__in=Reading.objects.filter(finished=None).values("container"))
     rows = [(pk, now, turn(pk, now, each)) for pk, now in idle.annotate(now=Now()).values_list("pk", "now")]
     turns = {pk: at for pk, now, at in rows if now - at <= late}

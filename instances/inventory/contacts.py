@@ -1,9 +1,12 @@
 """Contacts for the servers of an environment, and for other teams: stored, changed and removed by admins."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from django.db import transaction
 
 from instances.inventory.editing import differences, values
-from instances.models import Contact
+from instances.models import Contact, Instance
 from portal.audit.trail import Actor, record
 
 FIELDS = ("environment", "who", "reach", "hours")
@@ -33,3 +36,22 @@ def remove_contact(environment: str, *, actor: Actor) -> None:
 def contacts_by_team() -> dict[str, Contact]:
     """Return the contacts, by the environment whose servers they run or the name of their team."""
     return {row.environment: row for row in Contact.objects.all()}
+
+
+@dataclass(frozen=True)
+class ServerTeam:
+    """Who runs the servers of an environment: its `name`, and the contact if one was entered."""
+
+    name: str
+    contact: Contact | None
+
+    @property
+    def label(self) -> str:
+        return Contact.label_of(self.name)
+
+
+def server_teams(instances: Collection[Instance]) -> list[ServerTeam]:
+    """Return who runs the servers of these instances; of what Adobe hosts, nobody here does."""
+    environments = {each.environment for each in instances if each.is_pushable}
+    known = contacts_by_team() if environments else {}
+    return [ServerTeam(each, known.get(each)) for each in Instance.Environment.values if each in environments]

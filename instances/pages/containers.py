@@ -20,6 +20,7 @@ from instances.discovery.last_seen import last_seen
 from instances.discovery.models import Observation
 from instances.discovery.schedule import next_turn
 from instances.inventory import editing
+from instances.inventory.contacts import server_teams
 from instances.models import (
     NONE_RETIRED,
     NOT_RETIRED,
@@ -155,6 +156,7 @@ def container_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "campaign_user": settings.CAMPAIGN_USER,
         "user_differs": container.become == "none" and container.login != settings.CAMPAIGN_USER,
         "approval": HostKeyApproval(),
+        "teams": server_teams([each.instance for each in installations]),
         **asked_as_of(),
     }
     return render(request, "instances/container_detail.html", context)
@@ -294,6 +296,7 @@ def host_key_approve(request: HttpRequest, pk: int) -> HttpResponse:
         "doubt": host_keys.DOUBTS[doubt] if doubt else "",
         "approved": [each for each in keys if each.state == HostKey.State.APPROVED],
         "expected": expected,
+        "teams": server_teams([each.instance for each in container.installations.select_related("instance")]),
     }
     return render(request, "instances/host_key_approve.html", context)
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from instances.inventory import editing
+from instances.inventory.contacts import server_teams
 from instances.inventory.editing import InventoryError
 from instances.models import NOT_RETIRED, Container, Installation, Instance
 from instances.nlserver import MIN_BUILD
@@ -90,6 +91,7 @@ def instance_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "builds": builds,
         "old": [row for row in installations if row.needs_upgrade],
         "jwt": [row for row in installations if row.observed_jwt],
+        "teams": server_teams([instance]),
         **asked_as_of(),
     }
     return render(request, "instances/instance_detail.html", context)

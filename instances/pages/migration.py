@@ -23,7 +23,7 @@ PAGE = 25
 STAGES: Mapping[Stage, Promise] = {
     Stage.JWT: _("Still on JWT"),
     Stage.OLD: _("Old build, no JWT"),
-    Stage.UNKNOWN: _("Not seen yet"),
+    Stage.UNKNOWN: _("Not seen everywhere"),
     Stage.DONE: _("No JWT, build ready"),
 }
 MEANINGS: Mapping[Stage, Promise] = {
@@ -82,6 +82,7 @@ def jwt_and_builds(request: HttpRequest) -> HttpResponse:
         "left_out": Instance.objects.count() - len(everything),
         "was_seen": any(each.last_seen for each in everything),
         "chart": chart(points, STAGES) if points else None,
+        "is_first_week": not any(point.total for point in points[:-1]),
         "points": [(point.at, [point.counts[each] for each in Stage]) for point in points],
         "stages": [STAGES[each] for each in Stage],
         "dates": [(each, each.means(today)) for each in JWT_DATES],

@@ -9,8 +9,8 @@ from django.utils.functional import Promise
 from instances.discovery.jwt_dates import JWT_DATES
 from instances.discovery.migration_progress import Point, Stage
 
-WIDTH, HEIGHT = 440, 290
-LEFT, RIGHT, TOP, BOTTOM = 34, 152, 34, 34
+WIDTH, HEIGHT = 480, 290
+LEFT, RIGHT, TOP, BOTTOM = 34, 192, 34, 34
 """Around the field: numbers, direct labels, dates of Adobe, days."""
 APART = 20
 """Labels are not closer than this."""

@@ -57,8 +57,13 @@ class LastReading:
 
     @property
     def is_unasked(self) -> bool:
-        """Whether nobody asked for it: it was the container's turn."""
+        """Whether no person asked for it: it was the container's turn, or a rotation needs it."""
         return self.reading.person_id is None and self.reading.asked_by == PORTAL.name
+
+    @property
+    def was_turn(self) -> bool:
+        """Whether it was asked for when it was the container's turn; a rotation asks at other times."""
+        return schedule.was_turn(self.reading.container_id, self.reading.asked)
 
 
 def last_reading(

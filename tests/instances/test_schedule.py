@@ -152,7 +152,11 @@ def test_pages_say_when_the_next_one_is_due(as_auditor: Client, settings: Settin
     assert text in shown(as_auditor, f"/containers/{first.pk}/")
     queue(container_ids=[first.pk], actor=PORTAL)
     end()
-    assert ", as scheduled." in shown(as_auditor, f"/containers/{first.pk}/")
+    assert "by the portal outside its schedule" in shown(as_auditor, f"/containers/{first.pk}/")
+    third = due_since("web3", minutes=5)
+    queue(container_ids=[third.pk], actor=PORTAL)
+    end()
+    assert ", as scheduled." in shown(as_auditor, f"/containers/{third.pk}/")
     page = shown(as_auditor, "/containers/readings/")
     assert "is read automatically every 24 hours" in page
     assert f'Next: <a href="/containers/{first.pk}/">web1</a>, <time' in page

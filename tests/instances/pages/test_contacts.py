@@ -5,6 +5,7 @@ from django.test import Client
 
 from instances.models import Contact
 from portal.audit.models import AuditEvent
+from tests.factories import make_host_key, make_installation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]
 ENTERED = {"who": "Campaign operations", "reach": "+49 30 1234", "hours": "weekdays"}
@@ -31,6 +32,25 @@ def test_the_campaign_and_the_network_team_have_contacts_as_well(as_admin: Clien
         assert label in shown
     assert "Contact: Campaign team" in as_admin.get("/contacts/campaign/").content.decode()
     assert str(Contact.objects.get()) == "Campaign team"
+
+
+def test_the_server_team_is_named_where_it_is_to_be_asked(as_admin: Client, as_auditor: Client) -> None:
+    row = make_installation(instance="prod1", container="web1")
+    key = make_host_key(container=row.container, state="offered")
+    pages = [f"/containers/{row.container_id}/", f"/instances/{row.instance_id}/"]
+    for page in pages:
+        assert "No contact has been entered" in as_auditor.get(page).content.decode()
+    as_admin.post(PAGE, ENTERED)
+    for page in pages:
+        assert "Campaign operations" in as_auditor.get(page).content.decode()
+    said = as_admin.get(f"/containers/host-keys/{key.pk}/approve/").content.decode()
+    assert "Campaign operations" in said
+
+
+def test_nobody_here_runs_the_servers_that_adobe_hosts(as_auditor: Client) -> None:
+    row = make_installation(deployment="hosted")
+    said = as_auditor.get(f"/instances/{row.instance_id}/").content.decode()
+    assert "Server team of" not in said
 
 
 def test_what_is_missing_is_said_and_nothing_typed_is_lost(as_admin: Client) -> None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from instances.discovery.jwt_dates import JWT_DATES
 from instances.discovery.migration_progress import Point, Stage
-from instances.models import Installation
+from instances.models import Installation, Instance
 from instances.pages.migration import STAGES
 from instances.pages.migration_chart import APART, HEIGHT, chart
 from tests.factories import make_installation
@@ -52,6 +52,11 @@ def test_the_table_the_chart_and_the_dates(as_helpdesk: Client) -> None:
     seen("old", jwt=False, build=9352)
     seen("fine", jwt=False, build=9394)
     make_installation(instance="unseen")
+    page = text(as_helpdesk)
+    assert "A chart appears here next Monday" in page
+    assert "<svg viewBox" not in page.partition("Over time")[2].partition("The figures of the chart")[0]
+    Installation.objects.update(created=timezone.now() - timedelta(weeks=3))
+    Instance.objects.update(created=timezone.now() - timedelta(weeks=3))
     page = text(as_helpdesk)
     assert names(page) == ["late", "old", "unseen", "fine"]
     assert all(each.means(timezone.localdate()) in page for each in JWT_DATES)

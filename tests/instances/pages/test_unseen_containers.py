@@ -45,7 +45,7 @@ def listed(client: Client, query: str) -> set[str]:
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("?seen=old", {"old", "empty", "never"}),
+        ("?seen=old", {"old", "empty"}),  # the one that was never seen was entered just now
         ("?seen=never", {"never"}),
         ("?seen=nonsense", {*DAYS, "empty"}),
         ("?seen=old&q=old", {"old"}),
@@ -58,9 +58,17 @@ def test_a_container_counts_as_seen_by_a_sight_or_a_reading_that_succeeded(
 
 
 @pytest.mark.usefixtures("fleet")
+def test_one_that_was_entered_long_ago_and_never_seen_is_not_seen_for_a_week(as_helpdesk: Client) -> None:
+    Container.objects.filter(name="never").update(created=timezone.now() - timedelta(days=8))
+    assert listed(as_helpdesk, "?seen=old") == {"old", "empty", "never"}
+    assert listed(as_helpdesk, "?seen=never") == {"never"}
+
+
+@pytest.mark.usefixtures("fleet")
 def test_the_list_and_its_export_say_when_each_was_seen(as_auditor: Client) -> None:
     text = as_auditor.get("/containers/").content.decode()
     assert all(words in text for words in ("1 d ago", "8 d ago", "2 d ago", "9 d ago", "never"))
+    Container.objects.filter(name="never").update(created=timezone.now() - timedelta(days=8))
     answer = as_auditor.post("/exports/containers/?seen=old", {"format": "json"})
     rows = {row["container"]: row["last_seen"] for row in json.loads(answer.getvalue())["rows"]}
     assert rows.keys() == {"old", "empty", "never"}
