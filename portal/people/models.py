@@ -23,7 +23,7 @@ class FailedSignIns(ShortLived):
 
     class Purpose(models.TextChoices):
         SIGN_IN = "sign_in", _("Sign-in")
-        PASSWORD = "password", _("Change of one’s own password")  # the name of a purpose
+        PASSWORD = "password", _("Change of one's own password")  # the name of a purpose
 
     purpose = models.CharField(
         max_length=10, choices=Purpose.choices, default=Purpose.SIGN_IN, db_default=Purpose.SIGN_IN

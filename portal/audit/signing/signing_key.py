@@ -55,8 +55,8 @@ def _compared(text: str) -> SigningKey:
     row, _made_now = KnownKey.objects.get_or_create(name=NAME, defaults={"fingerprint": key.fingerprint})
     if row.fingerprint != key.fingerprint:
         text = _(
-            "%(path)s holds %(held)s, and the database has known %(recorded)s since %(since)s. Put the portal's "
-            "own signing key back. If it was replaced on purpose: %(command)s"
+            "%(path)s holds %(held)s, and the database has known %(recorded)s since %(since)s. Put the "
+            "portal's own signing key back. If it was replaced on purpose: %(command)s"
         ) % {
             "path": path(),
             "held": key.fingerprint,

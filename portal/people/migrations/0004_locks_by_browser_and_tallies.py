@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
             model_name="failedsignins",
             name="purpose",
             field=models.CharField(
-                choices=[("sign_in", "Sign-in"), ("password", "Change of one’s own password")],
+                choices=[("sign_in", "Sign-in"), ("password", "Change of one's own password")],
                 db_default="sign_in",
                 default="sign_in",
                 max_length=10,
