@@ -1,4 +1,4 @@
-"""The link from a cause to what the help says about its code, on pages below this room."""
+"""Links from pages below this room to what the help says about what they show."""
 
 from django.http import HttpRequest
 
@@ -9,3 +9,9 @@ from portal.web.panels import Panel, panel
 def about_code(code: str, _request: HttpRequest) -> Panel | None:
     """Lead to a code of the help, if there is one at all."""
     return Panel("help/_about_code.html", {"code": code}) if code else None
+
+
+@panel("roles.explained", order=10)
+def about_roles(_subject: None, _request: HttpRequest) -> Panel:
+    """Lead to what each role does now."""
+    return Panel("help/_about_roles.html")

@@ -60,7 +60,7 @@ def _recorded(filters: dict[str, str]) -> dict[str, str]:
 
 @transaction.atomic
 def record_verification(*, result: Verification, actor: Actor) -> AuditEvent:
-    """Record what a verification showed of the chain, and beside it of a noted head, if one was given."""
+    """Record what a verification showed of the chain, and next to it of a noted head, if one was given."""
     found = result.in_chain
     details: Details = {
         "intact": not found,

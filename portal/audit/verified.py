@@ -24,7 +24,7 @@ EXPLAINED = "history.head_explained"
 
 
 class Result(TextChoices):
-    """What a verification showed of the chain. A noted head that is missing is told beside it."""
+    """What a verification showed of the chain. A noted head that is missing is told next to it."""
 
     INTACT = "intact", _("Intact")
     SEALED = "sealed", _("Intact, except for sealed breaks")
