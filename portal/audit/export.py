@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 def file_name(name: str, kind: str, *, is_narrowed: bool, as_of: datetime | None = None) -> str:
-    """Return the name of a list as a file: its earlier moment, whether it is narrowed, and when it was made."""
+    """Return the name of a list as a file: its earlier moment, whether narrowed, and when it was made."""
     past = f"-as-of-{_stamp(as_of)}" if as_of else ""
     narrowed = "-narrowed" if is_narrowed else ""
     return f"{name}{past}{narrowed}-{_stamp(timezone.now())}.{kind}"

@@ -213,6 +213,9 @@ def test_a_secret_version_that_was_given_up_is_never_pushed_again(
     assert page.count("Not retried") == page.count("A retry is not possible:") == 3
     assert "Its secret version can no longer be used." in page
     assert states() == {"web1": "failed", "web2": "failed", "web3": "unknown"}
+    card = as_helpdesk.get(f"/rollouts/pushes/{three[0].pk}/").content.decode()
+    assert "A retry is not possible:" in card
+    assert "press it once" not in card, "there is nothing to press"
 
 
 def test_two_people_who_retry_the_same_push_set_it_off_once(
