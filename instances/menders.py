@@ -109,6 +109,10 @@ ALL_NEEDED = frozenset({Code.HOST_KEY_CHANGED, Code.JUMP_HOST_KEY_CHANGED})
 """What nobody mends alone: one knows whether the key is right, another one approves it."""
 
 
+SECURITY_IS_TOLD = frozenset({*ALL_NEEDED, Code.ANSWER_MALFORMED})
+"""What may be an attack: the advice sends people to the security team, which mends nothing."""
+
+
 def menders(code: str, *, is_alike: bool = False) -> tuple[Mender, ...]:
     """Return who can mend what a push failed for; nobody that is known without a code.
 

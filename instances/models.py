@@ -573,13 +573,15 @@ class PendingUpload(ShortLived):
 
 
 class Contact(WithChoices):
-    """Who is called about the servers of an environment, about Campaign or the network: entered, as text."""
+    """Who is called about the servers of an environment, or of another team: entered, as text."""
 
     class Team(models.TextChoices):
-        """Teams that work for all environments, called as `instances.menders.Mender` calls them."""
+        """Teams that work for all environments, by the names of `instances.menders.Mender`, and security."""
 
         CAMPAIGN = "campaign", _("Campaign team")
         NETWORK = "network", _("Network team")
+        OPERATORS = "operators", _("People who run the portal")
+        SECURITY = "security", _("Security team")
 
     audit_name = "contact"
 

@@ -214,9 +214,7 @@ def _tell(found: Collection[Cause]) -> None:
     """Give each cause a contact and its ticket."""
     contacts = contacts_by_team()
     for cause in found:
-        cause.teams = teams_for(
-            menders(cause.code, is_alike=cause.are_all_alike), cause.environments, contacts
-        )
+        cause.teams = teams_for(cause.code, contacts, cause.environments, is_alike=cause.are_all_alike)
         cause.ticket = Ticket(
             cause.state,
             cause.code,

@@ -4,7 +4,7 @@ It holds what was seen and never a secret: output and notes were cleaned before 
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,7 +21,7 @@ from credentials.rollouts.notes import in_words
 from credentials.rollouts.pages.failing import Failing
 from instances.failures import Code
 from instances.inventory.contacts import contacts_by_team
-from instances.menders import Mender, menders
+from instances.menders import SECURITY_IS_TOLD, Mender, menders
 from instances.menders import in_words as menders_in_words
 from instances.models import Contact, ExpectedHostKey, HostKey, Instance
 from portal.punctuation import labelled
@@ -185,14 +185,17 @@ def tell(tickets: Iterable[Ticket], contacts: Mapping[str, Contact] | None = Non
     told = _told(first)
     for ticket in asked:
         environments = [push.installation.instance.environment for push in ticket.pushes]
-        ticket.teams = teams_for(menders(ticket.code, is_alike=ticket.is_alike), environments, known)
+        ticket.teams = teams_for(ticket.code, known, environments, is_alike=ticket.is_alike)
         ticket.told = {push.pk: told[push.pk] for push in ticket.pushes[:DETAILED]}
 
 
 def teams_for(
-    who: Collection[Mender], environments: Iterable[str], contacts: Mapping[str, Contact]
+    code: str, contacts: Mapping[str, Contact], environments: Iterable[str], *, is_alike: bool
 ) -> list[Team]:
-    """Return the teams that can be called, of those who can mend a failure in these environments."""
+    """Return the teams that can be called: who can mend this failure in these environments or has to know."""
+    who: list[str] = list(menders(code, is_alike=is_alike))
+    if code in SECURITY_IS_TOLD:
+        who.append(Contact.Team.SECURITY)
     names = dict.fromkeys(environments) if Mender.SERVER in who else {}
     others = [each for each in Contact.Team.values if each in who]
     return [Team(name, contacts.get(name)) for name in (*names, *others)]

@@ -59,7 +59,7 @@ from credentials.rollouts.starting import RolloutError, push_again, pushed_again
 from credentials.services import AccountError
 from instances.failures import Code
 from instances.inventory.contacts import contacts_by_team
-from instances.menders import in_words, menders
+from instances.menders import in_words
 from instances.models import Contact
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
@@ -295,8 +295,8 @@ def _push(pk: UUID) -> Push:
 
 
 def _teams(push: Push, failing: Failing, contacts: Mapping[str, Contact]) -> list[Team]:
-    who = menders(push.code, is_alike=failing.is_alike)
-    return teams_for(who, [push.installation.instance.environment], contacts)
+    environment = push.installation.instance.environment
+    return teams_for(push.code, contacts, [environment], is_alike=failing.is_alike)
 
 
 def _push_page(request: HttpRequest, push: Push, form: RetryForm) -> HttpResponse:

@@ -96,7 +96,7 @@ def test_a_failed_push_says_who_to_call_or_that_nobody_was_entered(as_helpdesk: 
     for address in places:
         text = as_helpdesk.get(address).content.decode()
         assert "Server team of Production: <strong>Operations</strong>, +33 1 55 55 01 99" in text
-        assert "No contact has been entered" not in text
+        assert "No contact has been entered: Server team" not in text
 
 
 def test_nobody_is_sent_to_a_server_team_that_cannot_mend_it(as_helpdesk: Client) -> None:
@@ -114,6 +114,25 @@ def test_nobody_is_sent_to_a_server_team_that_cannot_mend_it(as_helpdesk: Client
     for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{push.pk}/"):
         text = as_helpdesk.get(address).content.decode()
         assert "Campaign team: <strong>Marketing tools</strong>, 2222" in text
+
+
+@pytest.mark.parametrize(
+    ("code", "team"),
+    [
+        (Code.HOST_KEY_CHANGED, "security"),
+        (Code.ANSWER_MALFORMED, "security"),
+        (Code.PORTAL_ERROR, "operators"),
+    ],
+)
+def test_whoever_the_advice_sends_people_to_can_be_called(code: Code, team: str, as_helpdesk: Client) -> None:
+    save_contact(Contact(environment=team, who="Night watch", reach="4711"), actor=SOMEBODY)
+    push = make_rollout().pushes.get()
+    finish(push, state="failed", code=code)
+    for address in ("/", "/rollouts/failed/", f"/rollouts/pushes/{push.pk}/"):
+        assert (
+            f"{Contact.label_of(team)}: <strong>Night watch</strong>"
+            in as_helpdesk.get(address).content.decode()
+        )
 
 
 def test_an_admin_is_led_to_where_a_contact_is_entered(as_admin: Client) -> None:

@@ -25,10 +25,11 @@ def test_an_admin_enters_changes_and_removes_a_contact(as_admin: Client, as_help
     assert events[1].details == {"changes": {"reach": ["+49 30 1234", "+49 30 9999"]}}
 
 
-def test_the_campaign_and_the_network_team_have_contacts_as_well(as_admin: Client) -> None:
+def test_other_teams_have_contacts_as_well(as_admin: Client) -> None:
     assert as_admin.post("/contacts/campaign/", ENTERED)["Location"] == "/contacts/"
     shown = as_admin.get("/contacts/").content.decode()
-    for label in ("Server team of Production", "Campaign team", "Network team"):
+    others = ("Campaign team", "Network team", "People who run the portal", "Security team")
+    for label in ("Server team of Production", *others):
         assert label in shown
     assert "Contact: Campaign team" in as_admin.get("/contacts/campaign/").content.decode()
     assert str(Contact.objects.get()) == "Campaign team"
