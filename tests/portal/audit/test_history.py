@@ -78,6 +78,10 @@ def test_helpdesk_sees_its_own_events_only(as_helpdesk: Client, helpdesk: User) 
     own = add("push.retried", user=helpdesk, who="henry")
     assert "rollout.requested" not in shown(as_helpdesk)
     assert "push.retried" in shown(as_helpdesk)
+    assert (
+        "Nothing that you did matches these filters."
+        in as_helpdesk.get("/history/?who=alice").content.decode()
+    )
     assert as_helpdesk.get(f"/history/{own.seq}/").status_code == 200
     assert as_helpdesk.get(f"/history/{other.seq}/").status_code == 404
 
