@@ -100,7 +100,8 @@ EXPORTS: dict[str, Listed] = {
     ),
     "failed_pushes": Listed(
         "rollouts.view_rollout",
-        f"instance container {WHAT} state code what_happened requested finished push",
+        f"instance container {WHAT} state code what_happened menders failing_since tries retried requested"
+        " finished push",
         *("container=web0", "container", "web0"),
     ),
     "host_keys": Listed(
@@ -178,7 +179,8 @@ EXPORTS: dict[str, Listed] = {
     ),
     "rollouts": Listed(
         "rollouts.view_rollout",
-        f"{WHAT} reason message requested requested_by state pushes {' '.join(Push.State.values)}",
+        f"{WHAT} reason message requested requested_by state shown_state pushes"
+        f" {' '.join(Push.State.values)}",
         *("reason=new", "reason", "new"),
         order=lambda row: -row["rollout"],
     ),

@@ -9,22 +9,25 @@ from django.utils.translation import gettext_lazy
 from django_filters import ModelChoiceFilter
 
 from credentials.rollouts.models import Attempt, Push, Rollout
+from credentials.rollouts.pages.failing import Failing, failing_of
 from credentials.rollouts.pages.filters import FailedPushFilters, PushFilters, RolloutFilters
 from credentials.rollouts.pages.orders import FAILED_ORDERS, ROLLOUT_ORDERS
+from credentials.rollouts.pages.tickets import since_of
 from credentials.rollouts.progress import FAILURES_FIRST, named, progress_of, push_lines
 from instances.failures import Code
+from instances.menders import menders
 from portal.no_secrets import Form
 from portal.web.exports import Export, Row, in_order, register, values
 
 WHAT = ("account", "version", "fingerprint")
 PLACE = ("instance", "container")
 ROLLOUT_COLUMNS = (
-    *("rollout", *WHAT, "reason", "message", "requested", "requested_by", "state", "pushes"),
+    *("rollout", *WHAT, "reason", "message", "requested", "requested_by", "state", "shown_state", "pushes"),
     *Push.State.values,
 )
 FAILED_COLUMNS = (
     *(*PLACE, "rollout", *WHAT, "state", "code", "what_happened"),
-    *("requested", "finished", "push"),
+    *("menders", "failing_since", "tries", "retried", "requested", "finished", "push"),
 )
 PUSH_COLUMNS = (
     *(*PLACE, "rollout", *WHAT, "state", "code", "attempts", "seconds"),
@@ -68,7 +71,7 @@ def _rollout_rows(keys: Sequence[UUID]) -> Iterator[Row]:
             "message": rollout.message,
             "requested": rollout.requested,
             "requested_by": rollout.requested_by_name,
-            "state": progress[rollout.pk].state,
+            **values(progress[rollout.pk], ("state", "shown_state")),
             "pushes": progress[rollout.pk].total,
             **{state: progress[rollout.pk].counts.get(state, 0) for state in Push.State.values},
         }
@@ -89,9 +92,17 @@ def _push(push: Push) -> dict[str, object]:
 
 
 def _failed_rows(keys: Sequence[UUID]) -> Iterator[Row]:
-    words = dict(Code.choices)
+    words, failing = dict(Code.choices), failing_of(keys)
     for push in _pushes(keys):
-        yield {**_push(push), "what_happened": words.get(push.code, "")}
+        fails = failing.get(push.pk, Failing())
+        yield {
+            **_push(push),
+            "what_happened": words.get(push.code, ""),
+            "menders": [each.value for each in menders(push.code, is_alike=fails.is_alike)],
+            "failing_since": since_of(push, fails),
+            "tries": fails.tries,
+            "retried": push.retried,
+        }
 
 
 def _push_rows(keys: Sequence[UUID]) -> Iterator[Row]:
