@@ -1,7 +1,7 @@
 """Which columns of related rows lists of failed pushes read: `progress.with_names` reads no others."""
 
 PLACE = ("installation__instance__name", "container__name")
-ROLLOUT = ("rollout__number", "rollout__secret__account__name")
+ROLLOUT = ("rollout__number", "rollout__secret__version", "rollout__secret__account__name")
 JUDGED = (
     "installation__instance__deployment",
     "rollout__secret__state",
@@ -18,6 +18,7 @@ REACHED = (
     "installation__instance__uses_triggers",
     "container__address",
     "container__port",
+    "container__login",
     "container__jump_host__name",
 )
 """Where a container is, for those who look for it on the network, and what a push does there besides."""

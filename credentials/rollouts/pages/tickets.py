@@ -154,6 +154,10 @@ class Ticket:
         environment = Instance.Environment(push.installation.instance.environment).label
         yield INDENT + labelled(_("Environment"), environment)
         yield INDENT + labelled(_("Account"), push.rollout.secret.account)
+        yield INDENT + _("Push of rollout %(number)s (version %(version)s)") % {
+            "number": push.rollout.number,
+            "version": push.rollout.secret.version,
+        }
         address = f"{push.container.address}:{push.container.port}"
         if push.container.jump_host:
             address = _("%(address)s, through the jump host %(name)s") % {
@@ -161,6 +165,7 @@ class Ticket:
                 "name": push.container.jump_host,
             }
         yield INDENT + labelled(_("Address of the container"), address)
+        yield INDENT + labelled(_("Login"), push.container.login)
         told = self.told.get(push.pk, Told())
         if self.code in KEYS:
             yield from (INDENT + line for line in told.keys)

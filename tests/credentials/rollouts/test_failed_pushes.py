@@ -559,6 +559,8 @@ def test_a_ticket_says_everything_to_people_without_a_portal(as_helpdesk: Client
             "Environment: Production\n",
             "Account: Triggers\n",
             "Address of the container: web1.example.com:22\n",
+            f"Push of rollout {one.rollout.number} (version 1)\n",
+            f"Login: {one.container.login}\n",
             "What the container printed:\n    sudo: a password is required\n\n    for neolane\n",
         ):
             assert told in text, (address, told)
