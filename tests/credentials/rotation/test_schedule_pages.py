@@ -138,7 +138,7 @@ def test_the_home_page_shows_what_is_coming_up(
     set_policy(account=account, interval=90, kind=PolicyKind.REMIND, actor=actor)
     page = text_of(as_admin, "home")
     assert "Coming up" in page
-    assert "the portal reminds you" in page
+    assert "When it is due: you start it." in page
     assert "No rotation starts by itself" not in page
 
 
