@@ -24,7 +24,7 @@ from credentials.rotation.models import Rotation
 from credentials.rotation.pages import causes
 from credentials.rotation.pages.filters import RotationFilters
 from credentials.rotation.pages.forms import NUMBERS, StartForm, VerbForm, secret_form
-from credentials.rotation.plans import RuleError
+from credentials.rotation.plans import RuleError, waves_in_words
 from credentials.rotation.services import RotationError, gate_of, may_start, start
 from credentials.rotation.verbs import VERBS, Verb
 from credentials.rotation.window_words import lines
@@ -129,6 +129,7 @@ def rotation_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "ways": causes.with_causes(ways[: reading.SHOWN]),
         "not_reloaded": causes.not_reloaded(rotation),
         "failed": causes.failed(rotation),
+        "wave_rule": waves_in_words(rotation.wave_rule),
         "rule_change": causes.stop_rule_change(rotation),
         "ways_more": max(0, len(ways) - reading.SHOWN),
         "cells": cells,

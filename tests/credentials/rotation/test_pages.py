@@ -49,7 +49,9 @@ def test_a_rotation_by_hand_is_walked_by_its_pages(as_admin: Client, make_house:
     rotation = Rotation.objects.get()
     assert answer["Location"] == reverse("rotation", args=[rotation.pk])
     rotation = house.wait(rotation, Wait.SECRET_NEEDED)
-    assert "The second secret is needed" in page(as_admin, "rotation", rotation.pk)
+    said = page(as_admin, "rotation", rotation.pk)
+    assert "The second secret is needed" in said
+    assert "of these sizes, the last one again until nobody is left: 1, 100%" in said
     assert as_admin.get(reverse("rotation_start", args=[account.pk])).status_code == 302
     assert "old secret" in verb(as_admin, rotation, "enter-secret", client_secret=old)
     new = other_secret("p8e-AbCdEfGhIjKlMnOpQrStUvWxYz012345")
