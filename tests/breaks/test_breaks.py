@@ -108,6 +108,7 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "pyproject.toml").write_text(
         '[tool.pytest.ini_options]\naddopts = "--import-mode=importlib"\npythonpath = ["."]\n'
     )
+    (tmp_path / "locale").mkdir()  # as Django wants it, and as a module of Python is called
     (tmp_path / "core.py").write_text(CORE)
     (tmp_path / "tests" / "test_core.py").write_text(TESTS)
     shutil.copy(FOLDER / "witness.py", tmp_path / "tests" / "breaks")

@@ -46,6 +46,8 @@ def modules_from_elsewhere(root: Path) -> list[str]:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         top = root / name.partition(".")[0]
+        if top.name in sys.stdlib_module_names:  # `locale`: catalogs, no module of ours
+            continue
         if file and (top.is_dir() or top.with_suffix(".py").is_file()):
             found += [name] if not Path(file).resolve().is_relative_to(root.resolve()) else []
     return found
