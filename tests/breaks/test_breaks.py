@@ -64,6 +64,8 @@ def test_a_break_has_to_say_what_it_is_and_who_notices(preamble: str, tmp_path: 
 
 CORE = 'def double(number):\n    """Return twice the number."""\n    return 2 * number\n'
 TESTS = """
+import locale  # noqa: F401
+
 import core
 
 def test_two():
@@ -109,6 +111,7 @@ def tree(tmp_path: Path) -> Path:
         '[tool.pytest.ini_options]\naddopts = "--import-mode=importlib"\npythonpath = ["."]\n'
     )
     (tmp_path / "locale").mkdir()  # as Django wants it, and as a module of Python is called
+    (tmp_path / "locale" / "django.po").touch()
     (tmp_path / "core.py").write_text(CORE)
     (tmp_path / "tests" / "test_core.py").write_text(TESTS)
     shutil.copy(FOLDER / "witness.py", tmp_path / "tests" / "breaks")
