@@ -126,7 +126,7 @@ def _ago(now: datetime, **distance: float) -> time_machine.travel:
 def _person(name: str, role: str) -> Actor:
     person = User.objects.create_user(name, password="a long enough password")
     person.groups.add(Group.objects.get(name=role))
-    return Actor(name, person)
+    return Actor(name, person, ip="10.20.30.40", request_id="0123456789abcdef")
 
 
 def _inventory() -> None:
