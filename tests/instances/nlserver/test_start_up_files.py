@@ -424,6 +424,8 @@ def test_start_up_files_neither_see_the_account_nor_count(
         assert not (stage.seen / "exit").exists()
 
 
+READERS = 5
+"""Trials: where the system wakes it too late, a reader gets nothing of what is sent before the account."""
 READING = r"""
 exec 3<&0
 cat <&3 >>SEEN/reader &
@@ -444,12 +446,28 @@ def test_the_account_is_not_sent_where_a_process_left_behind_reads(
     become: nlserver.Become, shell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("instances.nlserver.conversation.HEARING_SECONDS", 1)
+    assert any(is_refused_for_a_reader(become, shell) for _trial in range(READERS))
+
+
+def is_refused_for_a_reader(become: nlserver.Become, shell: str) -> bool:
+    """Whether a process that reads the script's input was noticed; if not, it slept on and got nothing."""
     with staged(become, shell, READING, {}) as stage:
-        with connect(stage.server, stage.login) as connection:
-            assert refusal(connection, stage.job()).code == Code.INPUT_NOT_PRIVATE
+        with (
+            connect(stage.server, stage.login) as connection,
+            nlserver.Conversation(connection, stage.job()) as talk,
+        ):
+            said = ""
+            try:
+                talk.ready()
+            except nlserver.Refused as refused:
+                said = refused.code
+        if not said:
+            return False
+        assert said == Code.INPUT_NOT_PRIVATE
         # It took harmless lines instead.
         assert set(map(len, (stage.seen / "reader").read_text().split())) == {128}
         assert [call[0] for call in stage.container.calls()] == ["pdump"]
+    return True
 
 
 RECORDING = r"""
