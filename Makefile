@@ -83,7 +83,7 @@ house: $(VENV)/dev ## print figures of the structure: lengths, fan-out, circles,
 	$(RUN) tests/house.py
 
 axe: export AXE_PAGES = all
-axe: $(VENV)/dev ## look at every page with axe, as each role, wide and narrow, in about ten minutes
+axe: $(VENV)/dev ## look at every page with axe, as each role, wide and narrow, in about fifteen minutes
 	$(RUN) -m pytest --numprocesses auto tests/end_to_end/test_accessibility.py $(ARGS)
 
 WALKED = tests/end_to_end/walks tests/end_to_end/questions tests/end_to_end/test_rotation_walk.py
