@@ -98,6 +98,8 @@ class Explanation:
         return self.if_again or self.next_step
 
 
+WRITTEN = frozenset({Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED})
+"""Failures of a step after the write: the file holds the account, and Campaign was not seen to reload it."""
 EXPLANATIONS: dict[str, Explanation] = {
     Code.NAME_NOT_RESOLVED: Explanation(
         _("The container's host name has no address in DNS, or DNS did not answer. Nothing was changed."),

@@ -15,11 +15,11 @@ from django.utils.translation import gettext as _
 from credentials.rollouts.models import Push, explained
 from credentials.rollouts.pages.columns import FAILED
 from credentials.rollouts.pages.failing import may_pass, with_failing
-from credentials.rollouts.pages.tickets import Team, Ticket, label_of, teams_for, tell
+from credentials.rollouts.pages.tickets import Ticket, label_of, teams_for, tell
 from credentials.rollouts.progress import with_names
 from credentials.rollouts.services import Obstacle, obstacles
 from instances.failures import Explanation
-from instances.inventory.contacts import contacts_by_team
+from instances.inventory.contacts import Team, contacts_by_team
 from instances.menders import Mender, in_words, menders
 from instances.models import Instance
 

@@ -39,8 +39,11 @@ def contacts_by_team() -> dict[str, Contact]:
 
 
 @dataclass(frozen=True)
-class ServerTeam:
-    """Who runs the servers of an environment: its `name`, and the contact if one was entered."""
+class Team:
+    """Who can be called: named by the environment whose servers they run, or as `Contact.Team` has it.
+
+    Without a contact somebody has to enter one.
+    """
 
     name: str
     contact: Contact | None
@@ -50,8 +53,8 @@ class ServerTeam:
         return Contact.label_of(self.name)
 
 
-def server_teams(instances: Collection[Instance]) -> list[ServerTeam]:
+def server_teams(instances: Collection[Instance]) -> list[Team]:
     """Return who runs the servers of these instances; of what Adobe hosts, nobody here does."""
     environments = {each.environment for each in instances if each.is_pushable}
     known = contacts_by_team() if environments else {}
-    return [ServerTeam(each, known.get(each)) for each in Instance.Environment.values if each in environments]
+    return [Team(each, known.get(each)) for each in Instance.Environment.values if each in environments]

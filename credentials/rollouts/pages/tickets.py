@@ -19,8 +19,8 @@ from django.utils.translation import ngettext
 from credentials.rollouts.models import Attempt, Push, explained
 from credentials.rollouts.notes import in_words
 from credentials.rollouts.pages.failing import Failing
-from instances.failures import Code
-from instances.inventory.contacts import contacts_by_team
+from instances.failures import WRITTEN, Code
+from instances.inventory.contacts import Team, contacts_by_team
 from instances.menders import SECURITY_IS_TOLD, Mender, menders
 from instances.menders import in_words as menders_in_words
 from instances.models import Contact, ExpectedHostKey, HostKey, Instance
@@ -32,25 +32,6 @@ INDENT = "  "
 MOST_OUTPUT = 2000  # characters of one container
 KEYS = frozenset({Code.HOST_KEY_UNKNOWN, Code.HOST_KEY_CHANGED})
 """Failures about which somebody compares fingerprints."""
-
-
-WRITTEN = frozenset({Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED})
-"""Failures of a step after the write: the file holds the account."""
-
-
-@dataclass(frozen=True)
-class Team:
-    """Who can be called: named by the environment whose servers they run, or as `Contact.Team` has it.
-
-    Without a contact somebody has to enter one.
-    """
-
-    name: str
-    contact: Contact | None
-
-    @property
-    def label(self) -> str:
-        return Contact.label_of(self.name)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from credentials.rollouts.pages.forms import RetryForm, SelectionForm, UnprovenF
 from credentials.rollouts.pages.orders import FAILED_ORDERS, ROLLOUT_ORDERS
 from credentials.rollouts.pages.previews import said_of
 from credentials.rollouts.pages.tickets import (
-    Team,
     since_of,
     teams_for,
     tell,
@@ -58,7 +57,7 @@ from credentials.rollouts.services import (
 from credentials.rollouts.starting import RolloutError, push_again, pushed_again
 from credentials.services import AccountError
 from instances.failures import Code
-from instances.inventory.contacts import contacts_by_team
+from instances.inventory.contacts import Team, contacts_by_team
 from instances.menders import in_words
 from instances.models import Contact
 from portal.audit.models import AuditEvent

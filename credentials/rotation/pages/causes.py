@@ -15,7 +15,7 @@ from credentials.rotation import gates, moving
 from credentials.rotation.models import Rotation
 from credentials.rotation.waits import Wait
 from instances.discovery.models import Reading
-from instances.failures import Code
+from instances.failures import WRITTEN, Code
 from portal.audit.models import AuditEvent
 
 MOST = 50
@@ -23,7 +23,6 @@ State = Rotation.State
 Missing = gates.Missing
 UNREAD = (Missing.NEVER_SEEN, Missing.NOT_READ)
 """Where the portal has not seen the file lately: a failed reading says why."""
-NOT_RELOADED = (Code.RELOAD_FAILED, Code.RELOAD_NOT_CONFIRMED)
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def not_reloaded(rotation: Rotation) -> Sequence[Push]:
     if rotation.new is None or rotation.state not in (State.VERIFYING, State.WATCHING, State.DELETING):
         return ()
     desired = DesiredVersion.objects.filter(version=rotation.new).exclude(push=None)
-    rows = _with_places(Q(pk__in=desired.order_by().values("push"), code__in=NOT_RELOADED))
+    rows = _with_places(Q(pk__in=desired.order_by().values("push"), code__in=WRITTEN))
     rows = rows.filter(installation__in=moving.installations(rotation.account).order_by())
     return list(rows.filter(state=Push.State.FAILED)[:MOST])
 
