@@ -89,9 +89,8 @@ def observations(rows: QuerySet[Observation]) -> Iterator[Row]:
 
 def with_names(rows: QuerySet[Observation]) -> QuerySet[Any]:  # Any: observations with two names more
     """Return observations with `instance` and `container`, the names of what they were seen on, or None."""
-    there = Installation.objects.filter(
-        pk=OuterRef("installation")
-    )  # a join would leave out what was removed
+    # A join would leave out what was removed.
+    there = Installation.objects.filter(pk=OuterRef("installation"))
     return rows.annotate(
         instance=Subquery(there.values("instance__name")), container=Subquery(there.values("container__name"))
     )

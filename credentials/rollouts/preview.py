@@ -225,7 +225,7 @@ RELATED = ("instance__assignment", "container", "other_portal")
 ASKED = (
     *("retired", "observed", "observed_build"),
     *("instance__name", "instance__retired", "instance__deployment", "instance__uses_triggers"),
-    *("instance__assignment__account_id",),
+    "instance__assignment__account_id",
     *("container__name", "container__retired", "container__is_enabled"),
     *("container__is_by_hand", "container__jump_host_id"),
     *("other_portal__last", "other_portal__seen", "other_portal__taken_over"),

@@ -128,8 +128,6 @@ def stop_in_words(stored: str) -> str:
         share = StopRule.parse(stored).most
     except RuleError:
         return stored
-    return (
-        _("at the first failure")
-        if not share.number
-        else _("at more failures than %(most)s") % {"most": share}
-    )
+    if not share.number:
+        return _("at the first failure")
+    return _("at more failures than %(most)s") % {"most": share}

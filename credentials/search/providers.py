@@ -101,10 +101,11 @@ def installations(typed: Typed) -> Iterator[Hit]:
 
     `prod1 on mkt-2` in any language, `prod1 mkt-2` and `mkt-2 prod1` mean one; `mkt-2` all that are there.
     """
-    rows = Installation.objects.select_related("instance", "container")
-    for row in rows.filter(_installed(typed.text)).order_by("container__name", "instance__name")[:LOOKED]:
+    pairs = _pairs(typed.text)
+    rows = Installation.objects.select_related("instance", "container").filter(_installed(typed.text, pairs))
+    for row in rows.order_by("container__name", "instance__name")[:LOOKED]:
         names = (row.instance.name, row.container.name)
-        is_exact = any(pair in permutations(each.lower() for each in names) for pair in _pairs(typed.text))
+        is_exact = any(pair in permutations(each.lower() for each in names) for pair in pairs)
         yield Hit(row.label, reverse("installation", args=[row.pk]), row.container.address, is_exact=is_exact)
 
 
@@ -117,9 +118,9 @@ def _pairs(text: str) -> list[tuple[str, ...]]:
     return [each for each in found if len(each) == 2]
 
 
-def _installed(text: str) -> Q:
-    fits = Q(container__name__iexact=text)
-    for first, second in _pairs(text):
+def _installed(container: str, pairs: Iterable[tuple[str, ...]]) -> Q:
+    fits = Q(container__name__iexact=container)
+    for first, second in pairs:
         fits |= Q(instance__name__iexact=first, container__name__istartswith=second)
         fits |= Q(container__name__iexact=first, instance__name__istartswith=second)
     return fits

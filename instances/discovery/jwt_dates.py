@@ -74,9 +74,8 @@ JWT_DATES: Final = (
         date(2026, 3, 1),
         _("End of JWT"),
         _(
-            "Adobe converts the remaining credentials on that day, or earlier if their certificate "
-            "expires first. "
-            "Whatever still relies on JWT stops working."
+            "Adobe converts the remaining credentials on that day, or earlier if their certificate expires "
+            "first. Whatever still relies on JWT stops working."
         ),
         _("Migrate every instance that still holds a JWT before that day."),
         _("An instance that still holds a JWT is most likely cut off already: migrate it now."),
