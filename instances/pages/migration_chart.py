@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from django.utils.functional import Promise
 
 from instances.discovery.jwt_dates import JWT_DATES
-from instances.discovery.migration_progress import Point, Stage
+from instances.discovery.migration_history import Point
+from instances.discovery.migration_progress import Stage
 
 WIDTH, HEIGHT = 480, 290
 LEFT, RIGHT, TOP, BOTTOM = 34, 192, 34, 34

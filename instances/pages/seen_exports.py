@@ -9,12 +9,11 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from instances.discovery.migration_progress import Progress, progress
+from instances.discovery.migration_progress import PLACES, builds_of, progress
 from instances.discovery.models import Dismissal, Observation, Reading
 from instances.discovery.proposals import Proposal, proposals
 from instances.models import Container, Installation, Instance
 from instances.pages import key_lists, migration
-from instances.pages.migration import MigrationFilter
 from instances.pages.moments import AsOf
 from instances.pages.proposals import ProposalFilter, narrowed
 from instances.pages.readings import entered_on, newest_of_each, strays_of
@@ -143,17 +142,18 @@ register(
 )
 
 
-def _migration_rows(found: Sequence[Progress]) -> Iterator[Row]:
-    for row in found:
+def _migration_rows(keys: Sequence[UUID]) -> Iterator[Row]:
+    builds = builds_of(keys)
+    for row in in_order(progress().filter(pk__in=keys), keys):
         yield {
             "instance": row.name,
             "environment": row.environment,
-            "stage": row.stage.value,
-            "containers": row.installations,
+            "stage": PLACES[row.place].value,
+            "containers": row.containers,
             "on_jwt": row.on_jwt,
-            "below_9383": row.too_old,
-            "never_seen": row.never_seen,
-            "builds": sorted(row.builds),
+            "below_9383": row.below,
+            "never_seen": row.not_known,
+            "builds": builds[row.pk],
             "last_seen": row.last_seen,
         }
 
@@ -164,8 +164,8 @@ register(
         title=gettext_lazy("JWT and builds"),
         permission="instances.view_instance",
         columns=MIGRATION_COLUMNS,
-        filters=MigrationFilter,
-        select=lambda form: migration.narrowed(progress(), form.cleaned_data),
+        filters=migration.MigrationFilters,
+        orders=migration.ORDERS,
         rows=_migration_rows,
     )
 )

@@ -102,14 +102,17 @@ def kept_query(request: HttpRequest, *without: str, **changed: str) -> str:
 
 
 @register.simple_block_tag(takes_context=True)
-def sortable(context: template.RequestContext, content: SafeString, column: str) -> SafeString:
+def sortable(
+    context: template.RequestContext, content: SafeString, column: str, *, is_number: bool = False
+) -> SafeString:
     """Draw the heading of a column that the list can be ordered by. The page's context has `order`."""
     order: Order = context["order"]
     is_this = column == order.column
     state = ("descending" if order.is_descending else "ascending") if is_this else "none"
     query = kept_query(context.request, "page", sort=order.next_of(column))
     return format_html(
-        '<th scope="col" class="sortable" aria-sort="{}"><a href="{}">{}{}</a></th>',
+        '<th scope="col" class="sortable{}" aria-sort="{}"><a href="{}">{}{}</a></th>',
+        " cell-number" if is_number else "",
         state,
         query,
         content.strip(),

@@ -1,38 +1,61 @@
 """From JWT to OAuth: how far instances are, now and as it was seen then, and what Adobe's dates mean."""
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from math import floor
+from operator import itemgetter
+from random import Random
+from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from instances.discovery.jwt_dates import JWT_DATES
-from instances.discovery.migration_progress import NEVER, Point, Seen, Stage, history, progress, stage_of
+from instances.discovery.migration_history import Point, history
+from instances.discovery.migration_progress import PLACES, Stage, builds_of, progress, tally
 from instances.discovery.models import Observation
 from instances.discovery.observing import Sight, observe
 from instances.models import Container, Installation, Instance
+from tests.benchmarks.work import counted
 from tests.factories import make_installation
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)  # a Wednesday
+
+Seen = tuple[bool | None, int | None]
+"""What an installation was seen to have: a JWT, and its build."""
+NEVER: Seen = (None, None)
 GOOD: Seen = (False, 9394)
 
 
+def stage_of(seen: list[Seen]) -> Stage:
+    """Return how far an instance with these installations is, without a database."""
+    if any(jwt for jwt, _build in seen):
+        return Stage.JWT
+    if any(build is not None and build < 9383 for _jwt, build in seen):
+        return Stage.OLD
+    return Stage.UNKNOWN if any(None in each for each in seen) else Stage.DONE
+
+
 @pytest.mark.parametrize(
-    ("seen", "stage"),
+    ("installed", "stage"),
     [
         ([GOOD, GOOD], Stage.DONE),
         ([GOOD, (True, 9352)], Stage.JWT),
         ([GOOD, (False, 9352), NEVER], Stage.OLD),
         ([GOOD, NEVER], Stage.UNKNOWN),
         ([(False, None)], Stage.UNKNOWN),
+        ([(None, 9394)], Stage.UNKNOWN),
         ([(False, 9383)], Stage.DONE),
         ([(False, 9382)], Stage.OLD),
-        ([], Stage.UNKNOWN),
     ],
 )
-def test_an_instance_is_as_far_as_the_last_of_its_installations(seen: list[Seen], stage: Stage) -> None:
-    assert stage_of(seen) == stage
+def test_an_instance_is_as_far_as_the_last_of_its_installations(installed: list[Seen], stage: Stage) -> None:
+    for number, (jwt, build) in enumerate(installed):
+        row = make_installation(instance="a", container=f"c{number}")
+        Installation.objects.filter(pk=row.pk).update(observed_jwt=jwt, observed_build=build)
+    assert PLACES[progress().get().place] == stage == stage_of(installed)
+    assert tally(progress()) == {each: int(each == stage) for each in Stage}
 
 
 def seen(row: Installation, weeks_ago: float, *, jwt: bool, build: int | None = 9394) -> None:
@@ -69,10 +92,11 @@ def test_now_is_told_by_instance_and_leaves_out_what_nothing_is_pushed_to() -> N
     Instance.objects.create(name="nowhere")
     make_installation(instance="cloud", container="c5", deployment="hosted")
     found = {each.name: each for each in progress()}
-    assert {name: each.stage.value for name, each in found.items()} == {"a": "jwt", "b": "unknown"}
-    a = found["a"]
-    assert (a.installations, a.on_jwt, a.too_old, a.never_seen) == (2, 1, 1, 0)
-    assert (a.numbers, a.last_seen) == ("9352, 9394", NOW - timedelta(weeks=1))
+    assert {name: PLACES[each.place].value for name, each in found.items()} == {"a": "jwt", "b": "unknown"}
+    a, b = found["a"], found["b"]
+    assert (a.containers, a.on_jwt, a.below, a.not_known) == (2, 1, 1, 0)
+    assert a.last_seen == NOW - timedelta(weeks=1)
+    assert builds_of([a.pk, b.pk]) == {a.pk: [9352, 9394], b.pk: []}
 
 
 def test_each_point_is_as_it_was_seen_until_then() -> None:
@@ -81,7 +105,7 @@ def test_each_point_is_as_it_was_seen_until_then() -> None:
     seen(row, 55, jwt=True, build=9352)  # before the window
     seen(row, 30, jwt=False, build=9352)
     seen(row, 10, jwt=False)
-    points = history(progress(), now=NOW)
+    points = history(tally(progress()), now=NOW)
     assert len(points) == 54
     assert [point.at.weekday() for point in points[:-1]] == [0] * 53
     found = [stage for each in counts(points) for stage in each]
@@ -94,7 +118,7 @@ def test_what_was_entered_later_is_counted_from_then_on() -> None:
     seen(first, 20, jwt=False)
     second = make_installation(instance="b", container="c1")
     entered(second, 5)
-    points = history(progress(), now=NOW)
+    points = history(tally(progress()), now=NOW)
     assert counts(points)[0] == {}
     assert counts(points)[-7] == {"done": 1}
     assert counts(points)[-1] == {"done": 1, "unknown": 1}
@@ -106,14 +130,14 @@ def test_a_week_counts_what_has_the_highest_number() -> None:
     entered(row, 60)
     seen(row, 20.2, jwt=True)
     seen(row, 20.3, jwt=False)
-    points = history(progress(), now=NOW)
+    points = history(tally(progress()), now=NOW)
     assert all(each in ({"unknown": 1}, {"done": 1}) for each in counts(points))
 
 
 def test_a_portal_that_began_today_shows_a_quarter_of_a_year() -> None:
     row = make_installation(instance="a", container="c1")
     seen(row, 0, jwt=True)
-    points = history(progress(), now=NOW)
+    points = history(tally(progress()), now=NOW)
     assert len(points) == 14
     assert counts(points)[-1] == {"jwt": 1}
 
@@ -138,17 +162,58 @@ def test_a_build_that_is_learnt_later_is_one_as_well() -> None:
     assert (newest.sights, newest.build, newest.is_milestone) == (2, 9394, True)
 
 
-def test_more_rows_take_no_more_statements() -> None:
+def test_more_of_them_take_no_more_statements_and_no_more_rows() -> None:
     found = []
     for number in (1, 6):
         for each in range(number):
             row = make_installation(instance=f"i{number}-{each}", container=f"c{number}-{each}")
+            entered(row, 20)
             for week in (9, 5, 1):
                 seen(row, week, jwt=week > 5)
-        with CaptureQueriesContext(connection) as queries:
-            history(progress(), now=NOW)
-        found.append(len(queries))
-    assert found == [4, 4]
+        with counted(connection) as work:
+            history(tally(progress()), now=NOW)
+        found.append((work.statements, work.rows))
+    assert found[0] == found[1]
+    assert found[0][0] == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_database_counts_as_one_would_count_by_hand(seed: int) -> None:
+    """Instances on several containers, sights without a build, clocks that were set back, late entries."""
+    random = Random(seed)
+    history_of: dict[Installation, list[tuple[int, Seen]]] = {}
+    for number in range(15):
+        row = make_installation(instance=f"i{number % 5}", container=f"c{number // 5}")
+        came = random.uniform(0, 70)
+        entered(row, came)
+        weeks = sorted((random.uniform(0, 60) for _ in range(random.randrange(6))), reverse=True)
+        if len(weeks) > 3:
+            weeks[1], weeks[2] = weeks[2], weeks[1]
+        history_of[row] = [(counts_from(came), NEVER)]
+        for week in weeks:
+            jwt, build = random.random() < 0.4, random.choice([None, 9352, 9394])
+            seen(row, week, jwt=jwt, build=build)
+            history_of[row].append((max(counts_from(week), counts_from(came)), (jwt, build)))
+    points = history(tally(progress()), now=NOW)
+    for place, point in enumerate(reversed(points[:-1])):
+        then: dict[Any, list[Seen]] = {}
+        for row, told in history_of.items():
+            if state := state_in(52 - place, told):
+                then.setdefault(row.instance_id, []).append(state)
+        assert +point.counts == Counter(map(stage_of, then.values())), point.at
+
+
+def counts_from(weeks_ago: float) -> int:
+    """Return the first of the 53 Mondays before which it was."""
+    this_monday = (NOW - datetime(2026, 11, 23, tzinfo=UTC)) / timedelta(weeks=1)
+    return max(0, floor(52 + this_monday - weeks_ago) + 1)
+
+
+def state_in(week: int, told: list[tuple[int, Seen]]) -> Seen | None:
+    """Return what was known of an installation on a Monday; None if it was not entered yet."""
+    until = [state for first, state in sorted(told, key=itemgetter(0)) if first <= week]
+    builds = [build for _jwt, build in until if build]
+    return (until[-1][0], builds[-1] if builds else None) if until else None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from django.test import Client
 from django.utils import timezone
 
 from instances.discovery.jwt_dates import JWT_DATES
-from instances.discovery.migration_progress import Point, Stage
+from instances.discovery.migration_history import Point
+from instances.discovery.migration_progress import Stage
 from instances.models import Installation, Instance
 from instances.pages.migration import STAGES
 from instances.pages.migration_chart import APART, HEIGHT, chart
