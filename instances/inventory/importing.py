@@ -5,14 +5,14 @@ An import adds and updates; it never removes, and never touches what its file ha
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import CharField, Value
+from django.db.models import CharField, Q, Value
 from django.db.models.functions import Cast, Concat
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -35,6 +35,8 @@ INSTANCE_COLUMNS = ("environment", "deployment", "role", "uses_triggers")
 CONTAINER_VALUES = ("address", "port", "login", "become", "install_root", "is_by_hand")
 CONTAINER_COLUMNS = (*CONTAINER_VALUES, "jump_host")
 CHUNK = 2000
+MOST_NAMED = 5_000
+"""A statement names no more than this; for a larger file everything is read."""
 CHANGES_PER_EVENT = 500
 KINDS = {
     "instance": gettext_lazy("Instance"),
@@ -140,18 +142,31 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class _Inventory:
-    """The stored inventory, read once, and what a file makes of it."""
+_Place = tuple[UUID | None, str, int]
 
-    def __init__(self, actor_name: str) -> None:
+
+def _place(container: Container) -> _Place:
+    """Return what no two containers have in common."""
+    return container.jump_host_id, container.address, container.port
+
+
+class _Inventory:
+    """What is stored of that which a file names, read once, and what the file makes of it."""
+
+    def __init__(self, rows: Sequence[CsvRow], actor_name: str) -> None:
         self.actor_name = actor_name
-        self.instances = {row.name: row for row in Instance.objects.all()}
-        self.containers = {row.name: row for row in Container.objects.select_related("jump_host")}
+        instances, containers = {row.instance for row in rows}, {row.container for row in rows}
+        here = _named("instance__name", instances) & _named("container__name", containers)
+        installed = Installation.objects.filter(here)
+        self.instances = {row.name: row for row in Instance.objects.filter(_named("name", instances))}
+        stored = Container.objects.select_related("jump_host").filter(_named("name", containers))
+        self.containers = {row.name: row for row in stored}
         self.jump_hosts = {row.name: row for row in JumpHost.objects.all()}
-        retired = Installation.objects.exclude(retired=None).select_related("instance", "container")
+        retired = installed.exclude(retired=None).select_related("instance", "container")
         self.retired = {(row.instance_id, row.container_id): row for row in retired}
-        self.installed = set(Installation.objects.values_list("instance_id", "container_id"))
-        self.expected = {row.container_id: row for row in ExpectedHostKey.objects.all()}
+        self.installed = set(installed.values_list("instance_id", "container_id"))
+        expected = ExpectedHostKey.objects.filter(_named("container__name", containers))
+        self.expected = {row.container_id: row for row in expected}
         self.touched_instances: dict[str, Touched] = {}
         self.touched_containers: dict[str, Touched] = {}
         self.expected_rows: dict[UUID, int] = {}
@@ -254,15 +269,26 @@ class _Inventory:
 
         Name the row that says so, and the other.
         """
-        at: dict[tuple[UUID | None, str, int], str] = {}
-        for name in sorted(self.containers, key=self.touched_containers.__contains__):  # stored ones first
-            container = self.containers[name]
-            if container.retired:
-                continue
-            other = at.setdefault((container.jump_host_id, container.address, container.port), name)
-            if other != name:
+        # Stored ones first: what is wrong is the row of a new one that takes their place.
+        names = sorted(self.touched_containers, key=lambda name: self.touched_containers[name].before is None)
+        touched = [row for name in names if not (row := self.containers[name]).retired]
+        at = self._others_at({row.address for row in touched})
+        for row in touched:
+            other = at.setdefault(_place(row), row.name)
+            if other != row.name:
                 reason = _("the container %s has this address and port") % other
-                self.plan.errors.append(RowError(self.touched_containers[name].number, "address", reason))
+                number = self.touched_containers[row.name].number
+                self.plan.errors.append(RowError(number, "address", reason))
+
+    def _others_at(self, addresses: Collection[str]) -> dict[_Place, str]:
+        """Return the names of the containers at these addresses that the file does not name."""
+        stored = Container.objects.not_retired().filter(_named("address", addresses))
+        return {_place(row): row.name for row in stored if row.name not in self.touched_containers}
+
+
+def _named(column: str, values: Collection[str]) -> Q:
+    """Return the condition on rows with one of these values; on all rows, where the values are too many."""
+    return Q(**{f"{column}__in": values}) if len(values) <= MOST_NAMED else Q()
 
 
 def _fill(target: models.Model, row: CsvRow, columns: Sequence[str]) -> None:
@@ -275,7 +301,7 @@ def _fill(target: models.Model, row: CsvRow, columns: Sequence[str]) -> None:
 
 def plan_import(*, parsed: ParsedInventory, actor: Actor) -> Plan:
     """Return what an import would do, without doing it; its `errors` include those of the file itself."""
-    inventory = _Inventory(actor.name)
+    inventory = _Inventory(parsed.rows, actor.name)
     for row in parsed.rows:
         inventory.take(row)
     plan = inventory.finish()

@@ -6,11 +6,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from instances.inventory import csv_format
+from instances.inventory import csv_format, importing
 from instances.inventory.importing import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
 from instances.models import Container, ExpectedHostKey, Installation, Instance
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
+from tests.benchmarks.work import counted
 
 pytestmark = pytest.mark.django_db
 KEY = "SHA256:" + "A" * 43
@@ -101,6 +102,33 @@ def test_an_address_that_another_container_has_is_an_error_at_its_row(actor: Act
     (error,) = refused.value.errors
     assert (error.row_number, error.column) == (2, "address")
     assert "app-1" in str(error.reason)
+
+
+def test_where_a_new_container_takes_the_address_of_one_in_the_file_its_own_row_is_wrong(
+    actor: Actor,
+) -> None:
+    head = "instance,container,address"
+    run(actor, head, "prod1,app-1,a.example.com")
+    with pytest.raises(ImportRefused) as refused:
+        run(actor, head, "prod1,app-2,a.example.com", "prod1,app-1,a.example.com")
+    (error,) = refused.value.errors
+    assert (error.row_number, error.column) == (2, "address")
+    assert "app-1" in str(error.reason)
+
+
+def test_a_plan_reads_what_its_file_names_and_no_more(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = "instance,container,address,host_key"
+    row = f"prod1,app-1,other.example.com,{KEY}"
+    work = []
+    for first in (0, 10):
+        run(actor, head, *[f"inst{n},app-{n},h{n}.example.com,{KEY}" for n in range(first, first + 10)])
+        with counted(connection) as now:
+            plan = plan_import(parsed=parsed(head, row), actor=actor)
+        work.append((now.statements, now.rows))
+        assert [change.kind for change in plan.changes] == ["instance", "container", "installation"]
+    assert work[0] == work[1]
+    monkeypatch.setattr(importing, "MOST_NAMED", 0)
+    assert plan_import(parsed=parsed(head, row), actor=actor).digest == plan.digest
 
 
 def test_two_containers_can_swap_their_addresses(actor: Actor) -> None:
