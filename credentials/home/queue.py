@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Case, Count, Max, Min, Q, Sum, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, Count, Max, Min, Q, Sum, When, Window
+from django.db.models.functions import Coalesce, RowNumber
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.http import urlencode
@@ -24,9 +24,7 @@ from instances.menders import Mender, in_words, menders
 from instances.models import Instance
 
 MOST_AT_ONCE = 50
-"""The most pushes of one cause that the home page retries; of more, somebody looks at the list first."""
-NAMED = 500
-"""Pushes whose names are read, over all causes."""
+"""The most pushes of one cause that the home page names and retries; of more, somebody looks at the list."""
 NAMED_ON_CARD = 3
 """The most installations that a card names; of more it counts the environments."""
 RETRIES_NAMED = 20
@@ -125,8 +123,7 @@ class Cause:
         The portal itself looks after what is unknown.
         """
         is_offered = self.can_a_retry_help or self.state == Push.State.FAILED
-        is_small = self.are_all_named and self.count <= MOST_AT_ONCE
-        return is_offered and is_small and bool(self.retryable)
+        return is_offered and self.are_all_named and bool(self.retryable)
 
     @property
     def why_not(self) -> list[tuple[Obstacle, Push, int]]:
@@ -206,8 +203,12 @@ def being_retried() -> list[Push]:
 
 
 def _named() -> list[Push]:
-    names = ("installation__instance__name", "container__name")
-    return list(with_names(Push.objects.needing_attention(), *FAILED).order_by(*names)[:NAMED])
+    """Return the first pushes of each cause: thousands for one reason must not hide the few for another."""
+    by_name = ("installation__instance__name", "container__name")
+    turn = Window(RowNumber(), partition_by=["state", "code"], order_by=by_name)
+    ranked = Push.objects.needing_attention().order_by().annotate(turn=turn)
+    first = Push.objects.filter(pk__in=ranked.filter(turn__lte=MOST_AT_ONCE).values("pk"))
+    return list(with_names(first, *FAILED).order_by(*by_name))
 
 
 def _tell(found: Collection[Cause]) -> None:

@@ -11,6 +11,8 @@ JUDGED = (
     "installation__retired",
     "installation__instance__retired",
     "installation__container__retired",
+    "installation__instance__assignment__account",
+    "installation__desired__push",
 )
 """What decides whether a push can be retried."""
 REACHED = (
