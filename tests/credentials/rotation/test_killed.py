@@ -15,7 +15,7 @@ from credentials.rotation.waits import Wait
 from portal.audit.chain.verification import verify
 from tests.credentials.rotation.conftest import House, MakeHouse
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = [pytest.mark.django_db, pytest.mark.one_engine]
 State = Rotation.State
 ACTIONS = (Listing, Creating, Checking, Deleting)
 CALLS = {
@@ -84,7 +84,7 @@ def judge(house: House, rotation: Rotation) -> None:
     assert not verify().findings
 
 
-@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("where", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_it_is_killed_before_or_after_each_call_to_adobe_in_each_state(
     make_house: MakeHouse, killer: Killer, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -109,6 +109,7 @@ def _killed(kind: type[Action], killer: Killer, where: str) -> Callable[[Action]
     return killed
 
 
+@pytest.mark.database
 def test_it_is_killed_in_the_middle_of_every_step(
     make_house: MakeHouse, killer: Killer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +134,7 @@ def _killed_step(
     return killed
 
 
+@pytest.mark.database
 def test_it_is_killed_after_every_commit(
     make_house: MakeHouse, killer: Killer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +153,7 @@ def test_it_is_killed_after_every_commit(
     assert reached >= set(State.values) - {"making_room", "taking_back", "done", "taken_back"}
 
 
+@pytest.mark.slow
 def test_a_way_back_is_killed_as_well(
     make_house: MakeHouse, killer: Killer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

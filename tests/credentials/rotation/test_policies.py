@@ -232,6 +232,7 @@ def test_numbers_that_are_gone_stop_it(make_house: MakeHouse) -> None:
     assert not Rotation.objects.exists()
 
 
+@pytest.mark.slow
 def test_a_policy_that_changes_lets_its_rotation_go_on(make_house: MakeHouse) -> None:
     house = make_house(2)
     overdue(house, Kind.RUN)
@@ -301,6 +302,7 @@ def test_what_is_queued_is_called_off_when_its_owner_leaves(make_house: MakeHous
     assert set(cancelled.values_list("actor_name", flat=True)) == {"portal"}
 
 
+@pytest.mark.slow
 def test_somebody_goes_on_before_there_is_a_new_secret(make_house: MakeHouse) -> None:
     house = make_house(1)
     overdue(house, Kind.RUN)

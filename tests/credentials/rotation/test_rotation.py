@@ -159,7 +159,6 @@ def test_a_container_that_is_off_keeps_the_old_secret_alive(make_house: MakeHous
     assert set(house.plaintexts()) == set(house.at_adobe())
 
 
-@pytest.mark.database
 def test_a_newcomer_joins_the_last_wave(make_house: MakeHouse, make_site: object) -> None:
     house = make_house(1)
     rotation = house.wait(house.begin(), Wait.CANARY_UNUSED)
@@ -227,6 +226,7 @@ def test_a_canary_that_fails_stops_everything_until_it_is_retried(make_house: Ma
     assert house.finish(rotation).state == State.DONE
 
 
+@pytest.mark.slow
 def test_another_canary_can_be_chosen(make_house: MakeHouse) -> None:
     house = make_house(2)
     house.sites[0].container.set_faults("touches")
@@ -249,7 +249,7 @@ def test_another_canary_can_be_chosen(make_house: MakeHouse) -> None:
         pytest.param("1, 1, 100%", "0", 1, 2, marks=pytest.mark.slow),
         ("1, 1, 100%", "1", 2, 3),
         pytest.param("2, 100%", "0", 2, 3, marks=pytest.mark.slow),
-        ("2, 100%", "40%", 1, 5),
+        pytest.param("2, 100%", "40%", 1, 5, marks=pytest.mark.slow),
     ],
 )
 def test_the_stop_rule_stops_where_it_says_and_never_a_wave_later(
@@ -288,6 +288,7 @@ def _stamp(site: object) -> tuple[int, int, int]:
     return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
+@pytest.mark.slow
 def test_waves_by_environment_go_where_a_mistake_costs_least_first(make_house: MakeHouse) -> None:
     house = make_house(3, environments=("production", "stage", "development"))
     rotation = house.wait(house.begin(), Wait.CANARY_UNUSED)
@@ -298,7 +299,6 @@ def test_waves_by_environment_go_where_a_mistake_costs_least_first(make_house: M
     assert labels == ["development", "stage", "production"]
 
 
-@pytest.mark.database
 def test_a_pause_cancels_what_is_queued_and_going_on_pushes_it(make_house: MakeHouse) -> None:
     house = make_house(3)
     rotation = house.wait(house.begin(wave_rule="100%"), Wait.CANARY_UNUSED)
@@ -318,6 +318,7 @@ def test_a_pause_cancels_what_is_queued_and_going_on_pushes_it(make_house: MakeH
     assert rotation.state == State.DONE
 
 
+@pytest.mark.slow
 def test_a_wave_that_somebody_cancels_is_a_pause(make_house: MakeHouse) -> None:
     house = make_house(3)
     rotation = house.wait(house.begin(wave_rule="100%"), Wait.CANARY_UNUSED)
@@ -360,6 +361,7 @@ def test_it_can_be_taken_back_at_any_time_before_the_deletion(
     assert set(covers()) == {("done", "")}
 
 
+@pytest.mark.slow
 def test_after_a_way_back_the_second_version_is_used_or_deleted(make_house: MakeHouse) -> None:
     house = make_house(1)
     rotation = house.wait(house.begin(), Wait.CANARY_UNUSED)
@@ -468,6 +470,7 @@ def test_a_deletion_whose_answer_was_lost_is_seen_in_the_list(make_house: MakeHo
     assert len(house.at_adobe()) == 1
 
 
+@pytest.mark.slow
 def test_a_secret_that_somebody_made_in_the_console_is_named(make_house: MakeHouse) -> None:
     house = make_house(1)
     house.finish(house.begin())  # from now on the portal knows its secret by its id

@@ -4,6 +4,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -24,6 +25,7 @@ def window(zone: str, starts: str, minutes: int = 60, days: frozenset[int] = ALL
     return Window(days, time.fromisoformat(starts), minutes, zone)
 
 
+@cache
 def walls(zone: str) -> list[datetime]:
     """What a clock on the wall shows at each minute of two years, as somebody writes it down."""
     place = ZoneInfo(zone)
@@ -31,10 +33,11 @@ def walls(zone: str) -> list[datetime]:
     return [(FIRST + MINUTE * each).astimezone(place).replace(tzinfo=None) for each in range(count)]
 
 
-def first_shown(wall: list[datetime]) -> dict[date, dict[time, int]]:
+@cache
+def first_shown(zone: str) -> dict[date, dict[time, int]]:
     """By day and time: the first minute at which the clock shows that time or a later one of that day."""
     found: dict[date, dict[time, int]] = {}
-    for minute, shown in enumerate(wall):
+    for minute, shown in enumerate(walls(zone)):
         found.setdefault(shown.date(), {}).setdefault(shown.time(), minute)
     return found
 
@@ -52,7 +55,7 @@ def at_or_later(shown: dict[time, int], starts: time) -> int:
 def test_a_window_begins_when_the_clock_on_the_wall_says_so(zone: str) -> None:
     """An oracle that knows no offsets: it reads the wall minute by minute."""
     wall = walls(zone)
-    shown, place = first_shown(wall), ZoneInfo(zone)
+    shown, place = first_shown(zone), ZoneInfo(zone)
     chance = random.Random(zone)
     times = [time(2, 30), time(2, 0), time(1, 30), time(1, 45), time(0, 0), time(23, 59)]
     times += [time(chance.randrange(24), chance.randrange(60)) for _ in range(20)]
@@ -65,7 +68,7 @@ def test_a_window_begins_when_the_clock_on_the_wall_says_so(zone: str) -> None:
 @pytest.mark.parametrize("zone", EACH_ZONE)
 def test_open_is_the_number_of_minutes_since_the_wall_showed_the_beginning(zone: str) -> None:
     wall = walls(zone)
-    shown, changed, chance = first_shown(wall), changes(wall), random.Random(zone)
+    shown, changed, chance = first_shown(zone), changes(wall), random.Random(zone)
     for starts, minutes in ((time(2, 15), 90), (time(22, 0), 360), (time(1, 45), 1440), (time(0, 0), 1)):
         days = frozenset(chance.sample(range(7), 3))
         row = Window(days, starts, minutes, zone)
