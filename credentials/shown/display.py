@@ -58,6 +58,7 @@ labels.register(
         "leak": pgettext_lazy("history detail", "old secret has leaked"),
         "measured": pgettext_lazy("history detail", "measured"),
         "minutes": pgettext_lazy("history detail", "minutes"),
+        "outcome": pgettext_lazy("history detail", "outcome"),
         "new": pgettext_lazy("history detail", "new"),
         "numeric_organization_id": pgettext_lazy("history detail", "numeric organization ID"),
         "old": pgettext_lazy("history detail", "old"),

@@ -3,16 +3,20 @@
 Nothing of it is part of an event, so old events are told in the same way, and no export or hash changes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
+from django.db.models import OuterRef, Subquery
 from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credentials.adobe.ims import TokenVerdict
 from credentials.rollouts.models import HOLDING, Attempt, Push
 from instances.failures import Code
-from portal.audit.labels import Meaning, tells
+from portal.audit.labels import Meaning, label, tells
 from portal.audit.models import AuditEvent
 
 HELD = {
@@ -22,6 +26,8 @@ HELD = {
 """Ends that say less than what the attempt proved."""
 _SHOWN_BY_ATTEMPT = _("the attempt showed that the file held this secret")
 """Why an entry is called otherwise than its action."""
+ASKED = ("push.retried", "push.look_requested")
+ENDED = ("push.succeeded", "push.failed", "push.unknown", "push.superseded", "push.cancelled")
 
 
 @tells("push")
@@ -33,8 +39,32 @@ def pushes(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
         for pk, name in Push.objects.filter(pk__in=ids).values_list("pk", "rollout__secret__account__name")
     }
     proven = Attempt.objects.filter(push__in=ids, proof__in=HOLDING).exclude(verdict=Push.State.SUCCEEDED)
-    held = {(str(push), number) for push, number in proven.values_list("push", "number")}
-    return {event.seq: _push(event, accounts, held) for event in events}
+    held: set[tuple[str, object]] = {
+        (str(push), number) for push, number in proven.values_list("push", "number")
+    }
+    found = {event.seq: _push(event, accounts, held) for event in events}
+    for seq, end in _ends([event.seq for event in events if event.action in ASKED]).items():
+        facts = {**found[seq].facts, "outcome": _outcome(end, held)}
+        found[seq] = replace(found[seq], facts=facts)
+    return found
+
+
+def _ends(asked: Collection[int]) -> Mapping[int, AuditEvent | None]:
+    """Return what became of each of these retries and looks: the first end of its push after it, if any."""
+    of_push = {"target_type": "push", "target_id": OuterRef("target_id"), "seq__gt": OuterRef("seq")}
+    later = AuditEvent.objects.filter(**of_push, action__in=ENDED).order_by("seq").values("seq")
+    rows = AuditEvent.objects.filter(seq__in=asked).order_by().annotate(end=Subquery(later[:1]))
+    ends = dict(rows.values_list("seq", "end"))
+    known = AuditEvent.objects.filter(seq__in=[end for end in ends.values() if end]).order_by().in_bulk()
+    return {seq: known.get(end) for seq, end in ends.items()}
+
+
+def _outcome(end: AuditEvent | None, held: Collection[tuple[str, object]]) -> str:
+    """Return an end in words, with the number of its entry."""
+    if end is None:
+        return gettext("none yet")
+    what = _label(end, held) or label(end.action)
+    return gettext("%(what)s (event %(number)s)") % {"what": what, "number": end.seq}
 
 
 def uuid_of(text: str) -> UUID | None:
@@ -45,17 +75,21 @@ def uuid_of(text: str) -> UUID | None:
         return None
 
 
-def _push(event: AuditEvent, accounts: Mapping[str, str], held: Iterable[tuple[str, int]]) -> Meaning:
+def _push(event: AuditEvent, accounts: Mapping[str, str], held: Collection[tuple[str, object]]) -> Meaning:
     facts = _in_words(event, "code", Code.choices)
     if "account" not in event.details:
         facts["account"] = accounts.get(event.target_id, "")
-    is_held = (event.target_id, event.details.get("attempt")) in held
-    if is_held and event.action in HELD:
+    other = _label(event, held)
+    if other:
         facts["proof"] = str(_SHOWN_BY_ATTEMPT)
-    label = HELD.get(event.action, "") if is_held else ""
-    # a retry has no end of its own: the page of the push has it
     url = reverse("push", args=[event.target_id]) if event.target_id in accounts else ""
-    return Meaning(label, facts, url=url)
+    return Meaning(other, facts, url=url)
+
+
+def _label(event: AuditEvent, held: Collection[tuple[str, object]]) -> Promise | str:
+    """Return what an end is called whose attempt proved more than its action says; else nothing."""
+    is_held = (event.target_id, event.details.get("attempt")) in held
+    return HELD.get(event.action, "") if is_held else ""
 
 
 @tells("technicalaccount")

@@ -4,13 +4,15 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from credentials.rollouts.models import Push
 from credentials.rotation.models import Wave
-from portal.audit.labels import line_of
+from portal.audit.labels import line_of, lines_of
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor, record
+from tests.benchmarks.work import counted
 from tests.factories import finish, make_account, make_rollout, make_rotation
 
 pytestmark = pytest.mark.django_db
@@ -125,6 +127,31 @@ def test_a_retry_in_the_history_leads_to_the_push_that_says_how_it_ended(as_audi
     assert f'href="/rollouts/pushes/{push.pk}/"' in as_auditor.get("/history/?action=push").text
     event.target_id = str(uuid4())
     assert line_of(event).url == ""
+
+
+def test_a_retry_says_what_became_of_it(as_auditor: Client) -> None:
+    push, other = make_rollout(containers=["web1", "web2"]).pushes.all()
+    first = record("push.retried", actor=PORTAL, target=push)
+    record("push.retried", actor=PORTAL, target=other)
+    assert ("outcome", "none yet") in line_of(first).added
+    end = ended(push, state="failed", code="reload_failed", proof="changed")
+    record("push.look_requested", actor=PORTAL, target=push)
+    assert ("outcome", f"{INCOMPLETE} (event {end.seq})") in line_of(first).added
+    record("push.retried", actor=PORTAL, target=push)
+    later = record("push.succeeded", actor=PORTAL, target=push)
+    with counted(connection) as work:
+        lines = lines_of(list(AuditEvent.objects.filter(target_type="push").order_by("seq")))
+    told = [dict(line.added).get("outcome") for line in lines]
+    assert told == [
+        f"{INCOMPLETE} (event {end.seq})",
+        "none yet",
+        None,
+        f"Push succeeded (event {later.seq})",
+        f"Push succeeded (event {later.seq})",
+        None,
+    ]
+    assert work.statements < 10
+    assert f"Push succeeded (event {later.seq})" in as_auditor.get("/history/?action=push").text
 
 
 def test_what_a_rotation_does_for_somebody_is_not_called_theirs(as_auditor: Client) -> None:
