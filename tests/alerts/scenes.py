@@ -284,7 +284,7 @@ TAKE_OVER = """
 from django.db import transaction
 from instances.models import OtherPortal
 from instances.other_portals import take_over
-from portal.audit.models import Actor
+from portal.audit.trail import Actor
 other = OtherPortal.objects.get()
 with transaction.atomic():
     take_over(installation=other.installation, last=other.last, actor=Actor("a rehearsal"))
