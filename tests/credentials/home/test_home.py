@@ -402,6 +402,10 @@ def test_many_pushes_for_one_reason_do_not_hide_the_few_for_another(
     assert (many.count, len(many.named), many.can_be_retried_here) == (9, 2, False)
     assert (few.places, few.are_all_named) == (["zz on z (Production)"], True)
     assert len(few.retryable) == 1
+    page = text(as_helpdesk)
+    assert "cannot be retried" not in page
+    HostKey.objects.filter(container__name__startswith="app").delete()
+    assert "2 of the first 2 cannot be retried." in text(as_helpdesk)
 
 
 def test_a_week_has_its_pushes_and_the_rotations_that_ended(as_auditor: Client) -> None:
