@@ -48,8 +48,8 @@ class Kind:
         """Whether it must refuse: only a worker needs the SSH key, and an old release recorded none."""
         if flaw == Flaw("missing", "ssh_key"):
             return self.name == "worker"
-        unproven = ("secret_key", "ssh_key", "signing_key")
-        return not (self.is_upgrade and flaw.kind == "wrong" and flaw.key in unproven)
+        keys = {flaw.key, flaw.other} - {""}
+        return not (self.is_upgrade and flaw.kind != "missing" and keys <= UNRECORDED)
 
     def can_wait_for(self, engine: Engine) -> bool:
         """Whether it waits for a database: to a command a SQLite file that is not there is empty."""
@@ -99,6 +99,8 @@ KINDS = [
         begins_empty=True,
     ),
 ]
+UNRECORDED = {"secret_key", "ssh_key", "signing_key"}
+"""What nothing that an old release stored tells apart."""
 BEFORE_THIS_RELEASE = (
     "DROP TABLE keys_knownkey",
     "DROP TABLE keys_keyholder",

@@ -78,7 +78,8 @@ class Portal:
     def prepare(self) -> None:
         """Do what the first start does; tables come from a database that was migrated before."""
         database = self.home / "portal.sqlite3"
-        is_new = self.environment["DATABASE_URL"] == f"sqlite:///{database}" and not database.exists()
+        url = self.environment.get("DATABASE_URL")  # some name it in a file
+        is_new = url == f"sqlite:///{database}" and not database.exists()
         if is_new:
             put_migrated_database(database)
         self._run("-c", PREPARE, *([str(database)] if is_new else []), within=3 * COMMAND_SECONDS)
