@@ -27,7 +27,7 @@ TOLD = ("filters", "format", "pack", "from", "until")
 """What is told of an export, so that two of the same list are no equal lines."""
 SHARES = (Push.State.SUCCEEDED, Push.State.FAILED, Push.State.UNKNOWN)
 """What a bar shows, from the bottom; the rest was called off or is under way."""
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 720, 220, 44, 26, 34
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 720, 220, 52, 26, 34
 
 
 @dataclass

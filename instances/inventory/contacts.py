@@ -49,6 +49,10 @@ class Team:
     contact: Contact | None
 
     @property
+    def is_known(self) -> bool:
+        return self.contact is not None
+
+    @property
     def label(self) -> str:
         return Contact.label_of(self.name)
 

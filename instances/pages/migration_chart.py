@@ -10,8 +10,8 @@ from instances.discovery.jwt_dates import JWT_DATES
 from instances.discovery.migration_history import Point
 from instances.discovery.migration_progress import Stage
 
-WIDTH, HEIGHT = 480, 290
-LEFT, RIGHT, TOP, BOTTOM = 34, 192, 34, 34
+WIDTH, HEIGHT = 498, 290
+LEFT, RIGHT, TOP, BOTTOM = 52, 192, 34, 34
 """Around the field: numbers, direct labels, dates of Adobe, days."""
 APART = 20
 """Labels are not closer than this."""
