@@ -319,6 +319,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("coverage", INSTALLATION),
     Visit("coverage", INSTALLATION, "last page", LAST),
     Visit("coverage", INSTALLATION, "filter", "state=needs_you"),
+    Visit("coverage", INSTALLATION, "as of a day", "at=2026-10-01"),
     Visit("drift", INSTALLATION),
     Visit("confirm_by_hand", INSTALLATION, place=an_installation),
     Visit("hand_script", INSTALLATION),
