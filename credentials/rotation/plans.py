@@ -14,6 +14,8 @@ from typing import Self
 from django.utils.translation import gettext as _
 
 BY_ENVIRONMENT, BY_ROLE = "environment", "role"
+SPOKEN = {"environnement": BY_ENVIRONMENT, "rôle": BY_ROLE}
+"""What a person may type as well, in the languages of the portal."""
 MOST_SIZES = 12
 _SIZE = re.compile(r"([0-9]{1,6}) ?(%?)")
 _NUMBER = re.compile(r"([0-9]{1,6}) ?(%?)")
@@ -49,8 +51,9 @@ class WaveRule:
     def parse(cls, text: str) -> Self:
         """Return the rule; `RuleError` says what is wrong with it."""
         plain = " ".join(text.split()).lower()
-        if plain in (BY_ENVIRONMENT, BY_ROLE):
-            return cls(plain)
+        by = SPOKEN.get(plain, plain)
+        if by in (BY_ENVIRONMENT, BY_ROLE):
+            return cls(by)
         parts = [part.strip() for part in re.split(r"[,;>]", plain)]
         if not plain or len(parts) > MOST_SIZES:
             raise RuleError(

@@ -46,3 +46,8 @@ def test_a_stop_rule_allows_what_it_says(rule: str, failed: int, begun: int, bro
 @pytest.mark.parametrize("rule", ["environment", "ROLE", "1, 10%, 100%"])
 def test_a_rule_is_kept_in_its_plain_form(rule: str) -> None:
     assert str(WaveRule.parse(str(WaveRule.parse(rule)))) == rule.lower()
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("Environnement", "environment"), (" RÔLE ", "role")])
+def test_a_rule_may_be_typed_in_french(typed: str, kept: str) -> None:
+    assert str(WaveRule.parse(typed)) == kept
