@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -42,6 +41,7 @@ from credentials.secret_form import NewSecretForm
 from credentials.services import AccountError
 from instances.models import PUSHABLE, TARGET, Installation, Instance
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 from portal.punctuation import labelled
 from portal.web.times import duration
 

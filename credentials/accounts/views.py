@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,6 +17,7 @@ from credentials.ims_check import answer_about
 from credentials.models import ClientSecret, TechnicalAccount
 from credentials.services import AccountError, assignments_in_use, retire
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 from portal.web.lists import Orders, page_of
 
 PAGE = 25

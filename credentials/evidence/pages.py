@@ -5,7 +5,6 @@ import tempfile
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
@@ -28,6 +27,7 @@ from portal.audit.pages.forms import HistoryForm
 from portal.audit.signing.heads import NotSealed
 from portal.audit.trail import Actor
 from portal.keys.known import KeysRefused
+from portal.permissions import permission_required
 from portal.web.tags import kept_query
 
 logger = logging.getLogger(__name__)

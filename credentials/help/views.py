@@ -1,6 +1,5 @@
 """The pages of the help: all topics, and one of them."""
 
-from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -9,6 +8,7 @@ from django.views.decorators.http import require_GET
 from credentials.help.finding import active_language
 from credentials.help.rendering import Page, page_of
 from credentials.help.topics import TOPICS, Topic
+from portal.permissions import permission_required
 
 Entry = tuple[Topic, Page]
 EVERY_ROLE = "rollouts.view_rollout"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -23,6 +22,7 @@ from credentials.rotation.models import Rotation
 from portal.audit.chain import kept_head
 from portal.audit.verified import last_verified, noted_heads
 from portal.people.proxy import proxy_signs
+from portal.permissions import permission_required
 
 SHOWN = 5
 MOST_UNDER_WAY = 100  # rollouts; beyond them the page says "at least"

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -26,6 +25,7 @@ from credentials.wizard.steps import SLUGS, DraftProgress, Kind
 from credentials.wizard.values_step import tell_without_secret, values_page
 from instances.discovery.jwt_dates import JWT_DATES
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 
 
 @sensitive_post_parameters()

@@ -1,7 +1,6 @@
 """Pages of contacts: for the servers of an environment, and for other teams."""
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -11,6 +10,7 @@ from instances.inventory.contacts import contacts_by_team, remove_contact, save_
 from instances.models import Contact
 from instances.pages.forms import ContactForm
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 
 
 @require_GET

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -38,6 +37,7 @@ from instances.reaching import host_keys, jump_hosts
 from instances.requirements import all_met
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
+from portal.permissions import permission_required
 from portal.presets import Chosen, preset
 from portal.web.exports import in_order
 from portal.web.lists import Orders, page_of

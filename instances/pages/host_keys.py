@@ -1,7 +1,6 @@
 """The page where the first host keys of many containers are scanned, compared and approved."""
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -19,6 +18,7 @@ from instances.reaching import host_keys as keys
 from instances.reaching import key_scans
 from instances.requirements import all_met
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 
 PAGE = 100
 MOST_FAILED = 100

@@ -4,7 +4,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -17,6 +16,7 @@ from instances.inventory import csv_format, pending
 from instances.inventory.importing import ImportRefused, Plan, PlanOutdated, apply_import, plan_import
 from instances.pages.forms import PASTE_LIMIT, ImportForm
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 from portal.web import tickets
 from portal.web.tickets import Ticket
 

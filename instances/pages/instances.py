@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -22,6 +21,7 @@ from instances.pages.moments import asked_as_of
 from instances.pages.saving import is_retired, is_saved
 from instances.requirements import all_met
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 from portal.web.exports import in_order
 from portal.web.lists import Orders, page_of
 

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,6 +17,7 @@ from instances.pages.saving import is_saved
 from instances.reaching import jump_hosts
 from instances.requirements import all_met
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 
 PIN = ("instances.change_inventory", "instances.approve_host_key")
 """A person who enters a jump host approves the keys that it must show."""

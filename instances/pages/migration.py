@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from django.contrib.auth.decorators import permission_required
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
@@ -19,6 +18,7 @@ from instances.discovery.migration_history import history
 from instances.discovery.migration_progress import PLACES, Stage, builds_of, progress, tally
 from instances.models import Installation, Instance
 from instances.pages.migration_chart import chart
+from portal.permissions import permission_required
 from portal.web.filters import ANY, Filters
 from portal.web.lists import Orders, page_of
 

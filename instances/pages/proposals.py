@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -25,6 +24,7 @@ from instances.inventory.editing import InventoryError
 from instances.models import Instance
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
+from portal.permissions import permission_required
 
 PAGE = 50
 SIGNS: Mapping[str, str] = {

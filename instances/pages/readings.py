@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -26,6 +25,7 @@ from instances.models import NOT_RETIRED, Container, Installation
 from instances.pages.saving import is_by_hand, is_retired
 from instances.requirements import all_met
 from portal.audit.trail import PORTAL, Actor
+from portal.permissions import permission_required
 
 PAGE = 50
 MOST_STRAYS = 100

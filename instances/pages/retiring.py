@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -21,6 +20,7 @@ from instances.inventory.retiring import Retirement, RetiringError, Row
 from instances.models import Container, Installation, Instance, Retirable
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
+from portal.permissions import permission_required
 
 KINDS = ("instance", "container", "installation")
 """What can be retired, as addresses name it."""

@@ -1,12 +1,12 @@
 """The page of the portal's own SSH key: what to install where, and how far servers are with a new one."""
 
 from django.conf import settings
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from instances.reaching import portal_key, taken_keys
+from portal.permissions import permission_required
 
 MOST_WAITING = 100
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -32,6 +31,7 @@ from instances.failures import explain
 from instances.models import Container, Installation, Instance
 from instances.pages.moments import AsOf
 from instances.pages.readings import UNREAD
+from portal.permissions import permission_required
 
 PAGE = 25
 MOST_PAGES = 40

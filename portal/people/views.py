@@ -6,7 +6,6 @@ from typing import cast
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
@@ -42,6 +41,7 @@ from portal.people.services import (
 from portal.people.signing_in import devices, turns
 from portal.people.signing_in.lock_out import Counter, Origin, locked_until, name_hash
 from portal.people.signing_in.locks import current_locks, lift
+from portal.permissions import permission_required
 from portal.web.lists import page_of
 from portal.web.times import exact
 

@@ -7,13 +7,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
+from portal.permissions import NotPermitted
+
 
 def bad_request(_request: HttpRequest, exception: Exception) -> HttpResponse:
     return HttpResponse(render_to_string("400.html"), status=400)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "403.html", {"exception": str(exception)}, status=403)
+    having = exception.roles if isinstance(exception, NotPermitted) else []
+    return render(request, "403.html", {"exception": str(exception), "having": having}, status=403)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -4,7 +4,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -17,6 +16,7 @@ from credentials.models import ClientSecret
 from instances.models import Installation
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
+from portal.permissions import permission_required
 
 
 class ConfirmForm(Form):

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q
@@ -23,6 +22,7 @@ from credentials.services import AccountError
 from instances.models import Installation
 from portal.audit.trail import Actor
 from portal.no_secrets import Form
+from portal.permissions import permission_required
 from portal.punctuation import labelled
 
 PAGE = 25

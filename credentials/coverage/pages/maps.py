@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -35,6 +34,7 @@ from instances.failures import Code
 from instances.models import Instance
 from instances.needs import in_need
 from instances.pages.moments import AsOf
+from portal.permissions import permission_required
 
 PAGE = 50  # instances
 ANY = ("", _("Any"))

@@ -8,7 +8,6 @@ from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -62,6 +61,7 @@ from instances.menders import in_words
 from instances.models import Contact
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 from portal.presets import Preset
 from portal.web.exports import in_order
 from portal.web.lists import page_of

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -24,6 +23,7 @@ from credentials.rotation.waits import Wait
 from credentials.rotation.window_words import in_words, lines
 from portal.audit.trail import Actor
 from portal.notices.sending import is_anybody_told
+from portal.permissions import permission_required
 
 
 @require_GET

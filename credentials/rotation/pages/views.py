@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.db.models import Case, F, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponse
@@ -31,6 +30,7 @@ from credentials.rotation.window_words import lines
 from credentials.services import AccountError
 from instances.models import Installation
 from portal.audit.trail import Actor
+from portal.permissions import permission_required
 from portal.presets import preset, quarters
 from portal.web.times import duration
 

@@ -4,7 +4,6 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -30,6 +29,7 @@ from portal.audit.services import record_export, record_reading, record_verifica
 from portal.audit.signing.signing_key import known_fingerprint
 from portal.audit.trail import Actor
 from portal.audit.verified import NothingToExplain, explain, last_verified, noted_heads
+from portal.permissions import permission_required
 
 VERIFYING_SECONDS = 5.0  # of one request
 WALK = "history_walk"

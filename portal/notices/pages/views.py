@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -20,6 +19,7 @@ from portal.notices.models import Channel, Message
 from portal.notices.pages.forms import ChannelForm
 from portal.notices.sending import mail_is_on
 from portal.notices.signing import signing_key
+from portal.permissions import permission_required
 
 PERMISSION = "notices.manage_notices"
 PER_PAGE = 25
