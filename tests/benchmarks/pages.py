@@ -158,8 +158,9 @@ def seen(report: Report, scale: Scale) -> None:
 
 
 def make_portal(server: PostgresServer, home: Path, name: str, scale: Scale | None) -> Portal:
-    """Make a portal in a database of its own; all share one set of keys."""
-    portal = Portal(home, {"DATABASE_URL": server.create_database(name), "LOG_LEVEL": "ERROR"})
+    """Make a portal in a database of its own; all share one set of keys, and none the head of its history."""
+    settings = {"DATABASE_URL": server.create_database(name), "LOG_LEVEL": "ERROR"}
+    portal = Portal(home, settings | {"AUDIT_HEAD_PATH": str(home / f"head-{name}")})
     portal.prepare()
     if scale is None:
         portal.manage("shell", "--verbosity", "0", "--command", PEOPLE)
