@@ -43,20 +43,22 @@ def pushes(events: Sequence[AuditEvent]) -> Mapping[int, Meaning]:
         (str(push), number) for push, number in proven.values_list("push", "number")
     }
     found = {event.seq: _push(event, accounts, held) for event in events}
-    for seq, end in _ends([event.seq for event in events if event.action in ASKED]).items():
+    for seq, end in _ends([event.seq for event in events]).items():
         facts = {**found[seq].facts, "outcome": _outcome(end, held)}
         found[seq] = replace(found[seq], facts=facts)
     return found
 
 
-def _ends(asked: Collection[int]) -> Mapping[int, AuditEvent | None]:
-    """Return what became of each of these retries and looks: the first end of its push after it, if any."""
+def _ends(events: Collection[int]) -> Mapping[int, AuditEvent | None]:
+    """Return what became of the retries and looks among events: the first end of its push after each."""
     of_push = {"target_type": "push", "target_id": OuterRef("target_id"), "seq__gt": OuterRef("seq")}
-    later = AuditEvent.objects.filter(**of_push, action__in=ENDED).order_by("seq").values("seq")
-    rows = AuditEvent.objects.filter(seq__in=asked).order_by().annotate(end=Subquery(later[:1]))
-    ends = dict(rows.values_list("seq", "end"))
-    known = AuditEvent.objects.filter(seq__in=[end for end in ends.values() if end]).order_by().in_bulk()
-    return {seq: known.get(end) for seq, end in ends.items()}
+    ends = AuditEvent.objects.filter(**of_push, action__in=ENDED).order_by("seq")
+    columns = {f"end_{name}": Subquery(ends.values(name)[:1]) for name in ("seq", "action", "details")}
+    asked = AuditEvent.objects.filter(seq__in=events, action__in=ASKED).order_by().annotate(**columns)
+    return {
+        event: AuditEvent(seq=seq, action=action, details=details, target_id=target) if seq else None
+        for event, target, seq, action, details in asked.values_list("seq", "target_id", *columns)
+    }
 
 
 def _outcome(end: AuditEvent | None, held: Collection[tuple[str, object]]) -> str:
