@@ -28,9 +28,9 @@ class NotPermitted(PermissionDenied):
 def permission_required(
     permission: str | Sequence[str], *, raise_exception: Literal[True]
 ) -> Callable[[View], View]:
-    """Refuse a view to whoever lacks a permission, as Django's decorator does; the refusal names it.
+    """Refuse a view to a person without the permission, as Django's decorator does; the refusal names it.
 
-    `raise_exception` says where it stands, as with Django's, that nobody is sent to the page of signing in.
+    `raise_exception` tells the reader, as with Django's, that nobody is sent to the page of signing in.
     """
     needed = [permission] if isinstance(permission, str) else permission
 

@@ -63,7 +63,8 @@ def leaks(stack: Stack) -> list[str]:
 def _secret_values(config: Path) -> dict[str, list[str]]:
     harmless = {"portal.env", "ssh_key.pub", "sandbox_account"}
     values = {file.name: [file.read_text().strip()] for file in config.iterdir() if file.name not in harmless}
-    values["ssh_key"] = values["ssh_key"][0].splitlines()[1:-1]
+    for name in ("ssh_key", "signing_key"):
+        values[name] = values[name][0].splitlines()[1:-1]
     values["sandbox_account"] = [account_secret(config)]
     return values
 

@@ -12,6 +12,7 @@ import yaml
 
 from credentials.adobe.console_json import read
 from instances import ssh
+from portal.audit.signing.sshsig import load_key
 from tests.services.portal import ROOT
 from tests.services.programs import require
 
@@ -47,6 +48,7 @@ def test_what_it_makes_is_of_use_to_the_portal(tmp_path: Path) -> None:
     assert urlsplit(made["broker_url"]).password == made["redis_password"]
     key = ssh.load_private_key(tmp_path / "config/ssh_key")
     assert made["ssh_key.pub"].split()[1] == key.get_base64()
+    assert load_key(made["signing_key"]).fingerprint.startswith("SHA256:")
     found = read(made["sandbox_account"].encode())
     assert len(found.client_secrets) == 1
 
@@ -65,7 +67,7 @@ def test_it_never_changes_what_is_there(tmp_path: Path) -> None:
     "lost",
     [
         *("postgres_password", "redis_password", "keyring", "audit_key", "fingerprint_key", "secret_key"),
-        "ssh_key",
+        *("ssh_key", "signing_key"),
     ],
 )
 def test_a_lost_file_is_named_and_nothing_is_made_in_its_place(tmp_path: Path, lost: str) -> None:
@@ -89,7 +91,8 @@ def test_a_password_beside_the_url_of_another_one_is_refused(tmp_path: Path, cha
 
 def test_keys_that_were_brought_along_are_kept(tmp_path: Path) -> None:
     """As in a restore, or when the portal of one machine moves into containers."""
-    folder, keys = tmp_path / "config", ("keyring", "audit_key", "fingerprint_key", "secret_key", "ssh_key")
+    folder = tmp_path / "config"
+    keys = ("keyring", "audit_key", "fingerprint_key", "secret_key", "ssh_key", "signing_key")
     made = configure(tmp_path / "former")
     folder.mkdir()
     for name in keys:
