@@ -75,7 +75,16 @@ def test_a_rotation_by_hand_is_walked_by_its_pages(as_admin: Client, make_house:
         assert text not in said + page(as_admin, "rotations") + page(as_admin, "account", account.pk)
 
 
-@pytest.mark.parametrize("wait", [wait for wait in Wait if wait != Wait.ENDED])
+WAITS = [wait for wait in Wait if wait != Wait.ENDED]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        pytest.param(wait, marks=() if place % 3 == 0 else pytest.mark.slow)
+        for place, wait in enumerate(WAITS)
+    ],
+)
 def test_each_wait_has_a_page_for_each_role(
     as_admin: Client, as_helpdesk: Client, as_auditor: Client, wait: Wait
 ) -> None:
