@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -86,19 +85,6 @@ def _no_kept_head(_plain_settings: None) -> None:
     """Let each test begin without a head that an earlier one kept."""
     kept_head.path().unlink(missing_ok=True)
     kept_head.process = kept_head._Process()
-
-
-DEALT = 8
-"""Tests that a process gets at once: `--maxschedchunk` of the Makefile."""
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal out first what may take long, and so has a time limit of its own: the last test is waited for."""
-    long = [item for item in items if item.get_closest_marker("timeout")]
-    others = iter([item for item in items if not item.get_closest_marker("timeout")])
-    dealt = [each for item in long for each in (item, *islice(others, DEALT - 1))]
-    items[:] = [*dealt, *others]
 
 
 @pytest.fixture(scope="session")
