@@ -75,7 +75,7 @@ def version() -> ClientSecret:
 
 
 @given(fleets)
-@example_settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example_settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_preview_refuses_what_the_rules_refuse_and_nothing_else(fleet: list[Facts]) -> None:
     with transaction.atomic():
         for push in loaded([make_push(each) for each in fleet]):
