@@ -42,15 +42,18 @@ def passed(rotation: Rotation, gate: str) -> PassedGate | None:
     return rotation.passed.filter(gate=gate).last()
 
 
-def in_the_way(rotation: Rotation) -> list[gates.InTheWay]:
+def in_the_way(rotation: Rotation) -> gates.Ways:
     """Return what keeps the old version of a rotation from being deleted.
 
     What a person passed is left out: an installation for what was missing there then, and nothing else.
     """
     rows = rotation.passed.filter(gate=PassedGate.Gate.VERIFIED).values_list("installations", flat=True)
-    let_go = {each for names in rows for each in names}
-    ways = gates.in_the_way(rotation.old, successor=rotation.new, since=since_canary(rotation))
-    return [each for each in ways if each.missing in gates.BUSY or each.passable not in let_go]
+    return gates.in_the_way(
+        rotation.old,
+        successor=rotation.new,
+        since=since_canary(rotation),
+        passed={each for names in rows for each in names},
+    )
 
 
 def since_canary(rotation: Rotation) -> datetime:

@@ -131,7 +131,7 @@ def _unless_out_of_use(rotation: Rotation, spare: ClientSecret) -> Outcome:
     one_start_at_a_time()
     if ways := gates.in_the_way(spare):
         move(rotation, State.PREPARING)
-        params = {"count": len(ways), "names": [str(each) for each in ways[:5]]}
+        params = {"count": len(ways), "names": [str(each) for each in ways.first(5)]}
         return Waits(Wait.SPARE_NEEDED, _about(spare) | params, REASKED)
     deleting.begin(rotation, spare)
     return None

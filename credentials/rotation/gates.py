@@ -3,16 +3,33 @@
 A version may be deleted only where nobody needs it any more, and only if that was seen lately.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Max, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Now
+from django.db.models import (
+    BooleanField,
+    Case,
+    CharField,
+    Count,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Now, StrIndex
+from django.db.models.lookups import GreaterThan
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -108,11 +125,6 @@ class InTheWay:
         return place_label(self.instance, self.container)
 
 
-def named(ways: Sequence[InTheWay], most: int) -> str:
-    """Return the names of what is in the way, `most` of them."""
-    return ", ".join(each.name for each in ways[:most]) + (", …" if len(ways) > most else "")
-
-
 CLOCKS = timedelta(minutes=5)
 """How far the clocks of workers and of the database may be apart."""
 
@@ -148,19 +160,92 @@ def concerned(version: ClientSecret) -> QuerySet[Installation]:
     )
 
 
+@dataclass(frozen=True)
+class Ways:
+    """What keeps a version from being deleted, counted by the database: only what is named is fetched."""
+
+    rows: "QuerySet[Any]"  # Any: installations with annotations
+    """Installations with `missing`, empty where nothing is."""
+    counts: Mapping[tuple[Missing, bool], int]
+    """How many there are, by what is missing and whether the portal cannot reach them."""
+
+    @classmethod
+    def among(cls, rows: "QuerySet[Any]") -> "Ways":
+        """Return those of the installations that are in the way; one statement."""
+        found = rows.order_by().values_list("missing", "container__is_by_hand").annotate(count=Count("pk"))
+        return cls(rows, {(Missing(word), by_hand): count for word, by_hand, count in found if word})
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def kinds(self) -> set[Missing]:
+        """What is missing anywhere."""
+        return {missing for missing, _by_hand in self.counts}
+
+    def only(self, kinds: Collection[Missing]) -> "Ways":
+        """Return those where one of these is missing; no statement."""
+        return Ways(self.rows, {each: count for each, count in self.counts.items() if each[0] in kinds})
+
+    @property
+    def unreported(self) -> "Ways":
+        """Those that the portal cannot reach, and where nobody has reported the successor; no statement."""
+        counts = {
+            each: count for each, count in self.counts.items() if each[1] and each[0] != Missing.BY_HAND
+        }
+        return Ways(self.rows.filter(container__is_by_hand=True), counts)
+
+    def first(self, most: int | None = None) -> list[InTheWay]:
+        """Return them by instance and container, `most` of them, or all; one statement."""
+        if not self.counts:
+            return []
+        rows = self.rows.filter(missing__in=self.kinds).order_by("instance__name", "container__name")
+        return [
+            InTheWay(installation, instance, container, container_id, Missing(missing), push, is_by_hand)
+            for installation, instance, container, container_id, missing, push, is_by_hand in (
+                rows.values_list(*NAMES)[:most]
+            )
+        ]
+
+    @property
+    def installations(self) -> list[UUID]:
+        """The ids of all of them; one statement."""
+        return [each.installation for each in self.first()]
+
+    def named(self, most: int) -> str:
+        """Return the names of `most` of them; one statement."""
+        return ", ".join(each.name for each in self.first(most)) + (", …" if len(self) > most else "")
+
+
+NOTHING = Ways(Installation.objects.none(), {})
+
+
 def in_the_way(
-    version: ClientSecret, *, successor: ClientSecret | None = None, since: datetime | None = None
-) -> list[InTheWay]:
+    version: ClientSecret,
+    *,
+    successor: ClientSecret | None = None,
+    since: datetime | None = None,
+    passed: Collection[str] = (),
+) -> Ways:
     """Return what keeps a version from being deleted; empty: it may go.
 
     With `successor` every installation of the account has to hold that one. What the portal cannot reach is
-    always in the way: at best a person has reported the successor there `since` then. A few statements,
-    whatever the number of installations.
+    always in the way: at best a person has reported the successor there `since` then. What a person `passed`
+    (`InTheWay.passable`) is left out, unless it is busy. One statement, whatever the number of installations.
     """
-    rows = _facts(concerned(version), version, timedelta(seconds=settings.ROTATION_READ_WITHIN))
-    usable = _proven_for_others({row["observed_digest"] for row in rows}, version)
-    found = ((row, _missing(row, version, usable, Successor(successor, since))) for row in rows)
-    return [_in_the_way(row, missing) for row, missing in found if missing]
+    rows = _with_missing(concerned(version), version, Successor(successor, since))
+    return Ways.among(rows.exclude(_passed(passed)) if passed else rows)
+
+
+def _passed(names: Collection[str]) -> Q:
+    """Return what was passed: installations for what was missing there then."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        installation, _colon, missing = name.partition(":")
+        found[missing].append(installation)
+    busy = {each.value for each in BUSY}
+    parts = [Q(pk__in=ids, missing=missing) for missing, ids in found.items() if missing not in busy]
+    return reduce(or_, parts, Q(pk__in=[]))
 
 
 def not_read_since(version: ClientSecret, age: timedelta) -> dict[UUID, datetime]:
@@ -168,12 +253,13 @@ def not_read_since(version: ClientSecret, age: timedelta) -> dict[UUID, datetime
 
     With each since when a reading counts: its last write, or `age` ago.
     """
+    rows = _with_reading(with_holding(concerned(version)), age).filter(
+        is_read=False, container__is_enabled=True, container__is_by_hand=False
+    )
     found: dict[UUID, datetime] = {}
-    for row in _facts(concerned(version), version, age):
-        oldest = row["now"] - age
-        if _is_read_by_the_portal(row) and not _is_read(row, oldest):
-            since = max(oldest, row["last_write"] or oldest)
-            found[row["container_id"]] = max(since, found.get(row["container_id"], since))
+    for container, write, now in rows.order_by().values_list("container", "last_write", "now"):
+        since = max(now - age, write or now - age)
+        found[container] = max(since, found.get(container, since))
     return found
 
 
@@ -187,60 +273,13 @@ def left_out(version: ClientSecret) -> QuerySet[Installation]:
 NAMES = (
     "pk",
     "instance__name",
-    "container_id",
     "container__name",
-    "container__is_enabled",
-    "container__is_by_hand",
-    ACCOUNT,
-    "observed",
-    "observed_client_id",
-    "observed_digest",
-    "proven_version",
-    "held_version",
-    "desired__version",
+    "container_id",
+    "missing",
     "desired__push",
-    "is_open",
-    "is_told",
-    "opened_push",
-    "seen__last_seen",
-    "last_report",
-    "now",
+    "container__is_by_hand",
 )
-
-
-def _facts(  # Any: values of columns
-    rows: QuerySet[Installation], version: ClientSecret, age: timedelta
-) -> list[dict[str, Any]]:
-    """Return what the gates ask of each installation, `last_write` for the time that is asked about."""
-    opened = Push.objects.open().filter(installation=OuterRef("pk"), rollout__secret=version)
-    reports = HandReport.objects.filter(installation=OuterRef("pk")).order_by("-pk").values("at")
-    annotated = with_holding(rows).annotate(
-        last_report=Subquery(reports[:1]),
-        opened_push=Subquery(opened.values("pk")[:1]),
-        now=Now(),
-    )
-    facts = list(annotated.order_by("instance__name", "container__name").values(*NAMES))
-    writes = _last_writes(facts[0]["now"] - age) if facts else {}
-    return [{**row, "last_write": writes.get(row["pk"])} for row in facts]
-
-
-def _last_writes(since: datetime) -> dict[UUID, datetime]:
-    """Return when the portal last wrote to each installation; what it wrote before `since` is left out.
-
-    A file that was seen since then was seen after that, so nobody asks for it: an installation has many
-    attempts, most of them old. A push ends with its last attempt or later.
-    """
-    recent = Q(push__finished=None) | Q(push__finished__gte=since - CLOCKS)
-    sent = Attempt.objects.filter(recent, stage__in=SENT, kind=Attempt.Kind.PUSH, finished__gte=since)
-    return dict(sent.order_by().values_list("push__installation").annotate(last=Max("finished")))
-
-
-def _proven_for_others(digests: Collection[str], version: ClientSecret) -> set[str]:
-    """Return those of the digests that are proven for another version which can be used, and not for this."""
-    proven = ProvenDigest.objects.filter(digest__in=[each for each in digests if each])
-    own = proven.filter(secret=version).values_list("digest", flat=True)
-    usable = proven.filter(secret__in=ClientSecret.objects.usable()).values_list("digest", flat=True)
-    return set(usable) - set(own)
+"""Columns, in the order of the fields of `InTheWay`."""
 
 
 @dataclass(frozen=True)
@@ -250,77 +289,89 @@ class Successor:
     version: ClientSecret | None = None
     since: datetime | None = None
 
-    def is_missing_on(self, row: Mapping[str, Any], version: ClientSecret) -> bool:
-        is_own = row[ACCOUNT] == version.account_id
-        return self.version is not None and is_own and row["held_version"] != self.version.pk
+    @property
+    def is_held(self) -> Q:
+        return Q(held_version=self.version.pk) if self.version else Q(pk__in=[])
 
-    def is_reported_on(self, row: Mapping[str, Any]) -> bool:
+    @property
+    def is_reported(self) -> Q:
         """Whether a person reported it there lately enough; that is no proof."""
-        if self.version is None or self.since is None or row["last_report"] is None:
-            return False
-        return bool(row["held_version"] == self.version.pk and row["last_report"] > self.since)
+        return self.is_held & Q(last_report__gt=self.since) if self.since else Q(pk__in=[])
 
 
-def _missing(
-    row: Mapping[str, Any], version: ClientSecret, usable: Collection[str], successor: Successor
-) -> Missing | None:
-    """Return the first thing that is missing, the worst first."""
-    if missing := _in_use(row, version):
-        return missing
-    if row["container__is_by_hand"]:
-        return Missing.BY_HAND if successor.is_reported_on(row) else Missing.NOT_REPORTED
-    if missing := _not_seen(row, version, usable):
-        return missing
-    return Missing.NOT_NEW if successor.is_missing_on(row, version) else None
-
-
-def _in_use(row: Mapping[str, Any], version: ClientSecret) -> Missing | None:
-    """Return what is known to be in the way there."""
-    if row["opened_push"]:
-        return Missing.OPEN_PUSH
-    if version.pk in (row["held_version"], row["proven_version"]):
-        return Missing.HOLDS
-    if row["desired__version"] == version.pk:
-        return Missing.DESIRES
-    if row["is_open"]:
-        return Missing.UNDER_WAY
-    return None
-
-
-def _not_seen(row: Mapping[str, Any], version: ClientSecret, usable: Collection[str]) -> Missing | None:
-    """Return what the portal has not seen there for itself."""
-    if row["observed"] is None:
-        return Missing.NEVER_SEEN
-    if version.client_id in row["observed_client_id"] and row["observed_digest"] not in usable:
-        return Missing.NOT_PROVEN
-    oldest: datetime = row["now"] - timedelta(seconds=settings.ROTATION_READ_WITHIN)
-    if not _is_read(row, oldest):
-        return Missing.NOT_READ if row["container__is_enabled"] else Missing.OFF
-    return None
-
-
-def _is_read_by_the_portal(row: Mapping[str, Any]) -> bool:
-    return bool(row["container__is_enabled"] and not row["container__is_by_hand"])
-
-
-def _is_read(row: Mapping[str, Any], oldest: datetime) -> bool:
-    """Whether the portal saw the file since `oldest` and after its last write.
-
-    A moment to come says nothing, and neither does what a person saw.
-    """
-    seen, write = row["seen__last_seen"], row["last_write"]
-    if seen is None or row["is_told"] or seen < oldest or seen > row["now"] + CLOCKS:
-        return False
-    return write is None or seen > write
-
-
-def _in_the_way(row: Mapping[str, Any], missing: Missing) -> InTheWay:
-    return InTheWay(
-        installation=row["pk"],
-        instance=row["instance__name"],
-        container=row["container__name"],
-        container_id=row["container_id"],
-        missing=missing,
-        push=row["desired__push"],
-        is_by_hand=row["container__is_by_hand"],
+def _with_missing(
+    rows: QuerySet[Installation], version: ClientSecret, successor: Successor
+) -> "QuerySet[Any]":  # Any: installations with annotations
+    """Annotate installations with `missing`: the first thing that is, the worst first; or empty."""
+    opened = Push.objects.open().filter(installation=OuterRef("pk"), rollout__secret=version)
+    reports = HandReport.objects.filter(installation=OuterRef("pk")).order_by("-pk").values("at")
+    known = _with_reading(with_holding(rows), timedelta(seconds=settings.ROTATION_READ_WITHIN)).annotate(
+        is_opened=Exists(opened),
+        last_report=Subquery(reports[:1]),
+        is_unproven=_is_unproven(version),
     )
+    is_own = Q(**{ACCOUNT: version.account_id}) if successor.version else Q(pk__in=[])
+    found: QuerySet[Any] = known.annotate(
+        missing=Case(
+            # Known to be in the way there.
+            _when(Q(is_opened=True), Missing.OPEN_PUSH),
+            _when(Q(held_version=version.pk) | Q(proven_version=version.pk), Missing.HOLDS),
+            _when(Q(desired__version=version.pk), Missing.DESIRES),
+            _when(Q(is_open=True), Missing.UNDER_WAY),
+            # What the portal cannot reach is in the way all the same.
+            _when(Q(container__is_by_hand=True) & successor.is_reported, Missing.BY_HAND),
+            _when(Q(container__is_by_hand=True), Missing.NOT_REPORTED),
+            # Not seen by the portal itself.
+            _when(Q(observed=None), Missing.NEVER_SEEN),
+            _when(Q(is_unproven=True), Missing.NOT_PROVEN),
+            _when(Q(is_read=False, container__is_enabled=True), Missing.NOT_READ),
+            _when(Q(is_read=False), Missing.OFF),
+            When(successor.is_held, then=Value("")),
+            _when(is_own, Missing.NOT_NEW),
+            default=Value(""),
+            output_field=CharField(),
+        )
+    )
+    return found
+
+
+def _when(condition: Q, missing: Missing) -> When:
+    return When(condition, then=Value(missing.value))
+
+
+def _is_unproven(version: ClientSecret) -> Case:
+    """Whether the file names a version's client, and its secret is not proven to be another usable one."""
+    digests = ProvenDigest.objects.filter(digest=OuterRef("observed_digest")).exclude(digest="")
+    others = Exists(digests.filter(secret__in=ClientSecret.objects.usable()))
+    own = Exists(digests.filter(secret=version))
+    # Not `contains`, which minds no case on SQLite.
+    names_it = GreaterThan(StrIndex("observed_client_id", Value(version.client_id)), 0)
+    unproven = When(Q(names_it) & (Q(own) | ~Q(others)), then=Value(True))
+    return Case(unproven, default=Value(False), output_field=BooleanField())
+
+
+def _with_reading(rows: "QuerySet[Any]", age: timedelta) -> "QuerySet[Any]":  # Any: with annotations
+    """Annotate with `now`, `last_write`, and `is_read`: the portal saw the file since, and after its write.
+
+    A moment to come says nothing, and neither does what a person saw. `last_write` is when the portal wrote
+    last; what it wrote more than `age` ago is left out, since a file seen since then was seen after it: an
+    installation has many attempts, most of them old. A push ends with its last attempt or later.
+    """
+    oldest = Now() - Value(age)
+    recent = Q(push__finished=None) | Q(push__finished__gte=oldest - Value(CLOCKS))
+    sent = Attempt.objects.filter(
+        recent,
+        push__installation=OuterRef("pk"),
+        stage__in=SENT,
+        kind=Attempt.Kind.PUSH,
+        finished__gte=oldest,
+    )
+    read = Q(
+        is_told=False,
+        seen__last_seen__gte=oldest,
+        seen__last_seen__lte=Now() + Value(CLOCKS),
+    ) & (Q(last_write=None) | Q(last_write__lt=F("seen__last_seen")))
+    found: QuerySet[Any] = rows.annotate(
+        now=Now(), last_write=Subquery(sent.order_by("-finished").values("finished")[:1])
+    ).annotate(is_read=Case(When(read, then=Value(True)), default=Value(False), output_field=BooleanField()))
+    return found

@@ -39,7 +39,7 @@ def verifying(rotation: Rotation) -> Outcome:
     if waits := deleting.readings_of(rotation.old, _freshness()):
         return waits
     ways = deleting.in_the_way(rotation)
-    if busy := moving.under_way([each.installation for each in ways]):
+    if busy := moving.under_way(ways.installations):
         return Waits(Wait.PUSHING, {"ended": len(ways) - len(busy), "total": len(ways)})
     if ways:
         rotation.verified = None
@@ -58,7 +58,7 @@ def watching(rotation: Rotation) -> Outcome:
     if rotation.hold:
         return held_up(rotation)
     ways = deleting.in_the_way(rotation)
-    if moving.untried(rotation) or any(each.missing not in gates.ONLY_UNREAD for each in ways):
+    if moving.untried(rotation) or not ways.kinds <= set(gates.ONLY_UNREAD):
         rotation.verified = None
         return move(rotation, State.VERIFYING)
     # A sight that grew old is no sign that anything changed: it is read again, and the watch goes on.
@@ -167,7 +167,7 @@ def _unless_gone(rotation: Rotation) -> Outcome:
     An installation that holds it again by then is named first: its file was restored since.
     """
     old, new = rotation.old, new_of(rotation)
-    ways = [each for each in deleting.in_the_way(rotation) if each.missing in gates.NEEDED_NOW]
+    ways = deleting.in_the_way(rotation).only(gates.NEEDED_NOW)
     if rotation.way == Rotation.Way.BY_HAND:
         if rotation.confirmed is None:
             return Waits(Wait.STILL_HELD if ways else Wait.DELETE_BY_HAND, _about_old(rotation, len(ways)))

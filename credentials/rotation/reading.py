@@ -1,6 +1,5 @@
 """What a rotation shows to people: its steps, its waves, its installations, and what it waits for."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -99,10 +98,10 @@ def cells(rotation: Rotation, page: str | None) -> tuple["Page[Any]", list[Cell]
     return shown, cells_of(list(shown))
 
 
-def in_the_way(rotation: Rotation) -> Sequence[gates.InTheWay]:
-    """Return what keeps the old secret from being deleted, once that is asked."""
+def in_the_way(rotation: Rotation) -> gates.Ways:
+    """Return what keeps the old secret from being deleted; nothing as long as that is not asked."""
     asked = (State.VERIFYING, State.WATCHING, State.DELETING)
     if rotation.state not in asked:
-        return ()
+        return gates.NOTHING
     ways = deleting.in_the_way(rotation)
-    return ways if rotation.old.is_usable else [each for each in ways if each.missing in gates.NEEDED_NOW]
+    return ways if rotation.old.is_usable else ways.only(gates.NEEDED_NOW)

@@ -1,7 +1,7 @@
 """What people do with a rotation: start it, steer it, and tell it what only they can know."""
 
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -26,6 +26,8 @@ from portal.audit.trail import Actor, record
 from portal.plaintext import Secret
 
 State = Rotation.State
+MOST_PASSED = 500
+"""So many installations are left out of a gate at once."""
 USUAL_WAVES, USUAL_STOP = "environment", "0"
 NUMBERS_NEEDED = gettext_lazy("Adobe's API needs the organization number and the credential number.")
 
@@ -472,8 +474,8 @@ def pass_gate(
     """Pass the gate that a rotation waits at, early and with a reason; `RotationError` if it waits elsewhere.
 
     The gate of verification is passed for those installations alone that are in the way now, each for what is
-    missing there, and of these for what was `shown` to the person (`InTheWay.passable`). A push that is under
-    way is passed by nobody.
+    missing there, and of these for what was `shown` to the person (`InTheWay.passable`); for
+    `MOST_PASSED` of them at once. A push that is under way is passed by nobody.
     Nor is, unless the secret leaked, an installation that the portal cannot reach, and that nobody has
     reported on the new secret.
     """
@@ -482,12 +484,12 @@ def pass_gate(
     def change(row: Rotation) -> None:
         if gate_of(row) != gate:
             raise RotationError(_("It no longer waits at this gate: check the rotation again."))
-        ways = deleting.in_the_way(row) if gate == PassedGate.Gate.VERIFIED else []
-        if any(each.missing in gates.BUSY for each in ways):
+        found = deleting.in_the_way(row) if gate == PassedGate.Gate.VERIFIED else gates.NOTHING
+        if found.kinds & set(gates.BUSY):
             raise RotationError(_("A push is under way: wait until it ends."))
-        if not row.is_leak and (unreported := [each for each in ways if each.is_unreported]):
+        if not row.is_leak and (unreported := found.unreported):
             raise RotationError(_not_reported(unreported))
-        ways = [each for each in ways if shown is None or each.passable in shown]
+        ways = [each for each in found.first(MOST_PASSED) if shown is None or each.passable in shown]
         PassedGate.objects.create(
             rotation=row,
             gate=gate,
@@ -503,11 +505,11 @@ def pass_gate(
     return _changed(rotation.pk, change)
 
 
-def _not_reported(ways: Sequence[gates.InTheWay]) -> str:
+def _not_reported(ways: gates.Ways) -> str:
     return _(
         "Nobody has reported the new secret on these installations, which the portal cannot reach: "
         "%(names)s. Have the runbook run and its result reported first, or retire what is gone."
-    ) % {"names": gates.named(ways, 5)}
+    ) % {"names": ways.named(5)}
 
 
 def can_report_usage(rotation: Rotation) -> bool:

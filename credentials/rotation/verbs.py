@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from credentials.rollouts.models import Push
-from credentials.rotation import deleting, gates, moving, services
+from credentials.rotation import deleting, moving, services
 from credentials.rotation.models import PassedGate, PolicyKind, Rotation
 from credentials.rotation.waits import Wait
 
@@ -116,12 +116,24 @@ def _pass(rotation: Rotation) -> str:
             "has no working secret if it still holds the old one.",
             "%(count)s installations are left out of the gate: %(names)s. Once the old secret is deleted, "
             "they have no working secret if they still hold the old one.",
-            len(ways),
+            min(len(ways), services.MOST_PASSED),
         )
-        return text % {"count": len(ways), "names": gates.named(ways, 10)}
+        told = text % {"count": min(len(ways), services.MOST_PASSED), "names": ways.named(10)}
+        return f"{told} {_not_yet_passed(len(ways) - services.MOST_PASSED)}".strip()
     if gate == Gate.ACCEPTED:
         return _("The rotation continues even though Adobe has not said that it accepts the new secret.")
     return _("The old secret is deleted even though someone may still use it: they are cut off at once.")
+
+
+def _not_yet_passed(count: int) -> str:
+    if count <= 0:
+        return ""
+    text = ngettext(
+        "%(count)s more installation is not left out yet: pass the gate again for it.",
+        "%(count)s more installations are not left out yet: pass the gate again for them.",
+        count,
+    )
+    return text % {"count": count}
 
 
 VERBS: dict[str, Verb] = {

@@ -480,7 +480,7 @@ class OneRotation:
             retry_pushes(push_ids=failed, actor=ADMIN)
         if row.wait not in (Wait.NOT_VERIFIED, Wait.NOT_BACK, Wait.SPARE_NEEDED):
             return
-        for way in reading.in_the_way(row):
+        for way in reading.in_the_way(row).first():
             installation = Installation.objects.select_related("instance", "container").get(
                 pk=way.installation
             )
@@ -528,7 +528,7 @@ class OneRotation:
                 self.world.supervise()
                 self._robot(found)
             time.sleep(ROBOT_PAUSE)
-        ways = [f"{each} {each.missing}" for each in reading.in_the_way(row)]
+        ways = [f"{each} {each.missing}" for each in reading.in_the_way(row).first()]
         pushes = list(Push.objects.open().values_list("container__name", "state", "code"))
         told = f"{row.state}, {row.wait}, {row.params}, {ways}, {pushes}, {self.refusal}"
         raise AssertionError(f"the rotation of seed {self.plan.seed} does not end: {told}")

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
-from credentials.rotation import deleting, gates, moving, reading, verbs, waits
+from credentials.rotation import deleting, gates, moving, reading, services, verbs, waits
 from credentials.rotation.due import is_unplanned, upcoming
 from credentials.rotation.models import Rotation
 from credentials.rotation.pages import causes
@@ -126,7 +126,7 @@ def rotation_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "at_adobe": reading.at_adobe(rotation),
         "passed": rotation.passed.all(),
         "calls": rotation.calls.all(),
-        "ways": causes.with_causes(ways[: reading.SHOWN]),
+        "ways": causes.with_causes(ways.first(reading.SHOWN)),
         "not_reloaded": causes.not_reloaded(rotation),
         "failed": causes.failed(rotation),
         "wave_rule": waves_in_words(rotation.wave_rule),
@@ -201,12 +201,16 @@ def rotation_verb(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
         "verb": verb,
         "form": form,
         "text": verb.explain(rotation) if verb.can(rotation) else "",
-        "shown": [each.passable for each in reading.in_the_way(rotation)] if name == "pass-gate" else [],
+        "shown": _passable(rotation) if name == "pass-gate" else [],
         "gate": gate.value if (gate := gate_of(rotation)) else "",
         "takes_secret": "plaintext" in verb.fields,
         "not_reloaded": causes.not_reloaded(rotation) if verb.name in verbs.DELETING else (),
     }
     return render(request, "rotation/verb.html", context)
+
+
+def _passable(rotation: Rotation) -> list[str]:
+    return [each.passable for each in reading.in_the_way(rotation).first(services.MOST_PASSED)]
 
 
 def _form(request: HttpRequest, verb: Verb, rotation: Rotation) -> Any:  # Any: one of two kinds of form

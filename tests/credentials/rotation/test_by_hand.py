@@ -80,7 +80,7 @@ def begun(house: House) -> Rotation:
 
 
 def missing(rotation: Rotation) -> list[tuple[str, str]]:
-    return [(each.container, str(each.missing)) for each in deleting.in_the_way(rotation)]
+    return [(each.container, str(each.missing)) for each in deleting.in_the_way(rotation).first()]
 
 
 def pass_gate(house: House, rotation: Rotation) -> None:

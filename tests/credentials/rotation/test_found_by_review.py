@@ -186,7 +186,7 @@ def test_a_passed_gate_waives_no_push_and_nothing_else_there(make_house: MakeHou
     services.pass_gate(rotation=rotation, gate="verified", reason="it burnt down", actor=house.actor)
     Container.objects.filter(pk=other.row.pk).update(is_enabled=True)
     Push.objects.filter(installation=other.installation).update(state="running")
-    [way] = deleting.in_the_way(house.now(rotation))
+    [way] = deleting.in_the_way(house.now(rotation)).first()
     assert way.missing in gates.BUSY
 
 
@@ -200,6 +200,27 @@ def test_a_gate_is_passed_for_what_was_shown(make_house: MakeHouse) -> None:
         rotation=rotation, gate="verified", reason="seen", actor=house.actor, shown=["x:holds"]
     )
     assert house.wait(rotation, Wait.NOT_VERIFIED).params == {"count": 1}
+
+
+def test_a_gate_is_passed_for_so_many_at_once(
+    make_house: MakeHouse, as_admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "MOST_PASSED", 1)
+    house = make_house(3)
+    rotation = house.wait(house.begin(), Wait.CANARY_UNUSED)
+    Container.objects.exclude(installations=rotation.canary_id).update(is_enabled=False)
+    house.campaign_signs_in()
+    rotation = house.wait(rotation, Wait.NOT_VERIFIED)
+    page = reverse("rotation_verb", args=[rotation.pk, "pass-gate"])
+    asked = as_admin.get(page)
+    assert "1 more installation is not left out yet" in asked.text
+    [first] = asked.context["shown"]
+    answer = as_admin.post(page, {"gate": "verified", "reason": "burnt down", "shown": [first]})
+    assert answer.status_code == 302
+    assert rotation.passed.get().installations == [first]
+    [left] = deleting.in_the_way(house.now(rotation)).first()
+    assert left.passable != first
+    assert "not left out yet" not in as_admin.get(page).text
 
 
 def test_what_it_was_ever_sent_to_is_asked(make_house: MakeHouse) -> None:

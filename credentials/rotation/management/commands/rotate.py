@@ -165,7 +165,7 @@ class Command(SafeCommand):
             self.stdout.write(f"{rotation.get_wait_display()}. {waits.cause(rotation.wait, rotation.params)}")
             self.stdout.write(waits.next_step(rotation.wait, rotation.params))
             self.stdout.write(_("Verbs: %s") % ", ".join(each.name for each in offered(rotation)))
-        for way in reading.in_the_way(rotation)[: reading.SHOWN]:
+        for way in reading.in_the_way(rotation).first(reading.SHOWN):
             self.stdout.write(f"  {labelled(way.name, way.label)}. {way.advice}")
 
 
@@ -223,7 +223,7 @@ def in_full(rotation: Rotation) -> dict[str, object]:
         ],
         "missing": [
             {"instance": each.instance, "container": each.container, "code": each.missing.value}
-            for each in reading.in_the_way(rotation)
+            for each in reading.in_the_way(rotation).first()
         ],
     }
 
@@ -271,7 +271,7 @@ def _value(name: str, rotation: Rotation, options: dict[str, Any]) -> Any:  # An
     if name == "used":
         return _used(options["used"])
     if name == "shown":
-        return [each.passable for each in reading.in_the_way(rotation)]
+        return [each.passable for each in reading.in_the_way(rotation).first(services.MOST_PASSED)]
     if name == "gate":
         return options["gate"] or str(services.gate_of(rotation) or "")
     return options["reason"]
