@@ -34,7 +34,7 @@ def verifying(rotation: Rotation) -> Outcome:
     """Have every installation seen on the new secret, newcomers included."""
     if rotation.hold:
         return held_up(rotation)
-    if moving.untried(rotation):
+    if moving.untried(rotation).exists():
         return move(rotation, State.WAVES)
     if waits := deleting.readings_of(rotation.old, _freshness()):
         return waits
@@ -58,7 +58,7 @@ def watching(rotation: Rotation) -> Outcome:
     if rotation.hold:
         return held_up(rotation)
     ways = deleting.in_the_way(rotation)
-    if moving.untried(rotation) or not ways.kinds <= set(gates.ONLY_UNREAD):
+    if moving.untried(rotation).exists() or not ways.kinds <= set(gates.ONLY_UNREAD):
         rotation.verified = None
         return move(rotation, State.VERIFYING)
     # A sight that grew old is no sign that anything changed: it is read again, and the watch goes on.
@@ -153,7 +153,7 @@ def _unless_out_of_use(rotation: Rotation) -> Outcome:
     if outcome := unless_accepted(rotation, new_of(rotation), Wait.NEW_REFUSED):
         return outcome
     one_start_at_a_time()
-    if deleting.in_the_way(rotation) or moving.untried(rotation):
+    if deleting.in_the_way(rotation) or moving.untried(rotation).exists():
         rotation.verified = None
         return move(rotation, State.VERIFYING)
     deleting.begin(rotation, rotation.old)

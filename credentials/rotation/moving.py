@@ -3,12 +3,24 @@
 Large fleets are asked about every few seconds, so ids and states are read here, and hardly any whole row.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    Exists,
+    F,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 from django.utils import timezone
 
 from credentials.coverage.holding import with_holding
@@ -23,6 +35,13 @@ PATIENCE = timedelta(minutes=5)
 State = Push.State
 FORWARD = (Wave.Kind.CANARY, Wave.Kind.WAVE)
 UNDER_WAY = (State.QUEUED, State.RUNNING)
+ENVIRONMENTS = tuple(Instance.Environment.values)
+CAUTIOUSLY = (
+    Case(*(When(instance__environment=name, then=Value(rank)) for rank, name in enumerate(ENVIRONMENTS))),
+    "instance__name",
+    "container__name",
+)
+"""The order of installations in which a mistake costs least at first."""
 
 
 def installations(account: TechnicalAccount) -> QuerySet[Installation]:
@@ -73,11 +92,20 @@ class Pushed:
         return self.state == State.CANCELLED and self.is_released
 
 
-def pushes(rotation: Rotation, kinds: Collection[str] = FORWARD) -> dict[UUID, Pushed]:
+def last_pushes(rotation: Rotation, kinds: Collection[str] = FORWARD) -> QuerySet[Push]:
     """Return the last push of this rotation to each installation that is still there."""
-    there = set(installations(rotation.account).order_by().values_list("pk", flat=True))
+    mine = Push.objects.filter(rollout__wave__rotation=rotation, rollout__wave__kind__in=list(kinds))
+    later = mine.filter(
+        installation=OuterRef("installation"), rollout__number__gt=OuterRef("rollout__number")
+    )
+    there = installations(rotation.account).order_by().values("pk")
+    return mine.filter(~Exists(later), installation__in=there).order_by()
+
+
+def pushes(rotation: Rotation, kinds: Collection[str] = FORWARD) -> dict[UUID, Pushed]:
+    """Return the last push of this rotation to each installation that is still there, by its id."""
     rows = (
-        Push.objects.filter(rollout__wave__rotation=rotation, rollout__wave__kind__in=list(kinds))
+        last_pushes(rotation, kinds)
         .order_by("rollout__number")
         .values_list(
             "installation",
@@ -91,19 +119,17 @@ def pushes(rotation: Rotation, kinds: Collection[str] = FORWARD) -> dict[UUID, P
             "rollout__wave__is_released",
         )
     )
-    return {
-        row[0]: Pushed(row[1], row[2], row[3], row[4] or row[5], *row[6:]) for row in rows if row[0] in there
-    }
+    return {row[0]: Pushed(row[1], row[2], row[3], row[4] or row[5], *row[6:]) for row in rows}
 
 
-def holding(account: TechnicalAccount, version: ClientSecret) -> set[UUID]:
+def holders(account: TechnicalAccount, version: ClientSecret) -> QuerySet[Installation]:
     """Return the installations of an account that hold a version: proven, confirmed or seen.
 
     What is subtler, such as an empty organization in the file, is left to the gates.
     """
     mine = {"secret": version, "installation__instance__assignment__account": account}
-    proven = ProvenWrite.objects.proven().filter(**mine)
-    confirmed = ConfirmedVersion.objects.as_seen().filter(**mine)
+    proven = ProvenWrite.objects.proven().filter(**mine).order_by()
+    confirmed = ConfirmedVersion.objects.as_seen().filter(**mine).order_by()
     others = ProvenDigest.objects.filter(digest=OuterRef("observed_digest")).exclude(secret=version)
     seen = installations(account).filter(
         ~Exists(others),
@@ -111,8 +137,16 @@ def holding(account: TechnicalAccount, version: ClientSecret) -> set[UUID]:
         observed_account_id=account.technical_account_id,
         observed_digest__in=version.proven_digests.exclude(digest="").values("digest"),
     )
-    found = set(proven.values_list("pk", flat=True)) | set(confirmed.values_list("pk", flat=True))
-    return found | set(seen.order_by().values_list("pk", flat=True))
+    return Installation.objects.filter(
+        Q(pk__in=proven.values("pk"))
+        | Q(pk__in=confirmed.values("pk"))
+        | Q(pk__in=seen.order_by().values("pk"))
+    ).order_by()
+
+
+def holding(account: TechnicalAccount, version: ClientSecret) -> set[UUID]:
+    """Return the ids of the installations of an account that hold a version."""
+    return set(holders(account, version).values_list("pk", flat=True))
 
 
 def under_way(ids: Collection[UUID]) -> set[UUID]:
@@ -128,10 +162,10 @@ class Standing:
     begun: int
     open: int
     """Installations with a push that has no outcome yet, a retry or a repair included."""
-    broken: tuple[UUID, ...]
+    broken: int
     """Those that the stop rule counts: failed, unknown for long, or not proven after all."""
-    called_off: tuple[Pushed, ...]
-    """Pushes that somebody else cancelled."""
+    called_off: int | None
+    """The number of the first rollout of which somebody else cancelled a push."""
 
     @property
     def ended(self) -> int:
@@ -139,23 +173,37 @@ class Standing:
 
 
 def standing(rotation: Rotation) -> Standing:
-    """Return how far a rotation is; a few statements for any number of installations."""
-    found = pushes(rotation)
-    # What runs is asked before what is held: what ends in between is then held, or still counted as open.
-    busy = under_way(found) | {pk for pk, each in found.items() if each.is_open}
-    held = holding(rotation.account, _new(rotation))
-    tolerated = set(rotation.tolerated)
-    broken = [
-        pk
-        for pk, each in found.items()
-        if pk not in busy and str(pk) not in tolerated and _is_broken(each, is_held=pk in held)
-    ]
-    cancelled = [each for each in found.values() if each.state == State.CANCELLED and not each.is_released]
-    return Standing(
-        begun=sum(each.state != State.CANCELLED for each in found.values()),
-        open=len(busy),
-        broken=tuple(broken),
-        called_off=tuple(cancelled),
+    """Return how far a rotation is; one statement, which sees what runs and what is held at one moment."""
+    found = last_pushes(rotation).annotate(is_busy=_is_busy())
+    counts = found.aggregate(
+        begun=Count("pk", filter=~Q(state=State.CANCELLED)),
+        open=Count("pk", filter=Q(is_busy=True)),
+        called_off=Min("rollout__number", filter=Q(state=State.CANCELLED, rollout__wave__is_released=False)),
+        broken=Count("pk", filter=Q(pk__in=broken(rotation).values("pk"))),
+    )
+    return Standing(**counts)
+
+
+def broken(rotation: Rotation) -> QuerySet[Push]:
+    """Return the last pushes that the stop rule counts."""
+    found = last_pushes(rotation).annotate(is_busy=_is_busy())
+    counted = found.filter(is_busy=False).exclude(installation__in=rotation.tolerated)
+    held = Q(installation__in=holders(rotation.account, _new(rotation)).values("pk"))
+    is_mended = Q(state=State.FAILED, replaced=True) & held  # by a later push
+    is_there = ~Q(state=State.FAILED) & held
+    return counted.exclude(state=State.CANCELLED).exclude(is_mended | is_there)
+
+
+def _is_busy() -> Case:
+    """Whether something is being pushed there, or the push may still turn out well by itself."""
+    running = Push.objects.filter(installation=OuterRef("installation"), state__in=UNDER_WAY)
+    patient = timezone.now() - PATIENCE
+    is_hoped = Q(unknown_since__gt=patient) | Q(unknown_since=None, requested__gt=patient)
+    return Case(
+        When(Exists(running), then=Value(True)),
+        When(Q(state=State.UNKNOWN) & is_hoped, then=Value(True)),
+        default=Value(False),
+        output_field=BooleanField(),
     )
 
 
@@ -165,29 +213,22 @@ def _new(rotation: Rotation) -> ClientSecret:
     return rotation.new
 
 
-def _is_broken(each: Pushed, *, is_held: bool) -> bool:
-    if each.state == State.CANCELLED:
-        return False
-    if each.state == State.FAILED:
-        return not (each.is_replaced and is_held)  # a later push mended it
-    return not is_held
-
-
-def untried(rotation: Rotation) -> list[UUID]:
+def untried(rotation: Rotation) -> QuerySet[Installation]:
     """Return the installations that the next waves go to, where a mistake costs least first.
 
     They can be pushed to, do not hold the new secret, and were not begun by this rotation. What somebody
     decided there since, such as a roll back, is left alone: the gates name it.
     """
     new = _new(rotation)
-    begun = {pk for pk, each in pushes(rotation).items() if not each.is_to_go_on}
+    begun = last_pushes(rotation).exclude(state=State.CANCELLED, rollout__wave__is_released=True)
     opened = Push.objects.open().filter(rollout__secret=new).order_by()
-    left_out = begun | holding(rotation.account, new) | set(opened.values_list("installation", flat=True))
-    rows = pushable(rotation.account).values_list(
-        "pk", "instance__environment", "instance__name", "container__name"
+    left = (
+        pushable(rotation.account)
+        .exclude(pk__in=begun.values("installation"))
+        .exclude(pk__in=holders(rotation.account, new).values("pk"))
+        .exclude(pk__in=opened.values("installation"))
     )
-    chosen = [row for row in rows if row[0] not in left_out]
-    return [row[0] for row in sorted(chosen, key=lambda row: (ENVIRONMENTS.index(row[1]), row[2], row[3]))]
+    return left.order_by(*CAUTIOUSLY)
 
 
 @dataclass(frozen=True)
@@ -199,7 +240,6 @@ class NextWave:
     installations: tuple[Installation, ...]
 
 
-ENVIRONMENTS = tuple(Instance.Environment.values)
 ROLES = tuple(Instance.Role.values)
 
 
@@ -242,26 +282,15 @@ def _position(rotation: Rotation, rule: WaveRule) -> tuple[int, int]:
     return (position, left) if left > 0 else (position + 1, rule.size(position + 1, total))
 
 
-def _order(row: Installation) -> tuple[int, str, str]:
-    return (ENVIRONMENTS.index(row.instance.environment), row.instance.name, row.container.name)
-
-
 def propose_canary(account: TechnicalAccount, version: ClientSecret) -> Installation | None:
     """Return the installation that is tried first: where a mistake costs least, and a push is likely to work.
 
     None if none can be pushed to.
     """
     key = HostKey.objects.filter(container=OuterRef("container"), state=HostKey.State.APPROVED)
-    rows: Iterable[Installation] = (
-        with_holding(pushable(account)).annotate(has_key=Exists(key)).select_related("instance", "container")
-    )
-    return min(
-        rows,
-        key=lambda row: (
-            not row.has_key,  # type: ignore[attr-defined]  # annotated
-            row.held_version != version.pk,  # type: ignore[attr-defined]
-            row.has_failed or row.is_drifted,  # type: ignore[attr-defined]
-            *_order(row),
-        ),
-        default=None,
-    )
+    rows = with_holding(pushable(account)).annotate(has_key=Exists(key))
+    is_known = Case(When(held_version=version.pk, then=Value(0)), default=Value(1))
+    is_doubtful = Case(When(Q(has_failed=True) | Q(is_drifted=True), then=Value(1)), default=Value(0))
+    rows = rows.select_related("instance", "container")
+    found: Installation | None = rows.order_by("-has_key", is_known, is_doubtful, *CAUTIOUSLY).first()
+    return found

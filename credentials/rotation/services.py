@@ -229,7 +229,7 @@ def go_on(*, rotation: Rotation, actor: Actor, stop_rule: str = "") -> Rotation:
     def change(row: Rotation) -> None:
         if not can_go_on(row):
             raise RotationError(_("It is neither paused nor stopped."))
-        failed = [str(pk) for pk in moving.standing(row).broken] if row.new else []
+        failed = [str(each.installation_id) for each in moving.broken(row)] if row.new else []
         row.tolerated = sorted({*row.tolerated, *failed})
         row.hold, row.params, row.wait = Rotation.Hold.NONE, {}, Wait.BEGINNING
         row.stop_rule = rule or row.stop_rule

@@ -49,8 +49,7 @@ def _pause(rotation: Rotation) -> str:
 def _go_on(rotation: Rotation) -> str:
     if not rotation.new_id:
         return _("The rotation continues, from now on in your name.")
-    now = moving.standing(rotation)
-    left, failed = len(moving.untried(rotation)), len(now.broken)
+    left, failed = moving.untried(rotation).count(), moving.broken(rotation).count()
     text = ngettext(
         "The rotation continues, from now on in your name: %(count)s installation is still to be pushed to.",
         "The rotation continues, from now on in your name: %(count)s installations are still to be pushed "
@@ -78,7 +77,7 @@ def _enter(rotation: Rotation) -> str:
 
 
 def _take_back(rotation: Rotation) -> str:
-    count = len(moving.pushes(rotation))
+    count = moving.last_pushes(rotation).count()
     if not count:
         return _(
             "Nothing has been pushed yet, so there is nothing to take back: the rotation ends. The goal "

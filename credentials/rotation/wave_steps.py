@@ -1,6 +1,5 @@
 """The steps that move installations: the canary, wave after wave, and the way back."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -35,7 +34,6 @@ from credentials.rotation.outcomes import Waits
 from credentials.rotation.plans import StopRule
 from credentials.rotation.waits import Wait, iso
 from credentials.services import AccountError
-from instances.models import Installation
 from portal.audit.trail import PORTAL, Actor, record
 
 
@@ -55,7 +53,7 @@ def canary(rotation: Rotation) -> Outcome:
     if is_there and (last.state == Push.State.SUCCEEDED or last.is_replaced):
         return _unless_used(rotation) or _end_canary(rotation)
     if last.state == Push.State.CANCELLED:
-        return _paused_by_others(rotation, [last])
+        return _paused_by_others(rotation, last.rollout)
     params = {"installation": str(rotation.canary), "state": last.state}
     return Waits(Wait.CANARY_FAILED, params)
 
@@ -140,12 +138,12 @@ def waves(rotation: Rotation) -> Outcome:
     now = moving.standing(rotation)
     if now.called_off:
         return _paused_by_others(rotation, now.called_off)
-    if StopRule.parse(rotation.stop_rule).is_broken(failed=len(now.broken), begun=now.begun):
+    if StopRule.parse(rotation.stop_rule).is_broken(failed=now.broken, begun=now.begun):
         return _stop(rotation, now)
     if now.open:
         _put_off_outside_windows(rotation)
         return Waits(Wait.PUSHING, {"ended": now.ended, "total": now.begun})
-    wave = moving.next_wave(rotation, moving.untried(rotation))
+    wave = moving.next_wave(rotation, list(moving.untried(rotation).values_list("pk", flat=True)))
     if wave is None:
         return move(rotation, State.VERIFYING)
     return _start(rotation, wave, Wave.Kind.WAVE)
@@ -195,10 +193,11 @@ def _roll_out(
 def _stop(rotation: Rotation, now: moving.Standing) -> Outcome:
     """Stop by the rule: what has not begun is called off, and a person is needed."""
     rotation.hold = Rotation.Hold.STOPPED
-    rotation.params = {"count": len(now.broken), "rule": rotation.stop_rule}
+    rotation.params = {"count": now.broken, "rule": rotation.stop_rule}
+    pushes = moving.broken(rotation).select_related("installation__instance", "installation__container")
+    rows = [each.installation for each in pushes.order_by("requested", "pk")[:50]]
     call_off(rotation)
-    rows = Installation.objects.filter(pk__in=now.broken[:50]).select_related("instance", "container")
-    details: dict[str, object] = {"installations": sorted(map(str, rows)), "count": len(now.broken)}
+    details: dict[str, object] = {"installations": sorted(map(str, rows)), "count": now.broken}
     record("rotation.stopped", actor=PORTAL, target=rotation, details=details | {"rule": rotation.stop_rule})
     return held_up(rotation)
 
@@ -233,12 +232,12 @@ def call_off(rotation: Rotation, actor: Actor | None = None) -> None:
         rotation.waves.filter(pk__in=[wave.pk for wave in found]).update(is_released=True)
 
 
-def _paused_by_others(rotation: Rotation, called_off: Sequence[Pushed]) -> Outcome:
+def _paused_by_others(rotation: Rotation, rollout: int) -> Outcome:
     """Take a rollout that somebody cancelled for a pause: nothing else is started against their will."""
     rotation.hold = Rotation.Hold.PAUSED
-    rotation.params = {"who": f"#{called_off[0].rollout}"}
+    rotation.params = {"who": f"#{rollout}"}
     call_off(rotation)
-    details: dict[str, object] = {"rollout": called_off[0].rollout}
+    details: dict[str, object] = {"rollout": rollout}
     record("rotation.paused", actor=PORTAL, target=rotation, details=details)
     return held_up(rotation)
 
@@ -249,7 +248,7 @@ def taking_back(rotation: Rotation) -> Outcome:
         return held_up(rotation)
     touched, back = moving.pushes(rotation), moving.pushes(rotation, [Wave.Kind.BACK])
     if cancelled := [each for each in back.values() if _is_called_off(each)]:
-        return _paused_by_others(rotation, cancelled)
+        return _paused_by_others(rotation, cancelled[0].rollout)
     # What runs is asked before what is held: what ends in between must not be missed.
     busy = moving.under_way(touched) | {pk for pk, each in (touched | back).items() if each.is_open}
     held = moving.holding(rotation.account, rotation.old) if touched else set()

@@ -81,14 +81,12 @@ def not_reloaded(rotation: Rotation) -> Sequence[Push]:
 def failed(rotation: Rotation) -> Sequence[Push]:
     """Return the pushes for which a rotation stopped, as far as they have not been mended; `MOST` of them."""
     if rotation.wait == Wait.CANARY_FAILED:
-        places = [rotation.canary_id]
+        pushes = moving.last_pushes(rotation).filter(installation=rotation.canary_id)
     elif rotation.hold == Rotation.Hold.STOPPED and rotation.new:
-        places = [*moving.standing(rotation).broken]
+        pushes = moving.broken(rotation)
     else:
         return ()
-    pushed = moving.pushes(rotation)
-    ids = [pushed[place].push for place in places if place in pushed]
-    return list(_with_places(Q(pk__in=ids))[:MOST])
+    return list(_with_places(Q(pk__in=pushes.values("pk")))[:MOST])
 
 
 def _with_places(condition: Q) -> QuerySet[Push]:

@@ -164,7 +164,7 @@ def test_nothing_is_pushed_there_and_nobody_reads_it(make_house: MakeHouse) -> N
     hands = with_hands(house)
     readings = hands.site.row.container_readings.count()
     rotation = house.wait(begun(house), Wait.NOT_VERIFIED)
-    assert not moving.untried(rotation)
+    assert not moving.untried(rotation).exists()
     assert {push.installation_id for push in house.pushes()[2:]} == {rotation.canary_id}
     assert hands.site.row.container_readings.count() == readings
 
