@@ -8,7 +8,7 @@ accounts on a busy machine, and twice that on PostgreSQL for a single letter tha
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice, permutations
+from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -27,7 +27,8 @@ from credentials.rollouts.models import Push, Rollout
 from credentials.rotation.models import Rotation
 from credentials.search.kinds import LOOKED, Hit, Kind, Typed
 from credentials.search.pages import pages
-from instances.models import ON, Container, Installation, Instance, place_label
+from instances import by_names
+from instances.models import Container, Installation, Instance
 
 M = TypeVar("M", bound=Model)
 EXACT, BEGINS, CONTAINS = range(3)
@@ -87,43 +88,17 @@ def containers(typed: Typed) -> Iterator[Hit]:
         )
 
 
-def _betweens() -> frozenset[str]:
-    """Return what is between the names of an installation in each language of the portal: ` on `."""
-    found = {ON}
-    for language, _name in settings.LANGUAGES:
-        with override(language):
-            found.add(place_label("\0", "\0").split("\0")[1])
-    return frozenset(found)
-
-
 def installations(typed: Typed) -> Iterator[Hit]:
     """Find installations by both names, as pages and the history write them or side by side, or by container.
 
     `prod1 on mkt-2` in any language, `prod1 mkt-2` and `mkt-2 prod1` mean one; `mkt-2` all that are there.
     """
-    pairs = _pairs(typed.text)
-    rows = Installation.objects.select_related("instance", "container").filter(_installed(typed.text, pairs))
+    pairs = by_names.pairs(typed.text)
+    named = Q(container__name__iexact=typed.text) | by_names.fits(pairs)
+    rows = Installation.objects.select_related("instance", "container").filter(named)
     for row in rows.order_by("container__name", "instance__name")[:LOOKED]:
-        names = (row.instance.name, row.container.name)
-        is_exact = any(pair in permutations(each.lower() for each in names) for pair in pairs)
+        is_exact = by_names.is_exact(row, pairs)
         yield Hit(row.label, reverse("installation", args=[row.pk]), row.container.address, is_exact=is_exact)
-
-
-def _pairs(text: str) -> list[tuple[str, ...]]:
-    """Return which two names, in lower case, somebody may mean who typed this; empty: not two names."""
-    lowered = text.lower()
-    between = "|".join(map(re.escape, sorted(_betweens(), key=len, reverse=True)))
-    found = [tuple(each.strip() for each in re.split(between, lowered, maxsplit=1, flags=re.IGNORECASE))]
-    found.append(tuple(lowered.split()))
-    return [each for each in found if len(each) == 2]
-
-
-def _installed(container: str, pairs: Iterable[tuple[str, ...]]) -> Q:
-    fits = Q(container__name__iexact=container)
-    for first, second in pairs:
-        fits |= Q(instance__name__iexact=first, container__name__istartswith=second)
-        fits |= Q(container__name__iexact=first, instance__name__istartswith=second)
-    return fits
 
 
 def accounts(typed: Typed) -> Iterator[Hit]:

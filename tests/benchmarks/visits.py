@@ -90,6 +90,12 @@ def an_account() -> Place:
     return {"pk": _first(active.annotate(size=Count("assignments")).order_by("-size")).pk}
 
 
+def an_account_to_rotate() -> Place:
+    """The account with most instances of which no rotation is open."""
+    active = TechnicalAccount.objects.filter(state=TechnicalAccount.State.ACTIVE, is_rotating=False)
+    return {"pk": _first(active.annotate(size=Count("assignments")).order_by("-size")).pk}
+
+
 def a_version() -> Place:
     """The newest version of the account with most instances."""
     place: Place = an_account()
@@ -136,8 +142,11 @@ def a_rotation() -> Place:
     return {"pk": (rows.open().first() or _first(rows)).pk}
 
 
-def a_verb_of_a_rotation() -> Place:
-    return {"pk": _first(Rotation.objects.open()).pk, "name": "take-back"}
+def a_verb_of_a_rotation(name: str) -> Callable[[], Place]:
+    def place() -> Place:
+        return {"pk": _first(Rotation.objects.open()).pk, "name": name}
+
+    return place
 
 
 def a_window() -> Place:
@@ -280,8 +289,9 @@ VISITS: tuple[Visit, ...] = (
     Visit("rotations", ROTATION),
     Visit("rotations", ROTATION, "of a time", "since=2026-01-01&until=2026-12-31"),
     Visit("rotation", ROTATION, place=a_rotation),
-    Visit("rotation_start", ACCOUNT, place=an_account),
-    Visit("rotation_verb", ROTATION, place=a_verb_of_a_rotation),
+    Visit("rotation_start", ACCOUNT, place=an_account_to_rotate),
+    Visit("rotation_verb", ROTATION, "take back", place=a_verb_of_a_rotation("take-back")),
+    Visit("rotation_verb", ROTATION, "pass a gate", place=a_verb_of_a_rotation("pass-gate")),
     Visit("rotation_policy", ACCOUNT, place=an_account),
     Visit("rotation_windows", WINDOW),
     Visit("rotation_window_add", WINDOW),

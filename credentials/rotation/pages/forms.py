@@ -1,13 +1,16 @@
 """The forms of rotations."""
 
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from credentials.models import ClientSecret, TechnicalAccount
-from credentials.rollouts.pages.forms import TextLine
+from credentials.rollouts.pages.forms import TextLine, printable
 from credentials.rotation import moving
 from credentials.rotation.models import Rotation
 from credentials.rotation.plans import RuleError, StopRule, WaveRule
@@ -21,20 +24,70 @@ from credentials.rotation.services import (
 )
 from credentials.rotation.verbs import Verb
 from credentials.secret_form import NewSecretForm
+from instances import by_names
 from instances.models import Installation
 from portal.no_secrets import Form
 
 NUMBERS = ("numeric_organization_id", "credential_id")
 
 
+MOST_LISTED = 50
+"""Longer lists are not offered: the name is typed."""
+
+
 class InstallationField(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic when it runs
-    """An installation of an account."""
+    """An installation of an account: chosen from a list, or typed where the list would be long."""
+
+    def offer(self, rows: "QuerySet[Installation]") -> None:
+        """Take these installations, by the list or by their names; one statement."""
+        self.queryset = rows
+        if len(rows.values_list("pk")[: MOST_LISTED + 1]) > MOST_LISTED:
+            self.widget = forms.TextInput()
+            self.widget.is_required = self.required
+            typed = _("Type both names, such as prod1 on mkt-2.")
+            empty = "" if self.required else _("If you type nothing, the portal proposes one.")
+            self.help_text = " ".join(filter(None, (str(self.help_text), typed, empty)))
 
     def label_from_instance(self, obj: Installation) -> str:
         return f"{obj.label} ({obj.instance.get_environment_display()})"
 
+    def prepare_value(self, value: Any) -> Any:  # Any: Django's own
+        """Return the id for a list; where names are typed, both names."""
+        if isinstance(self.widget, forms.Select) or not isinstance(value, UUID):
+            return super().prepare_value(value)
+        found = self._offered.filter(pk=value).first()
+        return found.label if found else ""
 
-def _installations(account: TechnicalAccount) -> Any:  # Any: a queryset, for the field
+    def to_python(self, value: Any) -> Any:  # Any: Django's own
+        """Return the installation with this id, or with these two names."""
+        try:
+            return super().to_python(value)
+        except ValidationError:
+            printable(str(value))
+            return self._named(str(value))
+
+    @property
+    def _offered(self) -> "QuerySet[Installation]":
+        return Installation.objects.none() if self.queryset is None else self.queryset
+
+    def _named(self, text: str) -> Installation:
+        typed = by_names.pairs(text)
+        found = list(self._offered.filter(by_names.fits(typed))[:MOST_LISTED])
+        exact = [each for each in found if by_names.is_exact(each, typed)]
+        if not found:
+            raise ValidationError(
+                _(
+                    "The portal reaches no installation of this account with that name. Type both names, "
+                    "such as prod1 on mkt-2."
+                )
+            )
+        if len(found) > 1 and len(exact) != 1:
+            names = {"one": found[0].label, "other": found[1].label}
+            raise ValidationError(_("That may be %(one)s or %(other)s: type both names in full.") % names)
+        return (exact or found)[0]
+
+
+def _installations(account: TechnicalAccount) -> "QuerySet[Installation]":
     """Return those that can be the canary: the portal reaches them."""
     rows = moving.installations(account).exclude(pk__in=moving.by_hand(account).values("pk"))
     rows = rows.select_related("instance", "container")
@@ -128,7 +181,7 @@ class StartForm(Form):
     def __init__(self, *args: Any, account: TechnicalAccount, **kwargs: Any) -> None:  # Any: Django's own
         super().__init__(*args, **kwargs)
         self.account = account
-        self.fields["canary"].queryset = _installations(account)  # type: ignore[attr-defined]
+        self.fields["canary"].offer(_installations(account))  # type: ignore[attr-defined]
         spare = spares(account)
         self.fields["version"].queryset = spare  # type: ignore[attr-defined]
         if not spare.exists():
@@ -190,7 +243,7 @@ class VerbForm(Form):
         for name in set(self.fields) - set(verb.fields):
             del self.fields[name]
         if "canary" in self.fields:
-            self.fields["canary"].queryset = _installations(rotation.account)  # type: ignore[attr-defined]
+            self.fields["canary"].offer(_installations(rotation.account))  # type: ignore[attr-defined]
             self.initial["canary"] = rotation.canary_id
         self.initial.setdefault("stop_rule", rotation.stop_rule)
 
