@@ -15,13 +15,27 @@ from django.utils import timezone
 
 from credentials.coverage.cells import Wanted
 from credentials.coverage.tallies import Tally, tallies
-from instances.discovery.proposals import Proposal, undecided
+from instances.discovery.proposal_list import Wanted as WantedProposals
+from instances.discovery.proposal_list import Where, count, places
+from instances.discovery.proposals import NOT_SAID_ELSEWHERE
 
 WORTH = 1.0  # seconds
 """What takes less is not kept."""
 TIMES = 10
+SHOWN = 5
+"""So many places are named."""
 MOST = 20.0  # seconds
 """None is older than this: pages ask again after 30 s."""
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """How many proposals wait for a decision and have no line of their own, and what they are about."""
+
+    count: int = 0
+    places: Sequence[Where] = ()
+    """What most of them are about, `SHOWN` of these."""
+    all_places: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class Counted:
     """All installations, and what else does not fit the inventory, in numbers; as of a moment."""
 
     tallies: Sequence[Tally]
-    proposals: Sequence[Proposal]
+    proposals: Proposed
     at: datetime
     is_kept: bool = False
     """Whether somebody else's question was answered by it before."""
@@ -66,7 +80,12 @@ class Briefly:
 def count_all() -> Counted:
     """Count everything now."""
     at = timezone.now()
-    return Counted(tallies(Wanted()), undecided(), at)
+    return Counted(tallies(Wanted()), _proposed(), at)
+
+
+def _proposed() -> Proposed:
+    wanted = WantedProposals(kind=NOT_SAID_ELSEWHERE)
+    return Proposed(count(wanted), *places(wanted, SHOWN))
 
 
 everything = Briefly(count_all)

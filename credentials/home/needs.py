@@ -14,19 +14,18 @@ from django.utils.translation import ngettext
 from credentials.coverage import states as covering
 from credentials.coverage.cells import LISTED_ELSEWHERE, OTHERS
 from credentials.coverage.tallies import Tally
-from credentials.home.counting import Counted
+from credentials.home.counting import SHOWN, Counted, Proposed
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import Push
 from credentials.rotation.models import Rotation
 from credentials.rotation.waits import FOR_PEOPLE, Wait
-from instances.discovery.proposals import NOT_SAID_ELSEWHERE, SAID_ELSEWHERE, Proposal
+from instances.discovery.proposals import NOT_SAID_ELSEWHERE
 from instances.failures import Code
 from instances.models import Container, Instance
 from instances.needs import in_need
 from instances.reaching import host_keys
 from portal.punctuation import labelled
 
-SHOWN = 5
 OVERDUE = timedelta(minutes=2)
 
 
@@ -261,26 +260,22 @@ def _too_old() -> Need:
     )
 
 
-def _proposals(proposals: Iterable[Proposal]) -> Need:
+def _proposals(found: Proposed) -> Need:
     """Count what was seen and does not fit the inventory, without what has a line of its own here."""
-    found = [each for each in proposals if each.kind not in SAID_ELSEWHERE]
     sentence = ngettext(
         "thing that was seen does not match the inventory.",
         "things that were seen do not match the inventory.",
-        len(found),
-    )
-    places = Counter(
-        ("container", each.container.pk, each.container.name)
-        if each.container
-        else ("instance", each.instance_id, each.instance)
-        for each in found
+        found.count,
     )
     links = [
-        NeedLink(labelled(name, count), page_url(kind, pk))
-        for (kind, pk, name), count in places.most_common(SHOWN)
+        NeedLink(
+            labelled(each.name, each.number),
+            page_url("container", each.container) if each.container else page_url("instance", each.instance),
+        )
+        for each in found.places
     ]
     url = f"{page_url('proposals')}?kind={NOT_SAID_ELSEWHERE}"
-    return Need("archive", "info", len(found), sentence, url, links, len(places) - len(links))
+    return Need("archive", "info", found.count, sentence, url, links, found.all_places - len(links))
 
 
 def _instances(

@@ -4,7 +4,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from instances.discovery.models import Dismissal
-from instances.discovery.proposals import Proposal, find, proposals
+from instances.discovery.proposal_list import find
+from instances.discovery.proposals import Proposal, proposals
 from instances.models import Container, Instance
 from portal.audit.trail import Actor, record
 from portal.processes.housekeeping import hourly

@@ -169,20 +169,15 @@ def proposals(*, containers: Collection[UUID] | None = None) -> list[Proposal]:
     )
 
 
-def find(key: str, *, containers: Collection[UUID] | None = None) -> Proposal | None:
-    """Return the proposal with this key, unless what was seen has changed since it was shown."""
-    return next((each for each in proposals(containers=containers) if each.key == key), None)
-
-
-def undecided() -> list[Proposal]:
-    """Return the proposals that nobody has left as they are."""
-    left = set(Dismissal.objects.values_list("proposal", flat=True))
-    return [each for each in proposals() if each.key not in left]
+def proposals_of(containers: Collection[UUID], instances: Collection[UUID]) -> list[Proposal]:
+    """Return what is proposed about these containers, and about these instances as a whole."""
+    found = proposals(containers=containers) if containers else []
+    return found + list(_mixed(instances)) if instances else found
 
 
 def _asked(containers: Collection[UUID] | None) -> Collection[UUID] | None:
     """Return those of the containers that something may be wrong with; None: all, since they are too many."""
-    found = doubtful_containers(_newest(containers), _installed(containers))
+    found = doubtful_containers(newest(containers), installed(containers))
     return None if containers is None and len(found) > MOST_NAMED else found
 
 
@@ -204,7 +199,7 @@ def _instances(names: Collection[str]) -> dict[str, tuple[UUID, bool]]:
     rows = Instance.objects.order_by()
     if len(names) < MOST_NAMED:
         rows = rows.alias(folded=Lower("name")).filter(folded__in={name.casefold() for name in names})
-    columns = rows.values_list("name", "pk", _is_true(NOT_HOSTED.condition()))
+    columns = rows.values_list("name", "pk", is_true(NOT_HOSTED.condition()))
     return {name: (pk, not is_ours) for name, pk, is_ours in columns}
 
 
@@ -226,33 +221,33 @@ def _times(pks: Collection[UUID]) -> dict[UUID, Times]:
     return {pk: Times(*moments) for pk, *moments in columns}
 
 
-def _is_true(condition: Q) -> "ExpressionWrapper[Q]":
+def is_true(condition: Q) -> "ExpressionWrapper[Q]":
     return ExpressionWrapper(condition, output_field=BooleanField())
 
 
-def _newest(containers: Collection[UUID] | None) -> QuerySet[Reading]:
+def newest(containers: Collection[UUID] | None) -> QuerySet[Reading]:
     """Return the newest successful reading of each container that is on."""
     return Reading.objects.newest(containers=containers, state=Reading.State.SUCCEEDED).filter(ON)
 
 
-def _installed(containers: Collection[UUID] | None) -> QuerySet[Installation]:
+def installed(containers: Collection[UUID] | None) -> QuerySet[Installation]:
     """Return the installations on containers that are on."""
     rows = Installation.objects.filter(ON)
     return rows if containers is None else rows.filter(container__in=containers)
 
 
 def _readings(containers: Collection[UUID] | None) -> Iterator[Read]:
-    rows = _newest(containers).order_by("container__name")
+    rows = newest(containers).order_by("container__name")
     columns = ("pk", "container", "container__name", "started", "finished", "build", "found", "further")
     for pk, container, name, *others in rows.values_list(*columns, former_build()):
         yield Read(pk, Place(container, name), *others)
 
 
 def _entered(containers: Collection[UUID] | None) -> Iterator[Entered]:
-    told = _installed(containers).annotate(
+    told = installed(containers).annotate(
         sight=open_sight(),
-        is_ours=_is_true(NOT_HOSTED.of("instance").condition()),
-        in_use=_is_true(all_met(NONE_RETIRED)),
+        is_ours=is_true(NOT_HOSTED.of("instance").condition()),
+        in_use=is_true(all_met(NONE_RETIRED)),
     )
     columns = told.order_by("instance__name").values_list(
         "pk",
@@ -349,8 +344,9 @@ def _of_installations(facts: _Facts) -> Iterator[Proposal]:
             yield Proposal(Kind.JWT, row.instance, row.place, "", row.instance_id, at=at)
 
 
-def _mixed() -> Iterator[Proposal]:
-    """Yield the instances whose containers run several builds."""
-    for pk, (name, builds) in mixed_builds(_installed(None)).items():
+def _mixed(instances: Collection[UUID] | None = None) -> Iterator[Proposal]:
+    """Yield the instances whose containers run several builds; `instances` limits it to these."""
+    rows = installed(None) if instances is None else installed(None).filter(instance__in=instances)
+    for pk, (name, builds) in mixed_builds(rows).items():
         seen = " ".join(map(str, builds))
         yield Proposal(Kind.MIXED, name, seen=seen, instance_id=pk, builds=builds)

@@ -17,8 +17,9 @@ from django.views.decorators.http import require_GET, require_POST
 from instances.discovery import dismissals
 from instances.discovery.dismissals import LONGEST, Outdated
 from instances.discovery.models import Dismissal, Reading
+from instances.discovery.proposal_list import Listed, Wanted
 from instances.discovery.proposal_words import advice, what
-from instances.discovery.proposals import NOT_SAID_ELSEWHERE, SAID_ELSEWHERE, Kind, Proposal, proposals
+from instances.discovery.proposals import NOT_SAID_ELSEWHERE, Kind, Proposal
 from instances.inventory import proposed
 from instances.inventory.editing import InventoryError
 from instances.models import Instance
@@ -87,40 +88,37 @@ def proposal_list(request: HttpRequest) -> HttpResponse:
     """Show what does not fit the inventory, and what was decided about it."""
     form = ProposalFilter(request.GET)
     form.is_valid()
-    everything = proposals()
-    found = narrowed(everything, form.cleaned_data)
+    found = Listed(wanted_by(form))
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     context = {
         "form": form,
         "page_obj": page,
-        "rows": [Row(each, SIGNS[each.kind], what(each), advice(each), left) for each, left in page],
+        "rows": [
+            Row(each, SIGNS[each.kind], what(each), advice(each), left) for each, left in with_decisions(page)
+        ],
         "environments": Instance.Environment.choices,
         "roles": Instance.Role.choices,
         "is_filtered": bool(request.GET.get("q") or request.GET.get("kind") or request.GET.get("show")),
-        "was_read": bool(everything) or Reading.objects.filter(state=Reading.State.SUCCEEDED).exists(),
+        "was_read": Dismissal.objects.exists()
+        or Reading.objects.filter(state=Reading.State.SUCCEEDED).exists(),
         "longest": LONGEST,
     }
     return render(request, "instances/proposals.html", context)
 
 
-def _is_of(each: Proposal, kind: str) -> bool:
-    if kind == NOT_SAID_ELSEWHERE:
-        return each.kind not in SAID_ELSEWHERE
-    return not kind or each.kind == kind
+def wanted_by(form: ProposalFilter) -> Wanted:
+    """Return what the filters, which were validated, narrow the list to."""
+    typed = form.cleaned_data
+    return Wanted(
+        kind=typed.get("kind") or "", text=typed.get("q") or "", is_left=typed.get("show") == "left"
+    )
 
 
-def narrowed(found: Iterable[Proposal], wanted: Mapping[str, str]) -> list[tuple[Proposal, Dismissal | None]]:
-    """Return the proposals that fit the filters, each with the decision to leave it, if there is one."""
-    left = {row.proposal: row for row in Dismissal.objects.all()}
-    is_left = wanted.get("show") == "left"
-    text = (wanted.get("q") or "").casefold()
-    return [
-        (each, left.get(each.key))
-        for each in found
-        if (each.key in left) == is_left
-        and _is_of(each, wanted.get("kind") or "")
-        and (not text or text in each.instance.casefold() or text in str(each.container or "").casefold())
-    ]
+def with_decisions(found: Iterable[Proposal]) -> list[tuple[Proposal, Dismissal | None]]:
+    """Return proposals, each with the decision to leave it, if there is one; one statement."""
+    rows = list(found)
+    left = {row.proposal: row for row in Dismissal.objects.filter(proposal__in=[each.key for each in rows])}
+    return [(each, left.get(each.key)) for each in rows]
 
 
 @require_POST

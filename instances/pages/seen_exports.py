@@ -11,11 +11,12 @@ from django.utils.translation import gettext_lazy
 
 from instances.discovery.migration_progress import PLACES, builds_of, progress
 from instances.discovery.models import Dismissal, Observation, Reading
-from instances.discovery.proposals import Proposal, proposals
+from instances.discovery.proposal_list import Listed
+from instances.discovery.proposals import Proposal
 from instances.models import Container, Installation, Instance
 from instances.pages import key_lists, migration
 from instances.pages.moments import AsOf
-from instances.pages.proposals import ProposalFilter, narrowed
+from instances.pages.proposals import ProposalFilter, wanted_by, with_decisions
 from instances.pages.readings import entered_on, newest_of_each, strays_of
 from portal.web.exports import Export, Row, in_order, register, values
 
@@ -136,7 +137,7 @@ register(
         permission="instances.view_container",
         columns=PROPOSAL_COLUMNS,
         filters=ProposalFilter,
-        select=lambda form: narrowed(proposals(), form.cleaned_data),
+        select=lambda form: with_decisions(Listed(wanted_by(form))[:]),
         rows=_proposal_rows,
     )
 )

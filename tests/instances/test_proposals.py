@@ -15,8 +15,9 @@ from instances.discovery import proposals as module
 from instances.discovery.dismissals import Outdated, forget_outdated, leave, take_up
 from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, Observation, Reading
 from instances.discovery.observing import Sight, observe
+from instances.discovery.proposal_list import Listed, Wanted, count, find, page, places
 from instances.discovery.proposal_words import advice, what
-from instances.discovery.proposals import Kind, Proposal, find, proposals, undecided
+from instances.discovery.proposals import NOT_SAID_ELSEWHERE, Kind, Proposal, proposals
 from instances.inventory import proposed
 from instances.inventory.editing import InventoryError
 from instances.models import Container, Installation, Instance
@@ -25,9 +26,10 @@ from instances.nlserver.reading import MOST_FILES
 from portal.audit.labels import line_of
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
+from tests.benchmarks.work import counted
 from tests.factories import SOMEBODY, make_container, make_installation, make_instance
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 def read(container: Container, *, ago: int = 0, **values: object) -> Reading:
@@ -70,6 +72,28 @@ def nothing_is_missed_by_asking_the_database_where_to_look(monkeypatch: pytest.M
     every = set(Container.objects.values_list("pk", flat=True))
     monkeypatch.setattr(module, "doubtful_containers", lambda *_asked: every)
     assert found == proposals()
+
+
+@pytest.fixture(autouse=True)
+def the_list_has_what_is_proposed() -> Iterator[None]:
+    yield
+    assert_same_list(proposals())
+
+
+def assert_same_list(found: list[Proposal]) -> None:
+    """The database finds the same, in the same order, with the same keys, however it is narrowed."""
+    left = set(Dismissal.objects.values_list("proposal", flat=True))
+    for is_left in (False, True):
+        for kind in ("", *Kind, NOT_SAID_ELSEWHERE):
+            expected = [
+                each for each in found if (each.key in left) == is_left and each.kind in Wanted(kind).kinds
+            ]
+            assert page(Wanted(kind, is_left=is_left), 0, 10_000) == expected
+            assert count(Wanted(kind, is_left=is_left)) == len(expected)  # a page drops what is no proposal
+
+
+def undecided() -> list[Proposal]:
+    return page(Wanted(), 0, 10_000)
 
 
 # What is proposed
@@ -137,6 +161,17 @@ def test_builds(container: Container) -> None:
     assert found == {Kind.MIXED: (9352, 9394), Kind.BUILD: (9350, 9352), Kind.OLD: (9352,)}
     Installation.objects.update(observed_build=9394, observed=timezone.now() + timedelta(hours=1))
     assert kinds() == ["build_changed"]  # a push saw the upgrade
+
+
+@pytest.mark.parametrize(("first", "last", "expected"), [(9394, 9352, ["build_old"]), (9352, 9394, [])])
+def test_the_last_push_says_which_build_runs(
+    container: Container, first: int, last: int, expected: list[str]
+) -> None:
+    read(container, ago=9, found={"prod1": "", "prod2": ""}, build=9390)
+    for instance, build, ago in (("prod1", first, 5), ("prod2", last, 2)):
+        row = make_installation(instance=instance, container="mkt-1", build=build)
+        Installation.objects.filter(pk=row.pk).update(observed=timezone.now() - timedelta(minutes=ago))
+    assert kinds() == expected
 
 
 def test_an_empty_organization_is_told_from_none(container: Container) -> None:
@@ -236,9 +271,9 @@ def test_a_reading_that_ends_meanwhile_is_the_one_that_counts(
 ) -> None:
     read(container, ago=5, found={"stray": ""})
 
-    def overtaken(key: str, **limits: object) -> Proposal | None:
-        found = find(key, **limits)  # type: ignore[arg-type]
-        if not limits:
+    def overtaken(key: str) -> Proposal | None:
+        found = find(key)
+        if not Reading.objects.filter(found={}).exists():
             read(container, found={})
         return found
 
@@ -352,6 +387,52 @@ def test_the_command_lists_and_applies(container: Container) -> None:
     assert discover() == ("Nothing waits for a decision.\n", 0)
     assert json.loads(discover("--left", "--json")[0])["proposals"][0]["left"] == "A test"
     assert find(key)
+
+
+@pytest.mark.parametrize("text", ["STRAY", "mkt-1", "100%", "_", "!", "é"])
+def test_the_list_is_narrowed_by_names_as_they_are_typed(container: Container, text: str) -> None:
+    read(container, found={"stray": "", "other_1": ""})
+    read(make_container(name="mkt-2"), found={"other": ""})
+    expected = [each for each in proposals() if text.lower() in f"{each.instance} {each.container}".lower()]
+    assert page(Wanted(text=text), 0, 99) == expected
+    assert count(Wanted(text=text)) == len(expected)
+
+
+def test_the_list_is_cut_into_pages(container: Container) -> None:
+    read(container, found={f"i{number}": "" for number in range(7)})
+    found, listed = proposals(), Listed(Wanted())
+    assert (len(listed), listed[2:5], listed[6], listed[5:99]) == (7, found[2:5], found[6], found[5:])
+    assert [find(each.key) for each in found] == found
+    assert find("0" * 16) is None
+
+
+def test_what_most_proposals_are_about_is_named(container: Container) -> None:
+    make_installation(instance="prod1", container="mkt-2", build=9352)
+    make_installation(instance="prod1", container="mkt-3", build=9394)
+    read(container, found={"stray": "", "other": ""})
+    read(Container.objects.get(name="mkt-2"), found={"prod1": "", "stray": ""}, build=9394)
+    found, number = places(Wanted(NOT_SAID_ELSEWHERE), 2)
+    assert [(each.name, each.number) for each in found] == [("mkt-1", 2), ("mkt-2", 1)]
+    assert number == 3
+    whole = places(Wanted(Kind.MIXED), 2)[0][0]
+    assert (whole.name, whole.container, whole.instance) == (
+        "prod1",
+        None,
+        Instance.objects.get(name="prod1").pk,
+    )
+    leave(key=page(Wanted(Kind.MIXED), 0, 1)[0].key, reason="Soon", actor=SOMEBODY)
+    assert places(Wanted(Kind.MIXED), 2) == ([], 0)
+
+
+def test_a_page_fetches_what_it_shows(container: Container) -> None:
+    read(container, found={f"i{number}": "" for number in range(MOST_FILES)})
+    for number in range(40):
+        row = make_installation(instance=f"other{number}", container=f"c{number}")
+        see(row, is_jwt=True)
+    with counted(connection) as work:
+        assert len(page(Wanted(Kind.JWT), 0, 5)) == 5
+        assert count(Wanted()) == MOST_FILES + 40
+    assert work.rows < 60
 
 
 # What is retired

@@ -8,10 +8,10 @@ from django.test import Client
 from django.utils import timezone
 
 from credentials.home import counting
-from credentials.home.counting import Briefly, Counted
+from credentials.home.counting import Briefly, Counted, Proposed
 from tests.factories import make_installation
 
-NOTHING = Counted([], [], timezone.now())
+NOTHING = Counted([], Proposed(), timezone.now())
 
 
 class Counter:
