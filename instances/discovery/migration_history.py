@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection
-from django.db.models import Case, DateTimeField, F, Func, IntegerField, Min, QuerySet, Value, When
+from django.db.models import Case, DateTimeField, F, Func, IntegerField, Min, Value, When
 from django.utils import timezone
 
 from instances.discovery.migration_progress import PLACES, Stage
 from instances.discovery.models import Observation
 from instances.models import Installation
 from instances.nlserver import MIN_BUILD
+from portal.sql_parts import compiled, fetch
 
 WEEK = timedelta(weeks=1)
 MOST_WEEKS = 52
@@ -164,18 +164,10 @@ def _changes(start: datetime) -> Mapping[int, Counter[Stage]]:
     seen = milestones.annotate(week=_counts_from("at", start)).values_list(
         "installation", "week", "pk", "is_jwt", "build"
     )
-    entered_text, entered_values = _compiled(entered)
-    seen_text, seen_values = _compiled(seen)
+    entered_text, entered_values = compiled(entered)
+    seen_text, seen_values = compiled(seen)
     statement = _COUNT_CHANGES.format(entered=entered_text, seen=seen_text)
     found: dict[int, Counter[Stage]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*entered_values, *seen_values, MIN_BUILD])
-        for week, place, change in cursor.fetchall():
-            found.setdefault(int(week), Counter())[PLACES[place]] = int(change)
+    for week, place, change in fetch([statement], [*entered_values, *seen_values, MIN_BUILD]):
+        found.setdefault(int(week), Counter())[PLACES[place]] = int(change)
     return found
-
-
-def _compiled(rows: "QuerySet[Any, Any]") -> tuple[str, tuple[Any, ...]]:  # Any: of whichever model
-    """Return the text and the values of a query that is a part of another one."""
-    text, values = rows.query.get_compiler(connection=connection).as_sql()
-    return text, tuple(values)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
 
 from instances.discovery.doubts import former_build
 from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, open_sight
@@ -31,6 +30,7 @@ from instances.nlserver import MIN_BUILD
 from instances.nlserver.job import INSTANCE
 from instances.nlserver.reading import MOST_FILES
 from instances.requirements import all_met
+from portal.sql_parts import compiled, fetch, id_of
 
 KINDS = tuple(Kind)
 """In the order of the list."""
@@ -77,7 +77,7 @@ def find(key: str) -> Proposal | None:
     """Return the proposal with this key, left or not, unless what was seen has changed since it was shown."""
     text, values = _keyed()
     question = "SELECT key, container, instance FROM keyed WHERE key = %s"
-    return next(iter(_in_full(_rows([text, question], [*values, key]))), None)
+    return next(iter(_in_full(fetch([text, question], [*values, key]))), None)
 
 
 def places(wanted: Wanted, most: int) -> tuple[list[Where], int]:
@@ -91,7 +91,7 @@ def places(wanted: Wanted, most: int) -> tuple[list[Where], int]:
         "GROUP BY container, whole, place ORDER BY number DESC, place LIMIT %s"
     )
     rows = _ask(wanted, grouped, most)
-    found = [Where(_uuid(row[0]), _uuid(row[1]), row[2], row[3]) for row in rows]
+    found = [Where(id_of(row[0]), id_of(row[1]), row[2], row[3]) for row in rows]
     return found, rows[0][4] if rows else 0
 
 
@@ -116,15 +116,11 @@ class Listed(Sequence[Proposal]):
 
 def _in_full(rows: Sequence[Sequence[Any]]) -> list[Proposal]:  # Any: values of columns
     """Return the proposals with these keys; one that is no longer proposed is left out."""
-    containers = {_uuid(container) for _key, container, _instance in rows} - {None}
-    instances = {_uuid(instance) for _key, container, instance in rows if container is None}
+    containers = {id_of(container) for _key, container, _instance in rows} - {None}
+    instances = {id_of(instance) for _key, container, instance in rows if container is None}
     found = proposals_of([pk for pk in containers if pk], [pk for pk in instances if pk])
     known = {each.key: each for each in found}
     return [known[row[0]] for row in rows if row[0] in known]
-
-
-def _uuid(stored: Any) -> UUID | None:  # Any: text on SQLite, which has no type for it
-    return UUID(stored) if isinstance(stored, str) else stored
 
 
 def _ask(wanted: Wanted, question: str, *further: int) -> list[tuple[Any, ...]]:  # Any: values of columns
@@ -132,16 +128,10 @@ def _ask(wanted: Wanted, question: str, *further: int) -> list[tuple[Any, ...]]:
     text, values = _keyed()
     kinds = [KINDS.index(each) for each in wanted.kinds]
     typed = wanted.text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    dismissals, dismissal_values = _compiled(Dismissal.objects.order_by().values_list("proposal"))
+    dismissals, dismissal_values = compiled(Dismissal.objects.order_by().values_list("proposal"))
     narrowed = _WANTED.format(dismissals=dismissals, kinds=", ".join(["%s"] * len(kinds)))
     own = [*dismissal_values, wanted.is_left, *kinds, f"%{typed}%", f"%{typed}%"]
-    return _rows([text, narrowed, question], [*values, *own, *further])
-
-
-def _rows(parts: Sequence[str], values: Sequence[Any]) -> list[tuple[Any, ...]]:  # Any: values of columns
-    with connection.cursor() as cursor:
-        cursor.execute(" ".join(parts), values)
-        return list(cursor.fetchall())
+    return fetch([text, narrowed, question], [*values, *own, *further])
 
 
 def _keyed() -> tuple[str, list[Any]]:  # Any: values of columns
@@ -177,7 +167,7 @@ def _keyed() -> tuple[str, list[Any]]:  # Any: values of columns
     )
     instances = Instance.objects.order_by().values_list("pk", "name")
     parts = {
-        name: _compiled(rows)
+        name: compiled(rows)
         for name, rows in (("readings", readings), ("placed", placed), ("instances", instances))
     }
     ranks = {f"rank_{each.name.lower()}": str(rank) for rank, each in enumerate(KINDS)}
@@ -186,12 +176,6 @@ def _keyed() -> tuple[str, list[Any]]:  # Any: values of columns
     )
     own = [MOST_FILES, NO_FILE, MIN_BUILD, EMPTY_ORGANIZATION]
     return text, [*(value for _text, values in parts.values() for value in values), *own]
-
-
-def _compiled(rows: "QuerySet[Any, Any]") -> tuple[str, tuple[Any, ...]]:  # Any: of whichever model
-    """Return the text and the values of a query that is a part of another one."""
-    text, values = rows.query.get_compiler(connection=connection).as_sql()
-    return text, tuple(values)
 
 
 _DIALECT: Mapping[str, Mapping[str, str]] = {

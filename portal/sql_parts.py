@@ -1,0 +1,26 @@
+"""Statements that Django's queries cannot say, made of parts that they can."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import QuerySet
+
+
+def compiled(rows: "QuerySet[Any, Any]") -> tuple[str, tuple[Any, ...]]:  # Any: of whichever model
+    """Return the text and the values of a query that is to be a part of another one."""
+    text, values = rows.query.get_compiler(connection=connection).as_sql()
+    return text, tuple(values)
+
+
+def fetch(parts: Sequence[str], values: Sequence[Any]) -> list[tuple[Any, ...]]:  # Any: values of columns
+    """Run the statement that these parts make, and return its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(" ".join(parts), values)
+        return list(cursor.fetchall())
+
+
+def id_of(stored: Any) -> UUID | None:  # Any: text on SQLite, which has no type for it
+    """Return an id as such a statement tells it on either engine."""
+    return UUID(stored) if isinstance(stored, str) else stored
