@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, UUIDField
 
 
 def compiled(rows: "QuerySet[Any, Any]") -> tuple[str, tuple[Any, ...]]:  # Any: of whichever model
@@ -19,6 +19,16 @@ def fetch(parts: Sequence[str], values: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(" ".join(parts), values)
         return list(cursor.fetchall())
+
+
+def is_true(condition: Q) -> "ExpressionWrapper[Q]":
+    """Return a column that says whether a condition is met."""
+    return ExpressionWrapper(condition, output_field=BooleanField())
+
+
+def stored_id(pk: UUID) -> Any:  # Any: text on SQLite
+    """Return an id as a statement takes it on either engine."""
+    return UUIDField().get_db_prep_value(pk, connection)
 
 
 def id_of(stored: Any) -> UUID | None:  # Any: text on SQLite, which has no type for it

@@ -1,7 +1,7 @@
 """The map as of a moment, from what was seen and decided until then."""
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from django.utils import timezone
 from credentials.coverage.cells import NAMES, Cell, Version, Wanted, place, versions
 from credentials.coverage.holding import ACCOUNT, covered
 from credentials.coverage.states import Fact, How, facts, facts_of_versions, is_decided, judge
-from credentials.models import DesiredVersionChange, GoalChange
+from credentials.models import DesiredVersionChange, GoalChange, TechnicalAccount
 from credentials.rollouts.models import (
     HOLDING,
     Attempt,
@@ -66,19 +66,32 @@ class _Past:
     named: dict[uuid.UUID, Version]
 
 
-def cells_as_of(wanted: Wanted, moment: datetime) -> list[Cell]:
-    """Return the wanted cells as they were, for the assignments of today.
+FEW = 1_000
+"""So many installations are named in a statement; of more it asks for all."""
+
+
+def cells_as_of(
+    wanted: Wanted, moment: datetime, *, instances: Collection[uuid.UUID] | None = None
+) -> list[Cell]:
+    """Return the wanted cells as they were, for the assignments of today; of all instances, or of these.
 
     What was entered in the inventory later was not there, and what was removed since is not either.
     A constant number of statements. `InTheFuture` for a moment that has not come yet.
     """
-    if moment > timezone.now():
-        raise InTheFuture
-    entered = covered().filter(wanted.condition()).filter(_was_known(moment))
-    facts = list(entered.order_by("instance__name", "container__name").values(*NAMES))
+    rows = entered(wanted, moment)
+    if instances is not None:
+        rows = rows.filter(instance__in=list(instances))
+    facts = list(rows.order_by("instance__name", "container__name").values(*NAMES))
     past = _past({row["pk"] for row in facts}, moment)
     cells = (_cell(row, past, moment) for row in facts)
     return [cell for cell in cells if wanted.accepts(cell)]
+
+
+def entered(wanted: Wanted, moment: datetime) -> QuerySet[Installation]:
+    """Return the wanted installations that were there; `InTheFuture` for a moment that has not come yet."""
+    if moment > timezone.now():
+        raise InTheFuture
+    return covered().filter(wanted.condition()).filter(_was_known(moment))
 
 
 def _was_known(moment: datetime) -> Q:
@@ -92,11 +105,11 @@ def _was_known(moment: datetime) -> Q:
 def _past(installations: Collection[uuid.UUID], moment: datetime) -> _Past:
     seen = _newest_of_each(Observation.objects.filter(at__lte=moment), installations)
     desired = _newest_of_each(DesiredVersionChange.objects.filter(at__lte=moment), installations)
-    goal_changes = GoalChange.objects.filter(at__lte=moment).order_by("pk")
-    goal_rows = list(goal_changes.values_list("account", "version", "at"))
+    goal_rows = list(goals_then(moment).values_list("account", "version", "at"))
     goals: dict[uuid.UUID, uuid.UUID | None] = {account: version for account, version, _at in goal_rows}
     digests = _proven_digests({row.digest for row in seen.values()})
-    confirmed = _confirmed_then(moment)
+    here = _here(installations)
+    confirmed = _confirmed_then(moment, here("pk"))
     told = _told_then([row.pk for row in seen.values()], moment)
     ids = {*told.values(), *goals.values(), *(row.version_id for row in desired.values())}
     ids |= {proof.version for proof in digests.values()} | {
@@ -104,30 +117,47 @@ def _past(installations: Collection[uuid.UUID], moment: datetime) -> _Past:
     }
     return _Past(
         seen={row.installation_id: row for row in seen.values()},
-        certain=_certainties(seen, moment),
+        certain=_certainties(seen, moment, here("installation")),
         desired={row.installation_id: row for row in desired.values()},
         goals=goals,
         goals_since={account: at for account, _version, at in goal_rows},
         digests=digests,
-        written=_written_then(seen.values(), moment),
+        written=_written_then(seen.values(), moment, here("pk")),
         confirmed=confirmed,
         told=told,
-        opened=_open_then(moment),
+        opened=set(open_then(moment).filter(here("installation")).values_list("installation", flat=True)),
         failed=_failed_then([row.push for row in desired.values() if row.push], moment),
         named=versions({pk for pk in ids if pk}),
     )
 
 
-def _certainties(seen: Mapping[int, Observation], moment: datetime) -> dict[uuid.UUID, str]:
+def _here(installations: Collection[uuid.UUID]) -> Callable[[str], Q]:
+    """Return what limits rows to these installations, by the name of their column, if they are few."""
+    return lambda column: Q(**{f"{column}__in": installations}) if len(installations) <= FEW else Q()
+
+
+def goals_then(moment: datetime) -> QuerySet[GoalChange]:
+    """Return the last change of each account's goal until a moment."""
+    until = GoalChange.objects.filter(account=OuterRef("pk"), at__lte=moment).order_by("-pk")
+    newest = TechnicalAccount.objects.order_by().annotate(newest=Subquery(until.values("pk")[:1]))
+    return GoalChange.objects.filter(pk__in=newest.values("newest")).order_by()
+
+
+def twice_claimed(moment: datetime) -> "QuerySet[Any]":  # Any: a query set of values
+    """Return the installations of which two sights claim a moment, since the clock was set back."""
+    claims = Observation.objects.filter(at__lte=moment, last_seen__gte=moment).order_by()
+    twice = claims.values("installation").annotate(count=Count("*")).filter(count__gt=1)
+    return twice.values_list("installation", flat=True)
+
+
+def _certainties(seen: Mapping[int, Observation], moment: datetime, here: Q) -> dict[uuid.UUID, str]:
     """Return what each newest sight before a moment says of the moment itself, by installation.
 
     Known: it goes on until then. Since: nobody has looked since. Between: the next one shows something else.
     Likely: it shows the same, but nobody knows what the file held in between, since it was or may have been
     written. Where the clock was set back, and two sights claim the moment, it lies between them.
     """
-    claims = Observation.objects.filter(at__lte=moment, last_seen__gte=moment).order_by()
-    twice = claims.values("installation").annotate(count=Count("*")).filter(count__gt=1)
-    doubtful = set(twice.values_list("installation", flat=True))
+    doubtful = set(twice_claimed(moment).filter(here))
     ended = [row.pk for row in seen.values() if row.last_seen < moment]
     later = Observation.objects.filter(installation=OuterRef("installation"), pk__gt=OuterRef("pk"))
     following = dict(
@@ -154,7 +184,8 @@ def _certainties(seen: Mapping[int, Observation], moment: datetime) -> dict[uuid
 def _newest_of_each(rows: "QuerySet[Row]", installations: Collection[uuid.UUID]) -> dict[Any, Row]:
     """Return the row with the highest number for each installation."""
     newest = rows.filter(installation=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    every = Installation.objects.annotate(newest=Subquery(newest)).exclude(newest=None)
+    here = Installation.objects.filter(_here(installations)("pk"))
+    every = here.annotate(newest=Subquery(newest)).exclude(newest=None)
     found = every.order_by().values_list("pk", "newest")
     wanted = [newest for pk, newest in found if pk in installations]
     return rows.in_bulk(wanted)
@@ -170,13 +201,15 @@ def _proven_digests(digests: Iterable[str]) -> dict[tuple[str, str], _Proof]:
     }
 
 
-def _written_then(seen: Iterable[Observation], moment: datetime) -> dict[uuid.UUID, tuple[uuid.UUID, str]]:
+def _written_then(
+    seen: Iterable[Observation], moment: datetime, here: Q
+) -> dict[uuid.UUID, tuple[uuid.UUID, str]]:
     """Return the version that a push had proven on each installation until a moment, and its digest.
 
     Asked are the attempts that saw the file, and the last proven writes. To look for the newest of all
     attempts took 40 s where 10,000 installations had a hundred each.
     """
-    last = ProvenWrite.objects.filter(observation__at__lte=moment).order_by()
+    last = ProvenWrite.objects.filter(here, observation__at__lte=moment).order_by()
     found = {row.pk: (row.secret_id, row.digest) for row in last}
     ids = {pk for row in seen for pk in _attempts_of(row)}
     proven = Attempt.objects.filter(pk__in=ids, proof__in=HOLDING, finished__lte=moment).order_by("number")
@@ -194,9 +227,9 @@ def _attempts_of(sight: Observation) -> Iterator[uuid.UUID]:
                 yield uuid.UUID(name)
 
 
-def _confirmed_then(moment: datetime) -> dict[uuid.UUID, tuple[uuid.UUID, str]]:
+def _confirmed_then(moment: datetime, here: Q) -> dict[uuid.UUID, tuple[uuid.UUID, str]]:
     """Return what people had confirmed; of an installation where they did it twice, only the last is kept."""
-    rows = ConfirmedVersion.objects.filter(at__lte=moment).order_by()
+    rows = ConfirmedVersion.objects.filter(here, at__lte=moment).order_by()
     return {row.pk: (row.secret_id, row.digest) for row in rows}
 
 
@@ -213,26 +246,27 @@ def _last_verdict(moment: datetime) -> Coalesce:
     return Coalesce(Subquery(begun.annotate(shown=shown).values("shown")[:1]), Value(""))
 
 
-def _open_then(moment: datetime) -> set[uuid.UUID]:
-    """Return the installations with a push that had been asked for and had not ended.
+def open_then(moment: datetime) -> QuerySet[Push]:
+    """Return the pushes that had been asked for and had not ended.
 
     A retry opens a push once more: between its failure and the retry it was not open.
     """
     opened = Push.objects.filter(requested__lte=moment).filter(Q(finished=None) | Q(finished__gt=moment))
     opened = opened.annotate(verdict=_last_verdict(moment))
-    opened = opened.exclude(~Q(verdict__in=["", *Push.OPEN]) & Q(retried__gt=moment))
-    return set(opened.order_by().values_list("installation", flat=True))
+    return opened.exclude(~Q(verdict__in=["", *Push.OPEN]) & Q(retried__gt=moment)).order_by()
 
 
-def _failed_then(pushes: Collection[uuid.UUID], moment: datetime) -> set[uuid.UUID]:
-    """Return those of these pushes that had failed, whatever a later retry made of them.
+def failed_then(moment: datetime) -> QuerySet[Push]:
+    """Return the pushes that had failed, whatever a later retry made of them.
 
     Attempts say so, and pushes that ended as failed without one.
     """
-    rows = Push.objects.filter(pk__in=pushes).annotate(verdict=_last_verdict(moment))
-    ended = Q(state=Push.State.FAILED, finished__lte=moment)
-    rows = rows.filter(Q(verdict=Push.State.FAILED) | ended)
-    return set(rows.order_by().values_list("pk", flat=True))
+    rows = Push.objects.annotate(verdict=_last_verdict(moment)).order_by()
+    return rows.filter(Q(verdict=Push.State.FAILED) | Q(state=Push.State.FAILED, finished__lte=moment))
+
+
+def _failed_then(pushes: Collection[uuid.UUID], moment: datetime) -> set[uuid.UUID]:
+    return set(failed_then(moment).filter(pk__in=pushes).values_list("pk", flat=True))
 
 
 def versions_seen(sights: Collection[Observation], moment: datetime) -> dict[int, Version]:

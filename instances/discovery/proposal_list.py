@@ -21,7 +21,6 @@ from instances.discovery.proposals import (
     Kind,
     Proposal,
     installed,
-    is_true,
     newest,
     proposals_of,
 )
@@ -30,7 +29,7 @@ from instances.nlserver import MIN_BUILD
 from instances.nlserver.job import INSTANCE
 from instances.nlserver.reading import MOST_FILES
 from instances.requirements import all_met
-from portal.sql_parts import compiled, fetch, id_of
+from portal.sql_parts import compiled, fetch, id_of, is_true
 
 KINDS = tuple(Kind)
 """In the order of the list."""

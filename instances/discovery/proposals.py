@@ -11,12 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import (
-    BooleanField,
-    ExpressionWrapper,
-    Q,
-    QuerySet,
-)
+from django.db.models import QuerySet
 from django.db.models.functions import Lower
 
 from instances.discovery.doubts import doubtful_containers, former_build, mixed_builds
@@ -34,6 +29,7 @@ from instances.nlserver import MIN_BUILD
 from instances.nlserver.job import INSTANCE
 from instances.nlserver.reading import MOST_FILES
 from instances.requirements import all_met
+from portal.sql_parts import is_true
 
 Kind = Dismissal.Kind
 ON = all_met(each.of("container") for each in (CONTAINER_ON, NOT_BY_HAND, NOT_RETIRED))
@@ -219,10 +215,6 @@ def _times(pks: Collection[UUID]) -> dict[UUID, Times]:
         rows = rows.filter(pk__in=pks)
     columns = rows.values_list("pk", "created", "observed", "sight__last_seen")
     return {pk: Times(*moments) for pk, *moments in columns}
-
-
-def is_true(condition: Q) -> "ExpressionWrapper[Q]":
-    return ExpressionWrapper(condition, output_field=BooleanField())
 
 
 def newest(containers: Collection[UUID] | None) -> QuerySet[Reading]:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 
 from credentials.coverage.cells import OTHERS, Cell, Wanted, cells_now
 from credentials.coverage.past import cells_as_of
+from credentials.coverage.past_tallies import InstancesAsOf, PastTally, tallies_as_of
 from credentials.coverage.states import Cover, Need
 from credentials.coverage.tallies import (
     Tally,
@@ -24,7 +25,6 @@ from credentials.coverage.tallies import (
     counts,
     instances_of,
     reported,
-    tallied,
     tallies,
     version_counts,
 )
@@ -151,10 +151,11 @@ def _now(wanted: Wanted, number: str | None) -> Map:
 
 
 def _as_of(wanted: Wanted, moment: datetime, number: str | None) -> Map:
-    """Judge each installation by what was known of it then."""
-    cells = cells_as_of(wanted, moment)
-    page = Paginator(_by_instance(cells), PAGE).get_page(number)
-    return Map(page, list(page), tallied(cells), _certainties(cells))
+    """Count what was known then in the database, and judge the installations of one page."""
+    found = tallies_as_of(wanted, moment)
+    page = Paginator(InstancesAsOf(wanted, moment, found), PAGE).get_page(number)
+    cells = cells_as_of(wanted, moment, instances=list(page))
+    return Map(page, _by_instance(cells), [each.tally for each in found], _certainties(found))
 
 
 def _by_instance(cells: Iterable[Cell]) -> list[list[Cell]]:
@@ -199,10 +200,10 @@ def _without_account() -> int:
     return in_need(Instance.objects.all(), "account").count()
 
 
-def _certainties(cells: Iterable[Cell]) -> list[tuple[str, int]]:
+def _certainties(tallies: Iterable[PastTally]) -> list[tuple[str, int]]:
     found = {"known": 0, "likely": 0, "between": 0, "since": 0, "not_known": 0}
-    for cell in cells:
-        found[cell.certainty] += 1
+    for each in tallies:
+        found[each.certainty] += each.tally.count
     return list(found.items())
 
 

@@ -21,7 +21,6 @@ from credentials.coverage import runbook
 from credentials.coverage.by_hand import NotReported, Report, report
 from credentials.coverage.cells import Cell, Wanted, cells_now
 from credentials.coverage.drift import drifted
-from credentials.coverage.past import cells_as_of
 from credentials.models import ClientSecret, DesiredVersion, TechnicalAccount
 from credentials.rollouts.models import (
     HandReport,
@@ -42,6 +41,7 @@ from instances.nlserver import read_back
 from portal.audit.models import AuditEvent
 from portal.audit.trail import Actor
 from portal.plaintext import Secret
+from tests.credentials.coverage.both_ways import cells_as_of
 from tests.factories import finish, make_rollout, next_version
 from tests.instances.nlserver.shell_fleet import ShellContainer, make_container
 

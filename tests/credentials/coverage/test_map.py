@@ -14,13 +14,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from credentials.coverage.cells import Wanted, cells_now
-from credentials.coverage.past import cells_as_of
 from credentials.models import DesiredVersionChange, GoalChange
 from credentials.rollouts.models import Push, Rollout
 from instances.discovery.as_of import InTheFuture
 from instances.discovery.models import Observation
 from instances.models import Installation
 from portal.audit.append_only import without_triggers
+from tests.credentials.coverage.both_ways import cells_as_of
 from tests.factories import FILE_DIGEST, finish, finish_all, make_installation, make_rollout
 
 pytestmark = pytest.mark.django_db

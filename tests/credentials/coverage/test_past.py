@@ -14,7 +14,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from credentials.coverage.cells import Cell, Wanted, cells_now
-from credentials.coverage.past import cells_as_of
 from credentials.models import DesiredVersionChange, GoalChange
 from credentials.rollouts.models import Attempt, ConfirmedVersion, ProvenDigest, Push, Rollout
 from instances.discovery.models import Observation
@@ -22,6 +21,7 @@ from instances.discovery.timeline import Wanted as WantedLines
 from instances.discovery.timeline import of_container, of_installation, timeline
 from instances.models import Installation
 from portal.audit.append_only import without_triggers
+from tests.credentials.coverage.both_ways import cells_as_of
 from tests.factories import FILE_DIGEST, finish, make_installation, make_rollout
 
 pytestmark = pytest.mark.django_db

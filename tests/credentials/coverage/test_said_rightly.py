@@ -11,7 +11,6 @@ from credentials.coverage.cells import Wanted
 from credentials.coverage.confirming import confirm
 from credentials.coverage.drift import accept, drifted
 from credentials.coverage.export import as_dict
-from credentials.coverage.past import cells_as_of
 from credentials.coverage.tallies import tallied, version_counts
 from credentials.desired import change
 from credentials.models import Assignment, ClientSecret, DesiredVersion, TechnicalAccount
@@ -30,6 +29,7 @@ from instances.discovery.models import Reading
 from instances.discovery.observing import Sight, observe
 from instances.models import Container, Installation
 from portal.plaintext import Secret
+from tests.credentials.coverage.both_ways import cells_as_of
 from tests.credentials.coverage.test_rules_of_holding import cell, told
 from tests.factories import (
     FILE_DIGEST,

@@ -16,7 +16,6 @@ import pytest
 from django.utils import timezone
 
 from credentials.coverage.cells import Wanted
-from credentials.coverage.past import cells_as_of
 from credentials.models import TechnicalAccount
 from credentials.rollouts.models import ProvenDigest
 from credentials.rollouts.versions import enter
@@ -24,6 +23,7 @@ from instances.discovery.as_of import as_of
 from instances.discovery.services import ask
 from portal.audit.trail import Actor
 from portal.plaintext import Secret
+from tests.credentials.coverage.both_ways import cells_as_of
 from tests.credentials.rollouts.conftest import SECOND, MakeSite, Site, Start, deliver_all
 from tests.credentials.rollouts.test_drifting import THIRD, set_by_hand
 
