@@ -431,7 +431,7 @@ def go_by_hand(*, rotation: Rotation, actor: Actor) -> Rotation:
 
 
 def can_choose_canary(rotation: Rotation) -> bool:
-    waits = (Wait.CANARY_FAILED, Wait.NO_CANARY, Wait.NOT_STARTABLE)
+    waits = (Wait.CANARY_FAILED, Wait.CANARY_CHANGED, Wait.NO_CANARY, Wait.NOT_STARTABLE)
     is_early = rotation.state in Rotation.BEFORE
     return rotation.is_open and (is_early or (rotation.state == State.CANARY and rotation.wait in waits))
 

@@ -42,6 +42,7 @@ class Wait(models.TextChoices):
     NEW_REFUSED = "new_refused", _("Adobe now refuses the new secret")
     NO_CANARY = "no_canary", _("No installation can be the canary")
     CANARY_FAILED = "canary_failed", _("The canary failed")
+    CANARY_CHANGED = "canary_changed", _("The canary's file was changed")
     STOPPED = "stopped", _("Stopped by the stop rule")
     PAUSED = "paused", _("Paused")
     OPENED = "opened", _("Opened by its policy, stopped after the canary")
@@ -231,6 +232,16 @@ EXPLANATIONS: dict[str, Explanation] = {
         _(
             "Look at the push, fix the cause and retry it: the rotation continues once it is proven. Or "
             "choose another canary, or take the rotation back."
+        ),
+    ),
+    Wait.CANARY_CHANGED: Explanation(
+        _(
+            "The push to the canary %(installation)s was proven, but its file was changed afterwards: it no "
+            "longer holds the new secret."
+        ),
+        _(
+            "Push it there again on the page Drift: the rotation continues by itself. If the file was "
+            "restored from a backup, find out why. Or choose another canary, or take the rotation back."
         ),
     ),
     Wait.STOPPED: Explanation(

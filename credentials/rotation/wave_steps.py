@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from credentials.desired import set_goal
@@ -34,6 +35,9 @@ from credentials.rotation.outcomes import Waits
 from credentials.rotation.plans import StopRule
 from credentials.rotation.waits import Wait, iso
 from credentials.services import AccountError
+from instances.discovery.models import Reading
+from instances.discovery.services import queue
+from instances.models import Container
 from portal.audit.trail import PORTAL, Actor, record
 
 
@@ -54,6 +58,8 @@ def canary(rotation: Rotation) -> Outcome:
         return _unless_used(rotation) or _end_canary(rotation)
     if last.state == Push.State.CANCELLED:
         return _paused_by_others(rotation, last.rollout)
+    if last.state == Push.State.SUCCEEDED:
+        return Waits(Wait.CANARY_CHANGED, {"installation": str(rotation.canary)}, HALF_A_MINUTE)
     params = {"installation": str(rotation.canary), "state": last.state}
     return Waits(Wait.CANARY_FAILED, params)
 
@@ -121,7 +127,19 @@ def _unless_used(rotation: Rotation) -> Outcome:
     used = _used(rotation, new_of(rotation))
     if used and used != rotation.used_before:
         return None
+    _have_canary_read(rotation, pause)
     return Waits(Wait.CANARY_UNUSED, {"installation": str(rotation.canary)}, until_asked(rotation, pause))
+
+
+def _have_canary_read(rotation: Rotation, pause: timedelta) -> None:
+    """Have the canary's file read now and then: if it was changed since, nobody ever uses the new secret."""
+    if rotation.canary is None or is_recent(rotation.proven, pause):
+        return
+    container = rotation.canary.container_id
+    asked = Reading.objects.filter(container=container).aggregate(last=Max("asked"))["last"]
+    if not is_recent(asked, pause):
+        found = Container.objects.in_use().filter(pk=container)
+        queue(container_ids=set(found.values_list("pk", flat=True)), actor=PORTAL)
 
 
 def _end_canary(rotation: Rotation) -> Outcome:

@@ -478,6 +478,8 @@ class OneRotation:
         failed = list(Push.objects.needing_attention().filter(state="failed").values_list("pk", flat=True))
         if failed:
             retry_pushes(push_ids=failed, actor=ADMIN)
+        if row.wait == Wait.CANARY_CHANGED and row.canary:
+            repair(installations=[row.canary], actor=ADMIN, message="by the robot")
         if row.wait not in (Wait.NOT_VERIFIED, Wait.NOT_BACK, Wait.SPARE_NEEDED):
             return
         for way in reading.in_the_way(row).first():

@@ -226,6 +226,35 @@ def test_a_canary_that_fails_stops_everything_until_it_is_retried(make_house: Ma
     assert house.finish(rotation).state == State.DONE
 
 
+def test_a_canary_whose_file_is_restored_is_read_and_named(make_house: MakeHouse) -> None:
+    """Campaign would use the old secret there for ever, and the rotation wait for the new one."""
+    house = make_house(2)
+    canary = house.sites[0]
+    file = canary.container.config(canary.installation.instance.name)
+    backup = file.read_bytes()
+    rotation = house.wait(house.begin(canary=canary.installation), Wait.CANARY_UNUSED)
+    file.write_bytes(backup)
+    rotation = house.wait(rotation, Wait.CANARY_CHANGED)
+    assert rotation.needs_person
+    assert services.can_choose_canary(rotation)
+    repair(installations=[canary.installation], actor=house.actor, message="restored")
+    rotation = house.finish(rotation)
+    assert rotation.state == State.DONE
+    assert set(house.plaintexts()) == set(house.at_adobe())
+
+
+def test_an_unused_canary_is_not_read_all_the_time(make_house: MakeHouse, settings: Settings) -> None:
+    house = make_house(1)
+    rotation = house.wait(house.begin(), Wait.CANARY_UNUSED)
+    settings.ROTATION_ASK_INTERVAL = 3600
+    Rotation.objects.update(proven=timezone.now() - timedelta(hours=2), listed=timezone.now())
+    before = Reading.objects.count()
+    for _ in range(3):
+        house.step()
+    assert house.now(rotation).wait == Wait.CANARY_UNUSED
+    assert Reading.objects.count() <= before + 1
+
+
 @pytest.mark.slow
 def test_another_canary_can_be_chosen(make_house: MakeHouse) -> None:
     house = make_house(2)
