@@ -31,6 +31,7 @@ from django.db.models import (
 from django.db.models.functions import Now, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credentials.coverage.holding import ACCOUNT, with_holding
@@ -214,7 +215,8 @@ class Ways:
 
     def named(self, most: int) -> str:
         """Return the names of `most` of them; one statement."""
-        return ", ".join(each.name for each in self.first(most)) + (", …" if len(self) > most else "")
+        names = ", ".join(each.name for each in self.first(most))
+        return gettext("%(names)s and others") % {"names": names} if len(self) > most else names
 
 
 NOTHING = Ways(Installation.objects.none(), {})
