@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 from portal.audit.trail import Actor, Details, record
 from portal.keys import holders, known
 from portal.keys.registry import Key, registered
+from portal.punctuation import some_of
 
 MOST_NAMES = 100
 """Names that an event keeps; their number is always whole."""
@@ -47,7 +48,7 @@ def _left_behind(key: Key, reason: str) -> list[str]:
         return []
     names = key.still_needed()
     if names and not reason:
-        shown = ", ".join(names[:MOST_SHOWN]) + (", …" if len(names) > MOST_SHOWN else "")
+        shown = some_of(names[:MOST_SHOWN], len(names))
         text = ngettext(
             "%(setting)s: %(count)s has not taken the new key %(new)s and may need the former "
             "one: %(shown)s. Nothing was changed. If the portal can do without it: "

@@ -21,3 +21,10 @@ def with_semicolons(parts: Iterable[object]) -> str:
     for each in others:
         first = _("%(first)s; %(second)s") % {"first": first, "second": each}
     return first
+
+
+def some_of(names: Iterable[object], count: int) -> str:
+    """Return names in one line, and whether they are some of `count` only: `prod1, prod2 and others`."""
+    shown = [str(each) for each in names]
+    line = ", ".join(shown)
+    return _("%(names)s and others") % {"names": line} if count > len(shown) else line

@@ -29,6 +29,7 @@ FACTS: dict[str, tuple[str, str]] = {
 OTHERWISE: dict[str, dict[str, str]] = {
     "container_off": {
         "credentials/rollouts/models.py": "what is due: a push waits while its container is off",
+        "credentials/rotation/gates.py": "says which containers nobody reads",
         "instances/discovery/management/commands/read.py": "reads containers in use",
         "instances/inventory/editing.py": "switches",
         "instances/pages/containers.py": "switches",

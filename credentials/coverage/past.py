@@ -67,7 +67,7 @@ class _Past:
 
 
 FEW = 1_000
-"""So many installations are named in a statement; of more it asks for all."""
+"""A statement names this number of installations at most, and asks for all of more."""
 
 
 def cells_as_of(
@@ -144,7 +144,7 @@ def goals_then(moment: datetime) -> QuerySet[GoalChange]:
 
 
 def twice_claimed(moment: datetime) -> "QuerySet[Any]":  # Any: a query set of values
-    """Return the installations of which two sights claim a moment, since the clock was set back."""
+    """Return the installations where two sights claim a moment, since the clock was set back."""
     claims = Observation.objects.filter(at__lte=moment, last_seen__gte=moment).order_by()
     twice = claims.values("installation").annotate(count=Count("*")).filter(count__gt=1)
     return twice.values_list("installation", flat=True)

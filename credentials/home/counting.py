@@ -23,7 +23,7 @@ WORTH = 1.0  # seconds
 """What takes less is not kept."""
 TIMES = 10
 SHOWN = 5
-"""So many places are named."""
+"""The number of places that are named."""
 MOST = 20.0  # seconds
 """None is older than this: pages ask again after 30 s."""
 

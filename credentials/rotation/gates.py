@@ -31,7 +31,6 @@ from django.db.models import (
 from django.db.models.functions import Now, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils.functional import Promise
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credentials.coverage.holding import ACCOUNT, with_holding
@@ -39,6 +38,7 @@ from credentials.models import ClientSecret
 from credentials.rollouts.models import Attempt, ConfirmedVersion, HandReport, ProvenDigest, ProvenWrite, Push
 from credentials.rollouts.settlement import SENT
 from instances.models import NOT_HOSTED, Installation, place_label
+from portal.punctuation import some_of
 from portal.web.times import duration
 
 
@@ -215,8 +215,7 @@ class Ways:
 
     def named(self, most: int) -> str:
         """Return the names of `most` of them; one statement."""
-        names = ", ".join(each.name for each in self.first(most))
-        return gettext("%(names)s and others") % {"names": names} if len(self) > most else names
+        return some_of((each.name for each in self.first(most)), len(self))
 
 
 NOTHING = Ways(Installation.objects.none(), {})

@@ -165,7 +165,7 @@ class Standing:
     broken: int
     """Those that the stop rule counts: failed, unknown for long, or not proven after all."""
     called_off: int | None
-    """The number of the first rollout of which somebody else cancelled a push."""
+    """The number of the first rollout with a push that somebody else cancelled."""
 
     @property
     def ended(self) -> int:

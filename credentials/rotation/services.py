@@ -27,7 +27,7 @@ from portal.plaintext import Secret
 
 State = Rotation.State
 MOST_PASSED = 500
-"""So many installations are left out of a gate at once."""
+"""The number of installations that are left out of a gate at once."""
 USUAL_WAVES, USUAL_STOP = "environment", "0"
 NUMBERS_NEEDED = gettext_lazy("Adobe's API needs the organization number and the credential number.")
 

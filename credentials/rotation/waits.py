@@ -14,6 +14,7 @@ from credentials.adobe.console import Problem
 from credentials.adobe.ims import TokenVerdict
 from credentials.rollouts.states import State
 from instances.models import Instance, label_of
+from portal.punctuation import some_of
 from portal.web.times import duration
 
 
@@ -409,8 +410,8 @@ def _shown(key: str, value: object, params: dict[str, object]) -> object:
     if key == "installation":
         return label_of(value)
     if key == "names" and isinstance(value, list):
-        more = [] if params.get("count") == len(value) else ["…"]
-        return ", ".join([*map(label_of, value), *more])
+        count = params.get("count")
+        return some_of(map(label_of, value), count if isinstance(count, int) else len(value))
     if key == "hours":
         return duration(float(str(value)) * 3600)
     codes: dict[str, dict[object, object]] = {

@@ -43,6 +43,7 @@ SPACE = "\N{NO-BREAK SPACE}"
 FRENCH = {
     "%(label)s: %(value)s": f"%(label)s{SPACE}: %(value)s",
     "%(heading)s:": f"%(heading)s{SPACE}:",
+    "%(names)s and others": "%(names)s et autres",
     "%(first)s; %(second)s": f"%(first)s{SPACE}; %(second)s",
     "%(instance)s on %(container)s": "%(instance)s sur %(container)s",
     "%(count)s succeeded\0%(count)s succeeded": "%(count)s réussi\0%(count)s réussis",
@@ -184,7 +185,7 @@ def test_what_a_rotation_waits_for_is_told_in_the_language_of_the_reader() -> No
     for wait in (Wait.CANARY_UNUSED, Wait.CANARY_FAILED, Wait.OPENED):
         assert "prod1 sur web1" in waits.cause(wait, {"installation": "prod1 on web1", "state": "failed"})
     names: dict[str, object] = {"names": ["a on b", "c on d"], "count": 3}
-    assert "a sur b, c sur d, …" in waits.cause(Wait.SPARE_NEEDED, names)
+    assert "a sur b, c sur d et autres" in waits.cause(Wait.SPARE_NEEDED, names)
     assert "Production (fr)" in waits.cause(Wait.WINDOW, {"environment": "production", "until": None})
 
 

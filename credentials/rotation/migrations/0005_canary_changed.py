@@ -4,15 +4,57 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('rotation', '0004_plain_words'),
+        ("rotation", "0004_plain_words"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='rotation',
-            name='wait',
-            field=models.CharField(choices=[('beginning', 'About to begin'), ('pushing', 'Pushes are under way'), ('reading', 'Containers are being read'), ('adobe_later', 'Adobe did not answer'), ('canary_unused', 'The canary has not used the new secret'), ('idle', 'The old secret is being watched'), ('still_used', 'The old secret is still used'), ('window', 'Outside the maintenance window'), ('not_startable', 'A rollout could not be started'), ('secret_needed', 'The second secret is needed'), ('spare_version', 'There is a second version already'), ('spare_by_hand', 'The second secret must be deleted in the console'), ('spare_needed', 'The second version is still needed'), ('unknown_secret', 'Adobe has a secret that the portal does not know'), ('orphan', 'A secret was made, but nobody has it'), ('old_missing', 'Adobe does not list the secret in use'), ('new_missing', 'Adobe does not list the new secret'), ('adobe_refused', 'Adobe refused'), ('secret_refused', 'Adobe refuses the new secret'), ('new_refused', 'Adobe now refuses the new secret'), ('no_canary', 'No installation can be the canary'), ('canary_failed', 'The canary failed'), ('canary_changed', "The canary's file was changed"), ('stopped', 'Stopped by the stop rule'), ('paused', 'Paused'), ('opened', 'Opened by its policy, stopped after the canary'), ('nobody', 'Nobody is responsible for it'), ('not_verified', 'Not every installation is verified'), ('usage_needed', 'Someone must look in the console'), ('which_secret', 'Which secret at Adobe is the old one?'), ('delete_by_hand', 'The old secret must be deleted in the console'), ('still_held', 'A container holds the old secret again'), ('still_listed', 'Adobe still lists a deleted secret'), ('unreadable', 'A stored secret cannot be decrypted'), ('portal_error', 'An error inside the portal'), ('old_refused', 'Adobe refuses the old secret'), ('not_back', 'Not every installation is back on the old secret'), ('ended', 'Nothing: it has ended')], default='beginning', max_length=20),
+            model_name="rotation",
+            name="wait",
+            field=models.CharField(
+                choices=[
+                    ("beginning", "About to begin"),
+                    ("pushing", "Pushes are under way"),
+                    ("reading", "Containers are being read"),
+                    ("adobe_later", "Adobe did not answer"),
+                    ("canary_unused", "The canary has not used the new secret"),
+                    ("idle", "The old secret is being watched"),
+                    ("still_used", "The old secret is still used"),
+                    ("window", "Outside the maintenance window"),
+                    ("not_startable", "A rollout could not be started"),
+                    ("secret_needed", "The second secret is needed"),
+                    ("spare_version", "There is a second version already"),
+                    ("spare_by_hand", "The second secret must be deleted in the console"),
+                    ("spare_needed", "The second version is still needed"),
+                    ("unknown_secret", "Adobe has a secret that the portal does not know"),
+                    ("orphan", "A secret was made, but nobody has it"),
+                    ("old_missing", "Adobe does not list the secret in use"),
+                    ("new_missing", "Adobe does not list the new secret"),
+                    ("adobe_refused", "Adobe refused"),
+                    ("secret_refused", "Adobe refuses the new secret"),
+                    ("new_refused", "Adobe now refuses the new secret"),
+                    ("no_canary", "No installation can be the canary"),
+                    ("canary_failed", "The canary failed"),
+                    ("canary_changed", "The canary's file was changed"),
+                    ("stopped", "Stopped by the stop rule"),
+                    ("paused", "Paused"),
+                    ("opened", "Opened by its policy, stopped after the canary"),
+                    ("nobody", "Nobody is responsible for it"),
+                    ("not_verified", "Not every installation is verified"),
+                    ("usage_needed", "Someone must look in the console"),
+                    ("which_secret", "Which secret at Adobe is the old one?"),
+                    ("delete_by_hand", "The old secret must be deleted in the console"),
+                    ("still_held", "A container holds the old secret again"),
+                    ("still_listed", "Adobe still lists a deleted secret"),
+                    ("unreadable", "A stored secret cannot be decrypted"),
+                    ("portal_error", "An error inside the portal"),
+                    ("old_refused", "Adobe refuses the old secret"),
+                    ("not_back", "Not every installation is back on the old secret"),
+                    ("ended", "Nothing: it has ended"),
+                ],
+                default="beginning",
+                max_length=20,
+            ),
         ),
     ]

@@ -17,6 +17,7 @@ from portal.exit_status import REFUSED
 from portal.health.models import Worker
 from portal.keys.gate import gate
 from portal.no_secrets import Command as SafeCommand
+from portal.punctuation import some_of
 
 SHOWN = 3  # workers
 
@@ -68,7 +69,7 @@ def _refuse_beside_workers(using: str) -> None:
         return
     names = list(Worker.objects.using(using).at_work().values_list("name", flat=True)[: SHOWN + 1])
     if names:
-        shown = ", ".join(names[:SHOWN]) + (_(" and others") if len(names) > SHOWN else "")
+        shown = some_of(names[:SHOWN], len(names))
         raise CommandError(
             _(
                 "The database was not changed: workers are at work (%s), and they know the old tables. Stop "

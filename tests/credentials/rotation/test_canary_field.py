@@ -35,7 +35,7 @@ def canary_of(account: TechnicalAccount, text: str) -> tuple[Installation | None
     """Return what a form takes for this, and what it says at the field."""
     form = StartForm({**TYPED, "canary": text}, account=account)
     form.is_valid()
-    return form.cleaned_data.get("canary"), form.errors.get("canary", [])
+    return form.cleaned_data.get("canary"), [str(each) for each in form.errors.get("canary", ())]
 
 
 def test_few_are_listed(account: TechnicalAccount) -> None:

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import escape
 from pytest_django.fixtures import Settings
 
 from credentials.models import TechnicalAccount
@@ -94,7 +95,7 @@ def test_each_wait_has_a_page_for_each_role(
     )
     for client in (as_admin, as_helpdesk, as_auditor):
         said = page(client, "rotation", rotation.pk)
-        assert str(wait.label) in said
+        assert escape(str(wait.label)) in said
         assert "%(" not in said
     assert "rotation-verbs" not in page(as_auditor, "rotation", rotation.pk)
     needs = page(as_admin, "home")
