@@ -38,6 +38,16 @@ def fits(typed: Iterable[tuple[str, ...]]) -> Q:
     return reduce(or_, (_fits(*each) for each in typed), Q(pk__in=[]))
 
 
+def exactly(typed: Iterable[tuple[str, ...]]) -> Q:
+    """Return the installations with such a pair of names in full, in either order."""
+    return reduce(or_, (_exactly(*each) for each in typed), Q(pk__in=[]))
+
+
+def _exactly(first: str, second: str) -> Q:
+    as_written = Q(instance__name__iexact=first, container__name__iexact=second)
+    return as_written | Q(container__name__iexact=first, instance__name__iexact=second)
+
+
 def is_exact(row: Installation, typed: Iterable[tuple[str, ...]]) -> bool:
     """Whether one of the pairs is both names of an installation, in full."""
     names = (row.instance.name.lower(), row.container.name.lower())

@@ -1,4 +1,4 @@
-"""Statements that Django's queries cannot say, made of parts that they can."""
+"""Statements that the ORM cannot express, made of parts that it can."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,5 +32,5 @@ def stored_id(pk: UUID) -> Any:  # Any: text on SQLite
 
 
 def id_of(stored: Any) -> UUID | None:  # Any: text on SQLite, which has no type for it
-    """Return an id as such a statement tells it on either engine."""
+    """Return an id as a raw statement returns it on either engine."""
     return UUID(stored) if isinstance(stored, str) else stored

@@ -67,7 +67,7 @@ class _Past:
 
 
 FEW = 1_000
-"""A statement names this number of installations at most, and asks for all of more."""
+"""A statement names at most this number of installations; beyond that it asks for all."""
 
 
 def cells_as_of(

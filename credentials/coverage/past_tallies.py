@@ -1,8 +1,8 @@
 """The map as of a moment, counted by the database.
 
 `credentials.coverage.past` judges one installation after the other, for the page that is shown; this asks the
-same of all of them at once, so that none is fetched to be counted. Django's queries cannot say which of some
-rows was the last until a moment for all installations together, hence the text. The tests hold both together.
+same of all of them at once, so that none is fetched to be counted. The ORM finds the rows that matter, but it
+cannot join them and take the first of each sort, hence the text. The tests hold both together.
 """
 
 import uuid

@@ -208,10 +208,13 @@ class Ways:
             )
         ]
 
-    @property
-    def installations(self) -> list[UUID]:
-        """The ids of all of them; one statement."""
-        return [each.installation for each in self.first()]
+    def pushed_to(self) -> int:
+        """Return to how many of them something is being pushed; one statement."""
+        here = self.rows.filter(missing__in=self.kinds).order_by().values("pk")
+        running = Push.objects.filter(
+            state__in=[Push.State.QUEUED, Push.State.RUNNING], installation__in=here
+        )
+        return running.order_by().values("installation").distinct().count()
 
     def named(self, most: int) -> str:
         """Return the names of `most` of them; one statement."""

@@ -39,8 +39,8 @@ def verifying(rotation: Rotation) -> Outcome:
     if waits := deleting.readings_of(rotation.old, _freshness()):
         return waits
     ways = deleting.in_the_way(rotation)
-    if busy := moving.under_way(ways.installations):
-        return Waits(Wait.PUSHING, {"ended": len(ways) - len(busy), "total": len(ways)})
+    if busy := ways.pushed_to():
+        return Waits(Wait.PUSHING, {"ended": len(ways) - busy, "total": len(ways)})
     if ways:
         rotation.verified = None
         return Waits(Wait.NOT_VERIFIED, {"count": len(ways)})

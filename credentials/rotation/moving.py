@@ -70,7 +70,6 @@ def pushable(account: TechnicalAccount) -> QuerySet[Installation]:
 class Pushed:
     """The last push of a rotation to one installation."""
 
-    push: UUID
     state: str
     is_replaced: bool
     """Whether another push went there since."""
@@ -109,7 +108,6 @@ def pushes(rotation: Rotation, kinds: Collection[str] = FORWARD) -> dict[UUID, P
         .order_by("rollout__number")
         .values_list(
             "installation",
-            "pk",
             "state",
             "replaced",
             "unknown_since",
@@ -119,7 +117,7 @@ def pushes(rotation: Rotation, kinds: Collection[str] = FORWARD) -> dict[UUID, P
             "rollout__wave__is_released",
         )
     )
-    return {row[0]: Pushed(row[1], row[2], row[3], row[4] or row[5], *row[6:]) for row in rows}
+    return {row[0]: Pushed(row[1], row[2], row[3] or row[4], *row[5:]) for row in rows}
 
 
 def holders(account: TechnicalAccount, version: ClientSecret) -> QuerySet[Installation]:

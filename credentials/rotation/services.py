@@ -27,7 +27,7 @@ from portal.plaintext import Secret
 
 State = Rotation.State
 MOST_PASSED = 500
-"""The number of installations that are left out of a gate at once."""
+"""How many installations can be left out of a gate at once, at most."""
 USUAL_WAVES, USUAL_STOP = "environment", "0"
 NUMBERS_NEEDED = gettext_lazy("Adobe's API needs the organization number and the credential number.")
 
@@ -229,7 +229,9 @@ def go_on(*, rotation: Rotation, actor: Actor, stop_rule: str = "") -> Rotation:
     def change(row: Rotation) -> None:
         if not can_go_on(row):
             raise RotationError(_("It is neither paused nor stopped."))
-        failed = [str(each.installation_id) for each in moving.broken(row)] if row.new else []
+        failed = (
+            [str(pk) for pk in moving.broken(row).values_list("installation", flat=True)] if row.new else []
+        )
         row.tolerated = sorted({*row.tolerated, *failed})
         row.hold, row.params, row.wait = Rotation.Hold.NONE, {}, Wait.BEGINNING
         row.stop_rule = rule or row.stop_rule
@@ -489,7 +491,9 @@ def pass_gate(
             raise RotationError(_("A push is under way: wait until it ends."))
         if not row.is_leak and (unreported := found.unreported):
             raise RotationError(_not_reported(unreported))
-        ways = [each for each in found.first(MOST_PASSED) if shown is None or each.passable in shown]
+        ways = [each for each in found.first() if shown is None or each.passable in shown][:MOST_PASSED]
+        if shown and not ways:
+            raise RotationError(_("What you were shown is no longer in the way: check the rotation again."))
         PassedGate.objects.create(
             rotation=row,
             gate=gate,

@@ -291,6 +291,7 @@ ANSWERS: dict[str, str] = {
     Wait.UNKNOWN_SECRET: "make-room",
     Wait.ORPHAN: "make-room",
     Wait.CANARY_FAILED: "choose-canary",
+    Wait.CANARY_CHANGED: "choose-canary",
     Wait.STOPPED: "go-on",
     Wait.PAUSED: "go-on",
     Wait.OPENED: "go-on",

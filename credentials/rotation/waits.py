@@ -43,7 +43,7 @@ class Wait(models.TextChoices):
     NEW_REFUSED = "new_refused", _("Adobe now refuses the new secret")
     NO_CANARY = "no_canary", _("No installation can be the canary")
     CANARY_FAILED = "canary_failed", _("The canary failed")
-    CANARY_CHANGED = "canary_changed", _("The canary's file was changed")
+    CANARY_CHANGED = "canary_changed", _("The canary no longer holds the new secret")
     STOPPED = "stopped", _("Stopped by the stop rule")
     PAUSED = "paused", _("Paused")
     OPENED = "opened", _("Opened by its policy, stopped after the canary")
@@ -237,12 +237,12 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     Wait.CANARY_CHANGED: Explanation(
         _(
-            "The push to the canary %(installation)s was proven, but its file was changed afterwards: it no "
-            "longer holds the new secret."
+            "The push to the canary %(installation)s was proven, but the new secret is no longer there: its "
+            "file was changed, or another secret was pushed there since."
         ),
         _(
-            "Push it there again on the page Drift: the rotation continues by itself. If the file was "
-            "restored from a backup, find out why. Or choose another canary, or take the rotation back."
+            "Roll the new secret out there: the rotation continues by itself. If the file was restored from "
+            "a backup, find out why. Or choose another canary, or take the rotation back."
         ),
     ),
     Wait.STOPPED: Explanation(

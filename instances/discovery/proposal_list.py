@@ -5,6 +5,7 @@ the database, so that a page fetches what it shows and no more, whatever the siz
 queries cannot look into the names of a JSON object, hence the text. The tests hold the two together.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ from instances.nlserver.reading import MOST_FILES
 from instances.requirements import all_met
 from portal.sql_parts import compiled, fetch, id_of, is_true
 
+KEY = re.compile("[0-9a-f]{16}")
 KINDS = tuple(Kind)
 """In the order of the list."""
 
@@ -74,6 +76,8 @@ def page(wanted: Wanted, begin: int, end: int) -> list[Proposal]:
 
 def find(key: str) -> Proposal | None:
     """Return the proposal with this key, left or not, unless what was seen has changed since it was shown."""
+    if not KEY.fullmatch(key):
+        return None
     text, values = _keyed()
     question = "SELECT key, container, instance FROM keyed WHERE key = %s"
     return next(iter(_in_full(fetch([text, question], [*values, key]))), None)

@@ -166,7 +166,12 @@ def proposals(*, containers: Collection[UUID] | None = None) -> list[Proposal]:
 
 
 def proposals_of(containers: Collection[UUID], instances: Collection[UUID]) -> list[Proposal]:
-    """Return what is proposed about these containers, and about these instances as a whole."""
+    """Return what is proposed about these containers, and about these instances as a whole.
+
+    Everything, where a statement would have to name too many of them.
+    """
+    if max(len(containers), len(instances)) > MOST_NAMED:
+        return proposals()
     found = proposals(containers=containers) if containers else []
     return found + list(_mixed(instances)) if instances else found
 

@@ -5,6 +5,7 @@ from django.utils.translation import gettext as _
 
 from instances.discovery.dismissals import Outdated
 from instances.discovery.proposal_list import find
+from instances.discovery.proposals import proposals
 from instances.inventory.editing import InventoryError, add_installation, save_instance
 from instances.models import Container, Installation, Instance
 from portal.audit.trail import Actor, record
@@ -28,7 +29,8 @@ def apply(
     if shown is None or shown.container is None:
         raise Outdated
     container = Container.objects.select_for_update().filter(pk=shown.container.pk).first()
-    proposal = find(key) if container else None
+    near = proposals(containers=[container.pk]) if container else []
+    proposal = next((each for each in near if each.key == key), None)
     if container is None or proposal is None:
         raise Outdated
     if not proposal.can_be_applied:

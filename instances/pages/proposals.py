@@ -19,7 +19,7 @@ from instances.discovery.dismissals import LONGEST, Outdated
 from instances.discovery.models import Dismissal, Reading
 from instances.discovery.proposal_list import Listed, Wanted
 from instances.discovery.proposal_words import advice, what
-from instances.discovery.proposals import NOT_SAID_ELSEWHERE, Kind, Proposal
+from instances.discovery.proposals import MOST_NAMED, NOT_SAID_ELSEWHERE, Kind, Proposal
 from instances.inventory import proposed
 from instances.inventory.editing import InventoryError
 from instances.models import Instance
@@ -117,7 +117,10 @@ def wanted_by(form: ProposalFilter) -> Wanted:
 def with_decisions(found: Iterable[Proposal]) -> list[tuple[Proposal, Dismissal | None]]:
     """Return proposals, each with the decision to leave it, if there is one; one statement."""
     rows = list(found)
-    left = {row.proposal: row for row in Dismissal.objects.filter(proposal__in=[each.key for each in rows])}
+    dismissals = Dismissal.objects.all()
+    if len(rows) <= MOST_NAMED:
+        dismissals = dismissals.filter(proposal__in=[each.key for each in rows])
+    left = {row.proposal: row for row in dismissals}
     return [(each, left.get(each.key)) for each in rows]
 
 

@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                     ("new_refused", "Adobe now refuses the new secret"),
                     ("no_canary", "No installation can be the canary"),
                     ("canary_failed", "The canary failed"),
-                    ("canary_changed", "The canary's file was changed"),
+                    ("canary_changed", "The canary no longer holds the new secret"),
                     ("stopped", "Stopped by the stop rule"),
                     ("paused", "Paused"),
                     ("opened", "Opened by its policy, stopped after the canary"),

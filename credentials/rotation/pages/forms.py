@@ -33,6 +33,7 @@ NUMBERS = ("numeric_organization_id", "credential_id")
 
 MOST_LISTED = 50
 """Longer lists are not offered: the name is typed."""
+MOST_TYPED = 250
 
 
 class InstallationField(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic when it runs
@@ -42,7 +43,7 @@ class InstallationField(forms.ModelChoiceField):  # type: ignore[type-arg]  # no
         """Take these installations, by the list or by their names; one statement."""
         self.queryset = rows
         if len(rows.values_list("pk")[: MOST_LISTED + 1]) > MOST_LISTED:
-            self.widget = forms.TextInput()
+            self.widget = forms.TextInput({"maxlength": MOST_TYPED})
             self.widget.is_required = self.required
             typed = _("Type both names, such as prod1 on mkt-2.")
             empty = "" if self.required else _("If you type nothing, the portal proposes one.")
@@ -59,12 +60,14 @@ class InstallationField(forms.ModelChoiceField):  # type: ignore[type-arg]  # no
         return found.label if found else ""
 
     def to_python(self, value: Any) -> Any:  # Any: Django's own
-        """Return the installation with this id, or with these two names."""
+        """Return the installation with this id, or where names are typed, with these two in full."""
         try:
             return super().to_python(value)
         except ValidationError:
+            if isinstance(self.widget, forms.Select):
+                raise
             printable(str(value))
-            return self._named(str(value))
+            return self._named(str(value)[: MOST_TYPED + 1])
 
     @property
     def _offered(self) -> "QuerySet[Installation]":
@@ -72,19 +75,21 @@ class InstallationField(forms.ModelChoiceField):  # type: ignore[type-arg]  # no
 
     def _named(self, text: str) -> Installation:
         typed = by_names.pairs(text)
-        found = list(self._offered.filter(by_names.fits(typed))[:MOST_LISTED])
-        exact = [each for each in found if by_names.is_exact(each, typed)]
-        if not found:
-            raise ValidationError(
-                _(
-                    "The portal reaches no installation of this account with that name. Type both names, "
-                    "such as prod1 on mkt-2."
-                )
-            )
-        if len(found) > 1 and len(exact) != 1:
+        found = list(self._offered.filter(by_names.exactly(typed))[:2])
+        if len(found) == 1:
+            return found[0]
+        if found:
             names = {"one": found[0].label, "other": found[1].label}
             raise ValidationError(_("That may be %(one)s or %(other)s: type both names in full.") % names)
-        return (exact or found)[0]
+        near = self._offered.filter(by_names.fits(typed)).first()
+        if near:
+            raise ValidationError(_("No name is exactly that. Did you mean %(name)s?") % {"name": near.label})
+        raise ValidationError(
+            _(
+                "The portal reaches no installation of this account with that name. Type both names, "
+                "such as prod1 on mkt-2."
+            )
+        )
 
 
 def _installations(account: TechnicalAccount) -> "QuerySet[Installation]":

@@ -196,9 +196,11 @@ def test_a_gate_is_passed_for_what_was_shown(make_house: MakeHouse) -> None:
     Container.objects.exclude(installations=rotation.canary_id).update(is_enabled=False)
     house.campaign_signs_in()
     rotation = house.wait(rotation, Wait.NOT_VERIFIED)
-    services.pass_gate(
-        rotation=rotation, gate="verified", reason="seen", actor=house.actor, shown=["x:holds"]
-    )
+    with pytest.raises(RotationError, match="What you were shown is no longer in the way"):
+        services.pass_gate(
+            rotation=rotation, gate="verified", reason="seen", actor=house.actor, shown=["x:holds"]
+        )
+    assert not rotation.passed.exists()
     assert house.wait(rotation, Wait.NOT_VERIFIED).params == {"count": 1}
 
 

@@ -14,7 +14,7 @@ from instances.models import Container, Installation, Instance
 from portal.audit.models import AuditEvent
 from tests.factories import make_container, make_installation
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 PAGE = "/containers/proposals/"
 
 
