@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from functools import reduce
-from operator import or_
 
 from django.conf import settings
 from django.db.models import Q
@@ -35,25 +33,24 @@ def pairs(text: str) -> list[tuple[str, ...]]:
 
 def fits(typed: Iterable[tuple[str, ...]]) -> Q:
     """Return the installations that pairs may mean, in either order; the second name may be cut short."""
-    return reduce(or_, (_fits(*each) for each in typed), Q(pk__in=[]))
+    return _either(typed, "istartswith")
 
 
 def exactly(typed: Iterable[tuple[str, ...]]) -> Q:
     """Return the installations with such a pair of names in full, in either order."""
-    return reduce(or_, (_exactly(*each) for each in typed), Q(pk__in=[]))
+    return _either(typed, "iexact")
 
 
-def _exactly(first: str, second: str) -> Q:
-    as_written = Q(instance__name__iexact=first, container__name__iexact=second)
-    return as_written | Q(container__name__iexact=first, instance__name__iexact=second)
+def _either(typed: Iterable[tuple[str, ...]], lookup: str) -> Q:
+    """Return the installations with the first name in full, and the second as `lookup` says."""
+    found = Q(pk__in=[])
+    for first, second in typed:
+        found |= Q(instance__name__iexact=first, **{f"container__name__{lookup}": second})
+        found |= Q(container__name__iexact=first, **{f"instance__name__{lookup}": second})
+    return found
 
 
 def is_exact(row: Installation, typed: Iterable[tuple[str, ...]]) -> bool:
     """Whether one of the pairs is both names of an installation, in full."""
     names = (row.instance.name.lower(), row.container.name.lower())
     return any(pair in (names, names[::-1]) for pair in typed)
-
-
-def _fits(first: str, second: str) -> Q:
-    by_instance = Q(instance__name__iexact=first, container__name__istartswith=second)
-    return by_instance | Q(container__name__iexact=first, instance__name__istartswith=second)

@@ -103,12 +103,12 @@ def _was_known(moment: datetime) -> Q:
 
 
 def _past(installations: Collection[uuid.UUID], moment: datetime) -> _Past:
-    seen = _newest_of_each(Observation.objects.filter(at__lte=moment), installations)
-    desired = _newest_of_each(DesiredVersionChange.objects.filter(at__lte=moment), installations)
+    here = _here(installations)
+    seen = _by_number(last_of_each(Observation.objects.all(), moment), installations)
+    desired = _by_number(last_of_each(DesiredVersionChange.objects.all(), moment), installations)
     goal_rows = list(goals_then(moment).values_list("account", "version", "at"))
     goals: dict[uuid.UUID, uuid.UUID | None] = {account: version for account, version, _at in goal_rows}
     digests = _proven_digests({row.digest for row in seen.values()})
-    here = _here(installations)
     confirmed = _confirmed_then(moment, here("pk"))
     told = _told_then([row.pk for row in seen.values()], moment)
     ids = {*told.values(), *goals.values(), *(row.version_id for row in desired.values())}
@@ -181,14 +181,17 @@ def _certainties(seen: Mapping[int, Observation], moment: datetime, here: Q) -> 
     return {row.installation_id: certainty(row) for row in seen.values()}
 
 
-def _newest_of_each(rows: "QuerySet[Row]", installations: Collection[uuid.UUID]) -> dict[Any, Row]:
-    """Return the row with the highest number for each installation."""
-    newest = rows.filter(installation=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    here = Installation.objects.filter(_here(installations)("pk"))
-    every = here.annotate(newest=Subquery(newest)).exclude(newest=None)
-    found = every.order_by().values_list("pk", "newest")
-    wanted = [newest for pk, newest in found if pk in installations]
-    return rows.in_bulk(wanted)
+def last_of_each(rows: "QuerySet[Row]", moment: datetime) -> "QuerySet[Row]":
+    """Return the last row of each installation until a moment, by its number."""
+    until = rows.filter(installation=OuterRef("pk"), at__lte=moment).order_by("-pk")
+    every = Installation.objects.order_by().annotate(newest=Subquery(until.values("pk")[:1]))
+    return rows.filter(pk__in=every.values("newest")).order_by()
+
+
+def _by_number(rows: "QuerySet[Row]", installations: Collection[uuid.UUID]) -> dict[Any, Row]:
+    """Return the rows of these installations by their numbers."""
+    found = rows.filter(_here(installations)("installation"))
+    return {row.pk: row for row in found if row.installation_id in installations}  # type: ignore[attr-defined]
 
 
 def _proven_digests(digests: Iterable[str]) -> dict[tuple[str, str], _Proof]:

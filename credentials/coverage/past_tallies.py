@@ -16,7 +16,15 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from credentials.coverage.cells import Version, Wanted, versions
 from credentials.coverage.holding import ACCOUNT
-from credentials.coverage.past import AS_IF, entered, failed_then, goals_then, open_then, twice_claimed
+from credentials.coverage.past import (
+    AS_IF,
+    entered,
+    failed_then,
+    goals_then,
+    last_of_each,
+    open_then,
+    twice_claimed,
+)
 from credentials.coverage.states import Fact, How, judge
 from credentials.coverage.tallies import Tally
 from credentials.models import DesiredVersionChange
@@ -29,8 +37,7 @@ from credentials.rollouts.models import (
     ProvenWrite,
 )
 from instances.discovery.models import EMPTY_ORGANIZATION, Observation
-from instances.discovery.timeline import FIELDS
-from instances.models import Installation
+from instances.discovery.timeline import FIELDS, UUID_TEXT
 from portal.sql_parts import compiled, fetch, id_of, is_true, stored_id
 
 
@@ -108,23 +115,16 @@ def _chosen(wanted: Wanted, found: Sequence[Tally]) -> tuple[str, list[Any]]:  #
     return f", chosen AS (SELECT * FROM judged WHERE {' AND '.join(conditions)})", values  # noqa: S608
 
 
-def _last_of_each(rows: "QuerySet[Any]", moment: datetime) -> "QuerySet[Any]":  # Any: of either model
-    """Return the last of each installation until a moment, by its number."""
-    until = rows.filter(installation=OuterRef("pk"), at__lte=moment).order_by("-pk")
-    every = Installation.objects.order_by().annotate(newest=Subquery(until.values("pk")[:1]))
-    return rows.filter(pk__in=every.values("newest")).order_by()
-
-
 def _judged(wanted: Wanted, moment: datetime) -> tuple[str, list[Any]]:  # Any: values of columns
     """Return the beginning of a statement that has all installations in `judged`, and its values."""
     later = Observation.objects.filter(installation=OuterRef("installation"), pk__gt=OuterRef("pk"))
-    sights = _last_of_each(Observation.objects.all(), moment).annotate(
+    sights = last_of_each(Observation.objects.all(), moment).annotate(
         is_empty=is_true(Q(organization_id__contains=EMPTY_ORGANIZATION)),
         is_current=is_true(Q(last_seen__gte=moment)),
         following=Subquery(later.order_by("pk").values("pk")[:1]),
     )
     failed = failed_then(moment).filter(pk=OuterRef("push"))
-    changes = _last_of_each(DesiredVersionChange.objects.all(), moment).annotate(has_failed=Exists(failed))
+    changes = last_of_each(DesiredVersionChange.objects.all(), moment).annotate(has_failed=Exists(failed))
     proven = ProvenDigest.objects.exclude(digest="").order_by()
     attempts = Attempt.objects.filter(proof__in=HOLDING, finished__lte=moment).order_by()
     writes = ProvenWrite.objects.filter(observation__at__lte=moment).order_by()
@@ -163,10 +163,9 @@ def _judged(wanted: Wanted, moment: datetime) -> tuple[str, list[Any]]:  # Any: 
     return text, [value for _name, _text, values in parts for value in values]
 
 
-UUID_TEXT = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ATTEMPT: Mapping[str, str] = {
     "sqlite": "REPLACE(name, '-', '')",
-    "postgresql": f"CASE WHEN name ~ '^{UUID_TEXT}$' THEN CAST(name AS uuid) END",
+    "postgresql": f"CASE WHEN name ~ '^{UUID_TEXT.pattern}$' THEN CAST(name AS uuid) END",
 }
 """The id of an attempt from the text that a sight keeps, which may be none."""
 

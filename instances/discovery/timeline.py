@@ -143,7 +143,7 @@ FIELDS: Mapping[str, Promise] = {
     "is_jwt": _("JWT credential"),
     "build": _("Build"),
 }
-_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UUID_TEXT = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SHORT = 12
 """Characters of a digest that are shown: enough to tell two apart."""
 BY: Mapping[str, Promise] = {
@@ -314,7 +314,7 @@ def _readings(ids: Collection[str]) -> dict[str, Link]:
 
 def uuids(ids: Iterable[str]) -> list[UUID]:
     """Return those ids that are UUIDs; what else was stored as a source leads nowhere."""
-    return [UUID(each) for each in ids if _UUID.fullmatch(each)]
+    return [UUID(each) for each in ids if UUID_TEXT.fullmatch(each)]
 
 
 @lines
