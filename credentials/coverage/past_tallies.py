@@ -38,7 +38,7 @@ from credentials.rollouts.models import (
 )
 from instances.discovery.models import EMPTY_ORGANIZATION, Observation
 from instances.discovery.timeline import FIELDS, UUID_TEXT
-from portal.sql_parts import compiled, fetch, id_of, is_true, stored_id
+from portal.sql_parts import Paged, compiled, fetch, id_of, is_true, stored_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +73,23 @@ def _tally(row: tuple[Any, ...], known: Mapping[uuid.UUID, Version]) -> PastTall
     )
 
 
-class InstancesAsOf(Sequence[uuid.UUID]):
-    """The instances with a wanted installation, by name: a length and slices, as a paginator asks for them.
+def instances_as_of(wanted: Wanted, moment: datetime, found: Iterable[PastTally]) -> Paged[uuid.UUID]:
+    """Return the instances with a wanted installation, by name, for a paginator.
 
     `found` are the tallies of the same: what a state means in facts is taken from them.
     """
+    text, values = _judged(wanted, moment)
+    chosen, further = _chosen(wanted, [each.tally for each in found])
 
-    def __init__(self, wanted: Wanted, moment: datetime, found: Iterable[PastTally]) -> None:
-        self._text, self._values = _judged(wanted, moment)
-        self._chosen, self._further = _chosen(wanted, [each.tally for each in found])
-        self._length: int | None = None
+    def ask(question: str, *limits: int) -> list[tuple[Any, ...]]:  # Any: values of columns
+        return fetch([text, chosen, question], [*values, *further, *limits])
 
-    def __len__(self) -> int:
-        if self._length is None:
-            self._length = int(self._ask("SELECT COUNT(DISTINCT instance) FROM chosen")[0][0])
-        return self._length
-
-    def __getitem__(self, asked: Any) -> Any:  # Any: an index or a slice
-        begin, end = asked.indices(len(self))[:2] if isinstance(asked, slice) else (asked, asked + 1)
+    def part(begin: int, end: int) -> list[uuid.UUID]:
         columns = "SELECT instance FROM chosen GROUP BY instance, instance_name ORDER BY instance_name"
-        rows = self._ask(columns + " LIMIT %s OFFSET %s", end - begin, begin)
-        found = [id_of(row[0]) for row in rows]
-        return found if isinstance(asked, slice) else found[0]
+        rows = ask(columns + " LIMIT %s OFFSET %s", end - begin, begin)
+        return [pk for row in rows if (pk := id_of(row[0]))]
 
-    def _ask(self, question: str, *further: int) -> list[tuple[Any, ...]]:  # Any: values of columns
-        return fetch([self._text, self._chosen, question], [*self._values, *self._further, *further])
+    return Paged(lambda: int(ask("SELECT COUNT(DISTINCT instance) FROM chosen")[0][0]), part)
 
 
 def _chosen(wanted: Wanted, found: Sequence[Tally]) -> tuple[str, list[Any]]:  # Any: values of columns

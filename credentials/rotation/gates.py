@@ -37,6 +37,7 @@ from credentials.coverage.holding import ACCOUNT, with_holding
 from credentials.models import ClientSecret
 from credentials.rollouts.models import Attempt, ConfirmedVersion, HandReport, ProvenDigest, ProvenWrite, Push
 from credentials.rollouts.settlement import SENT
+from credentials.rotation.moving import UNDER_WAY
 from instances.models import NOT_HOSTED, Installation, place_label
 from portal.punctuation import some_of
 from portal.web.times import duration
@@ -211,9 +212,7 @@ class Ways:
     def pushed_to(self) -> int:
         """Return to how many of them something is being pushed; one statement."""
         here = self.rows.filter(missing__in=self.kinds).order_by().values("pk")
-        running = Push.objects.filter(
-            state__in=[Push.State.QUEUED, Push.State.RUNNING], installation__in=here
-        )
+        running = Push.objects.filter(state__in=UNDER_WAY, installation__in=here)
         return running.order_by().values("installation").distinct().count()
 
     def named(self, most: int) -> str:

@@ -110,22 +110,23 @@ def _pass(rotation: Rotation) -> str:
         return _("The waves begin even though nobody has seen Campaign use the new secret.")
     if gate == Gate.VERIFIED:
         ways = deleting.in_the_way(rotation)
+        count = min(len(ways), services.MOST_PASSED)
         text = ngettext(
             "%(count)s installation is left out of the gate: %(names)s. Once the old secret is deleted, it "
             "has no working secret if it still holds the old one.",
             "%(count)s installations are left out of the gate: %(names)s. Once the old secret is deleted, "
             "they have no working secret if they still hold the old one.",
-            min(len(ways), services.MOST_PASSED),
+            count,
         )
-        told = text % {"count": min(len(ways), services.MOST_PASSED), "names": ways.named(10)}
-        return f"{told} {_not_yet_passed(len(ways) - services.MOST_PASSED)}".strip()
+        told = text % {"count": count, "names": ways.named(10)}
+        return f"{told} {_not_yet_passed(len(ways) - count)}".strip()
     if gate == Gate.ACCEPTED:
         return _("The rotation continues even though Adobe has not said that it accepts the new secret.")
     return _("The old secret is deleted even though someone may still use it: they are cut off at once.")
 
 
 def _not_yet_passed(count: int) -> str:
-    if count <= 0:
+    if not count:
         return ""
     text = ngettext(
         "%(count)s more installation is not left out yet: pass the gate again for it.",

@@ -30,7 +30,7 @@ from instances.nlserver import MIN_BUILD
 from instances.nlserver.job import INSTANCE
 from instances.nlserver.reading import MOST_FILES
 from instances.requirements import all_met
-from portal.sql_parts import compiled, fetch, id_of, is_true
+from portal.sql_parts import Paged, compiled, fetch, id_of, is_true
 
 KEY = re.compile("[0-9a-f]{16}")
 KINDS = tuple(Kind)
@@ -98,23 +98,9 @@ def places(wanted: Wanted, most: int) -> tuple[list[Where], int]:
     return found, rows[0][4] if rows else 0
 
 
-class Listed(Sequence[Proposal]):
-    """The wanted proposals, as a paginator asks for them: a length, and slices."""
-
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._length: int | None = None
-
-    def __len__(self) -> int:
-        if self._length is None:
-            self._length = count(self._wanted)
-        return self._length
-
-    def __getitem__(self, asked: Any) -> Any:  # Any: an index or a slice
-        if isinstance(asked, slice):
-            begin, end, _step = asked.indices(len(self))
-            return page(self._wanted, begin, end)
-        return page(self._wanted, asked, asked + 1)[0]
+def listed(wanted: Wanted) -> Paged[Proposal]:
+    """Return the wanted proposals for a paginator."""
+    return Paged(lambda: count(wanted), lambda begin, end: page(wanted, begin, end))
 
 
 def _in_full(rows: Sequence[Sequence[Any]]) -> list[Proposal]:  # Any: values of columns

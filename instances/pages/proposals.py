@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from instances.discovery import dismissals
 from instances.discovery.dismissals import LONGEST, Outdated
 from instances.discovery.models import Dismissal, Reading
-from instances.discovery.proposal_list import Listed, Wanted
+from instances.discovery.proposal_list import Wanted, listed
 from instances.discovery.proposal_words import advice, what
 from instances.discovery.proposals import MOST_NAMED, NOT_SAID_ELSEWHERE, Kind, Proposal
 from instances.inventory import proposed
@@ -88,7 +88,7 @@ def proposal_list(request: HttpRequest) -> HttpResponse:
     """Show what does not fit the inventory, and what was decided about it."""
     form = ProposalFilter(request.GET)
     form.is_valid()
-    found = Listed(wanted_by(form))
+    found = listed(wanted_by(form))
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     context = {
         "form": form,

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from instances.discovery.migration_progress import PLACES, builds_of, progress
 from instances.discovery.models import Dismissal, Observation, Reading
-from instances.discovery.proposal_list import Listed
+from instances.discovery.proposal_list import listed
 from instances.discovery.proposals import Proposal
 from instances.models import Container, Installation, Instance
 from instances.pages import key_lists, migration
@@ -137,7 +137,7 @@ register(
         permission="instances.view_container",
         columns=PROPOSAL_COLUMNS,
         filters=ProposalFilter,
-        select=lambda form: with_decisions(Listed(wanted_by(form))[:]),
+        select=lambda form: with_decisions(listed(wanted_by(form))[:]),
         rows=_proposal_rows,
     )
 )

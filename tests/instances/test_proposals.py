@@ -15,7 +15,7 @@ from instances.discovery import proposals as module
 from instances.discovery.dismissals import Outdated, forget_outdated, leave, take_up
 from instances.discovery.models import EMPTY_ORGANIZATION, Dismissal, Observation, Reading
 from instances.discovery.observing import Sight, observe
-from instances.discovery.proposal_list import Listed, Wanted, count, find, page, places
+from instances.discovery.proposal_list import Wanted, count, find, listed, page, places
 from instances.discovery.proposal_words import advice, what
 from instances.discovery.proposals import NOT_SAID_ELSEWHERE, Kind, Proposal, proposals
 from instances.inventory import proposed
@@ -400,8 +400,13 @@ def test_the_list_is_narrowed_by_names_as_they_are_typed(container: Container, t
 
 def test_the_list_is_cut_into_pages(container: Container) -> None:
     read(container, found={f"i{number}": "" for number in range(7)})
-    found, listed = proposals(), Listed(Wanted())
-    assert (len(listed), listed[2:5], listed[6], listed[5:99]) == (7, found[2:5], found[6], found[5:])
+    found, all_of_them = proposals(), listed(Wanted())
+    assert (len(all_of_them), all_of_them[2:5], all_of_them[6], all_of_them[5:99]) == (
+        7,
+        found[2:5],
+        found[6],
+        found[5:],
+    )
     assert [find(each.key) for each in found] == found
     assert find("0" * 16) is None
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 
 from credentials.coverage.cells import OTHERS, Cell, Wanted, cells_now
 from credentials.coverage.past import cells_as_of
-from credentials.coverage.past_tallies import InstancesAsOf, PastTally, tallies_as_of
+from credentials.coverage.past_tallies import PastTally, instances_as_of, tallies_as_of
 from credentials.coverage.states import Cover, Need
 from credentials.coverage.tallies import (
     Tally,
@@ -153,7 +153,7 @@ def _now(wanted: Wanted, number: str | None) -> Map:
 def _as_of(wanted: Wanted, moment: datetime, number: str | None) -> Map:
     """Count what was known then in the database, and judge the installations of one page."""
     found = tallies_as_of(wanted, moment)
-    page = Paginator(InstancesAsOf(wanted, moment, found), PAGE).get_page(number)
+    page = Paginator(instances_as_of(wanted, moment, found), PAGE).get_page(number)
     cells = cells_as_of(wanted, moment, instances=list(page))
     return Map(page, _by_instance(cells), [each.tally for each in found], _certainties(found))
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from credentials.coverage import past
 from credentials.coverage.cells import Cell, Wanted
-from credentials.coverage.past_tallies import InstancesAsOf, tallies_as_of
+from credentials.coverage.past_tallies import instances_as_of, tallies_as_of
 
 
 def cells_as_of(wanted: Wanted, moment: datetime) -> list[Cell]:
@@ -38,7 +38,7 @@ def cells_as_of(wanted: Wanted, moment: datetime) -> list[Cell]:
         for cell in cells
     )
     instances = list(dict.fromkeys(cell.instance_id for cell in cells))
-    listed = InstancesAsOf(wanted, moment, found)
+    listed = instances_as_of(wanted, moment, found)
     assert (len(listed), listed[:]) == (len(instances), instances)
     some = instances[:2]
     assert past.cells_as_of(wanted, moment, instances=some) == [

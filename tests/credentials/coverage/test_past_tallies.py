@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from credentials.coverage.cells import OTHERS, Wanted
-from credentials.coverage.past_tallies import InstancesAsOf, tallies_as_of
+from credentials.coverage.past_tallies import instances_as_of, tallies_as_of
 from credentials.coverage.states import Cover, How, Need
 from credentials.models import ClientSecret, DesiredVersionChange, GoalChange, TechnicalAccount
 from credentials.rollouts.hand_reports import HandReport
@@ -197,7 +197,7 @@ def test_numbers_agree_whatever_is_wanted(chance: Random) -> None:
 def test_nothing_is_fetched_to_be_counted(chance: Random) -> None:
     with counted(connection) as work:
         found = tallies_as_of(Wanted(), NOW)
-        page = InstancesAsOf(Wanted(), NOW, found)[:3]
+        page = instances_as_of(Wanted(), NOW, found)[:3]
     assert len(page) == 3
     assert work.statements == 4
     assert work.rows <= len(found) + ClientSecret.objects.count() + 4
